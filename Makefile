@@ -1,0 +1,75 @@
+# Each target sets up what it needs first. On a bare Debian machine `make app` and `make test` are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Idle OpenMP threads that spin slow busy machines down many times over.
+export OMP_WAIT_POLICY = PASSIVE
+
+.PHONY: app test lint format samples train-bundled clean
+
+app: $(VENV)/app.stamp ffmpeg
+	$(BIN)/python app.py
+
+test: lint chromium ffmpeg
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+samples: $(VENV)/app.stamp
+	$(BIN)/python assets/samples/make_samples.py
+
+# Trains the bundled models anew: DATA is a folder with musdb18-7s, cc0-album, musicdelta and singing.
+# About two hours of two cores; kill it and run it again to resume.
+train-bundled: $(VENV)/app.stamp ffmpeg
+	$(if $(DATA),,$(error say where the data is: make train-bundled DATA=FOLDER))
+	$(BIN)/python -m separation.training.compact open-unmix --data "$(DATA)" --out runs/open-unmix --steps 2600 & \
+	$(BIN)/python -m separation.training.compact demucs --data "$(DATA)" --out runs/demucs --steps 4800 & wait
+	cp runs/open-unmix/export/* assets/models/open-unmix-compact/
+	cp runs/demucs/export/* assets/models/demucs-compact/
+	$(BIN)/python assets/models/write_cards.py --data "$(DATA)"
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
+
+# -- set-up ---------------------------------------------------------------------------------------
+
+$(VENV)/app.stamp: requirements.txt
+	@$(MAKE) --no-print-directory venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt
+	@$(MAKE) --no-print-directory venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/app.stamp
+
+# Install a Debian package if its command is missing and this user may.
+APT = if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo="sudo -n"; else sudo=no; fi; \
+	if [ "$$sudo" = no ] || ! command -v apt-get >/dev/null; then false; \
+	else echo "installing $(1)" >&2; $$sudo apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $(1) >/dev/null; fi
+
+.PHONY: venv ffmpeg chromium
+venv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \
+		{ command -v $(PYTHON) >/dev/null || { $(call APT,python3 python3-venv); }; } || true
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo "Python 3.11 or 3.12 is needed; say which: make PYTHON=python3.12 app" >&2; exit 1; }
+	@test -x $(BIN)/python -a -e $(BIN)/pip || $(PYTHON) -m venv $(VENV) 2>/dev/null || \
+		{ rm -rf $(VENV); { $(call APT,python3-venv); } && $(PYTHON) -m venv $(VENV); }
+
+ffmpeg:
+	@command -v ffprobe >/dev/null || { $(call APT,ffmpeg); } || \
+		echo "ffmpeg is missing and could not be installed: MUSDB18 tracks cannot be read without it" >&2
+
+chromium:
+	@command -v chromium >/dev/null || { $(call APT,chromium); } || \
+		echo "chromium is missing and could not be installed: the browser tests will be skipped" >&2

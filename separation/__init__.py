@@ -1,0 +1,55 @@
+"""Stemscope: hear, see and score how a song is taken apart.
+
+The rooms, from the bottom up; each imports only what stands above it:
+
+``audio``         sound in and out: read any file safely, resample, write stems
+``stft``          the short-time Fourier transform
+``masking``       masks and the multichannel Wiener filter
+``segments``      any length at constant memory: cut, process, crossfade
+``models``        the networks
+``checkpoints``   weights: what there is, on what terms; download, verify, load
+``separators``    every method behind one interface, and their registry
+``data``          where multitracks come from: MUSDB18, folders of stems
+``training``      what trains the networks
+``pipeline``      from one sound to a folder of stems and its ``result.json``
+``plots``         arrays in, figures out
+``studio``        the pages in the browser
+``__main__``      the command line
+
+Importing this package is cheap: the names below load what they need when they are first used.
+
+>>> import separation
+>>> audio = separation.read("song.mp3")                        # doctest: +SKIP
+>>> separator = separation.create("open-unmix")                # doctest: +SKIP
+>>> stems = torch.cat(list(separation.run(separator, audio)), dim=-1)  # doctest: +SKIP
+"""
+
+import os
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Idle OpenMP threads would spin; where the cores have other work too, that makes torch tens of
+# times slower. Read when torch loads, so it must stand here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_PLACES = {
+    "METHODS": "separators",
+    "Audio": "audio",
+    "AudioError": "audio",
+    "CheckpointError": "checkpoints",
+    "Separator": "separators.base",
+    "create": "separators",
+    "read": "audio",
+    "run": "pipeline",
+    "separate_to_folder": "pipeline",
+}
+
+__all__ = [*sorted(_PLACES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'separation' has no attribute {name!r}")
+    return getattr(import_module(f"separation.{_PLACES[name]}"), name)

@@ -1,0 +1,149 @@
+"""Demucs v2: an encoder-decoder on the waveform, with an LSTM between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import julius
+from torch import Tensor, nn
+
+__all__ = ["Demucs", "center_trim"]
+
+
+def center_trim(x: Tensor, length: int) -> Tensor:
+    """Drop as many samples at the front as at the back (one more there if odd), so that `length` remain."""
+    excess = x.shape[-1] - length
+    if excess < 0:
+        raise ValueError(f"cannot trim {x.shape[-1]} samples to {length}")
+    return x[..., excess // 2 : excess // 2 + length]
+
+
+class BidirectionalLSTM(nn.Module):
+    """Two LSTM layers both ways over (batch, channels, time), projected back to `channels`."""
+
+    def __init__(self, channels: int, n_layers: int = 2) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(channels, channels, num_layers=n_layers, bidirectional=True)
+        self.linear = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.lstm(x.permute(2, 0, 1))[0]  # (time, batch, 2 * channels)
+        return self.linear(hidden).permute(1, 2, 0)
+
+
+class Demucs(nn.Module):
+    """All sources' waveforms, from that of the mixture.
+
+    Each of `depth` encoder layers shortens the signal four-fold by a strided
+    convolution and doubles the channels, a gated 1x1 convolution following;
+    the decoder mirrors it, adding each encoder layer's output on the way up.
+    No convolution is padded: the output is shorter than the input, and
+    :meth:`valid_length` says how much input an output of a given length needs.
+    Parameter names are upstream's, so that its state dicts load as they are.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Names of what comes out, in order. Released: drums, bass, other, vocals.
+    n_channels : int
+        Audio channels in and out.
+    channels : int
+        Channels after the first encoder layer. Released: 64 and 48.
+    depth : int
+        Encoder layers.
+    resample : bool
+        Work at twice the sampling rate inside (v2), or at the given one (v1).
+
+    References
+    ----------
+    Défossez, Usunier, Bottou, Bach, "Music Source Separation in the Waveform
+    Domain", arXiv:1911.13254, version 2, 2021.
+    """
+
+    kernel_size = 8
+    stride = 4
+    context = 3  # kernel of the decoder's first convolution; the v3 code's context=1 is the same thing
+
+    def __init__(
+        self,
+        sources: Sequence[str] = ("drums", "bass", "other", "vocals"),
+        *,
+        n_channels: int = 2,
+        channels: int = 64,
+        depth: int = 6,
+        resample: bool = True,
+    ) -> None:
+        super().__init__()
+        self.sources = tuple(sources)
+        self.n_channels = n_channels
+        self.depth = depth
+        self.resample = resample
+        self.encoder = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        inner = n_channels
+        for layer in range(depth):
+            outer, inner = inner, channels * 2**layer
+            self.encoder.append(
+                nn.Sequential(
+                    nn.Conv1d(outer, inner, self.kernel_size, self.stride),
+                    nn.ReLU(),
+                    nn.Conv1d(inner, 2 * inner, 1),
+                    nn.GLU(dim=1),
+                )
+            )
+            first = layer == 0
+            upsample = nn.ConvTranspose1d(
+                inner, len(self.sources) * n_channels if first else outer, self.kernel_size, self.stride
+            )
+            decode = [nn.Conv1d(inner, 2 * inner, self.context), nn.GLU(dim=1), upsample]
+            self.decoder.insert(0, nn.Sequential(*decode, *([] if first else [nn.ReLU()])))
+        self.lstm = BidirectionalLSTM(inner)
+        self._rescale(0.1)
+
+    def _rescale(self, reference: float) -> None:
+        """Scale every convolution at birth towards a standard deviation of `reference`.
+
+        Without it the output starts many orders of magnitude below the input
+        (section 4.1.4 of the paper).
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+                scale = (module.weight.detach().std() / reference) ** 0.5
+                module.weight.data /= scale
+                if module.bias is not None:
+                    module.bias.data /= scale
+
+    def valid_length(self, length: int) -> int:
+        """Samples of input needed for at least `length` samples of output."""
+        inside = 2 * length if self.resample else length
+        for _ in range(self.depth):
+            inside = max(1, math.ceil((inside - self.kernel_size) / self.stride) + 1) + self.context - 1
+        for _ in range(self.depth):
+            inside = (inside - 1) * self.stride + self.kernel_size
+        return math.ceil(inside / 2) if self.resample else inside
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimate every source.
+
+        Parameters
+        ----------
+        mixture : Tensor, shape (batch, channels, time)
+            Standardised waveform; `time` at least ``valid_length(1)``.
+
+        Returns
+        -------
+        Tensor, shape (batch, sources, channels, shorter time)
+            The middle of the mixture's span.
+        """
+        x = julius.resample_frac(mixture, 1, 2) if self.resample else mixture
+        skips = []
+        for encode in self.encoder:
+            x = encode(x)
+            skips.append(x)
+        x = self.lstm(x)
+        for decode in self.decoder:
+            x = decode(x + center_trim(skips.pop(), x.shape[-1]))
+        if self.resample:
+            x = julius.resample_frac(x, 2, 1)
+        return x.reshape(x.shape[0], len(self.sources), self.n_channels, x.shape[-1])

@@ -1,0 +1,333 @@
+"""From one sound to a folder of stems: rate and channels fitted, files written, the result described.
+
+Everything that separates goes through here, the command line and the studio alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from separation.audio import Audio, Resampler, StemWriter, check_format, down_mix, read_blocks, resample
+from separation.separators.base import Separator
+
+__all__ = ["Progress", "Result", "run", "separate_to_folder", "separated_mixture"]
+
+
+# -- sound in, stems out ---------------------------------------------------------------------------
+
+
+def separated_mixture(audio: Audio, separator: Separator) -> Tensor:
+    """The mixture as the stems will add up to it, at the sound's own rate.
+
+    Itself for methods that take any number of channels, and for mono and stereo. More channels
+    are mixed down to stereo for the neural methods (:func:`separation.audio.down_mix`), and to mono
+    for the few models that know only that.
+    """
+    if separator.channels is None or audio.channels <= separator.channels:
+        return audio.waveform
+    stereo = down_mix(audio.waveform)
+    return stereo.mean(0, keepdim=True) if separator.channels == 1 else stereo
+
+
+def run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
+    """Take a sound apart, whatever its rate and channels.
+
+    The mixture is brought to the separator's rate and channels, and the stems back: mono is
+    doubled for a stereo method and comes back as the mean of its two channels.
+
+    Yields
+    ------
+    Tensor, shape (sources, channels, some time)
+        Consecutive blocks at the sound's own rate, as many frames in all as it has.
+
+    Raises
+    ------
+    ValueError
+        If the sound is too short for the method.
+    """
+    separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
+    mixture = separated_mixture(audio, separator)
+    channels = mixture.shape[0]
+    if separator.channels == 2 and channels == 1:
+        mixture = mixture.expand(2, -1)
+    mixture = resample(mixture, audio.sample_rate, separator.sample_rate)
+    n_sources = len(separator.sources)
+    back = Resampler(n_sources * channels, separator.sample_rate, audio.sample_rate, frames=audio.frames)
+    done, total = 0, mixture.shape[1]
+    for block in separator.stream(mixture):
+        done += block.shape[-1]
+        if block.shape[1] != channels:
+            block = block.mean(1, keepdim=True)
+        yield back(block.reshape(n_sources * channels, -1), last=done == total).unflatten(0, (n_sources, channels))
+
+
+# -- stems on disk ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far one separation is.
+
+    Attributes
+    ----------
+    stage : str
+        "separating", "writing" or "done".
+    segment, segments : int
+        Finished, and in all.
+    seconds_left : float or None
+        Known once a segment is finished.
+    result : Result or None
+        With the stage "done".
+    """
+
+    stage: str
+    segment: int
+    segments: int
+    seconds_left: float | None = None
+    result: Result | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a separation left behind; ``result.json`` holds the same and more.
+
+    Attributes
+    ----------
+    stems : dict of str to Path
+    residual_db : float or None
+        Energy of (mixture - sum of the stems as written) over the mixture's, 10 log10; None if
+        either is silent.
+    gain_db : float
+        Of all stems alike, below 0 if one would have clipped.
+    seconds, real_time_factor : float
+        Time it took, and per second of sound.
+    card : Path
+        ``result.json``.
+    """
+
+    input: str
+    method: str
+    model: str | None
+    stems: dict[str, Path]
+    sample_rate: int
+    channels: int
+    frames: int
+    residual_db: float | None
+    gain_db: float
+    seconds: float
+    real_time_factor: float
+    device: str
+    card: Path
+    warnings: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON knows it: paths as strings."""
+        stems = {source: str(path) for source, path in self.stems.items()}
+        return {**asdict(self), "stems": stems, "card": str(self.card)}
+
+
+def separate_to_folder(
+    audio: Audio,
+    separator: Separator,
+    folder: Path,
+    *,
+    name: str,
+    stems: Sequence[str] | None = None,
+    format: str = "wav",
+    float32: bool = False,
+    origin: Mapping[str, Any] | None = None,
+) -> Iterator[Progress]:
+    """Separate a sound into ``folder/<source>.<format>`` and ``folder/result.json``.
+
+    A generator: it works while it is asked for progress, and stops when it is closed. The folder
+    appears, or replaces its predecessor, only when everything in it is whole; until then, and
+    after an error, there is nothing.
+
+    Parameters
+    ----------
+    audio : Audio
+    separator : Separator
+    folder : path
+        Of this method's stems.
+    name : str
+        Of the sound, for the card.
+    stems : sequence of str, optional
+        Only these; all by default.
+    format, float32
+        See :class:`separation.audio.StemWriter`.
+    origin : mapping, optional
+        More for the card: the command line, the excerpt.
+
+    Yields
+    ------
+    Progress
+        The last one holds the result.
+
+    Raises
+    ------
+    ValueError
+        If the sound is too short, a stem is unknown or the format cannot hold the stems.
+    OSError
+        If the disk is full or the folder cannot be written.
+    """
+    began = time.perf_counter()
+    separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
+    chosen = choose_stems(separator.sources, stems)
+    mixture = separated_mixture(audio, separator)
+    check_format(format, float32=float32, channels=mixture.shape[0], sample_rate=audio.sample_rate)
+    with _Draft(folder) as draft:
+        writer = StemWriter(
+            draft.path,
+            chosen,
+            channels=mixture.shape[0],
+            sample_rate=audio.sample_rate,
+            format=format,
+            float32=float32,
+        )
+        try:
+            yield from _write_blocks(audio, separator, writer, chosen, began)
+            gain = writer.finish()
+        finally:
+            writer.close()
+        seconds = time.perf_counter() - began
+        result = Result(
+            input=name,
+            method=separator.name,
+            model=separator.model,
+            stems={source: folder / path.name for source, path in writer.paths.items()},
+            sample_rate=audio.sample_rate,
+            channels=mixture.shape[0],
+            frames=audio.frames,
+            residual_db=residual_db(mixture, list(writer.paths.values())),
+            gain_db=round(20 * math.log10(gain), 4),
+            seconds=round(seconds, 3),
+            real_time_factor=round(seconds / audio.duration, 4),
+            device=str(separator.device),
+            card=folder / "result.json",
+            warnings=list(separator.notes),
+        )
+        card = _card(result, audio, separator, origin or {})
+        (draft.path / "result.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.keep()
+    segments = separator.segments(audio.frames)
+    yield Progress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
+
+
+def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple[str, ...]:
+    """The wanted ones of a method's sources, in its order; ValueError names one it does not give."""
+    if stems is None:
+        return sources
+    for stem in stems:
+        if stem not in sources:
+            raise ValueError(f"there is no stem {stem!r}; this method gives {', '.join(sources)}")
+    if not stems:
+        raise ValueError(f"no stems chosen; this method gives {', '.join(sources)}")
+    return tuple(source for source in sources if source in stems)
+
+
+def _write_blocks(
+    audio: Audio, separator: Separator, writer: StemWriter, chosen: tuple[str, ...], began: float
+) -> Iterator[Progress]:
+    rows = [separator.sources.index(source) for source in chosen]
+    segments = separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
+    yield Progress(stage="separating", segment=0, segments=segments)
+    for number, block in enumerate(run(separator, audio), start=1):
+        writer.write(block[rows])
+        left = (time.perf_counter() - began) / number * max(0, segments - number)
+        yield Progress(stage="separating", segment=number, segments=segments, seconds_left=left)
+    yield Progress(stage="writing", segment=segments, segments=segments, seconds_left=0.0)
+
+
+def residual_db(mixture: Tensor, stems: Sequence[Path]) -> float | None:
+    """What the written stems leave of the mixture, in dB of its energy; None if either is silent."""
+    left, position = 0.0, 0
+    for blocks in zip(*(read_blocks(path) for path in stems), strict=False):
+        length = min(block.shape[1] for block in blocks)
+        part = mixture[:, position : position + length]
+        total = torch.stack([block[:, : part.shape[1]].double() for block in blocks]).sum(0)
+        left += float((part.double() - total).square().sum())
+        position += length
+    left += float(mixture[:, position:].double().square().sum())
+    energy = float(mixture.double().square().sum())
+    return round(10 * math.log10(left / energy), 3) if left > 0 and energy > 0 else None
+
+
+def _card(result: Result, audio: Audio, separator: Separator, origin: Mapping[str, Any]) -> dict[str, Any]:
+    document = result.document()
+    document["stems"] = {source: path.name for source, path in result.stems.items()}
+    del document["card"]
+    digest = hashlib.sha256(audio.waveform.contiguous().numpy().data).hexdigest()
+    return {
+        **document,
+        "input_sha256": digest,  # of the decoded samples: the same for the same sound in any container
+        "duration": round(audio.duration, 6),
+        "model_sha256": separator.model_hash,
+        "options": asdict(separator.options),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("torch", "numpy", "soundfile", "soxr", "scikit-learn", "librosa")},
+        **origin,
+    }
+
+
+class _Draft:
+    """A folder beside its final place that takes it in one step if :meth:`keep` is called, or goes without trace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> _Draft:
+        self._made = _make_parents(self.folder.parent)
+        self.path = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
+        self._keep = False
+        return self
+
+    def keep(self) -> None:
+        self._keep = True
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None and self._keep:
+            self.path.chmod(0o777 & ~_umask())
+            old = self.path.with_name(f"{self.path.name}.old")
+            if self.folder.exists():
+                self.folder.replace(old)
+            self.path.replace(self.folder)
+            shutil.rmtree(old, ignore_errors=True)
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        for parent in self._made:  # the innermost first; one that others use by now stays
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
+
+def _make_parents(folder: Path) -> list[Path]:
+    """Create a folder; returns those that were missing, the innermost first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+    return missing
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,133 @@
+"""Demucs and what it shares with Hybrid Demucs: standardise, cut, estimate, crossfade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from separation.checkpoints import Model
+from separation.models.demucs import Demucs, center_trim
+from separation.segments import excerpt, fade_window, overlap_add
+from separation.separators.base import Separator
+
+__all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemucsOptions:
+    """Options of ``demucs`` and ``hybrid-demucs``.
+
+    Attributes
+    ----------
+    segment : float
+        Seconds that the network sees at a time; memory grows with it.
+    overlap : float
+        Share of a segment that it has in common with the next, 0 to below 1.
+    shifts : int
+        Estimates at random offsets of up to half a second that are averaged; 0: one, without offset.
+        Each costs the time of a whole separation; 10 gain about 0.2 dB.
+    seed : int
+        Of the offsets.
+    normalise : bool
+        Standardise by the mixture's mean and deviation, as the released models expect.
+    """
+
+    segment: float = 10.0
+    overlap: float = 0.25
+    shifts: int = 0
+    seed: int = 0
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.segment <= 600:
+            raise ValueError(f"segment must be in 0.5..600 s, got {self.segment}")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must be in 0..1 (1 excluded), got {self.overlap}")
+        if not 0 <= self.shifts <= 100:
+            raise ValueError(f"shifts must be in 0..100, got {self.shifts}")
+
+
+class WaveformSeparator(Separator):
+    """A network from the mixture's waveform to all sources' waveforms, over songs of any length.
+
+    References
+    ----------
+    Défossez, Usunier, Bottou, Bach, arXiv:1911.13254: the shift trick (5.4), triangular weights.
+    """
+
+    options: DemucsOptions
+
+    def __init__(self, network: nn.Module, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
+        super().__init__()
+        self.network = network.eval().to(device)
+        self.sources = model.sources
+        self.sample_rate = model.sample_rate
+        self.channels = model.channels
+        self.model, self.model_hash = model.name, model.hash()
+        self.device = device
+        self.options = options
+
+    def segments(self, frames: int) -> int:
+        return len(self._starts(frames))
+
+    @property
+    def _segment(self) -> int:
+        return round(self.options.segment * self.sample_rate)
+
+    def _starts(self, frames: int) -> range:
+        """As upstream: the last segments may lie within the one before."""
+        return range(0, frames, max(1, int((1 - self.options.overlap) * self._segment)))
+
+    def input_length(self, length: int) -> int:
+        """Samples that the network must see for `length` samples of estimates."""
+        return length
+
+    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
+        mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
+        if self.options.normalise:
+            mono = mixture.mean(0)
+            mean, deviation = mono.mean(), mono.std(correction=min(1, mono.numel() - 1)) + 1e-8
+        generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
+        most = self.sample_rate // 2
+
+        def estimate(start: int, stop: int) -> Tensor:
+            extra = self.input_length(stop - start) - (stop - start)
+            first, last = start - extra // 2, stop + extra - extra // 2
+            inside = slice(max(0, first), max(0, last))
+            standard = (mixture[:, inside] - mean) / deviation  # before padding: beyond the ends is silence
+            context = excerpt(standard, first - inside.start, last - inside.start)
+            estimates = self.network(context.to(self.device)[None])[0].cpu()
+            return center_trim(estimates, stop - start) * deviation + mean
+
+        def process(start: int, stop: int) -> Tensor:
+            if not self.options.shifts:
+                return estimate(start, stop)
+            total = torch.zeros(())
+            for _ in range(self.options.shifts):
+                early = int(torch.randint(0, most + 1, (), generator=generator))
+                total = total + estimate(start - early, stop + most - early)[..., early : early + stop - start]
+            return total / self.options.shifts
+
+        length = mixture.shape[-1]
+        window = fade_window(self._segment, (self._segment + 1) // 2)
+        return overlap_add(process, length, starts=self._starts(length), window=window)
+
+
+class DemucsSeparator(WaveformSeparator):
+    """Demucs v2, with upstream's released weights or ours."""
+
+    name = "demucs"
+    network: Demucs
+
+    def __init__(
+        self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
+    ) -> None:
+        network = Demucs(model.sources, n_channels=model.channels, **model.architecture)
+        model.load_into(network, model.files[0])
+        super().__init__(network, model, device=device, options=options)
+
+    def input_length(self, length: int) -> int:
+        return self.network.valid_length(length)

@@ -1,0 +1,91 @@
+"""Oracles: how well a mask or filter could do if the sources were known. The ceiling of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from separation.masking import binary_mask, expectation_maximization, ratio_mask
+from separation.separators.base import Separator
+from separation.stft import StftConfig, istft, stft
+
+__all__ = ["KINDS", "Oracle", "OracleOptions"]
+
+KINDS = ("irm", "ibm", "mwf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OracleOptions:
+    """Options of the oracles.
+
+    Attributes
+    ----------
+    n_fft, hop_length : int
+        Of the spectrograms, in samples.
+    power : float
+        Ratio mask only: 1 compares magnitudes (SiSEC's IRM1), 2 energies (IRM2).
+    """
+
+    n_fft: int = 4096
+    hop_length: int = 1024
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        StftConfig(n_fft=self.n_fft, hop_length=self.hop_length)
+        if not self.power > 0:
+            raise ValueError(f"power must be positive, got {self.power}")
+
+
+class Oracle(Separator):
+    """The ideal ratio mask, the ideal binary mask, or the multichannel Wiener filter of the true sources.
+
+    Parameters
+    ----------
+    kind : "irm", "ibm" or "mwf"
+    references : mapping of str to Tensor, each shape (channels, time)
+        The true sources, aligned with the mixture that will be separated.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        references: Mapping[str, Tensor],
+        *,
+        sample_rate: int = 44100,
+        options: OracleOptions = OracleOptions(),
+    ) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(f"the oracles are {', '.join(KINDS)}, not {kind!r}")
+        if len(references) < 2:
+            raise ValueError(
+                f"{kind} is an oracle: it needs the true sources (references) of the mixture, at least two"
+            )
+        self.name = kind  # type: ignore[misc]  # one class, three methods
+        self.sources = tuple(references)
+        self.references = torch.stack(list(references.values()))
+        self.sample_rate = sample_rate
+        self.channels = self.references.shape[1]
+        self.options = options
+        self.stft = StftConfig(n_fft=options.n_fft, hop_length=options.hop_length)
+        self.min_frames = options.n_fft
+
+    def at(self, *, sample_rate: int, channels: int) -> Oracle:
+        references = dict(zip(self.sources, self.references, strict=True))
+        return Oracle(self.name, references, sample_rate=sample_rate, options=self.options)
+
+    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
+        if self.references.shape[1:] != mixture.shape:
+            shapes = tuple(self.references.shape[1:]), tuple(mixture.shape)
+            raise ValueError(f"references and mixture must have the same shape, got {shapes[0]} and {shapes[1]}")
+        X, S = stft(mixture, self.stft), stft(self.references, self.stft)
+        if self.name == "irm":
+            Y = ratio_mask(S.abs(), power=self.options.power) * X
+        elif self.name == "ibm":
+            Y = binary_mask(S.abs()) * X
+        else:  # with the true sources as first estimates, powers and covariances are the true ones
+            Y = expectation_maximization(S, X)
+        yield istft(Y, self.stft, length=mixture.shape[-1])

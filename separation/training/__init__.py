@@ -1,0 +1,1 @@
+"""Training: for now the plain script behind the first bundled models."""

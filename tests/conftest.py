@@ -1,0 +1,76 @@
+"""What many tests need: real music, if it is there, and the sample tracks, which always are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from separation.audio import Audio, read
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("STEMSCOPE_DATA", ROOT.parent / "shared" / "data"))
+SAMPLES = ROOT / "assets" / "samples"
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real recordings that are not part of the project."""
+    if not DATA.is_dir():
+        pytest.skip("no folder with recordings: set STEMSCOPE_DATA to one with real-song.mp3 and musdb18-7s")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def real_song_path(data_folder: Path) -> Path:
+    path = data_folder / "real-song.mp3"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} among the recordings")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_song(real_song_path: Path) -> Audio:
+    """20 s of full-rank stereo music."""
+    return read(real_song_path)
+
+
+@pytest.fixture(scope="session")
+def musdb_root(data_folder: Path) -> Path:
+    root = data_folder / "musdb18-7s"
+    if not root.is_dir():
+        pytest.skip("no MUSDB18 clips among the recordings")
+    return root
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The folder of a multitrack that comes with the project."""
+    return SAMPLES / "night-drive"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a cache folder of its own and knows of no mirror."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SEPARATION_HOME", str(folder))
+    monkeypatch.delenv("SEPARATION_MODELS_URL", raising=False)
+    return folder
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def snr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
+    """Energy of the reference over that of the difference, in dB."""
+    reference = reference.double()
+    return float(10 * torch.log10(reference.square().sum() / (reference - estimate.double()).square().sum()))
+
+
+def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
+    return float((estimate - reference).abs().square().sum().sqrt() / reference.abs().square().sum().sqrt())

@@ -34,6 +34,7 @@ ONLY_IN = {
     "gradio": {"studio"},
     "matplotlib": {"plots"},
     "musdb": {"data"},
+    "stempeg": {"data"},
 }
 
 

@@ -82,7 +82,8 @@ no network; the released models are far better: `python -m separation models lis
   (CC BY-NC-SA 4.0). No test clip was ever used.
 - **How:** `separation/training/compact.py`, {recipe["steps"]} steps of {recipe["batch"]} remixes
   of {recipe["seconds"]:g} s, seed {recipe["seed"]}, Adam at {recipe["learning_rate"]:g} with a decay over the last
-  two fifths, weights averaged; one core of an ordinary server for about an hour and a half. `make train-bundled DATA=FOLDER` repeats it.
+  two fifths, weights averaged; one core of an ordinary server for about an hour and a half.
+  `make train-bundled DATA=FOLDER` repeats it.
 - **Licence:** non-commercial research only, after the terms of the training data.
 - **Limits:** ten minutes of real multitracks are little. Expect bleeding between vocals and other, kick drums in the
   bass, and dull cymbals.

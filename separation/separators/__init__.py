@@ -70,7 +70,7 @@ METHODS: dict[str, Method] = {
             "Mix",
             "MixOptions",
             name="mix",
-            title="Mixture",
+            title="Mixture ÷ 4",
             summary="No separation at all: every stem is a quarter of the mixture. The floor that a method must beat.",
             reference="SiSEC 2018, MIX",
         ),

@@ -28,6 +28,7 @@ def theme() -> gr.themes.Base:
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto; }
+.html-container { padding: 0 !important; }
 .masthead h1 { font-size: 1.9rem; letter-spacing: -0.02em; margin: 0.2rem 0 0; }
 .masthead p { margin: 0.15rem 0 0.6rem; color: var(--body-text-color-subdued); font-size: 1.02rem; }
 .method-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: 0.6rem; }

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 .PHONY: app test lint format samples train-bundled clean
 
 app: $(VENV)/app.stamp ffmpeg
-	$(BIN)/python app.py
+	$(BIN)/python -u app.py
 
 test: lint chromium ffmpeg
 	$(BIN)/python -m pytest
@@ -31,11 +31,11 @@ samples: $(VENV)/app.stamp
 # About two hours of two cores; kill it and run it again to resume.
 train-bundled: $(VENV)/app.stamp ffmpeg
 	$(if $(DATA),,$(error say where the data is: make train-bundled DATA=FOLDER))
-	$(BIN)/python -m separation.training.compact open-unmix --data "$(DATA)" --out runs/open-unmix --steps 2600 & \
-	$(BIN)/python -m separation.training.compact demucs --data "$(DATA)" --out runs/demucs --steps 4800 & wait
+	$(BIN)/python -m separation.training.compact open-unmix --data "$(DATA)" --out runs/open-unmix --steps 2200 & \
+	$(BIN)/python -m separation.training.compact demucs --data "$(DATA)" --out runs/demucs --steps 4200 & wait
 	cp runs/open-unmix/export/* assets/models/open-unmix-compact/
 	cp runs/demucs/export/* assets/models/demucs-compact/
-	$(BIN)/python assets/models/write_cards.py --data "$(DATA)"
+	PYTHONPATH=. $(BIN)/python assets/models/write_cards.py --data "$(DATA)"
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache

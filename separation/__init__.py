@@ -2,6 +2,7 @@
 
 The rooms, from the bottom up; each imports only what stands above it:
 
+``containers``    which sound files end before they should
 ``audio``         sound in and out: read any file safely, resample, write stems
 ``stft``          the short-time Fourier transform
 ``masking``       masks and the multichannel Wiener filter

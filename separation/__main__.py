@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -37,8 +38,8 @@ def say(message: str) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    print()
+    # All in ASCII: file names need not be Unicode, and standard output may have any encoding.
+    print(json.dumps(document, indent=2, allow_nan=False))
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def _separate_one(
     steps = separate_to_folder(
         audio,
         separator,
-        out / file.stem / separators.method,
+        out / _folder_name(file) / separators.method,
         name=str(file),
         stems=stems,
         format=format,
@@ -163,7 +164,7 @@ def _separate_one(
 
 
 def _report(file: Path, result: Result) -> None:
-    residual = "silent" if result.residual_db is None else f"{result.residual_db:.1f} dB"
+    residual = "none" if result.residual_db is None else f"{result.residual_db:.1f} dB"
     gain = f", all lowered by {-result.gain_db:.1f} dB so that none clips" if result.gain_db else ""
     say(
         f"{file.name}: {', '.join(result.stems)} in {result.seconds:.1f} s "
@@ -173,10 +174,16 @@ def _report(file: Path, result: Result) -> None:
         say(f"  {path}")
 
 
+def _folder_name(file: Path) -> str:
+    """What the folder of a file's stems is called: Unicode, and not ``..``, the stem of ``...wav``."""
+    name = file.stem if file.stem.strip(".") else file.name
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def _refuse_same_names(files: list[Path]) -> None:
-    stems = [file.stem for file in files]
-    for name in stems:
-        if stems.count(name) > 1:
+    names = [_folder_name(file) for file in files]
+    for name in names:
+        if names.count(name) > 1:
             raise ValueError(
                 f"several files are called {name!r}, and their stems would go to one folder: separate them one by one"
             )
@@ -370,10 +377,10 @@ def tracks(
     json_output: Json = False,
 ) -> None:
     """The tracks of a MUSDB18 folder."""
-    from separation.data.musdb18 import tracks as find_tracks
+    from separation.data.musdb18 import list_tracks
 
     with one_line_errors():
-        found = find_tracks(root, wav=wav)
+        found = list_tracks(root, wav=wav)
     if json_output:
         rows = [
             {"name": t.name, "subset": t.subset, "duration": round(t.duration, 3), "sources": list(t.sources)}

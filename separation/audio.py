@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import soundfile
 import soxr
 import torch
 from torch import Tensor
+
+from separation.containers import ends_early, mp3_tells_its_length, peek
 
 __all__ = [
     "FORMATS",
@@ -44,6 +47,21 @@ FORMATS = {
 # and the server hand out, any file of the machine it points to.
 _LIBSNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU"}
 _PYAV_FORMATS = ("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "flac", "aiff", "caf")
+
+
+_MALFORMED = 3  # libsndfile's error for a format that it knows and a file that is not right
+_UNKNOWN = 2**62  # frames, or more: libsndfile's word for a FLAC that came from a pipe and does not tell
+
+# Names in libsndfile's log of the lengths that a file's header claims.
+_CLAIMS = {
+    "WAV": {"data"},
+    "WAVEX": {"data"},
+    "AIFF": {"SSND"},
+    "CAF": {"data"},
+    "AU": {"Data Size"},
+    "W64": {"riff"},
+    "RF64": {"Riff size"},
+}
 
 
 class AudioError(ValueError):
@@ -100,7 +118,8 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None)
     """Decode a sound file, or an excerpt of it, at its own rate and with its own channels.
 
     libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU; what it does not
-    know goes to PyAV: M4A, AAC, MP4, WebM, Matroska. The suffix is ignored, the content decides.
+    know goes to PyAV: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files that do not tell their
+    length. The suffix is ignored, the content decides.
 
     Parameters
     ----------
@@ -125,7 +144,7 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None)
             raise AudioError("no such file" if not path.exists() else "not a file")
         if path.stat().st_size == 0:
             raise AudioError("the file is empty")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             waveform, rate = _decode(file, start, duration)
         return Audio(waveform=waveform, sample_rate=rate)
     except AudioError as error:
@@ -135,75 +154,102 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None)
 
 
 def _decode(file: IO[bytes], start: float, duration: float | None) -> tuple[Tensor, int]:
+    if ends_early(file):
+        raise AudioError("the file is cut off: its last part is not all there")
     try:
-        sound = soundfile.SoundFile(file)
-    except soundfile.LibsndfileError:
+        # The descriptor, not the file object: no name to guess a format from, and no way back into
+        # Python on which a signal, such as Ctrl-C, would get lost.
+        sound = soundfile.SoundFile(file.fileno(), closefd=False)
+    except soundfile.LibsndfileError as error:
+        if error.code == _MALFORMED and peek(file, 0, 4) == b"caff":  # so it says if a CAF is cut; PyAV would not mind
+            raise AudioError("the file is cut off or damaged") from error
         file.seek(0)
         return _decode_with_pyav(file, start, duration)
     with sound:
         if sound.format not in _LIBSNDFILE_FORMATS:
             raise AudioError(f"{sound.format} files are not supported")
-        _refuse_truncated(sound, file)
-        return _decode_with_libsndfile(sound, start, duration)
+        if sound.frames < _UNKNOWN and (sound.format != "MP3" or mp3_tells_its_length(file)):
+            _refuse_truncated(sound)
+            return _decode_with_libsndfile(sound, start, duration)
+    file.seek(0)
+    return _decode_with_pyav(file, start, duration)
 
 
 def _decode_with_libsndfile(sound: soundfile.SoundFile, start: float, duration: float | None) -> tuple[Tensor, int]:
     rate = sound.samplerate
-    first = round(start * rate)
-    if sound.frames and first >= sound.frames:
-        raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
-    wanted = -1 if duration is None else max(1, round(duration * rate))
-    expected = sound.frames - first if wanted < 0 else min(wanted, sound.frames - first)
+    first = _frames_in(start, rate)
+    wanted = sys.maxsize if duration is None else max(1, _frames_in(duration, rate))
+    blocks: list[np.ndarray] = []
+    held = 0
     try:
+        if 0 < sound.frames <= first:
+            raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
         if first:
             sound.seek(first)
-        data = sound.read(wanted, dtype="float32", always_2d=True)
+        while held < wanted:  # in blocks: the header may announce more than fits into memory
+            block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            blocks.append(block)
+            held += len(block)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"its sound is damaged ({_sentence(error)})") from error
-    if len(data) < expected:
-        raise AudioError(f"the file is cut off: it announces {expected} samples and holds {len(data)}")
-    return torch.from_numpy(np.ascontiguousarray(data.T)), rate
+        raise AudioError(f"its sound is cut off or damaged ({_sentence(error)})") from error
+    expected = min(wanted, sound.frames - first)
+    if held < expected:
+        raise AudioError(f"the file is cut off: it announces {expected} samples and holds {held}")
+    return _joined([block.T for block in blocks], sound.channels), rate
 
 
-def _refuse_truncated(sound: soundfile.SoundFile, file: IO[bytes]) -> None:
-    """libsndfile quietly shortens a file that ends before its header says; its log, or the last page, tells."""
-    if sound.format in {"WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU"}:
-        for line in sound.extra_info.splitlines():
-            name, _, rest = line.strip().partition(":")
-            numbers = [
-                int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()
-            ]
+def _frames_in(seconds: float, rate: int) -> int:
+    return round(min(seconds * rate, 2.0**62))
+
+
+def _joined(blocks: list[np.ndarray], channels: int) -> Tensor:
+    """Blocks (channels, some time) one after the other."""
+    waveform = np.empty((channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
+    if blocks:
+        np.concatenate(blocks, axis=1, out=waveform)
+    return torch.from_numpy(waveform)
+
+
+# -- files that end too early ----------------------------------------------------------------------
+
+
+def _refuse_truncated(sound: soundfile.SoundFile) -> None:
+    """libsndfile quietly shortens a file that ends before its header says; only its log tells."""
+    for line in sound.extra_info.splitlines():
+        name, _, rest = line.strip().partition(":")
+        numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
+        if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
+            claimed, present = numbers
             # A recorder that could not seek back leaves 0 or the largest number it has: no claim, no error.
-            if name.strip() in {"data", "SSND"} and "should be" in rest and len(numbers) == 2:
-                claimed, present = numbers
-                if present < claimed < 0x7FFFFFFF - 0xFFFF:
-                    raise AudioError(f"the file is cut off: it announces {claimed} bytes of sound and holds {present}")
-    elif sound.format == "OGG" and _last_ogg_page_is_cut(file):
-        raise AudioError("the file is cut off in the middle of a page")
+            unknown = any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1))
+            if present < claimed and not unknown:
+                raise AudioError(f"the file is cut off: it announces {claimed} bytes and holds {present}")
 
 
-def _last_ogg_page_is_cut(file: IO[bytes]) -> bool:
-    position = file.tell()
-    try:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - (1 << 17)))  # a page has at most 65,307 bytes
-        tail = file.read()
-    finally:
-        file.seek(position)
-    page = tail.rfind(b"OggS")
-    if page < 0:
-        return True
-    header = tail[page : page + 27]
-    lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    return len(header) < 27 or len(lacing) < header[26] or page + 27 + len(lacing) + sum(lacing) > len(tail)
+# -- what libsndfile does not know -----------------------------------------------------------------
+
+
+class _Nameless:
+    """All of a file that the demuxer gets: with no path, there is none to resolve another one against."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):  # a damaged file leads anywhere
+            return -1
 
 
 def _decode_with_pyav(file: IO[bytes], start: float, duration: float | None) -> tuple[Tensor, int]:
     import av  # slow to import, and seldom needed
 
+    whitelist = {"format_whitelist": ",".join(_PYAV_FORMATS)}
     try:
-        # The file object, not its name: the demuxer has no path to resolve another one against.
-        with av.open(file, options={"format_whitelist": ",".join(_PYAV_FORMATS)}) as container:
+        with av.open(_Nameless(file), options=whitelist, metadata_errors="replace") as container:
             if not set(container.format.name.split(",")) & set(_PYAV_FORMATS):
                 raise AudioError(f"{container.format.name} files are not supported")
             if not container.streams.audio:
@@ -217,15 +263,17 @@ def _decode_stream(container: Any, start: float, duration: float | None) -> tupl
     import av
 
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioError("its sound is coded in a way that is not known here")
     rate, channels = stream.rate, stream.channels
     if channels > MAX_CHANNELS:
         raise AudioError(f"the sound has {channels} channels; 1 to {MAX_CHANNELS} are supported")
-    first = round(start * rate)
-    last = None if duration is None else first + max(1, round(duration * rate))
+    first = _frames_in(start, rate)
+    last = None if duration is None else first + max(1, _frames_in(duration, rate))
     converter = av.AudioResampler(format="fltp")  # only the number format changes
     blocks: list[np.ndarray] = []
     position = 0
-    for frame in container.decode(stream):
+    for frame in _frames(container, stream):
         if frame.sample_rate != rate or frame.layout.nb_channels != channels:
             raise AudioError("its rate or number of channels changes on the way")
         for converted in converter.resample(frame):
@@ -240,10 +288,26 @@ def _decode_stream(container: Any, start: float, duration: float | None) -> tupl
         raise AudioError("there is no sound in it (0 samples)")
     if not blocks:
         raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {position / rate:.2f} s")
-    announced = int(stream.duration * stream.time_base * rate) if stream.duration and stream.time_base else 0
-    if (last is None or position < last) and position < announced - rate // 4:
-        raise AudioError(f"the file is cut off: it announces {announced} samples and holds {position}")
-    return torch.from_numpy(np.concatenate(blocks, axis=1)), rate
+    return _joined(blocks, channels), rate
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames. A raw stream, such as a recorded broadcast, may break off within its last one."""
+    import av
+
+    broken: Exception | None = None
+    for packet in container.demux(stream):
+        if broken is not None and packet.size:
+            break
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError as error:
+            broken = error
+            if container.format.name not in ("aac", "mp3"):
+                break
+    else:
+        return
+    raise AudioError("its sound is cut off or damaged") from broken
 
 
 def _sentence(error: Exception) -> str:
@@ -369,12 +433,16 @@ class StemWriter:
         self.peak = 0.0
         self.paths = {source: folder / f"{source}.{format}" for source in sources}
         self._drafts = {source: folder / f".{source}.draft" for source in sources}
-        self._files = {
-            source: soundfile.SoundFile(
-                path, "w", samplerate=sample_rate, channels=channels, format="W64", subtype="FLOAT"
-            )
-            for source, path in self._drafts.items()
-        }
+        self._files: dict[str, soundfile.SoundFile] = {}
+        try:
+            with _disk_errors():
+                for source, path in self._drafts.items():
+                    self._files[source] = soundfile.SoundFile(
+                        path, "w", samplerate=sample_rate, channels=channels, format="W64", subtype="FLOAT"
+                    )
+        except OSError:
+            self.close()
+            raise
 
     def write(self, block: Tensor) -> None:
         """Append (sources, channels, time)."""
@@ -387,8 +455,8 @@ class StemWriter:
         """Write the final files; returns the gain that all stems share, 1 unless one of them would clip."""
         ceiling = 1 - 2**-15
         gain = 1.0 if self.float32 or self.peak <= ceiling else ceiling / self.peak
+        self.close()
         with _disk_errors():
-            self.close()
             for source in self.paths:
                 self._finish_one(source, gain)
         return gain
@@ -413,8 +481,9 @@ class StemWriter:
 
     def close(self) -> None:
         """Close the drafts; nothing is lost that was written."""
-        for file in self._files.values():
-            file.close()
+        with _disk_errors():
+            for file in self._files.values():
+                file.close()
 
 
 @contextmanager
@@ -448,6 +517,6 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 def read_blocks(path: Path) -> Iterator[Tensor]:
     """A file that libsndfile reads, as (channels, time) blocks of at most 65,536 frames."""
-    with soundfile.SoundFile(path) as file:
+    with _disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
         for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
             yield torch.from_numpy(block.T.copy())

@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +32,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
 RELEASED = Path(__file__).with_name("released_models.toml")
 TIMEOUT = 30.0  # seconds without a byte after which a download is given up
 
+Built = TypeVar("Built")
 Progress = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all if known
 
 
@@ -100,12 +101,34 @@ class Model:
         """Bytes of its files, if they are here."""
         return sum(self.path(file).stat().st_size for file in self.files) if self.installed else None
 
+    def file(self, source: str) -> ModelFile:
+        """The file for that source, or for "all" of them."""
+        for file in self.files:
+            if file.source == source:
+                return file
+        raise CheckpointError(f"the model {self.name} has no file for {source!r}")
+
     def hash(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 over its files' SHA-256s: what results are labelled with."""
         total = hashlib.sha256()
         for file in self.files:
             total.update(bytes.fromhex(sha256_of(self.path(file))))
         return total.hexdigest()[:16]
+
+    def build(self, constructor: Callable[[dict[str, Any]], Built]) -> Built:
+        """What a constructor makes of a copy of `architecture`.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot: the fault is the description's, whatever the error.
+        """
+        try:
+            return constructor(dict(self.architecture))
+        except Exception as error:  # torch has its own errors for sizes that cannot be
+            raise CheckpointError(
+                f"{self.name} does not describe a model for {self.method}: {_reason(error)}"
+            ) from error
 
     def load_into(self, network: nn.Module, file: ModelFile, *, ignore: Sequence[str] = ()) -> None:
         """Load one file's weights into a network.
@@ -161,7 +184,7 @@ def find(name: str, *, method: str) -> Model:
     known = {model.name: model for model in models()}
     if name in known:
         model = known[name]
-    elif (folder := Path(name).expanduser()).is_dir():
+    elif folder := _folder(name):
         model = _read_folder(folder)
     else:
         fitting = ", ".join(model.name for model in known.values() if model.method == method)
@@ -178,9 +201,23 @@ def find(name: str, *, method: str) -> Model:
     return model
 
 
+def _folder(name: str) -> Path | None:
+    """The folder of that name, if it is one."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):  # too long, or in the home of nobody
+        return None
+
+
 def _model(entry: dict[str, Any], **more: Any) -> Model:
     fields = dict(entry)
     files = tuple(ModelFile(**file) for file in fields.pop("files"))
+    texts = [fields["name"], fields["method"], *fields["sources"], *(file.name for file in files)]
+    if not all(isinstance(text, str) for text in texts) or not fields["sources"]:
+        raise TypeError(f"names, the method and the sources must be words, got {texts}")
+    if not all(type(number) is int and number > 0 for number in (fields["sample_rate"], fields["channels"])):
+        raise TypeError("sample_rate and channels must be whole numbers")
     return Model(files=files, sources=tuple(fields.pop("sources")), **fields, **more)
 
 
@@ -192,9 +229,17 @@ def _read_folder(folder: Path, *, bundled: bool = False) -> Model:
             return _model(_read_json(folder / "model.json"), folder=folder, bundled=bundled, own=own)
         if (folder / "separator.json").is_file():
             return _read_upstream_open_unmix(folder)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the description of the model in {folder.name!r} is not usable: {error}") from error
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"the description of the model in {folder.name!r} is not usable: {_reason(error)}"
+        ) from error
     raise CheckpointError(f"the folder {folder.name!r} holds neither model.json nor Open-Unmix's separator.json")
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _read_upstream_open_unmix(folder: Path) -> Model:
@@ -204,7 +249,8 @@ def _read_upstream_open_unmix(folder: Path) -> Model:
     for path in sorted(folder.glob("*.json")):
         if path.name == "separator.json":
             continue
-        weights = sorted(folder.glob(f"{path.stem}*.pth"))
+        plain = path.with_suffix(".pth")
+        weights = [plain] if plain.is_file() else sorted(folder.glob(f"{path.stem}*.pth"))
         if not weights:
             raise CheckpointError(f"{folder.name!r} describes the target {path.stem!r} but holds no {path.stem}*.pth")
         files.append(ModelFile(source=path.stem, name=weights[0].name))
@@ -239,7 +285,7 @@ def _read_upstream_open_unmix(folder: Path) -> Model:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} in {path.parent.name!r} cannot be read: it is not JSON") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} in {path.parent.name!r} does not hold a JSON object")
@@ -270,7 +316,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name} is missing") from error
     except Exception as error:  # every reader has its own errors for a file that is not what it should be
         raise CheckpointError(f"{path.name} is damaged, or holds more than tensors, and was not loaded") from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
         raise CheckpointError(f"{path.name} does not hold a dictionary of tensors")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 
@@ -298,7 +346,7 @@ def _problem(file: ModelFile, path: Path) -> str:
     try:  # torch's files are zip archives, with a checksum for every tensor
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # a damaged header may speak of encryption, another compression, names that are none
         return f"{file.name} is not a complete file of weights"
     return f"{file.name} is damaged" if bad else ""
 
@@ -323,18 +371,22 @@ def download(model: Model, progress: Progress | None = None) -> list[str]:
     fetched = []
     for file in model.files:
         path = model.path(file)
-        if path.is_file() and not _problem(file, path):
+        if not _problem(file, path):
             continue
+        lock = path.with_name(f"{path.name}.lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock", timeout=0):
-                _fetch(file, path, progress)
+            with FileLock(lock, timeout=0):
+                try:
+                    if _problem(file, path):  # or another process has fetched it just now
+                        _fetch(file, path, progress)
+                        fetched.append(file.name)
+                finally:
+                    lock.unlink(missing_ok=True)  # while it is held: whoever opened it meanwhile sees that it is gone
         except Timeout as error:
             raise CheckpointError(f"{file.name} is being downloaded by another process; wait for it") from error
         except OSError as error:
             raise CheckpointError(f"cannot store {file.name} in the cache folder: {error.strerror}") from error
-        Path(f"{path}.lock").unlink(missing_ok=True)
-        fetched.append(file.name)
     return fetched
 
 
@@ -352,7 +404,7 @@ def _fetch(file: ModelFile, path: Path, progress: Progress | None) -> None:
     except ValueError as error:
         raise CheckpointError(f"cannot download {file.name}: SEPARATION_MODELS_URL is not an address") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        why = getattr(error, "reason", None) or error
+        why = " ".join(str(getattr(error, "reason", None) or error).split())
         raise CheckpointError(
             f"cannot download {file.name}: {why}; check the network and {again}, it will go on"
         ) from error
@@ -361,7 +413,8 @@ def _fetch(file: ModelFile, path: Path, progress: Progress | None) -> None:
         raise CheckpointError(
             f"{file.name} broke off after {size} of {expected} bytes; {again}, it will go on from there"
         )
-    if problem := _problem(file, part):
+    too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
+    if problem := too_long or _problem(file, part):
         part.unlink()
         raise CheckpointError(f"what came for {file.name} was thrown away ({problem}); {again}, or try another mirror")
     part.replace(path)
@@ -378,6 +431,10 @@ def _receive(url: str, part: Path, name: str, progress: Progress | None) -> int 
             raise
         announced = error.headers.get("Content-Range", "").rpartition("/")[2]
         return int(announced) if announced.isdigit() else None
+    except urllib.error.URLError:
+        raise
+    except OSError as error:  # of the socket, while it waits for the answer
+        raise ConnectionError(str(error)) from error
     with response:
         resumed = response.status == 206
         have = have if resumed else 0
@@ -386,7 +443,7 @@ def _receive(url: str, part: Path, name: str, progress: Progress | None) -> int 
         with part.open("ab" if resumed else "wb") as out:
             while True:
                 try:
-                    chunk = response.read(1 << 18)
+                    chunk = response.read1(1 << 18)  # whatever is there: nothing that came is lost if it breaks
                 except (OSError, http.client.HTTPException) as error:
                     raise ConnectionError(f"the connection broke after {have} bytes ({error})") from error
                 if not chunk:

@@ -33,8 +33,9 @@ def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) ->
     ----------
     Liutkus, Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015.
     """
-    shares = magnitudes if power == 1 else magnitudes**power
-    return shares / (shares.sum(0) + eps)
+    if power != 1:  # of the ratio to the loudest: powers of the numbers themselves may overflow
+        magnitudes = (magnitudes / magnitudes.amax(0).clamp(min=eps)) ** power
+    return magnitudes / (magnitudes.sum(0) + eps)
 
 
 def binary_mask(magnitudes: Tensor) -> Tensor:

@@ -5,15 +5,15 @@ Everything that separates goes through here, the command line and the studio ali
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
-import os
 import platform
+import secrets
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +60,11 @@ def run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
     ValueError
         If the sound is too short for the method.
     """
-    separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
+    yield from _run(separator.at(sample_rate=audio.sample_rate, channels=audio.channels), audio)
+
+
+def _run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
+    """:func:`run` with a separator that is made for the sound's rate and channels; it keeps the notes."""
     mixture = separated_mixture(audio, separator)
     channels = mixture.shape[0]
     if separator.channels == 2 and channels == 1:
@@ -151,7 +155,7 @@ def separate_to_folder(
     format: str = "wav",
     float32: bool = False,
     origin: Mapping[str, Any] | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Separate a sound into ``folder/<source>.<format>`` and ``folder/result.json``.
 
     A generator: it works while it is asked for progress, and stops when it is closed. The folder
@@ -222,9 +226,11 @@ def separate_to_folder(
             warnings=list(separator.notes),
         )
         card = _card(result, audio, separator, origin or {})
-        (draft.path / "result.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        # What of a file's name is not Unicode becomes an escape, as JSON has it.
+        text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (draft.path / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))
         draft.keep()
-    segments = separator.segments(audio.frames)
+    segments = _segments(audio, separator)
     yield Progress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
 
 
@@ -244,13 +250,17 @@ def _write_blocks(
     audio: Audio, separator: Separator, writer: StemWriter, chosen: tuple[str, ...], began: float
 ) -> Iterator[Progress]:
     rows = [separator.sources.index(source) for source in chosen]
-    segments = separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
+    segments = _segments(audio, separator)
     yield Progress(stage="separating", segment=0, segments=segments)
-    for number, block in enumerate(run(separator, audio), start=1):
+    for number, block in enumerate(_run(separator, audio), start=1):
         writer.write(block[rows])
         left = (time.perf_counter() - began) / number * max(0, segments - number)
         yield Progress(stage="separating", segment=number, segments=segments, seconds_left=left)
     yield Progress(stage="writing", segment=segments, segments=segments, seconds_left=0.0)
+
+
+def _segments(audio: Audio, separator: Separator) -> int:
+    return separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
 
 
 def residual_db(mixture: Tensor, stems: Sequence[Path]) -> float | None:
@@ -291,43 +301,60 @@ class _Draft:
         self.folder = folder
 
     def __enter__(self) -> _Draft:
-        self._made = _make_parents(self.folder.parent)
-        self.path = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
         self._keep = False
+        self._made: list[Path] = []
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(errno.EEXIST, "a file is in the way of the folder for the stems", str(self.folder))
+        try:
+            for parent in _missing(self.folder.parent):
+                parent.mkdir(exist_ok=True)
+                self._made.append(parent)
+            self.path = self.folder.with_name(f".{self.folder.name}-{secrets.token_hex(4)}")
+            self.path.mkdir()
+        except BaseException:
+            self._remove_parents()
+            raise
         return self
 
     def keep(self) -> None:
         self._keep = True
 
     def __exit__(self, kind: object, *rest: object) -> None:
-        if kind is None and self._keep:
-            self.path.chmod(0o777 & ~_umask())
-            old = self.path.with_name(f"{self.path.name}.old")
+        published = False
+        try:
+            if kind is None and self._keep:
+                self._publish()
+                published = True
+        finally:
+            if not published:
+                shutil.rmtree(self.path, ignore_errors=True)
+                self._remove_parents()
+
+    def _publish(self) -> None:
+        old = self.path.with_name(f"{self.path.name}.old")
+        try:
             if self.folder.exists():
                 self.folder.replace(old)
             self.path.replace(self.folder)
+        except BaseException:
+            if old.exists() and not self.folder.exists():
+                old.replace(self.folder)
+            raise
+        finally:
             shutil.rmtree(old, ignore_errors=True)
-            return
-        shutil.rmtree(self.path, ignore_errors=True)
-        for parent in self._made:  # the innermost first; one that others use by now stays
+
+    def _remove_parents(self) -> None:
+        for parent in reversed(self._made):  # one that others use by now stays
             try:
                 parent.rmdir()
             except OSError:
                 break
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Create a folder; returns those that were missing, the innermost first."""
-    missing = []
+def _missing(folder: Path) -> list[Path]:
+    """The folders that are to be made for this one to be there, the outermost first."""
+    missing: list[Path] = []
     while not folder.exists():
-        missing.append(folder)
+        missing.insert(0, folder)
         folder = folder.parent
-    for parent in reversed(missing):
-        parent.mkdir(exist_ok=True)
     return missing
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

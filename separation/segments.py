@@ -50,7 +50,8 @@ def overlap_add(
         Concatenated, the blocks have `length` samples.
     """
     segment = len(window)
-    if not starts or starts[0] != 0 or starts.step > segment or starts[-1] + segment < length:
+    covered = starts and starts[0] == 0 and starts.step <= segment and starts[-1] + segment >= length
+    if not covered or starts.step < 1 or starts[-1] >= max(1, length):
         raise ValueError(f"segments of {segment} samples at {starts} do not cover {length} samples")
     total = weight = None
     for start in starts:

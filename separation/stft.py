@@ -48,7 +48,7 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
     flat = waveform.reshape(-1, waveform.shape[-1])
     window = config.window(waveform)
     spectrogram = torch.stft(flat, config.n_fft, config.hop_length, window=window, center=True, return_complex=True)
-    return spectrogram.unflatten(0, waveform.shape[:-1])
+    return spectrogram.reshape(*waveform.shape[:-1], *spectrogram.shape[-2:])
 
 
 def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
@@ -56,4 +56,4 @@ def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
     flat = spectrogram.reshape(-1, *spectrogram.shape[-2:])
     window = config.window(flat.real)
     waveform = torch.istft(flat, config.n_fft, config.hop_length, window=window, center=True, length=length)
-    return waveform.unflatten(0, spectrogram.shape[:-2])
+    return waveform.reshape(*spectrogram.shape[:-2], length)

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "separation"
 
 #: Each room and the rooms it may import. Nothing else of the package may be imported by it.
 ALLOWED = {
-    "audio": set(),
+    "containers": set(),
+    "audio": {"containers"},
     "stft": set(),
     "masking": {"stft"},
     "segments": set(),

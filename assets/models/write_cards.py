@@ -1,4 +1,6 @@
-"""Scores the bundled models and writes their cards: ``python assets/models/write_cards.py --data FOLDER``.
+"""Scores the bundled models and writes their cards; ``make train-bundled`` calls it at its end.
+
+    PYTHONPATH=. python assets/models/write_cards.py --data FOLDER
 
 The scores are whole-clip SDRs on the 14 validation clips that no model was trained on, through
 the same separators that the app uses, Wiener filter included, next to the methods that need no

@@ -71,7 +71,8 @@ class Track:
             by_name = {name: wave.T for name, (wave, _) in read.items()}
         else:
             stempeg = _with_ffmpeg("stempeg")
-            stems, rate = stempeg.read_stems(str(self.path), dtype=np.float32)  # (stems, time, channels)
+            # 16 bits, as musdb reads: what all published scores were computed on.
+            stems, rate = stempeg.read_stems(str(self.path), dtype=np.float32, ffmpeg_format="s16le")
             by_name = dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True))
         return by_name.pop("mixture"), {source: by_name[source] for source in self.sources}, int(rate)
 
@@ -102,6 +103,9 @@ def open_musdb(root: str | Path, *, wav: bool = False, subset: str | None = None
     ValueError
         If the folder holds no tracks, or ffmpeg is missing.
     """
+    if subset not in (None, *SUBSETS) or split not in (None, "train", "valid") or (split and subset != "train"):
+        given = f"got subset={subset!r}, split={split!r}"
+        raise ValueError(f"subset must be train or test, and split, of train alone, train or valid; {given}")
     root = _folder(root)
     musdb = _with_ffmpeg("musdb")
     return musdb.DB(root=str(root), is_wav=wav, subsets=[subset] if subset else ["train", "test"], split=split)

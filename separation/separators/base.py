@@ -138,7 +138,7 @@ def _convert(name: str, value: object, hint: Any) -> object:
         if bool in kinds and word in ("true", "yes", "1", "false", "no", "0"):
             return word in ("true", "yes", "1")
         for kind in (int, float):
-            if kind in kinds:
+            if kind in kinds and word not in ("inf", "-inf", "infinity", "-infinity", "nan"):
                 try:
                     return kind(word)
                 except ValueError:

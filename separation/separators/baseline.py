@@ -56,7 +56,7 @@ class HarmonicPercussiveOptions:
     kernel: int = 31
 
     def __post_init__(self) -> None:
-        if not self.crossover > 0:
+        if not 0 < self.crossover < float("inf"):
             raise ValueError(f"crossover must be positive (Hz), got {self.crossover}")
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and at least 3, got {self.kernel}")
@@ -105,6 +105,7 @@ class HarmonicPercussive(Separator):
 
         def process(start: int, stop: int) -> Tensor:
             first, last = max(0, start - context), min(length, stop + context)
+            first -= first % self.stft.hop_length  # frames lie where they lie in the whole signal
             return self._split(mixture[:, first:last])[..., start - first : stop - first]
 
         window = fade_window(
@@ -119,7 +120,7 @@ class HarmonicPercussive(Separator):
         # One pair of masks for all channels: nothing moves in the stereo picture, and it takes half the time.
         masks = librosa.decompose.hpss(X.abs().mean(0).numpy(), kernel_size=self.options.kernel, mask=True)
         harmonic, percussive = (torch.from_numpy(mask) * X for mask in masks)
-        low = round(self.options.crossover * self.stft.n_fft / self.sample_rate)
+        low = round(min(self.options.crossover, self.sample_rate) * self.stft.n_fft / self.sample_rate)
         bass, rest = harmonic.clone(), harmonic / 2
         bass[:, low:] = 0
         rest[:, :low] = 0

@@ -48,6 +48,8 @@ class DemucsOptions:
             raise ValueError(f"overlap must be in 0..1 (1 excluded), got {self.overlap}")
         if not 0 <= self.shifts <= 100:
             raise ValueError(f"shifts must be in 0..100, got {self.shifts}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be in 0..2**63 (excluded), got {self.seed}")
 
 
 class WaveformSeparator(Separator):
@@ -125,8 +127,8 @@ class DemucsSeparator(WaveformSeparator):
     def __init__(
         self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
     ) -> None:
-        network = Demucs(model.sources, n_channels=model.channels, **model.architecture)
-        model.load_into(network, model.files[0])
+        network = model.build(lambda shape: Demucs(model.sources, n_channels=model.channels, **shape))
+        model.load_into(network, model.file("all"))
         super().__init__(network, model, device=device, options=options)
 
     def input_length(self, length: int) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from separation.checkpoints import Model
 from separation.separators.demucs import DemucsOptions, WaveformSeparator
+
+if TYPE_CHECKING:
+    from torchaudio.models import HDemucs
 
 __all__ = ["HybridDemucsSeparator"]
 
@@ -19,6 +24,7 @@ class HybridDemucsSeparator(WaveformSeparator):
     """
 
     name = "hybrid-demucs"
+    network: HDemucs
 
     def __init__(
         self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
@@ -26,6 +32,9 @@ class HybridDemucsSeparator(WaveformSeparator):
         from torchaudio.models import HDemucs, hdemucs_high  # torchaudio is heavy: only when it is used
 
         sources = list(model.sources)
-        network = HDemucs(sources, **model.architecture) if model.architecture else hdemucs_high(sources)
-        model.load_into(network, model.files[0])
+        network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
+        model.load_into(network, model.file("all"))
         super().__init__(network, model, device=device, options=options)
+
+    def input_length(self, length: int) -> int:
+        return max(length, self.network.hop_length * 5 // 2)  # its mirrored ends fail on many shorter lengths

@@ -48,7 +48,7 @@ class IcaOptions:
             raise ValueError(f"contrast must be logcosh, exp or cube, got {self.contrast!r}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, got {self.seed}")
-        if not self.tolerance > 0:
+        if not 0 < self.tolerance < float("inf"):
             raise ValueError(f"tolerance must be positive, got {self.tolerance}")
         if self.max_iterations < 1:
             raise ValueError(f"max_iterations must be at least 1, got {self.max_iterations}")
@@ -70,8 +70,12 @@ class FastICASeparator(Separator):
 
     name = "ica"
 
-    def __init__(self, *, sample_rate: int = 44100, channels: int = 2, options: IcaOptions = IcaOptions()) -> None:
+    def __init__(
+        self, *, sample_rate: int = 44100, channels: int | None = None, options: IcaOptions = IcaOptions()
+    ) -> None:
         super().__init__()
+        if channels is None:  # not known yet: as many as it takes
+            channels = max(2, options.components or 0)
         count = channels if options.components is None else options.components
         if count > channels:
             raise ValueError(f"{count} components need {count} channels or more, the sound has {channels}")
@@ -92,12 +96,11 @@ class FastICASeparator(Separator):
         count = min(len(self.sources), rank)
         if count == 0:
             self.notes.append("Every channel is constant: there is nothing to unmix.")
-            images = x[None].repeat(len(self.sources), 1, 1)
+            images = x[None].repeat(len(self.sources), 1, 1) / len(self.sources)
         else:
             if rank < x.shape[0]:
-                self.notes.append(
-                    f"The {x.shape[0]} channels hold only {rank} different signals, so there are no more components."
-                )
+                signals = "one signal" if rank == 1 else f"{rank} different signals"
+                self.notes.append(f"The {x.shape[0]} channels hold only {signals}, so there are no more components.")
             elif rank == 1:
                 self.notes.append("One channel has one component: there is nothing to unmix.")
             unmixing = self._fit(x, count) if x.shape[0] > 1 else torch.ones(1, 1, dtype=x.dtype)

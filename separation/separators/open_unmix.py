@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from separation.checkpoints import Model
 from separation.masking import wiener
@@ -72,13 +73,11 @@ class OpenUnmixSeparator(Separator):
         options: OpenUnmixOptions = OpenUnmixOptions(),
     ) -> None:
         super().__init__()
-        shape = dict(model.architecture)
-        self.stft = StftConfig(n_fft=shape.pop("n_fft"), hop_length=shape.pop("hop_length"))
-        self.networks = nn.ModuleDict()
-        for file in model.files:
-            network = OpenUnmix(n_bins=self.stft.n_bins, n_channels=model.channels, **shape)
-            model.load_into(network, file, ignore=("sample_rate", "stft.window", "transform.0.window"))
-            self.networks[file.source] = network.eval().to(device)
+        self.networks: list[OpenUnmix] = []  # in the order of the sources
+        for source in model.sources:
+            self.stft, network = model.build(lambda shape: _build(shape, model.channels))
+            model.load_into(network, model.file(source), ignore=("sample_rate", "stft.window", "transform.0.window"))
+            self.networks.append(network.eval().to(device))
         if options.iterations and len(self.networks) + options.residual < 2:
             raise ValueError("the Wiener filter needs two sources or more: use residual=true or iterations=0")
         self.sources = (*model.sources, "residual") if options.residual else model.sources
@@ -106,6 +105,7 @@ class OpenUnmixSeparator(Separator):
 
         def process(start: int, stop: int) -> Tensor:
             first, last = max(0, start - context), min(length, stop + context)
+            first -= first % self.stft.hop_length  # frames lie where they lie in the whole signal
             return self._estimate(mixture[:, first:last])[..., start - first : stop - first]
 
         window = fade_window(round(segment * self.sample_rate), round(self.fade_seconds * self.sample_rate))
@@ -115,7 +115,7 @@ class OpenUnmixSeparator(Separator):
         """(channels, time) -> (sources, channels, time), in one piece."""
         X = stft(mixture.to(self.device), self.stft)
         magnitude = X.abs()[None]
-        estimates = torch.cat([network(magnitude) for network in self.networks.values()])
+        estimates = torch.cat([network(magnitude) for network in self.networks])
         options = self.options
         Y = wiener(
             estimates,
@@ -126,3 +126,8 @@ class OpenUnmixSeparator(Separator):
             window=options.window,
         )
         return istft(Y, self.stft, length=mixture.shape[-1]).cpu()
+
+
+def _build(shape: dict[str, Any], channels: int) -> tuple[StftConfig, OpenUnmix]:
+    config = StftConfig(n_fft=shape.pop("n_fft"), hop_length=shape.pop("hop_length"))
+    return config, OpenUnmix(n_bins=config.n_bins, n_channels=channels, **shape)

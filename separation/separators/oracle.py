@@ -64,6 +64,9 @@ class Oracle(Separator):
             raise ValueError(
                 f"{kind} is an oracle: it needs the true sources (references) of the mixture, at least two"
             )
+        shapes = [tuple(reference.shape) for reference in references.values()]
+        if len(shapes[0]) != 2 or len(set(shapes)) > 1:
+            raise ValueError(f"references must all have one shape (channels, time), got {shapes}")
         self.name = kind  # type: ignore[misc]  # one class, three methods
         self.sources = tuple(references)
         self.references = torch.stack(list(references.values()))

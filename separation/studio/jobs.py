@@ -312,8 +312,11 @@ def _draw(source: str, path: Path, scale: tuple[float, float]) -> Path:
 
 
 def _archive(result: Result, folder: Path, name: str) -> Path:
-    """All stems and result.json in one file; WAV hardly gets smaller, so nothing is compressed."""
-    path = folder / f"{Path(name).stem[:80]} - {result.method}.zip"
+    """All stems and result.json in one file; WAV hardly gets smaller, so nothing is compressed.
+
+    Fifty characters of the name at most: file systems allow 255 bytes, and a character can take four.
+    """
+    path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in (*result.stems.values(), result.card):
             archive.write(file, file.name)

@@ -141,3 +141,9 @@ def test_musdb_tracks_appear_when_their_root_is_named(musdb_root: Path, monkeypa
 def test_a_wrong_musdb_root_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSDB_ROOT", str(tmp_path / "nowhere"))
     assert jobs.musdb_tracks() == {}
+
+
+def test_a_very_long_name_in_any_script_still_makes_an_archive() -> None:
+    long = jobs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=short_song().audio)
+    *_, last = jobs.separate_song(long, ["mix"])
+    assert last.results[0].archive.is_file()

@@ -1,0 +1,494 @@
+"""The command line as other programs call it: documents on standard output, exit codes, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from separation.__main__ import app
+
+RATE = 44100
+SOURCES = ("vocals", "drums", "bass", "other")
+
+#: What design.md promises of a result; more fields may come, none may go.
+RESULT_FIELDS = {
+    "input",
+    "method",
+    "model",
+    "stems",
+    "sample_rate",
+    "channels",
+    "frames",
+    "residual_db",
+    "gain_db",
+    "seconds",
+    "real_time_factor",
+    "device",
+    "card",
+}
+
+MODEL_FIELDS = {
+    "name",
+    "method",
+    "sources",
+    "sample_rate",
+    "installed",
+    "bundled",
+    "bytes",
+    "licence",
+    "trained_on",
+    "files",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output, which must be one JSON document, in the strict sense, and nothing else."""
+
+        def refuse(constant: str) -> NoReturn:
+            raise AssertionError(f"{constant} is not JSON")
+
+        return json.loads(self.stdout, parse_constant=refuse)
+
+
+def separation(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Outcome:
+    """In this process, which is quick."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def python_m_separation(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Outcome:
+    """In a process of its own, as users run it."""
+    command = [sys.executable, "-m", "separation", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **(environment or {})}
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def complaint(outcome: Outcome) -> str:
+    """The one line with which the command line refuses."""
+    assert outcome.code == 2
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def write_song(
+    path: Path, *, frames: int = 22050, channels: int = 2, level: float = 0.3, rate: int = RATE, seed: int = 0
+) -> np.ndarray:
+    """Even noise, with 16 bits; (time, channels)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise: np.ndarray = np.random.default_rng(seed).uniform(-level, level, (frames, channels))
+    noise = np.round(noise * 32768) / 32768
+    soundfile.write(path, noise, rate, subtype="PCM_16", format="WAV")
+    return noise
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    write_song(tmp_path / "in" / "My Song.wav")
+    return tmp_path / "in" / "My Song.wav"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+# -- separate --------------------------------------------------------------------------------------
+
+
+def test_one_good_and_one_bad_file_in_a_process_of_its_own(song: Path, out: Path) -> None:
+    bad = song.with_name("bad.mp3")
+    bad.write_text("no music")
+    outcome = python_m_separation("separate", bad, song, "--method", "mix", "--out", out, "--json")
+    assert outcome.code == 1
+    document = outcome.document
+    assert document.keys() == {"results", "failed"}
+    (failed,) = document["failed"]
+    assert failed["input"] == str(bad)
+    assert "'bad.mp3'" in failed["error"]
+    (result,) = document["results"]
+    assert result.keys() >= RESULT_FIELDS
+    folder = out / "My Song" / "mix"
+    assert sorted(path.name for path in out.rglob("*")) == sorted(
+        ["My Song", "mix", "result.json", *(f"{source}.wav" for source in SOURCES)]
+    )
+    assert result["stems"] == {source: str(folder / f"{source}.wav") for source in SOURCES}
+    assert result["card"] == str(folder / "result.json")
+    assert (result["input"], result["method"], result["model"]) == (str(song), "mix", None)
+    assert (result["sample_rate"], result["channels"], result["frames"]) == (RATE, 2, 22050)
+    assert (result["gain_db"], result["device"]) == (0, "cpu")
+    assert result["real_time_factor"] == pytest.approx(result["seconds"] / 0.5, abs=0.01)
+    card = json.loads((folder / "result.json").read_text())
+    assert card["command"].startswith("python -m separation separate ")
+    assert card["command"].endswith(f"'{song}' --method mix --out {out} --json")
+    assert "error: cannot read 'bad.mp3'" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_all_good_is_0_and_only_bad_is_2(song: Path, out: Path) -> None:
+    assert separation("separate", song, "--method", "mix", "--out", out).code == 0
+    bad = song.with_name("bad.wav")
+    bad.write_text("no music")
+    assert "cannot read 'bad.wav'" in complaint(separation("separate", bad, "-m", "mix", "--out", out / "bad"))
+    assert not (out / "bad").exists()
+    outcome = separation("separate", bad, bad.with_name("gone.wav"), "-m", "mix", "--out", out / "bad", "--json")
+    assert outcome.code == 2
+    assert outcome.document["results"] == []
+    assert [failed["input"] for failed in outcome.document["failed"]] == [str(bad), str(bad.with_name("gone.wav"))]
+    assert not (out / "bad").exists()
+
+
+def test_without_json_standard_output_is_empty(song: Path, out: Path) -> None:
+    outcome = separation("separate", song, "--method", "mix", "--out", out)
+    assert outcome.stdout == ""
+    assert str(out / "My Song" / "mix" / "drums.wav") in outcome.stderr
+
+
+def test_by_default_stems_go_to_a_folder_called_separated(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(song.parent)
+    (result,) = separation("separate", song.name, "-m", "mix", "--json").document["results"]
+    assert result["stems"]["bass"] == "separated/My Song/mix/bass.wav"
+    assert Path(result["stems"]["bass"]).is_file()
+
+
+def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) -> None:
+    second = song.with_name("Second.flac")
+    write_song(second, seed=1)
+    separation("separate", song, second, "-m", "mix", "--out", out)
+    separation("separate", song, "-m", "ica", "--out", out)
+    assert sorted(str(path.parent.relative_to(out)) for path in out.rglob("result.json")) == [
+        "My Song/ica",
+        "My Song/mix",
+        "Second/mix",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (["--method", "nope"], "unknown method 'nope'; the methods are mix, hpss, ica, open-unmix"),
+        (["--method", "open-unmix", "--model", "nope"], "no model or folder 'nope'"),
+        (["--method", "mix", "--model", "umx"], "mix has no weights"),
+        (
+            ["--method", "hpss", "--option", "speed=3"],
+            "unknown option 'speed'; the options of this method are: crossover",
+        ),
+        (["--method", "hpss", "--option", "kernel=4"], "kernel must be odd"),
+        (["--method", "hpss", "--option", "crossover"], "--option takes NAME=VALUE, got 'crossover'"),
+        (["--method", "ica", "--option", "components=3"], "3 components need 3 channels or more, the sound has 2"),
+        (["--method", "mix", "--format", "aac"], "not as 'aac'"),
+        (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
+        (["--method", "mix", "--device", "tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
+        (["--method", "mix", "--stems", "vocals,flute"], "no stem 'flute'"),
+        (["--method", "mix", "--stems", ""], "no stems chosen"),
+        (["--method", "mix", "--start", "0.5"], "the sound ends at 0.50 s"),
+        (["--method", "mix", "--start", "-1"], "must start at 0 s or later"),
+        (["--method", "mix", "--start", "1e308"], "the sound ends at 0.50 s"),
+        (["--method", "mix", "--duration", "0"], "must last longer than 0 s"),
+        (["--method", "mix", "--duration", "nan"], "must last longer than 0 s"),
+        (["--method", "irm"], "irm is an oracle: it needs the true sources"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_wishes_are_one_line_and_exit_code_2(wrong: list[str], expected: str, song: Path, out: Path) -> None:
+    assert expected in complaint(separation("separate", song, *wrong, "--out", out))
+    assert not out.exists()
+
+
+def test_too_short_a_song_for_the_method(song: Path, out: Path) -> None:
+    outcome = separation("separate", song, "-m", "hpss", "--duration", "0.01", "--out", out)
+    assert outcome.code == 2
+    assert "error: the sound is too short: hpss needs at least 4096 samples" in outcome.stderr
+    assert not out.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(song: Path, out: Path) -> None:
+    assert "no CUDA device" in complaint(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
+
+
+@pytest.mark.parametrize("arguments", [["song.wav"], ["-m", "mix"], ["song.wav", "-m", "mix", "--start", "soon"]])
+def test_a_wrong_call_is_exit_code_2_with_nothing_on_standard_output(arguments: list[str]) -> None:
+    outcome = separation("separate", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "Usage" in outcome.stderr
+
+
+def test_files_of_the_same_name_are_refused_before_any_work(song: Path, out: Path) -> None:
+    write_song(song.parent / "more" / "My Song.flac")
+    outcome = separation("separate", song, song.parent / "more" / "My Song.flac", "-m", "mix", "--out", out)
+    assert "several files are called 'My Song'" in complaint(outcome)
+    assert not out.exists()
+
+
+def test_an_excerpt_is_that_part_of_the_song(song: Path, out: Path) -> None:
+    whole = write_song(song)
+    outcome = separation(
+        "separate", song, "-m", "mix", "--start", "0.1", "--duration", "0.2", "--float32", "--out", out, "--json"
+    )
+    (result,) = outcome.document["results"]
+    assert result["frames"] == 8820
+    stem, _ = soundfile.read(result["stems"]["other"], dtype="float32")
+    np.testing.assert_array_equal(stem, (whole[4410 : 4410 + 8820] / 4).astype(np.float32))
+    assert json.loads(Path(result["card"]).read_text())["start"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("wishes", "format", "subtype"),
+    [
+        ([], "WAV", "PCM_24"),
+        (["--float32"], "WAV", "FLOAT"),
+        (["--format", "flac"], "FLAC", "PCM_24"),
+        (["--format", "ogg"], "OGG", "VORBIS"),
+        (["--format", "mp3"], "MP3", "MPEG_LAYER_III"),
+    ],
+)
+def test_stems_are_written_as_wished(wishes: list[str], format: str, subtype: str, song: Path, out: Path) -> None:
+    outcome = separation("separate", song, "-m", "mix", "--stems", " drums, bass", *wishes, "--out", out, "--json")
+    (result,) = outcome.document["results"]
+    assert list(result["stems"]) == ["drums", "bass"]
+    assert sorted(path.stem for path in (out / "My Song" / "mix").iterdir()) == ["bass", "drums", "result"]
+    for path in result["stems"].values():
+        info = soundfile.info(path)
+        assert (info.format, info.subtype, info.frames) == (format, subtype, 22050)
+        assert path.endswith(f".{format.lower()}")
+
+
+def test_four_microphones_give_four_components(tmp_path: Path, out: Path) -> None:
+    write_song(tmp_path / "room.wav", channels=4)
+    (result,) = separation("separate", tmp_path / "room.wav", "-m", "ica", "--out", out, "--json").document["results"]
+    assert list(result["stems"]) == [f"component {number}" for number in range(1, 5)]
+    assert result["channels"] == 4
+    assert all(soundfile.info(path).channels == 4 for path in result["stems"].values())
+    assert result["residual_db"] < -80
+
+
+def test_options_reach_the_method(tmp_path: Path, out: Path) -> None:
+    write_song(tmp_path / "room.wav", channels=4)
+    outcome = separation(
+        "separate", tmp_path / "room.wav", "-m", "ica", "--option", "components=3", "--option", "seed = 4", "--json",
+        "--out", out,
+    )  # fmt: skip
+    (result,) = outcome.document["results"]
+    assert len(result["stems"]) == 3
+    options = json.loads(Path(result["card"]).read_text())["options"]
+    assert (options["components"], options["seed"]) == (3, 4)
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_what_a_method_has_to_say_is_said_for_every_song(tmp_path: Path, out: Path) -> None:
+    for name in ("first.wav", "second.wav"):
+        write_song(tmp_path / name, channels=3)
+    outcome = separation(
+        "separate", tmp_path / "first.wav", tmp_path / "second.wav", "-m", "ica", "--option", "max_iterations=1",
+        "--out", out, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert outcome.stderr.count("warning: ICA did not converge within 1 iterations") == 2
+    for result in outcome.document["results"]:
+        assert "did not converge" in result["warnings"][0]
+        assert "did not converge" in json.loads(Path(result["card"]).read_text())["warnings"][0]
+
+
+def test_a_loud_song_says_by_how_much_it_was_lowered(tmp_path: Path, out: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", np.full((1000, 2), 8.0), RATE, subtype="FLOAT")
+    outcome = separation("separate", tmp_path / "loud.wav", "-m", "mix", "--out", out, "--json")
+    assert outcome.document["results"][0]["gain_db"] == pytest.approx(-20 * math.log10(2), abs=0.001)
+    assert "all lowered by 6.0 dB so that none clips" in outcome.stderr
+
+
+def test_silence_gives_null_and_no_nan(tmp_path: Path, out: Path) -> None:
+    write_song(tmp_path / "silence.wav", level=0.0)
+    for method in ("mix", "ica"):
+        outcome = separation("separate", tmp_path / "silence.wav", "-m", method, "--out", out, "--json")
+        (result,) = outcome.document["results"]
+        assert result["residual_db"] is None
+
+
+@pytest.mark.parametrize("name", ["...wav", "..wav", ".wav", "-x.wav"])
+def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_song(tmp_path / "in" / "song.wav")
+    (tmp_path / "in" / "song.wav").rename(tmp_path / "in" / name)
+    monkeypatch.chdir(tmp_path / "in")
+    outcome = separation("separate", "-m", "mix", "--out", out, "--json", "--", name)
+    assert outcome.code == 0
+    (card,) = tmp_path.rglob("result.json")
+    assert card.parent.parent.parent == out
+
+
+def test_a_name_that_is_not_unicode_in_a_process_of_its_own(tmp_path: Path, out: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    write_song(tmp_path / "song.wav")
+    (tmp_path / "song.wav").rename(tmp_path / name)
+    outcome = python_m_separation(
+        "separate", tmp_path / name, "-m", "mix", "--out", out, "--json", environment={"PYTHONIOENCODING": "utf-8"}
+    )
+    assert outcome.code == 0
+    (result,) = outcome.document["results"]
+    assert result["input"] == str(tmp_path / name)
+    assert soundfile.info(result["stems"]["vocals"]).frames == 22050
+    assert (out / "caf\N{REPLACEMENT CHARACTER}" / "mix").is_dir()
+
+
+def test_a_file_in_the_way_is_one_line(song: Path, out: Path) -> None:
+    out.write_text("mine")
+    assert "Not a directory" in complaint(separation("separate", song, "-m", "mix", "--out", out))
+    assert out.read_text() == "mine"
+
+
+def test_a_full_disk_is_one_line(song: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: soundfile.SoundFile, data: np.ndarray) -> None:
+        raise AssertionError  # what soundfile says if fewer frames were written than given
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", fail)
+    outcome = separation("separate", song, "-m", "mix", "--out", out)
+    assert outcome.code == 2
+    assert outcome.stderr.splitlines()[-1].startswith(
+        "error: My Song.wav: the stems cannot be written: the disk is full"
+    )
+    assert not out.exists()
+
+
+#: The command line with a method that never ends.
+ENDLESS = """
+import time
+from separation.__main__ import main
+from separation.separators.baseline import Mix
+
+def stream(self, mixture):
+    while True:
+        yield mixture.expand(4, -1, -1)
+        time.sleep(0.05)
+
+Mix._stream = stream
+main()
+"""
+
+
+def test_a_polite_kill_leaves_nothing(song: Path, out: Path) -> None:
+    command = [sys.executable, "-c", ENDLESS, "separate", str(song), "-m", "mix", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not any(draft.stat().st_size > 100_000 for draft in out.rglob("*.draft")):  # in the middle of it
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "Traceback" not in said
+    assert not out.exists()
+
+
+# -- oracles ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["irm", "ibm", "mwf"])
+def test_oracles_take_the_sources_beside_the_mixture(method: str, sample: Path, out: Path) -> None:
+    outcome = separation(
+        "separate", sample / "mixture.flac", "-m", method, "--start", "3", "--duration", "1.5", "--out", out, "--json"
+    )
+    assert outcome.code == 0
+    (result,) = outcome.document["results"]
+    assert list(result["stems"]) == list(SOURCES)
+    assert result["frames"] == round(1.5 * RATE)
+    for source in SOURCES:
+        reference, _ = soundfile.read(sample / f"{source}.ogg", start=3 * RATE, frames=round(1.5 * RATE))
+        estimate, _ = soundfile.read(result["stems"][source])
+        assert 10 * math.log10(np.sum(reference**2) / np.sum((reference - estimate) ** 2)) > 3
+
+
+def test_an_oracle_without_its_sources_is_refused(sample: Path, tmp_path: Path, out: Path) -> None:
+    mixture = shutil.copy(sample / "mixture.flac", tmp_path / "mixture.flac")
+    assert "needs the true sources" in complaint(separation("separate", mixture, "-m", "mwf", "--out", out))
+    shutil.copy(sample / "vocals.ogg", tmp_path / "vocals.ogg")
+    outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
+    assert "at least two" in complaint(outcome)
+    write_song(tmp_path / "drums.wav", frames=1000)
+    outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
+    assert "drums.wav has 1000 samples where the mixture has 44100" in complaint(outcome)
+    assert not out.exists()
+
+
+# -- tracks ----------------------------------------------------------------------------------------
+
+
+def write_musdb(root: Path) -> None:
+    for place in ("train/A - First", "train/B - Second", "test/C - Third"):
+        for stem in ("mixture", *SOURCES):
+            write_song(root / place / f"{stem}.wav", frames=4410)
+
+
+def test_the_tracks_of_a_data_set(musdb_root: Path) -> None:
+    outcome = separation("tracks", "--root", musdb_root, "--json")
+    assert outcome.code == 0
+    document = outcome.document
+    assert document["root"] == str(musdb_root)
+    files = {(path.parent.name, path.name.removesuffix(".stem.mp4")) for path in musdb_root.rglob("*.stem.mp4")}
+    assert {(track["subset"], track["name"]) for track in document["tracks"]} == files
+    for track in document["tracks"]:
+        assert track.keys() >= {"name", "subset", "duration", "sources"}
+        assert track["sources"] == list(SOURCES)
+        assert 5 < track["duration"] < 8
+
+
+def test_the_root_may_come_from_the_environment(tmp_path: Path) -> None:
+    write_musdb(tmp_path)
+    environment = {"MUSDB_ROOT": str(tmp_path)}
+    document = separation("tracks", "--wav", "--json", environment=environment).document
+    assert [(track["subset"], track["name"], track["duration"]) for track in document["tracks"]] == [
+        ("test", "C - Third", 0.1),
+        ("train", "A - First", 0.1),
+        ("train", "B - Second", 0.1),
+    ]
+    lines = separation("tracks", "--wav", environment=environment).stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("test") and lines[0].endswith("C - Third")
+
+
+def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+    assert "no folder 'nowhere'" in complaint(separation("tracks", "--root", tmp_path / "nowhere"))
+    assert "neither a train nor a test folder" in complaint(separation("tracks", "--root", tmp_path))
+    (tmp_path / "train").mkdir()
+    assert "holds no tracks" in complaint(separation("tracks", "--root", tmp_path, "--json"))
+    outcome = separation("tracks", environment={"MUSDB_ROOT": ""})
+    assert (outcome.code, outcome.stdout) == (2, "")
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def test_the_models_are_one_document_too() -> None:
+    for arguments in (["models", "--json"], ["models", "list", "--json"]):
+        outcome = separation(*arguments)
+        assert outcome.code == 0
+        for model in outcome.document["models"]:
+            assert model.keys() >= MODEL_FIELDS
+            assert all(file.keys() >= {"name", "url", "sha256"} for file in model["files"])
+        assert {"umxl", "demucs-compact"} <= {model["name"] for model in outcome.document["models"]}

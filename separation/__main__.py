@@ -29,7 +29,16 @@ app = typer.Typer(
 models_app = typer.Typer(help="What weights there are, and getting them.", invoke_without_command=True)
 app.add_typer(models_app, name="models")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
+    """`models --json list` means what `models list --json` does."""
+    return value or context.obj is True
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output.", callback=_or_as_the_group_was_told),
+]
 
 
 def say(message: str) -> None:
@@ -246,10 +255,9 @@ def _progress_lines(name: str) -> Any:
 @models_app.callback()
 def models(context: typer.Context, json_output: Json = False) -> None:
     """What weights there are, and getting them; without a command: the list."""
+    context.obj = json_output
     if context.invoked_subcommand is None:
         list_models(json_output=json_output)
-    elif json_output:
-        context.obj = "json"
 
 
 @models_app.command("list")
@@ -317,10 +325,11 @@ def verify_models(json_output: Json = False) -> None:
 
     with one_line_errors():
         found = {model.name: checkpoints.verify(model) for model in checkpoints.models() if model.installed}
-    for name, problems in found.items():
-        say(f"{name}: {'; '.join(problems) or 'whole'}")
     if json_output:
         print_json({"models": [{"name": name, "problems": problems} for name, problems in found.items()]})
+    else:
+        for name, problems in found.items():
+            print(f"{name}: {'; '.join(problems) or 'whole'}")
     if any(found.values()):
         raise typer.Exit(1)
 

@@ -160,7 +160,10 @@ class Model:
 def home() -> Path:
     """The cache folder: ``SEPARATION_HOME``, or ``~/.cache/separation``."""
     chosen = os.environ.get("SEPARATION_HOME")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "separation"
+    try:
+        return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "separation"
+    except RuntimeError as error:
+        raise CheckpointError(f"SEPARATION_HOME names the home of a user that there is not: {chosen!r}") from error
 
 
 # -- what there is ---------------------------------------------------------------------------------

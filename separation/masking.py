@@ -128,8 +128,8 @@ def expectation_maximization(
 ) -> Tensor:
     """The iterations of :func:`wiener` from complex first estimates, (sources, channels, bins, frames).
 
-    From the true sources, one iteration is the oracle of the filter (SiSEC's MWF). The other
-    parameters, and what comes back, are as for :func:`wiener`.
+    From the true sources, one iteration is an oracle of the filter (SiSEC's MWF estimates the
+    covariances in another way). The other parameters, and what comes back, are as for :func:`wiener`.
     """
     if estimates.shape[1:] != mixture.shape:
         shapes = tuple(estimates.shape), tuple(mixture.shape)

@@ -997,6 +997,9 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
         else:
             monkeypatch.setenv("SEPARATION_HOME", nothing)
         assert home() == tmp_path / ".cache" / "separation"
+    monkeypatch.setenv("SEPARATION_HOME", "~no-such-user-here/x")
+    with pytest.raises(CheckpointError, match=r"SEPARATION_HOME names .*'~no-such-user-here/x'"):
+        models()
 
 
 def test_a_model_that_cannot_be_had_is_explained(tmp_path: Path) -> None:
@@ -1191,8 +1194,8 @@ def test_verifying_by_command(table: Path) -> None:
     assert json.loads(output) == {"models": [{"name": "compact", "problems": []}]}
     assert run("download", "tiny")[0] == 0
     code, output, said = run("verify")
-    assert (code, output) == (0, "")
-    assert said.splitlines() == ["compact: whole", "tiny: whole"]
+    assert (code, said) == (0, "")
+    assert output.splitlines() == ["compact: whole", "tiny: whole"]
     path = table / "tiny.pth"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     code, output, said = run("verify", "--json")
@@ -1201,7 +1204,7 @@ def test_verifying_by_command(table: Path) -> None:
     assert fine == {"name": "compact", "problems": []}
     assert damaged["name"] == "tiny"
     assert len(damaged["problems"]) == 1
-    assert "tiny.pth has the hash" in said
+    assert "tiny.pth has the hash" in damaged["problems"][0]
     assert run("download", "tiny")[0] == 0
     assert run("verify")[0] == 0
 

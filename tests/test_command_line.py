@@ -492,3 +492,10 @@ def test_the_models_are_one_document_too() -> None:
             assert model.keys() >= MODEL_FIELDS
             assert all(file.keys() >= {"name", "url", "sha256"} for file in model["files"])
         assert {"umxl", "demucs-compact"} <= {model["name"] for model in outcome.document["models"]}
+
+
+@pytest.mark.parametrize("words", [["--json", "list"], ["--json"], ["list", "--json"], ["--json", "verify"]])
+def test_json_may_stand_before_or_behind_what_is_asked_of_the_models(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["models", *words])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["models"]

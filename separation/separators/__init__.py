@@ -158,7 +158,7 @@ METHODS: dict[str, Method] = {
             name="mwf",
             title="Oracle: Wiener filter",
             summary="Cheats: the Wiener filter with the true sources' powers and places. The ceiling of them all.",
-            reference="SiSEC 2018, MWF",
+            reference="Duong, Vincent and Gribonval, TASLP 2010",
             needs_references=True,
         ),
     )

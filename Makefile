@@ -70,6 +70,8 @@ ffmpeg:
 	@command -v ffprobe >/dev/null || { $(call APT,ffmpeg); } || \
 		echo "ffmpeg is missing and could not be installed: MUSDB18 tracks cannot be read without it" >&2
 
+# libatomic1 is what playwright's own Node.js needs and a minimal Debian lacks.
 chromium:
-	@command -v chromium >/dev/null || { $(call APT,chromium); } || \
+	@{ command -v chromium >/dev/null && /sbin/ldconfig -p | grep -q libatomic.so.1; } || \
+		{ $(call APT,chromium libatomic1); } || \
 		echo "chromium is missing and could not be installed: the browser tests will be skipped" >&2

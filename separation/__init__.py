@@ -13,6 +13,7 @@ The rooms, from the bottom up; each imports only what stands above it:
 ``data``          where multitracks come from: MUSDB18, folders of stems
 ``training``      what trains the networks
 ``pipeline``      from one sound to a folder of stems and its ``result.json``
+``evaluation``    the field's metrics, exact and fast
 ``plots``         arrays in, figures out
 ``studio``        the pages in the browser
 ``__main__``      the command line

@@ -249,6 +249,46 @@ def _progress_lines(name: str) -> Any:
     return show
 
 
+# -- score -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def score(
+    references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Holds <source>.wav.")],
+    estimates: Annotated[Path, typer.Argument(metavar="ESTIMATE_DIR", help="Holds the same, by any separator.")],
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR and SI-SDR."""
+    from separation.evaluation.track_scores import score_folders
+
+    with one_line_errors():
+        document = score_folders(references, estimates)
+        if out is not None:
+            _write_json(out, document)
+    for note in document["notes"]:
+        say(f"note: {note}")
+    if json_output:
+        print_json(document)
+        return
+    metrics = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
+    print(f"{'':12}" + "".join(f"{metric:>9}" for metric in metrics) + f"   dB; {document['aggregation']}")
+    for target, scores in document["targets"].items():
+        cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)
+        print(f"{target:12}" + "".join(f"{cell:>9}" for cell in cells))
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ValueError(f"cannot write {path.name}: {error.strerror}") from error
+
+
 # -- models ----------------------------------------------------------------------------------------
 
 

@@ -23,10 +23,11 @@ ALLOWED = {
     "separators": {"audio", "stft", "masking", "segments", "models", "checkpoints"},
     "data": {"audio"},
     "training": {"stft", "models", "data", "checkpoints"},
+    "evaluation": {"audio", "stft", "masking", "separators"},
     "pipeline": {"audio", "segments", "separators", "checkpoints"},
     "plots": {"audio", "stft"},
     "studio": {"audio", "checkpoints", "separators", "data", "pipeline", "plots", "stft"},
-    "__main__": {"audio", "checkpoints", "separators", "data", "pipeline", "plots", "training"},
+    "__main__": {"audio", "checkpoints", "separators", "data", "pipeline", "evaluation", "plots", "training"},
     "__init__": set(),
 }
 

@@ -1,0 +1,304 @@
+"""BSSEval v4, exactly as museval computes it, an order of magnitude faster and at constant memory.
+
+Every estimate is projected onto two spaces: that spanned by its own reference and 511 delayed
+copies of each of its channels (what a filter of 512 taps can do to it), and that spanned by all
+references and their copies. What the first projection adds to the reference is spatial
+distortion, what the second adds to the first is interference, and the rest are artifacts:
+
+    s_filter = projection on the own reference      e_spatial      = s_filter - s
+    s_all    = projection on all references         e_interference = s_all - s_filter
+                                                    e_artifacts    = estimate - s_all
+
+    SDR = |s|^2 / |estimate - s|^2       SIR = |s_filter|^2 / |e_interference|^2
+    ISR = |s|^2 / |e_spatial|^2          SAR = |s_all|^2 / |e_artifacts|^2
+
+The filters are fitted once to the whole signals; the ratios are taken frame by frame, each frame
+alone and padded by the filters' tail. All arithmetic is in float64: the correlations of music
+have a condition number near 1e11, and float32 is wrong by decibels there.
+
+References
+----------
+Vincent et al., "The signal separation evaluation campaign (2007-2010)", Signal Processing 92, 2012.
+Stöter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["ArraySignals", "Scores", "Signals", "bss_eval"]
+
+TAPS = 512
+_BLOCK = 8192  # points of the transforms that the correlations are computed with
+_BATCH = 1 << 21  # complex numbers that a batch of blocks or frames may hold
+
+
+class Signals(Protocol):
+    """References or estimates, wherever they are."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(sources, channels, time)"""
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """float64, shape (sources, channels, stop - start), within the signals."""
+
+
+@dataclass(frozen=True)
+class ArraySignals:
+    """Signals in memory, shape (sources, channels, time)."""
+
+    samples: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        sources, channels, time = self.samples.shape
+        return sources, channels, time
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self.samples[..., start:stop].double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Ratios in dB, each of shape (sources, frames), and which estimate is taken for which source.
+
+    A frame is NaN for all sources where any reference or estimate is silent.
+    """
+
+    SDR: Tensor
+    ISR: Tensor
+    SIR: Tensor
+    SAR: Tensor
+    permutation: tuple[int, ...]
+
+
+# -- correlations ----------------------------------------------------------------------------------
+
+
+def _correlations(references: Signals, estimates: Signals, device: torch.device) -> Tensor:
+    """q[a, b, k] = sum over t of x_a[t] x_b[t + k], for a a reference's channel, b any, 0 <= k < TAPS.
+
+    Overlap-save: a block of a with zeros behind it, against the same block of b with the
+    `TAPS` - 1 samples that follow it. The products are summed over the blocks bin by bin, so that
+    one inverse transform at the end is enough.
+    """
+    sources, channels, time = references.shape
+    hop = _BLOCK - TAPS + 1
+    n_references = sources * channels
+    n_all = n_references + estimates.shape[0] * channels
+    total = torch.zeros((_BLOCK // 2 + 1, n_references, n_all), dtype=torch.complex128, device=device)
+    blocks = max(1, _BATCH // (_BLOCK * n_all))
+    for start in range(0, time, blocks * hop):
+        stop = min(time, start + blocks * hop + TAPS - 1)
+        both = torch.cat([signals.read(start, stop).flatten(0, 1) for signals in (references, estimates)]).to(device)
+        count = min(blocks, -(-(time - start) // hop))
+        both = torch.nn.functional.pad(both, (0, (count - 1) * hop + _BLOCK - both.shape[1]))
+        cut = both.unfold(1, _BLOCK, hop)  # (all, blocks, _BLOCK)
+        late = torch.fft.rfft(cut).permute(2, 1, 0)  # (bins, blocks, all)
+        early = torch.fft.rfft(cut[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1)
+        total += early.conj() @ late
+    return torch.fft.irfft(total, n=_BLOCK, dim=0)[:TAPS].permute(1, 2, 0)
+
+
+# -- projection filters ----------------------------------------------------------------------------
+
+
+def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Filters (references, TAPS, estimates) that bring some references closest to some estimates.
+
+    `rows` chooses the reference channels, `columns` the estimate channels.
+    """
+    own = correlations[rows, rows]
+    count = own.shape[0]
+    gram = own.new_empty((count * TAPS, count * TAPS))
+    lags = torch.arange(TAPS, device=own.device)
+    difference = lags[:, None] - lags[None, :]  # of the row's delay and the column's
+    for row in range(count):
+        negative = own[:, row].flip(-1)[:, :-1]  # x_b[t] x_a[t + k] is x_a[t] x_b[t - k]
+        both = torch.cat([negative, own[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
+        block = both[:, difference + TAPS - 1]  # (count, TAPS, TAPS)
+        gram[row * TAPS : (row + 1) * TAPS] = block.permute(1, 0, 2).reshape(TAPS, -1)
+    target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)
+    return _solve(gram, target).unflatten(0, (count, TAPS))
+
+
+def _solve(gram: Tensor, target: Tensor) -> Tensor:
+    """Solve the normal equations with museval's absolute regularisation, the machine epsilon."""
+    diagonal = gram.diagonal()
+    diagonal += torch.finfo(gram.dtype).eps
+    factor, info = torch.linalg.cholesky_ex(gram)
+    if not info:
+        return torch.cholesky_solve(target, factor)
+    # Singular to rounding, as with the same reference twice: a little more on the diagonal makes
+    # it solvable, and refining against the original brings the solution back.
+    jittered = gram.clone()
+    jittered.diagonal().add_(1e-12 * float(diagonal.max()))
+    factor = torch.linalg.cholesky(jittered)
+    solution = torch.cholesky_solve(target, factor)
+    for _ in range(2):
+        solution += torch.cholesky_solve(target - gram @ solution, factor)
+    return solution
+
+
+# -- frames ----------------------------------------------------------------------------------------
+
+
+def _frames(time: int, window: int, hop: int) -> list[slice]:
+    """As museval cuts: whole windows only, but one shorter frame if there is no whole one."""
+    if window >= time:
+        return [slice(0, time)]
+    return [slice(start, start + window) for start in range(0, time - window + 1, hop)]
+
+
+def _silent(frame: Tensor) -> Tensor:
+    """Which frames (frames, sources, channels, time) hold a source whose channels sum to zero throughout."""
+    return (frame.sum(2) == 0).all(-1).any(-1)
+
+
+@dataclass(frozen=True)
+class _Filters:
+    """Frequency responses: of the common projection (bins, references, estimates), of each pair's (bins, c, d)."""
+
+    points: int
+    common: Tensor
+    own: dict[tuple[int, int], Tensor]
+
+
+def _ratios(reference: Tensor, estimate: Tensor, filters: _Filters) -> dict[tuple[int, int], Tensor]:
+    """SDR, ISR, SIR, SAR of each pair for a batch of frames; (frames, sources, channels, time) in, (4, frames) out."""
+    channels = reference.shape[2]
+    R = torch.fft.rfft(reference.flatten(1, 2), n=filters.points).permute(2, 0, 1)  # (bins, frames, references)
+    E = torch.fft.rfft(estimate.flatten(1, 2), n=filters.points).permute(2, 0, 1)
+    all_projected = R @ filters.common
+    found = {}
+    for (source, taken), own in filters.own.items():
+        mine = slice(source * channels, (source + 1) * channels)
+        its = slice(taken * channels, (taken + 1) * channels)
+        S, projected = R[..., mine], R[..., mine] @ own
+        energy = reference[:, source].square().sum((1, 2))
+        ratios = [
+            energy / (estimate[:, taken] - reference[:, source]).square().sum((1, 2)),
+            energy / _energy(projected - S, filters.points),
+            _energy(projected, filters.points) / _energy(all_projected[..., its] - projected, filters.points),
+            _energy(all_projected[..., its], filters.points)
+            / _energy(E[..., its] - all_projected[..., its], filters.points),
+        ]
+        found[source, taken] = 10 * torch.log10(torch.stack(ratios))
+    return found
+
+
+def _energy(X: Tensor, points: int) -> Tensor:
+    """Energy of the signals whose half spectra are X (bins, frames, channels), by Parseval: (frames,)."""
+    power = torch.view_as_real(X).square().sum((-1, -2))  # (bins, frames)
+    twice = 2 * power.sum(0) - power[0]
+    return (twice - power[-1] if points % 2 == 0 else twice) / points
+
+
+# -- everything together ---------------------------------------------------------------------------
+
+
+def bss_eval(
+    references: Signals,
+    estimates: Signals,
+    *,
+    window: int = 44100,
+    hop: int = 44100,
+    permute: bool = False,
+    device: str | torch.device = "cpu",
+) -> Scores:
+    """BSSEval v4 (images, time-invariant filters of 512 taps).
+
+    Parameters
+    ----------
+    references, estimates : Signals, shape (sources, channels, time)
+        Of the same shape; read twice, piece by piece, so that memory does not grow with time.
+    window, hop : int
+        Samples; 1 s each in every published table. A window beyond the end is one frame of all.
+    permute : bool
+        Take the order of the estimates that maximises the mean SIR, for methods that give no names.
+    device : str
+        Where to compute: it must know float64.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there is nothing to score.
+    """
+    if references.shape != estimates.shape or 0 in references.shape:
+        raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
+    if window < 1 or hop < 1:
+        raise ValueError(f"window and hop must be at least 1 sample, got {window} and {hop}")
+    device = torch.device(device)
+    sources, channels, time = references.shape
+    pairs = [(j, k) for j in range(sources) for k in range(sources) if permute or j == k]
+    frames = _frames(time, window, hop)
+    filters = _fit_all(references, estimates, pairs, frames[0].stop, device)
+    scores = torch.full((4, sources, sources, len(frames)), torch.nan, dtype=torch.float64)
+    first = 0
+    for batch in _batches(frames, filters.points * 3 * sources * channels):
+        reference, estimate = (_cut(signals, batch).to(device) for signals in (references, estimates))
+        sounding = ~(_silent(reference) | _silent(estimate))
+        places = first + sounding.nonzero()[:, 0].cpu()
+        if len(places):
+            for (source, taken), ratios in _ratios(reference[sounding], estimate[sounding], filters).items():
+                scores[:, source, taken, places] = ratios.cpu()
+        first += len(batch)
+    return _ordered(scores, permute=permute)
+
+
+def _fit_all(
+    references: Signals, estimates: Signals, pairs: list[tuple[int, int]], longest: int, device: torch.device
+) -> _Filters:
+    sources, channels, _ = references.shape
+    count = sources * channels
+    correlations = _correlations(references, estimates, device)
+    points = _fast_length(longest + TAPS - 1)
+
+    def respond(rows: slice, columns: slice) -> Tensor:
+        return torch.fft.rfft(_fit(correlations, rows, columns), n=points, dim=1).permute(1, 0, 2).contiguous()
+
+    own = {}
+    for source in range(sources):
+        fitted = respond(slice(source * channels, (source + 1) * channels), slice(count, 2 * count))
+        for pair in pairs:
+            if pair[0] == source:
+                own[pair] = fitted[..., pair[1] * channels : (pair[1] + 1) * channels].contiguous()
+    return _Filters(points, respond(slice(0, count), slice(count, 2 * count)), own)
+
+
+def _fast_length(points: int) -> int:
+    """The next number with no prime factor above 5: transforms of it are fast."""
+    best = 1 << (points - 1).bit_length()
+    for fives in range(8):
+        for threes in range(12):
+            odd = 5**fives * 3**threes
+            if odd < best:
+                best = min(best, odd << max(0, math.ceil(math.log2(points / odd))))
+    return best
+
+
+def _batches(frames: list[slice], numbers_per_frame: int) -> Iterator[list[slice]]:
+    size = max(1, _BATCH // numbers_per_frame)
+    return (frames[first : first + size] for first in range(0, len(frames), size))
+
+
+def _cut(signals: Signals, frames: list[slice]) -> Tensor:
+    """(frames, sources, channels, time)"""
+    return torch.stack([signals.read(frame.start, frame.stop) for frame in frames])
+
+
+def _ordered(scores: Tensor, *, permute: bool) -> Scores:
+    sources = scores.shape[1]
+    every = range(sources)
+    orders = list(itertools.permutations(every)) if permute else [tuple(every)]
+    chosen = max(orders, key=lambda order: float(scores[2, every, order].nanmean()))
+    SDR, ISR, SIR, SAR = scores[:, every, chosen]
+    return Scores(SDR=SDR, ISR=ISR, SIR=SIR, SAR=SAR, permutation=tuple(chosen))

@@ -1,0 +1,171 @@
+"""All scores of one track: two folders of stems in, one document out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from separation.evaluation.bss_eval import Scores, Signals, bss_eval
+
+__all__ = ["FileSignals", "Totals", "open_folders", "score_folders", "totals"]
+
+BLOCK = 1 << 18  # frames read at a time for whole-track sums
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
+
+
+class FileSignals:
+    """One sound file per source, read piece by piece; cut or padded with zeros to `time` frames."""
+
+    def __init__(self, paths: list[Path], *, time: int) -> None:
+        self._files = [soundfile.SoundFile(path) for path in paths]
+        channels = {file.channels for file in self._files}
+        if len(channels) != 1:
+            raise ValueError(f"the files in {paths[0].parent.name!r} differ in channels: {sorted(channels)}")
+        self.shape = (len(paths), channels.pop(), time)
+
+    def read(self, start: int, stop: int) -> Tensor:
+        _, channels, _ = self.shape
+        found = np.zeros((len(self._files), channels, stop - start))
+        for row, file in zip(found, self._files, strict=True):
+            if start < file.frames:
+                file.seek(start)
+                block = file.read(min(stop, file.frames) - start, dtype="float64", always_2d=True)
+                row[:, : len(block)] = block.T
+        return torch.from_numpy(found)
+
+
+def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSignals, FileSignals, int]:
+    """The targets that both folders hold, the signals of each, and their sample rate in Hz.
+
+    Estimates of another length are cut, or padded with zeros, to that of the references.
+
+    Raises
+    ------
+    ValueError
+        If no target is in both, or rates, channels or the references' lengths differ.
+    """
+    found = [_sound_files(folder) for folder in (references, estimates)]
+    targets = [name for name in found[0] if name in found[1]]
+    if not targets:
+        raise ValueError(
+            f"{references.name!r} and {estimates.name!r} have no target in common: expected files such as vocals.wav"
+        )
+    paths = [[files[name] for name in targets] for files in found]
+    headers = [[soundfile.info(path) for path in side] for side in paths]
+    rates = {header.samplerate for side in headers for header in side}
+    if len(rates) != 1:
+        raise ValueError(f"the files have different sample rates: {sorted(rates)} Hz")
+    lengths = {header.frames for header in headers[0]}
+    if len(lengths) != 1:
+        raise ValueError(f"the references differ in length: {sorted(lengths)} samples")
+    time = lengths.pop()
+    if time == 0:
+        raise ValueError("the references hold no sound")
+    return targets, FileSignals(paths[0], time=time), FileSignals(paths[1], time=time), rates.pop()
+
+
+def _sound_files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ValueError(f"no folder {folder.name!r}")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.stem != "mixture")
+    return {path.stem: path for path in files}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Scores of whole tracks, in dB, one per source.
+
+    Attributes
+    ----------
+    usdr : array
+        10 log10((|s|^2 + 1e-7) / (|s - estimate|^2 + 1e-7)) over all channels: the score of the
+        Music Demixing Challenges (Mitsufuji et al., Frontiers in Signal Processing 1, 2022).
+    si_sdr : array
+        10 log10(|a s|^2 / |a s - estimate|^2) with a = <estimate, s> / |s|^2, all channels as one
+        vector, means not removed (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019);
+        NaN where the reference is silent.
+    """
+
+    usdr: np.ndarray
+    si_sdr: np.ndarray
+
+
+def totals(references: Signals, estimates: Signals) -> Totals:
+    """Scores of whole tracks from sums over blocks; see :class:`Totals`."""
+    sources, _, time = references.shape
+    energy, error, inner, estimated = (np.zeros(sources) for _ in range(4))
+    for start in range(0, time, BLOCK):
+        stop = min(start + BLOCK, time)
+        s, e = references.read(start, stop), estimates.read(start, stop)
+        for total, value in ((energy, s * s), (error, (s - e) ** 2), (inner, s * e), (estimated, e * e)):
+            total += value.sum((1, 2)).numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        target = inner**2 / energy  # |a s|^2
+        scale_invariant = 10 * np.log10(target / np.maximum(estimated - target, 0))
+    return Totals(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
+
+
+def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
+    """The document that ``python -m separation score --json`` prints.
+
+    Per target: the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR
+    of the whole track, and every frame; None where a score is undefined. `aggregation` says so.
+    """
+    targets, reference, estimate, rate = open_folders(references, estimates)
+    if reference.shape != estimate.shape:
+        raise ValueError(f"references have {reference.shape[1]} channels, estimates {estimate.shape[1]}")
+    scores = bss_eval(reference, estimate, window=rate, hop=rate)
+    whole = totals(reference, estimate)
+    notes = [
+        f"{target} is silent throughout" for target, silent in zip(targets, _never(reference), strict=True) if silent
+    ]
+    return {
+        "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",
+        "targets": {
+            target: _target(scores, whole, row, rate, reference.shape[2]) for row, target in enumerate(targets)
+        },
+        "notes": notes,
+    }
+
+
+def _never(signals: Signals) -> list[bool]:
+    """Which sources are zero from beginning to end."""
+    sources, _, time = signals.shape
+    peak = torch.zeros(sources)
+    for start in range(0, time, BLOCK):
+        block = signals.read(start, min(start + BLOCK, time)).abs().amax((1, 2))
+        peak = torch.maximum(peak, block.float())
+    return (peak == 0).tolist()
+
+
+def _target(scores: Scores, whole: Totals, row: int, rate: int, time: int) -> dict[str, Any]:
+    names = ("SDR", "ISR", "SIR", "SAR")
+    values = {name: getattr(scores, name)[row].numpy() for name in names}
+    frames = [
+        {
+            "time": float(number),
+            "duration": min(1.0, time / rate),
+            **{name: finite(values[name][number]) for name in names},
+        }
+        for number in range(len(values["SDR"]))
+    ]
+    medians = {name: finite(_median(values[name])) for name in names}
+    return {**medians, "uSDR": finite(whole.usdr[row]), "SI-SDR": finite(whole.si_sdr[row]), "frames": frames}
+
+
+def _median(values: np.ndarray) -> float:
+    """museval's: over the frames that are defined."""
+    defined = values[~np.isnan(values)]
+    return float(np.median(defined)) if len(defined) else math.nan
+
+
+def finite(value: float) -> float | None:
+    """For JSON, which knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,180 @@
+"""BSSEval v4 against museval itself, with the cases that wrong implementations fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import museval.metrics
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from separation.audio import read
+from separation.evaluation.bss_eval import TAPS, ArraySignals, Scores, bss_eval
+from separation.evaluation.track_scores import FileSignals
+
+NAMES = ("SDR", "ISR", "SIR", "SAR")
+
+
+def score(references: Tensor, estimates: Tensor, **options: object) -> Scores:
+    return bss_eval(ArraySignals(references), ArraySignals(estimates), **options)  # type: ignore[arg-type]
+
+
+def oracle(references: Tensor, estimates: Tensor, window: int = 44100, hop: int = 44100, permute: bool = False) -> dict:
+    arrays = (signals.double().permute(0, 2, 1).numpy() for signals in (references, estimates))
+    *values, order = museval.metrics.bss_eval(*arrays, window=window, hop=hop, compute_permutation=permute)
+    return {**dict(zip(NAMES, values, strict=True)), "order": order[:, 0]}
+
+
+def largest_difference(ours: Scores, theirs: dict) -> float:
+    """In dB, over all frames below 100 dB; the NaNs must be the same."""
+    largest = 0.0
+    for name in NAMES:
+        mine, his = getattr(ours, name).numpy(), theirs[name]
+        np.testing.assert_array_equal(np.isnan(mine), np.isnan(his), err_msg=name)
+        usual = np.isfinite(his) & (his < 100)
+        assert usual.any() or np.isnan(his).all()
+        if usual.any():
+            largest = max(largest, float(np.abs(mine - his)[usual].max()))
+    return largest
+
+
+def noise(generator: torch.Generator, sources: int = 2, channels: int = 2, time: int = 60000) -> Tensor:
+    return torch.randn(sources, channels, time, generator=generator, dtype=torch.float64)
+
+
+def leaky(references: Tensor, generator: torch.Generator) -> Tensor:
+    """Estimates as separators give them: filtered, with others bleeding in and something of their own."""
+    smeared = 0.8 * references + 0.15 * references.roll(40, -1)
+    hiss = 0.01 * references.std() * noise(generator, *references.shape)
+    return smeared + 0.2 * references.sum(0) + hiss
+
+
+@pytest.fixture(scope="module")
+def music() -> Tensor:
+    """Two stereo stems, 3 s, rounded to 16 bits as musdb reads: the rounding gives them full rank above 16 kHz."""
+    folder = Path(__file__).resolve().parents[2] / "assets" / "samples" / "night-drive"
+    stems = [read(folder / f"{name}.ogg", start=4, duration=3).waveform for name in ("vocals", "drums")]
+    return torch.round(torch.stack(stems).double() * 32768) / 32768
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_noise_gives_musevals_numbers(generator: torch.Generator, channels: int) -> None:
+    references = noise(generator, 3, channels, 100000)
+    estimates = leaky(references, generator)
+    assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-9
+
+
+@pytest.mark.parametrize("time", [20000, 44100, 44101, 88201, 132300])
+def test_music_of_any_length_gives_musevals_numbers(music: Tensor, generator: torch.Generator, time: int) -> None:
+    """Tail of the filters, frames without history, lags across blocks, the last partial second in the fit."""
+    references = music[..., :time]
+    estimates = leaky(references, generator)
+    assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-5
+
+
+def test_musdb_clips_give_musevals_numbers(musdb_root: Path, generator: torch.Generator) -> None:
+    from separation.data.musdb18 import list_tracks
+    from separation.separators import create
+
+    track = next(track for track in list_tracks(musdb_root) if track.subset == "test")
+    mixture, stems, _ = track.read()
+    references = {name: torch.from_numpy(wave[:, :120000].copy()) for name, wave in stems.items()}
+    estimates = create("irm", references=references).separate(torch.from_numpy(mixture[:, :120000].copy()))
+    stacked = torch.stack(list(references.values()))
+    assert largest_difference(score(stacked, estimates), oracle(stacked, estimates)) <= 1e-5
+
+
+@pytest.mark.parametrize(("window", "hop"), [(22050, 11025), (30000, 44100), (10**9, 10**9)])
+def test_other_windows_and_hops(music: Tensor, generator: torch.Generator, window: int, hop: int) -> None:
+    estimates = leaky(music, generator)
+    ours = score(music, estimates, window=window, hop=hop)
+    assert largest_difference(ours, oracle(music, estimates, window, hop)) <= 1e-5
+
+
+def spoil_with_antiphase(references: Tensor) -> Tensor:
+    references[0, 1, 44100:88200] = -references[0, 0, 44100:88200]
+    return references
+
+
+def spoil_with_silence(references: Tensor) -> Tensor:
+    references[1, :, 40000:90000] = 0
+    return references
+
+
+def spoil_with_one_click(references: Tensor) -> Tensor:
+    references[1] = 0
+    references[1, :, 50000] = torch.tensor([0.7, -0.2])
+    return references
+
+
+def spoil_with_level(references: Tensor) -> Tensor:
+    return references * 1e-6
+
+
+@pytest.mark.parametrize("spoil", [spoil_with_antiphase, spoil_with_silence, spoil_with_one_click, spoil_with_level])
+def test_unusual_references_give_musevals_numbers(music: Tensor, generator: torch.Generator, spoil) -> None:  # type: ignore[no-untyped-def]
+    references = spoil(music.clone())
+    estimates = leaky(references, generator) + 1e-9 * noise(generator, *references.shape)
+    assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-5
+
+
+def test_an_antiphase_frame_is_nan_for_all_sources(music: Tensor, generator: torch.Generator) -> None:
+    scores = score(spoil_with_antiphase(music.clone()), leaky(music, generator))
+    assert torch.isnan(scores.SIR).tolist() == [[False, True, False]] * 2
+
+
+def test_a_wholly_silent_source_gives_nan_instead_of_an_error(music: Tensor, generator: torch.Generator) -> None:
+    references = music.clone()
+    references[1] = 0
+    scores = score(references, leaky(music, generator))
+    assert all(bool(torch.isnan(getattr(scores, name)).all()) for name in NAMES)
+
+
+@pytest.mark.parametrize("case", ["mono", "twice the same"])
+def test_singular_references_give_the_least_squares_projection(
+    music: Tensor, generator: torch.Generator, case: str
+) -> None:
+    """museval is ill-defined there: the projection is not, only the filters are."""
+    references = music[..., 60000:76000].clone()
+    references[1] = references[1, :1] if case == "mono" else references[0]
+    estimates = leaky(references, generator)
+    ours = score(references, estimates)
+    delayed = torch.stack(
+        [torch.nn.functional.pad(row, (lag, TAPS - 1 - lag)) for row in references.flatten(0, 1) for lag in range(TAPS)]
+    )
+    gram = (delayed @ delayed.T).numpy()
+    padded = torch.nn.functional.pad(estimates, (0, TAPS - 1))
+    filters = np.linalg.lstsq(gram, (delayed @ padded[0].T).numpy(), rcond=1e-13)[0]
+    projected = torch.from_numpy(filters).T @ delayed
+    expected = 10 * torch.log10(projected.square().sum() / (padded[0] - projected).square().sum())
+    assert abs(float(ours.SAR[0, 0] - expected)) <= 1e-3
+
+
+def test_the_best_order_of_nameless_estimates_is_found(music: Tensor, generator: torch.Generator) -> None:
+    references = torch.cat([music, noise(generator, 1, 2, music.shape[-1]) * 0.05])
+    estimates = leaky(references, generator)[[2, 0, 1]]
+    ours, theirs = score(references, estimates, permute=True), oracle(references, estimates, permute=True)
+    assert ours.permutation == tuple(theirs["order"]) == (1, 2, 0)
+    assert largest_difference(ours, theirs) <= 1e-5
+
+
+def test_files_give_the_same_as_arrays(music: Tensor, generator: torch.Generator, tmp_path: Path) -> None:
+    estimates = leaky(music, generator).float()
+    paths = []
+    for name, signals in (("reference", music), ("estimate", estimates)):
+        for number, signal in enumerate(signals):
+            paths.append(tmp_path / f"{name}{number}.wav")
+            soundfile.write(paths[-1], signal.T.numpy(), 44100, subtype="DOUBLE")
+    time = music.shape[-1]
+    from_files = bss_eval(FileSignals(paths[:2], time=time), FileSignals(paths[2:], time=time))
+    from_arrays = score(music, estimates)
+    for name in NAMES:
+        torch.testing.assert_close(getattr(from_files, name), getattr(from_arrays, name), rtol=0, atol=1e-9)
+
+
+def test_different_shapes_are_refused(music: Tensor) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        score(music, music[..., :-1])

@@ -1,0 +1,134 @@
+"""Scores of whole tracks, and the document that `score` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from separation.__main__ import app
+from separation.evaluation.bss_eval import ArraySignals
+from separation.evaluation.track_scores import score_folders, totals
+
+RATE = 8000
+
+
+def write(folder: Path, **stems: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, stem in stems.items():
+        soundfile.write(folder / f"{name}.wav", stem, RATE, subtype="DOUBLE")
+    return folder
+
+
+@pytest.fixture
+def stems() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {name: 0.1 * random.standard_normal((2 * RATE + 100, 2)) for name in ("vocals", "drums")}
+
+
+@pytest.fixture
+def folders(tmp_path: Path, stems: dict[str, np.ndarray]) -> tuple[Path, Path]:
+    estimates = {name: 0.9 * stem + 0.1 * sum(stems.values()) for name, stem in stems.items()}
+    return write(tmp_path / "references", **stems), write(tmp_path / "estimates", **estimates)
+
+
+def test_half_the_level_is_six_decibels_of_usdr_and_no_error_in_si_sdr(generator: torch.Generator) -> None:
+    source = torch.randn(1, 2, 50000, generator=generator, dtype=torch.float64)
+    scores = totals(ArraySignals(source), ArraySignals(0.5 * source))
+    assert scores.usdr[0] == pytest.approx(6.0206, abs=1e-3)
+    assert scores.si_sdr[0] > 150
+
+
+def test_orthogonal_noise_gives_its_own_ratio(generator: torch.Generator) -> None:
+    source = torch.zeros(1, 1, 40000, dtype=torch.float64)
+    noise = torch.zeros_like(source)
+    source[..., ::2], noise[..., 1::2] = 1.0, 0.1
+    scores = totals(ArraySignals(source), ArraySignals(3 * source + noise))
+    assert scores.si_sdr[0] == pytest.approx(20 * np.log10(30), abs=1e-9)
+    assert scores.usdr[0] == pytest.approx(-10 * np.log10(4 + 0.01), abs=1e-6)
+
+
+def test_sums_over_blocks_are_sums(generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, estimate = torch.randn(2, 2, 1, 30000, generator=generator, dtype=torch.float64)
+    whole = totals(ArraySignals(source), ArraySignals(estimate))
+    monkeypatch.setattr("separation.evaluation.track_scores.BLOCK", 777)
+    pieces = totals(ArraySignals(source), ArraySignals(estimate))
+    np.testing.assert_allclose(pieces.usdr, whole.usdr)
+    np.testing.assert_allclose(pieces.si_sdr, whole.si_sdr)
+
+
+def test_the_document_has_every_field_and_names_its_aggregation(folders: tuple[Path, Path]) -> None:
+    document = score_folders(*folders)
+    assert "median over 1 s frames" in document["aggregation"]
+    assert set(document["targets"]) == {"vocals", "drums"}
+    for scores in document["targets"].values():
+        assert set(scores) == {"SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR", "frames"}
+        assert [frame["time"] for frame in scores["frames"]] == [0.0, 1.0]
+        assert {"time", "duration", "SDR", "ISR", "SIR", "SAR"} == set(scores["frames"][0])
+        assert scores["SDR"] == pytest.approx(np.median([frame["SDR"] for frame in scores["frames"]]))
+
+
+def test_a_silent_source_gives_null_and_a_note(folders: tuple[Path, Path], stems: dict[str, np.ndarray]) -> None:
+    references, estimates = folders
+    write(references, drums=np.zeros_like(stems["drums"]))
+    document = json.loads(json.dumps(score_folders(references, estimates), allow_nan=False))
+    assert document["notes"] == ["drums is silent throughout"]
+    assert document["targets"]["vocals"]["SDR"] is None
+    assert document["targets"]["vocals"]["uSDR"] is not None
+    assert document["targets"]["drums"]["SI-SDR"] is None
+
+
+def test_estimates_of_another_length_are_cut_or_padded(
+    folders: tuple[Path, Path], stems: dict[str, np.ndarray]
+) -> None:
+    references, estimates = folders
+    before = score_folders(references, estimates)["targets"]["vocals"]["frames"][0]["SDR"]
+    longer = np.concatenate([soundfile.read(estimates / "vocals.wav")[0], np.ones((500, 2))])
+    write(estimates, vocals=longer)
+    after = score_folders(references, estimates)["targets"]["vocals"]["frames"][0]["SDR"]
+    assert after == pytest.approx(before)
+
+
+@pytest.mark.parametrize("case", ["nothing in common", "no folder", "rates", "channels", "lengths"])
+def test_what_cannot_be_compared_is_said_in_one_line(
+    case: str, folders: tuple[Path, Path], stems: dict[str, np.ndarray]
+) -> None:
+    references, estimates = folders
+    words = {
+        "nothing in common": "no target in common",
+        "no folder": "no folder 'nowhere'",
+        "rates": "different sample rates",
+        "channels": "2 channels, estimates 1",
+        "lengths": "differ in length",
+    }[case]
+    if case == "nothing in common":
+        for path in estimates.iterdir():
+            path.rename(path.with_name(f"my {path.name}"))
+    elif case == "no folder":
+        estimates = estimates / "nowhere"
+    elif case == "rates":
+        soundfile.write(estimates / "vocals.wav", stems["vocals"], 2 * RATE)
+    elif case == "channels":
+        write(estimates, **{name: stem[:, :1] for name, stem in stems.items()})
+    else:
+        write(references, vocals=stems["vocals"][:-1])
+    result = CliRunner().invoke(app, ["score", str(references), str(estimates)])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_command_prints_one_document_and_writes_it(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "scores.json"
+    result = CliRunner().invoke(app, ["score", *map(str, folders), "--json", "--out", str(out)])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == json.loads(out.read_text())
+    table = CliRunner().invoke(app, ["score", *map(str, folders)]).stdout
+    assert "SI-SDR" in table
+    assert len(table.splitlines()) == 3

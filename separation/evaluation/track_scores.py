@@ -17,11 +17,16 @@ from separation.evaluation.bss_eval import Scores, Signals, bss_eval
 __all__ = ["FileSignals", "Totals", "open_folders", "score_folders", "totals"]
 
 BLOCK = 1 << 18  # frames read at a time for whole-track sums
+_LOSSY = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
 class FileSignals:
-    """One sound file per source, read piece by piece; cut or padded with zeros to `time` frames."""
+    """One sound file per source, read piece by piece; cut or padded with zeros to `time` frames.
+
+    Lossy files are rounded to 16 bits, as musdb reads its own: a codec leaves nothing at all above
+    its cut-off, where the projection filters, and with them ISR, SIR and SAR, would be undefined.
+    """
 
     def __init__(self, paths: list[Path], *, time: int) -> None:
         self._files = [soundfile.SoundFile(path) for path in paths]
@@ -37,7 +42,7 @@ class FileSignals:
             if start < file.frames:
                 file.seek(start)
                 block = file.read(min(stop, file.frames) - start, dtype="float64", always_2d=True)
-                row[:, : len(block)] = block.T
+                row[:, : len(block)] = (np.round(block * 32768) / 32768 if file.subtype in _LOSSY else block).T
         return torch.from_numpy(found)
 
 

@@ -132,3 +132,20 @@ def test_the_command_prints_one_document_and_writes_it(folders: tuple[Path, Path
     table = CliRunner().invoke(app, ["score", *map(str, folders)]).stdout
     assert "SI-SDR" in table
     assert len(table.splitlines()) == 3
+
+
+def test_lossy_references_are_scored_as_if_they_had_16_bits(sample: Path, tmp_path: Path) -> None:
+    """As they are decoded, nothing is above the codec's cut-off, and ISR, SIR and SAR are of chance."""
+    rounded, estimates = tmp_path / "rounded", tmp_path / "estimates"
+    rounded.mkdir()
+    estimates.mkdir()
+    mixture = soundfile.read(sample / "mixture.flac", frames=60000)[0]
+    lossy = tmp_path / "lossy"
+    lossy.mkdir()
+    for name in ("vocals", "drums"):
+        stem = soundfile.read(sample / f"{name}.ogg", frames=60000)[0]
+        soundfile.write(lossy / f"{name}.ogg", stem, 44100)
+        decoded = soundfile.read(lossy / f"{name}.ogg")[0]
+        soundfile.write(rounded / f"{name}.wav", np.round(decoded * 32768) / 32768, 44100, subtype="DOUBLE")
+        soundfile.write(estimates / f"{name}.wav", 0.8 * stem + 0.1 * mixture, 44100, subtype="PCM_24")
+    assert score_folders(lossy, estimates)["targets"] == score_folders(rounded, estimates)["targets"]

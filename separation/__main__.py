@@ -107,7 +107,11 @@ def separate(
             results.append(result.document())
             _report(file, result)
         except (ValueError, OSError) as error:
-            reason = str(error) if isinstance(error, ValueError) else f"{file.name}: {error.strerror or error}"
+            reason = (
+                str(error)
+                if isinstance(error, ValueError)
+                else f"{error.filename or file.name}: {error.strerror or error}"
+            )
             failed.append({"input": str(file), "error": reason})
             say(f"error: {reason}")
     if json_output:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
 import threading
+import time
 
 import gradio as gr
 
@@ -36,7 +40,19 @@ def launch() -> None:
         max_file_size=MAX_UPLOAD,
         footer_links=["settings"],
         ssr_mode=False,
+        quiet=True,
         prevent_thread_lock=True,
     )
+    print(f"Stemscope is at {studio.local_url}", flush=True)
+    atexit.register(jobs.remove_results)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill is an exit
     threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
+    threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
     studio.block_thread()
+
+
+def _sweep_for_ever() -> None:
+    """Old results go even if nobody comes."""
+    while True:
+        jobs.sweep()
+        time.sleep(300)

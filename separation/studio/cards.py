@@ -33,8 +33,8 @@ def method_cards(methods: Iterable[Method]) -> str:
     return f'<div class="method-cards">{cards}</div>'
 
 
-def work(title: str, details: Iterable[str] = (), *, share: float | None = None) -> str:
-    """What is going on: a line of words and, with `share` in 0..1, a bar."""
+def work(title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str] = ()) -> str:
+    """What is going on: a line of words, with `share` in 0..1 a bar, and a line for each problem."""
     words = "".join(f"<span>{escape(detail)}</span>" for detail in details)
     bar = ""
     if share is not None:
@@ -43,7 +43,9 @@ def work(title: str, details: Iterable[str] = (), *, share: float | None = None)
             f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
             f' aria-label="{escape(title)}"><i style="width:{percent}%"></i></div>'
         )
-    return f'<div class="work" role="status"><div class="line"><strong>{escape(title)}</strong>{words}</div>{bar}</div>'
+    lines = "".join(f"<p>{escape(problem)}</p>" for problem in problems)
+    head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
+    return f'<div class="work" role="status">{head}{bar}{lines}</div>'
 
 
 def known_sounds(stems: Iterable[Stem]) -> str:
@@ -61,9 +63,7 @@ def method_result(section: MethodResult) -> str:
     result = section.result
     details = [
         f"{result.seconds:.1f} s, {result.real_time_factor:.2f} of real time, on {result.device}",
-        "the stems sum to the mixture exactly"
-        if result.residual_db is None
-        else f"residual {result.residual_db:.1f} dB",
+        "no residual" if result.residual_db is None else f"residual {result.residual_db:.1f} dB",
     ]
     if result.model:
         details.insert(0, result.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -34,6 +35,8 @@ RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"  # each run i
 KEEP_SECONDS = 3600.0
 SHORTEST_EXCERPT = 0.1  # seconds
 
+_own_folders: list[Path] = []
+
 log = logging.getLogger(__name__)
 
 
@@ -43,11 +46,23 @@ class StudioError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Song:
-    """What is to be taken apart, and its true sources where they are known."""
+    """What is to be taken apart, and its true sources where they are known.
+
+    Attributes
+    ----------
+    name : str
+        For people and for the archive.
+    start : float
+        Seconds into the recording at which the excerpt begins.
+    file : str or None
+        What the command line would be given; None for a MUSDB18 track, which it cannot name.
+    """
 
     name: str
     audio: Audio
     references: Mapping[str, Tensor] | None = None
+    start: float = 0.0
+    file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,14 +158,16 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     if not choice:
         raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
     if kind == "upload":
-        return Song(name=Path(choice).name, audio=read(choice, start=start, duration=duration))
+        audio = read(choice, start=start, duration=duration)
+        return Song(name=Path(choice).name, audio=audio, start=start, file=Path(choice).name)
     if kind == "sample":
         path = samples().get(choice)
         if path is None:
             raise StudioError("There is no such sample.")
         audio = read(path, start=start, duration=duration)
         references = read_references(references_beside(path), frames=audio.frames, start=start, duration=duration)
-        return Song(name=path.parent.name, audio=audio, references=references)
+        file = path.relative_to(SAMPLES.parent.parent).as_posix()
+        return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
     track = musdb_tracks().get(choice)
     if track is None:
         raise StudioError("There is no such MUSDB18 track.")
@@ -172,7 +189,8 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
         return torch.from_numpy(waveform[:, first:last].copy())
 
     audio = Audio(waveform=cut(mixture), sample_rate=rate)
-    return Song(name=track.name, audio=audio, references={name: cut(wave) for name, wave in references.items()})
+    cut_references = {name: cut(wave) for name, wave in references.items()}
+    return Song(name=track.name, audio=audio, references=cut_references, start=start)
 
 
 # -- separating ------------------------------------------------------------------------------------
@@ -191,8 +209,7 @@ def separate_song(song: Song, methods: Sequence[str]) -> Generator[Update]:
         raise StudioError("There is no such method.")
     sweep()
     began = time.monotonic()
-    folder = RESULTS / secrets.token_urlsafe(16)
-    folder.mkdir(parents=True, mode=0o700)
+    folder = _new_folder()
     results: list[MethodResult] = []
     try:
         yield Update(title="Reading the song", share=0.0)
@@ -228,9 +245,8 @@ def _one_method(
     yield Update(title=method.title, details=("loading",), share=0.0), None
     separator = separator_for(method, song)
     place = folder / method.name
-    origin = {"command": f"python -m separation separate {shlex.quote(song.name)} --method {method.name}"}
     result = None
-    for progress in separate_to_folder(song.audio, separator, place, name=song.name, origin=origin):
+    for progress in separate_to_folder(song.audio, separator, place, name=song.name, origin=_origin(song, method)):
         segments = max(progress.segments, 1)
         share = 0.9 * min(progress.segment / segments, 1.0)
         details = [progress.stage, f"segment {progress.segment} of {segments}", f"{round(100 * share)} %"]
@@ -246,6 +262,16 @@ def _one_method(
     archive = _archive(result, place, song.name)
     done = MethodResult(method=method, result=result, stems=stems, archive=archive)
     yield Update(title=method.title, details=("done",), share=1.0), done
+
+
+def _origin(song: Song, method: Method) -> dict[str, Any]:
+    """Where the excerpt comes from, and the command that repeats the result."""
+    origin: dict[str, Any] = {"start": song.start}
+    if song.file is not None:
+        excerpt = ["--start", f"{song.start:g}", "--duration", f"{song.audio.duration:.6f}"]
+        words = ["python", "-m", "separation", "separate", song.file, "--method", method.name, *excerpt]
+        origin["command"] = shlex.join(words)
+    return origin
 
 
 def separator_for(method: Method, song: Song) -> Separator:
@@ -321,6 +347,24 @@ def _archive(result: Result, folder: Path, name: str) -> Path:
         for file in (*result.stems.values(), result.card):
             archive.write(file, file.name)
     return path
+
+
+def _new_folder() -> Path:
+    """A folder for one run that only this user can look into, under a name that nobody can guess."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if RESULTS.stat().st_uid != os.getuid():
+        raise OSError(errno.EPERM, "the folder for results belongs to somebody else")
+    RESULTS.chmod(0o700)
+    folder = RESULTS / secrets.token_urlsafe(16)
+    folder.mkdir(mode=0o700)
+    _own_folders.append(folder)
+    return folder
+
+
+def remove_results() -> None:
+    """Remove what this process has made: nothing of a visitor stays when the studio stops."""
+    while _own_folders:
+        shutil.rmtree(_own_folders.pop(), ignore_errors=True)
 
 
 def sweep(now: float | None = None) -> None:

@@ -78,8 +78,8 @@ def _method_choice() -> tuple[gr.CheckboxGroup, gr.Number, gr.Number]:
         elem_id="methods",
     )
     with gr.Row():
-        start = gr.Number(0, label="Start (s)", minimum=0, elem_id="start")
-        duration = gr.Number(0, label="Length (s); 0: to the end", minimum=0, elem_id="duration")
+        start = gr.Number(0, label="Start (s)", elem_id="start")
+        duration = gr.Number(0, label="Length (s); 0: to the end", elem_id="duration")
     return methods, start, duration
 
 
@@ -156,9 +156,9 @@ def separate(
             kept = f"{len(update.results)} of {len(methods)} methods finished"
             yield (cards.work("Stopped", [kept]), *idle, *unchanged)
         else:
-            yield (cards.work(update.title, (*update.details, *update.failed)), *idle, *unchanged)
+            yield (cards.work(update.title, update.details, problems=update.failed), *idle, *unchanged)
     except ValueError as error:
-        yield (cards.work("That did not work", [str(error)]), *idle, *unchanged)
+        yield (cards.work("That did not work", problems=[str(error)]), *idle, *unchanged)
     except Exception:  # the visitor is told so; the log has the rest
         log.exception("separation failed")
         yield (cards.work("Something went wrong on our side", ["It has been noted."]), *idle, *unchanged)

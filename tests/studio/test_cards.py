@@ -57,13 +57,17 @@ def test_a_shared_gain_is_shown() -> None:
 
 def test_no_residual_is_said_in_words() -> None:
     assert "residual -43.2 dB" in section()
-    assert "exactly" in section(residual_db=None)
+    assert "no residual" in section(residual_db=None)
 
 
 def test_the_bar_tells_assistive_technology_how_far_it_is() -> None:
     assert 'aria-valuenow="42"' in cards.work("Demucs", share=0.42)
     assert 'aria-valuenow="100"' in cards.work("Demucs", share=1.7)
     assert "progressbar" not in cards.work("Demucs")
+
+
+def test_every_problem_has_a_line_of_its_own() -> None:
+    assert cards.work("Done", problems=["no model", NASTY]).count("<p>") == 2
 
 
 def test_every_method_has_a_card() -> None:

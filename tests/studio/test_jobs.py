@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from separation.studio import jobs
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -119,11 +124,28 @@ def test_a_result_is_for_its_owner_only(own_results: Path) -> None:
 
 
 def test_a_song_called_like_a_command_is_quoted_in_its_card() -> None:
-    song = short_song()
-    nasty = jobs.Song(name="$(rm -rf ~); ' song.wav", audio=song.audio)
+    nasty = jobs.Song(name="x", audio=short_song().audio, file="$(rm -rf ~); ' song.wav")
     *_, last = jobs.separate_song(nasty, ["mix"])
     command = json.loads(last.results[0].result.card.read_text())["command"]
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
+
+
+def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
+    song = jobs.open_song("sample", next(iter(jobs.samples())), start=1.25, duration=2)
+    *_, last = jobs.separate_song(song, ["hpss"])
+    card = json.loads(last.results[0].result.card.read_text())
+    assert card["start"] == 1.25
+    words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
+    again = tmp_path / "again" / "mixture" / "hpss" / "drums.wav"
+    np.testing.assert_array_equal(soundfile.read(again)[0], soundfile.read(last.results[0].result.stems["drums"])[0])
+
+
+def test_nothing_of_a_visitor_stays_when_the_studio_stops(own_results: Path) -> None:
+    list(jobs.separate_song(short_song(), ["mix"]))
+    assert own_results.stat().st_mode & 0o077 == 0
+    jobs.remove_results()
+    assert not list(own_results.glob("*"))
 
 
 def test_musdb_tracks_appear_when_their_root_is_named(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ def test_any_length_can_be_drawn(frames: int, tmp_path: Path) -> None:
 
 def test_silence_is_drawn_without_complaint(tmp_path: Path) -> None:
     picture = picture_of(torch.zeros(1, RATE), 8000)
-    save(draw_sound(picture, name="bass", loudest=picture.loudest, peak=0.0), tmp_path / "picture.svg")
+    path = save(draw_sound(picture, name="bass", loudest=picture.loudest, peak=0.0), tmp_path / "picture.svg")
+    assert path.read_text().rstrip().endswith("</svg>")
 
 
 def test_long_sounds_make_no_larger_pictures() -> None:

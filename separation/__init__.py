@@ -10,13 +10,14 @@ The rooms, from the bottom up; each imports only what stands above it:
 ``models``        the networks
 ``checkpoints``   weights: what there is, on what terms; download, verify, load
 ``separators``    every method behind one interface, and their registry
-``data``          where multitracks come from: MUSDB18, folders of stems
-``training``      what trains the networks
+``data``          multitracks: MUSDB18, folders of stems, the store, augmentation, batches
+``training``      configs, recipes and the loop
+``exporting``     models in the formats of other programs
 ``pipeline``      from one sound to a folder of stems and its ``result.json``
 ``evaluation``    the field's metrics, exact and fast
 ``plots``         arrays in, figures out
 ``studio``        the pages in the browser
-``__main__``      the command line
+``commands``      the command line, a module per command; ``__main__`` puts them together
 
 Importing this package is cheap: the names below load what they need when they are first used.
 

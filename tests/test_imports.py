@@ -23,11 +23,23 @@ ALLOWED = {
     "separators": {"audio", "stft", "masking", "segments", "models", "checkpoints"},
     "data": {"audio"},
     "training": {"stft", "models", "data", "checkpoints"},
+    "exporting": {"checkpoints"},
     "evaluation": {"audio", "stft", "masking", "separators"},
     "pipeline": {"audio", "segments", "separators", "checkpoints"},
     "plots": {"audio", "stft"},
     "studio": {"audio", "checkpoints", "separators", "data", "pipeline", "plots", "stft"},
-    "__main__": {"audio", "checkpoints", "separators", "data", "pipeline", "evaluation", "plots", "training"},
+    "commands": {
+        "audio",
+        "checkpoints",
+        "separators",
+        "data",
+        "pipeline",
+        "evaluation",
+        "exporting",
+        "plots",
+        "training",
+    },
+    "__main__": {"commands"},
     "__init__": set(),
 }
 
@@ -37,6 +49,8 @@ ONLY_IN = {
     "matplotlib": {"plots"},
     "musdb": {"data"},
     "stempeg": {"data"},
+    "tensorboard": {"training"},
+    "typer": {"commands", "__main__"},
 }
 
 

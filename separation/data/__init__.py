@@ -1,1 +1,1 @@
-"""Where multitracks come from: MUSDB18 through `musdb`, and plain folders of stems."""
+"""Multitracks: MUSDB18 and plain folders, decoded once into a store, cut, changed and mixed into batches."""

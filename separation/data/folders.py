@@ -1,14 +1,16 @@
-"""Multitracks as plain folders: ``<track>/mixture.<ext>`` with ``<source>.<ext>`` beside it."""
+"""Multitracks as plain folders: ``<track>/<source>.<ext>``, perhaps with ``mixture.<ext>`` beside them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-__all__ = ["read_references", "references_beside"]
+__all__ = ["FolderTrack", "folder_tracks", "read_references", "references_beside"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".m4a")
 SOURCES = ("vocals", "drums", "bass", "other")
@@ -16,16 +18,46 @@ SOURCES = ("vocals", "drums", "bass", "other")
 
 def references_beside(mixture: Path) -> dict[str, Path]:
     """The sources that lie beside a file called ``mixture``, by name; none beside any other file."""
-    if mixture.stem != "mixture":
-        return {}
+    return _sources_in(mixture.parent) if mixture.stem == "mixture" else {}
+
+
+def _sources_in(folder: Path) -> dict[str, Path]:
     found = {}
     for source in SOURCES:
         for suffix in SUFFIXES:
-            path = mixture.with_name(source + suffix)
+            path = folder / (source + suffix)
             if path.is_file():
                 found[source] = path
                 break
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderTrack:
+    """A folder that holds at least one source; the mixture is the sum of those there are."""
+
+    name: str
+    path: Path
+    sources: tuple[str, ...]
+
+    def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+        """Decode everything, as :meth:`separation.data.musdb18.Track.read`; ValueError if lengths or rates differ."""
+        from separation.audio import read
+
+        files = {source: read(path) for source, path in _sources_in(self.path).items()}
+        forms = {(audio.sample_rate, *audio.waveform.shape) for audio in files.values()}
+        if len(forms) != 1:
+            raise ValueError(f"the stems in {self.name!r} differ in length, channels or rate")
+        references = {source: audio.waveform.numpy() for source, audio in files.items()}
+        return sum(references.values()), references, forms.pop()[0]  # type: ignore[return-value]
+
+
+def folder_tracks(root: Path) -> list[FolderTrack]:
+    """The folders in `root` that hold a source, by name."""
+    found = [
+        FolderTrack(name=p.name, path=p, sources=tuple(_sources_in(p))) for p in sorted(root.iterdir()) if p.is_dir()
+    ]
+    return [track for track in found if track.sources]
 
 
 def read_references(

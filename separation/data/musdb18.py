@@ -120,11 +120,21 @@ def _folder(root: str | Path) -> Path:
     return root
 
 
-def tracks(root: str | Path, *, wav: bool = False, subset: str | None = None, split: str | None = None) -> list[Track]:
-    """The tracks of a MUSDB18 folder; arguments and errors as for :func:`open_musdb`."""
+def tracks(
+    root: str | Path,
+    *,
+    wav: bool = False,
+    subset: str | None = None,
+    split: str | None = None,
+    or_none: bool = False,
+) -> list[Track]:
+    """The tracks of a MUSDB18 folder; arguments and errors as for :func:`open_musdb`.
+
+    With `or_none` it is no error if that split is empty.
+    """
     database = open_musdb(root, wav=wav, subset=subset, split=split)
     found = [Track(name=track.name, subset=track.subset, path=_place(track.path)) for track in database]
-    return found or _refuse_empty(Path(root), wav=wav)
+    return found or ([] if or_none else _refuse_empty(Path(root), wav=wav))
 
 
 def _place(path: str) -> Path:

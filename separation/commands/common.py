@@ -1,0 +1,56 @@
+"""What the commands have in common: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Json", "one_line_errors", "print_json", "say", "write_json"]
+
+
+def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
+    """`models --json list` means what `models list --json` does."""
+    return value or context.obj is True
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output.", callback=_or_as_the_group_was_told),
+]
+
+
+def say(message: str) -> None:
+    """For people: standard output belongs to results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    # All in ASCII: file names need not be Unicode, and standard output may have any encoding.
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Wrong usage and unusable input end with one line and exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        say(f"error: {error}")
+        raise typer.Exit(2) from None
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ValueError(f"cannot write {path.name}: {error.strerror}") from error

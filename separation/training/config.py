@@ -1,0 +1,156 @@
+"""Every number of a training run, in one frozen dataclass per recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from separation.data.excerpts import MixConfig
+
+__all__ = ["TrainingConfig", "as_dict", "from_dict", "read_toml"]
+
+Config = TypeVar("Config", bound="TrainingConfig")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(MixConfig):
+    """What all recipes have in common; those of :class:`~separation.data.excerpts.MixConfig` say how mixtures are made.
+
+    Attributes
+    ----------
+    seed : int
+        Of the weights and of every batch.
+    batch : int
+        Items per optimiser step and process.
+    accumulate : int
+        Parts that a batch is computed in, to save memory.
+    epochs : int
+        At most.
+    epoch_steps : int or None
+        Optimiser steps per epoch; None: as many as show every track `excerpts_per_track` times.
+    excerpts_per_track : int
+    learning_rate, weight_decay : float
+        Of Adam.
+    schedule : "plateau", "decay" or "constant"
+        Plateau: times `plateau_factor` after `plateau_patience` epochs without a better validation loss,
+        then a pause of `plateau_cooldown`. Decay: a warm-up of 50 steps, then constant, then linearly down
+        to a fiftieth over the last `decay_share` of all epochs.
+    patience : int or None
+        Stop after so many epochs without a better validation loss.
+    best_by : "loss" or "sdr"
+        What the kept model is chosen by, on the validation tracks.
+    validate_every : int
+        Epochs.
+    ema : float
+        Decay per step of the running average of the weights, which is what is validated and kept; 0: none.
+    clip : float or None
+        Longest gradient of a network.
+    precision : "auto", "fp32", "bf16" or "fp16"
+        Auto: the GPU's half precision, float32 on a processor.
+    compile : bool
+        Run the networks through ``torch.compile``.
+    """
+
+    seed: int = 42
+    batch: int = 16
+    accumulate: int = 1
+    epochs: int = 1000
+    epoch_steps: int | None = None
+    excerpts_per_track: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["plateau", "decay", "constant"] = "constant"
+    plateau_factor: float = 0.3
+    plateau_patience: int = 80
+    plateau_cooldown: int = 10
+    decay_share: float = 0.4
+    patience: int | None = None
+    best_by: Literal["loss", "sdr"] = "loss"
+    validate_every: int = 1
+    ema: float = 0.0
+    clip: float | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("batch", "accumulate", "epochs", "excerpts_per_track", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epoch_steps", "patience", "clip"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, or left out, got {getattr(self, name)}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} parts")
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 <= self.seed < 2**63):
+            raise ValueError(
+                "learning_rate must be above 0, weight_decay and seed at least 0, "
+                f"got {self.learning_rate}, {self.weight_decay}, {self.seed}"
+            )
+        if not (0 <= self.ema < 1 and 0 < self.decay_share <= 1 and 0 < self.plateau_factor < 1):
+            raise ValueError(
+                "ema must be in 0..1 (1 excluded), decay_share and plateau_factor in 0..1, "
+                f"got {self.ema}, {self.decay_share}, {self.plateau_factor}"
+            )
+        if self.shuffle_groups and (self.batch // self.accumulate) % self.shuffle_groups:
+            raise ValueError(
+                f"{self.batch // self.accumulate} items do not divide into groups of {self.shuffle_groups}"
+            )
+
+
+def read_toml(config: type[Config], path: Path | None) -> Config:
+    """The recipe's config with what a TOML file changes; ValueError names the key that is unknown or wrong."""
+    if path is None:
+        return config()
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path.name} is not a readable TOML file: {error}") from error
+    try:
+        return from_dict(config, given)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def as_dict(config: TrainingConfig) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        f.name: dict(value) if isinstance(value := getattr(config, f.name), Mapping) else value
+        for f in dataclasses.fields(config)
+    }
+
+
+def from_dict(config: type[Config], given: Mapping[str, Any]) -> Config:
+    """The other way; ValueError for unknown keys and wrong types."""
+    hints = typing.get_type_hints(config)
+    if unknown := sorted(set(given) - set(hints)):
+        raise ValueError(f"unknown key {unknown[0]!r}; there are {', '.join(sorted(hints))}")
+    return config(**{name: _checked(name, value, hints[name]) for name, value in given.items()})
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """The value as the field's type wants it: TOML's lists become tuples, whole numbers floats where floats belong."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value in inner:
+            return value
+        raise ValueError(f"{name} must be one of {', '.join(inner)}, got {value!r}")
+    if origin is types.UnionType:
+        if value is None and type(None) in inner:
+            return None
+        return _checked(name, value, next(kind for kind in inner if kind is not type(None)))
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_checked(name, item, inner[0]) for item in value)
+    if origin is not None and isinstance(value, Mapping) and issubclass(origin, Mapping):
+        return {key: _checked(f"{name}.{key}", item, inner[1]) for key, item in value.items()}
+    if hint is float and type(value) is int:
+        return float(value)
+    if origin is None and type(value) is hint:
+        return value
+    raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r}")

@@ -1,0 +1,113 @@
+"""Several processes, one training: each sees its own excerpts, all hold the same weights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+CPU = torch.device("cpu")
+
+__all__ = ["Processes", "SharedBatchNorm", "join", "leave", "share_batch_norms"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Which of how many this one is, and where it computes."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = CPU
+
+    @property
+    def first(self) -> bool:
+        """The one that validates, writes and speaks."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with its gradients averaged over the processes, if there are several."""
+        if self.size == 1:
+            return module
+        share_batch_norms(module)
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Over the processes."""
+        if self.size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+            values /= self.size
+        return values
+
+    def from_first(self, value: list[float]) -> list[float]:
+        """What the first process holds."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def join(device: str) -> Processes:
+    """Take part in what ``torchrun`` started, or be the only process.
+
+    Raises
+    ------
+    ValueError
+        If there are more processes than GPUs, or no GPU where one is asked for.
+    """
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if cuda and not torch.cuda.is_available():
+        raise ValueError("there is no CUDA device here: choose --device cpu or auto")
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if cuda and local >= torch.cuda.device_count():
+        raise ValueError(f"process {local + 1} of this machine has no GPU: there are {torch.cuda.device_count()}")
+    place = torch.device("cuda", local) if cuda else torch.device("cpu")
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size > 1 and not distributed.is_initialized():
+        if cuda:
+            torch.cuda.set_device(place)
+        # The others wait while the first validates on whole tracks.
+        distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=4))
+    return Processes(rank=int(os.environ.get("RANK", 0)), size=size, device=place)
+
+
+def leave(processes: Processes) -> None:
+    """What :func:`join` began."""
+    if processes.size > 1 and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+class SharedBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation by the statistics of all processes' items; torch's own works on GPUs only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(items, features) -> the same."""
+        if not self.training:
+            return super().forward(x)
+        dtype, x = x.dtype, x.float()
+        count = all_reduce(torch.tensor([float(len(x))], device=x.device))
+        mean = all_reduce(x.sum(0)) / count
+        variance = all_reduce((x - mean).square().sum(0)) / count
+        with torch.no_grad():
+            assert (
+                self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+            )
+            momentum = self.momentum or 0.1
+            self.running_mean += momentum * (mean - self.running_mean)
+            self.running_var += momentum * (variance * count / (count - 1) - self.running_var)
+            self.num_batches_tracked += 1
+        return ((x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias).to(dtype)
+
+
+def share_batch_norms(module: nn.Module) -> None:
+    """Let every batch normalisation in a module count all processes' items, parameters and names unchanged."""
+    for child in module.modules():
+        if type(child) is nn.BatchNorm1d:
+            child.__class__ = SharedBatchNorm

@@ -1,0 +1,459 @@
+"""The training loop, one for all recipes.
+
+A step is: draw a batch by a seed of its own, mix it on the device, and for each of the recipe's networks
+one loss, one backward pass, one clipped update. Seeds depend on the run's seed, the step and the process
+alone, so that a run that was killed goes on as if nothing had been - on a processor bit by bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import platform
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from separation.data.excerpts import Excerpts
+from separation.data.store import Store
+from separation.training.config import as_dict
+from separation.training.curves import Curves
+from separation.training.distributed import Processes
+from separation.training.recipe import Objective, Recipe
+from separation.training.run_folder import RunFolder
+
+__all__ = ["Report", "Trainer", "batch_seed"]
+
+WARM_UP = 50  # steps, of the "decay" schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How far a training is; one after every step.
+
+    Attributes
+    ----------
+    epoch, epochs, step, steps : int
+        The epoch of this step, counted from 1, and how many there are; the steps done, and in all.
+    loss : float
+        Of this step, the mean over targets and processes.
+    examples_per_second, seconds_left : float
+        Over the recent steps, validation left out.
+    waiting : float
+        Share of the recent time that was spent waiting for batches.
+    validation : dict
+        At the end of a validated epoch: "loss", "sdr" (dB, per target) and "best" (whether it was kept).
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    examples_per_second: float
+    seconds_left: float
+    waiting: float
+    validation: dict[str, Any] = field(default_factory=dict)
+
+
+def batch_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The seed of one process's batch at one step; everything random in that step follows from it."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class Trainer:
+    """A training with all its state.
+
+    Parameters
+    ----------
+    validation : list of Tensor, each (sources, channels, time)
+        Whole tracks.
+    initial : mapping of state dicts, optional
+        Weights to start from, per objective.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        validation: list[Tensor],
+        run: RunFolder,
+        *,
+        processes: Processes = Processes(),
+        initial: Mapping[str, dict[str, Tensor]] | None = None,
+    ) -> None:
+        self.recipe, self.store, self.validation = recipe, store, validation
+        self.run_folder, self.processes = run, processes
+        self.config = config = recipe.config
+        self.device = processes.device
+        torch.manual_seed(config.seed)
+        if initial is None:
+            recipe.initialise(store)
+        else:
+            for name, state in initial.items():
+                recipe.objectives[name].network.load_state_dict(state)
+        self.excerpts = recipe.excerpts(store)
+        self.objectives = nn.ModuleDict(recipe.objectives).to(self.device)
+        self.wrapped = {name: processes.wrap(module) for name, module in self.objectives.items()}
+        self.stepped = {name: torch.compile(m) if config.compile else m for name, m in self.wrapped.items()}
+        self.average = None
+        if config.ema:
+            self.average = AveragedModel(
+                self.objectives, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
+            )
+        parameters = [p for p in self.objectives.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer,
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            cooldown=config.plateau_cooldown,
+        )
+        self.precision = _precision(config.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
+        tracks = sum(recording.speed == 1 for recording in store.recordings)
+        per_epoch = tracks * config.excerpts_per_track / (config.batch * processes.size)
+        self.epoch_steps = config.epoch_steps or max(1, math.ceil(per_epoch))
+        self.heard: Tensor | None = None  # the estimates for the first validation track, for TensorBoard
+        self.step = 0
+        self.log: list[dict[str, Any]] = []
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def train(self, *, resume: bool = False) -> Iterator[Report]:
+        """Train to the last epoch, or until nothing gets better; yields a report after every step.
+
+        Raises
+        ------
+        ValueError
+            If `resume` is given and the run was begun on other data, or without it and there is one.
+        FloatingPointError
+            If a loss is not finite; the batch's seed is in the message and in the log.
+        """
+        config = self.config
+        if self.processes.first:
+            self.run_folder.begin(as_dict(config) | {"data": self.store.fingerprint}, resume=resume)
+        if resume:
+            self._load()
+        if self.processes.first:
+            self.curves = Curves(self.run_folder.own, sample_rate=self.store.sample_rate, step=self.step)
+        steps = config.epochs * self.epoch_steps
+        meter = _Meter(config.batch * self.processes.size, self.step, steps)
+        losses: list[Tensor] = []
+        with _Batches(self, steps) as batches:
+            while self.step < steps and not self._patience_is_over():
+                self._set_learning_rate(steps)
+                with meter.waiting():
+                    sources = next(batches)
+                losses.append(self._one_step(sources))
+                self.step += 1
+                validation: dict[str, Any] = {}
+                if self.step % self.epoch_steps == 0:
+                    with meter.paused():
+                        validation = self._end_epoch(torch.stack(losses).mean(0), meter, self.step == steps)
+                    losses = []
+                yield meter.report(self, float(losses[-1].mean()) if losses else validation["train"], validation)
+
+    def _one_step(self, sources: Tensor) -> Tensor:
+        """Update every network by one batch; returns the losses (objectives,), the mean over all processes."""
+        seed = batch_seed(self.config.seed, self.step, self.processes.rank)
+        torch.manual_seed(seed)  # of the dropout
+        parts = sources.chunk(self.config.accumulate)
+        totals = torch.zeros(len(self.stepped), device=self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            inputs = self.recipe.inputs(part)
+            for index, (name, objective) in enumerate(self.stepped.items()):
+                together = contextlib.nullcontext() if last else _without_averaging(self.wrapped[name])
+                with together:
+                    with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+                        loss = objective(*inputs[name]) / len(parts)
+                    self.scaler.scale(loss).backward()
+                totals[index] += loss.detach()
+        totals = self.processes.mean(totals)
+        if not torch.isfinite(totals).all():
+            self._refuse(totals, seed)
+        self.scaler.unscale_(self.optimizer)
+        if self.config.clip:
+            for module in self.objectives.values():
+                nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.objectives)
+        return totals
+
+    def _refuse(self, losses: Tensor, seed: int) -> None:
+        values = [str(float(loss)) for loss in losses]
+        entry = {"step": self.step, "losses": values, "batch_seed": seed}
+        if self.processes.first:
+            self.run_folder.log([*self.log, {"not finite": entry}])
+        raise FloatingPointError(
+            f"the loss is not finite at step {self.step} ({', '.join(values)}); the batch's seed is {seed}, "
+            "and the last checkpoint is from before"
+        )
+
+    def _set_learning_rate(self, steps: int) -> None:
+        if self.config.schedule != "decay":
+            return  # the plateau's is changed by its scheduler
+        left = max(0.0, 1 - self.step / steps) / self.config.decay_share
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * max(0.02, min(1.0, left))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _patience_is_over(self) -> bool:
+        validated = [entry for entry in self.log if "valid_loss" in entry]
+        if self.config.patience is None or not validated:
+            return False
+        best = min(validated, key=lambda entry: entry["valid_loss"])
+        return bool(validated[-1]["epoch"] - best["epoch"] >= self.config.patience)
+
+    # -- the end of an epoch -----------------------------------------------------------------------
+
+    def _end_epoch(self, losses: Tensor, meter: _Meter, last: bool) -> dict[str, Any]:
+        epoch = self.step // self.epoch_steps
+        entry: dict[str, Any] = {
+            "epoch": epoch,
+            "step": self.step,
+            "train_loss": dict(zip(self.stepped, losses.tolist(), strict=True)),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "examples_per_second": round(meter.speed, 2),
+        }
+        validated = epoch % self.config.validate_every == 0 or last
+        if validated:
+            if self.processes.first:
+                entry |= self._validate()
+            entry["valid_loss"] = self.processes.from_first([entry.get("valid_loss", 0.0)])[0]
+            if self.config.schedule == "plateau":
+                self.plateau.step(entry["valid_loss"])
+        best = validated and self.processes.first and self._is_best(entry)
+        self.log.append(entry)
+        if self.processes.first:
+            if best:
+                self._keep()
+            self._save()
+            self.run_folder.log(self.log)
+            self._draw(entry, sounds=best)
+        shown = {"train": float(losses.mean())}
+        return shown | ({"loss": entry["valid_loss"], "sdr": entry.get("sdr", {}), "best": best} if validated else {})
+
+    def _draw(self, entry: dict[str, Any], *, sounds: bool) -> None:
+        self.curves.add(entry)
+        if sounds and self.heard is not None:
+            estimates = dict(zip(self.recipe.targets, self.heard, strict=True))
+            self.curves.add_sounds(estimates, self.step)
+
+    @property
+    def kept(self) -> dict[str, nn.Module]:
+        """The networks that are validated and kept: the averaged ones, if there is an average."""
+        modules = self.objectives if self.average is None else self.average.module
+        assert isinstance(modules, nn.ModuleDict)
+        return {name: cast(Objective, module).network for name, module in modules.items()}
+
+    @torch.inference_mode()
+    def _validate(self) -> dict[str, Any]:
+        """Mean loss, and mean SDR of every target over the tracks in which it can be heard."""
+        networks = self.kept
+        for network in networks.values():
+            network.eval()
+        losses, scores = [], []
+        for number, track in enumerate(self.validation):
+            loss, estimates = self.recipe.evaluate(networks, track.to(self.device))
+            references = torch.stack([track[self.recipe.sources.index(name)] for name in self.recipe.targets])
+            losses.append(loss.mean().item())
+            scores.append(_sdr(references, estimates.cpu()))
+            if number == 0:
+                self.heard = estimates.cpu()
+        for network in networks.values():
+            network.train()
+        means = torch.stack(scores).nanmean(0).tolist()
+        return {"valid_loss": float(np.mean(losses)), "sdr": dict(zip(self.recipe.targets, means, strict=True))}
+
+    def merit(self, entry: Mapping[str, Any]) -> float:
+        """What the best of the log's validated entries has most of."""
+        if self.config.best_by == "sdr":
+            return float(np.nanmean(list(entry["sdr"].values())))
+        return -float(entry["valid_loss"])
+
+    def _is_best(self, entry: dict[str, Any]) -> bool:
+        return all(self.merit(entry) > self.merit(other) for other in self.log if "sdr" in other)
+
+    def _keep(self) -> None:
+        fixed = {
+            "name": self.run_folder.folder.resolve().name,
+            "method": self.recipe.method,
+            "sources": list(self.recipe.sources),
+            "sample_rate": self.store.sample_rate,
+            "channels": self.store.samples.shape[-1],
+            "trained_on": ", ".join(dict.fromkeys(recording.collection for recording in self.store.recordings)),
+        }
+        states = {name: network.state_dict() for name, network in self.kept.items()}
+        self.run_folder.keep(states, fixed | self.recipe.description())
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        weights = dict(self.objectives.state_dict())
+        if self.average is not None:
+            weights |= {f"average.{name}": tensor.clone() for name, tensor in self.average.state_dict().items()}
+        state = {
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "log": self.log,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "config": as_dict(self.config),
+            "data": self.store.fingerprint,
+            "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        }
+        self.run_folder.save(self.step, weights, state)
+
+    def _load(self) -> None:
+        found = self.run_folder.load(self.device)
+        if found is None:
+            return
+        weights, state = found
+        if state["data"] != self.store.fingerprint:
+            raise ValueError("the run was begun on other data than what --root names now")
+        averages = {
+            name.removeprefix("average."): weights.pop(name) for name in list(weights) if name.startswith("average.")
+        }
+        self.objectives.load_state_dict(weights)
+        if self.average is not None:
+            self.average.load_state_dict(averages)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.plateau.load_state_dict(state["plateau"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.log = state["step"], state["log"]
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda" and state["random_cuda"]:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+def _without_averaging(module: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Gradients stay this process's own until the last part of a batch."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _sdr(references: Tensor, estimates: Tensor) -> Tensor:
+    """10 log10 of the reference's energy over the error's, whole track; NaN where the reference is silent."""
+    energy = references.square().sum((1, 2))
+    error = (references - estimates).square().sum((1, 2))
+    return torch.where(energy > 0, 10 * torch.log10(energy / error.clamp(min=1e-12)), torch.nan)
+
+
+class _Batches:
+    """The batches of all steps in order; on a processor mixed one step ahead by a second thread."""
+
+    def __init__(self, trainer: Trainer, steps: int) -> None:
+        self.excerpts: Excerpts = trainer.excerpts
+        self.seeds = ((trainer.config.seed, step, trainer.processes.rank) for step in range(trainer.step, steps))
+        self.size = trainer.config.batch
+        self.device = trainer.device
+        self.ahead: queue.Queue[Tensor | BaseException] = queue.Queue(maxsize=1)
+        self.stopped = threading.Event()
+        # A GPU mixes faster than it could be handed batches.
+        self.thread = threading.Thread(target=self._run, daemon=True) if trainer.store.device.type == "cpu" else None
+
+    def __enter__(self) -> _Batches:
+        if self.thread:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.stopped.set()
+        while self.thread and self.thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self.ahead.get(timeout=0.05)
+
+    def __next__(self) -> Tensor:
+        batch = self.ahead.get() if self.thread else self._mix(next(self.seeds))
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch.to(self.device, non_blocking=True)
+
+    def _mix(self, seed: tuple[int, int, int]) -> Tensor:
+        generator = torch.Generator().manual_seed(batch_seed(*seed))
+        batch = self.excerpts.batch(self.excerpts.draw(self.size, generator))
+        return batch.pin_memory() if self.thread and self.device.type == "cuda" else batch
+
+    def _run(self) -> None:
+        for seed in self.seeds:
+            try:
+                batch: Tensor | BaseException = self._mix(seed)
+            except BaseException as error:
+                batch = error
+            while not self.stopped.is_set():
+                with contextlib.suppress(queue.Full):
+                    self.ahead.put(batch, timeout=0.1)
+                    break
+            if self.stopped.is_set() or isinstance(batch, BaseException):
+                return
+
+
+class _Meter:
+    """Speed and waiting over the last steps."""
+
+    def __init__(self, batch: int, step: int, steps: int) -> None:
+        self.batch, self.first, self.steps = batch, step, steps
+        self.times: list[float] = []
+        self.waits: list[float] = []
+        self.last = time.monotonic()
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.waits.append(time.monotonic() - began)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        self._tick()
+        yield
+        self.last = time.monotonic()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.times.append(now - self.last)
+        self.last = now
+        self.times, self.waits = self.times[-50:], self.waits[-50:]
+
+    @property
+    def speed(self) -> float:
+        """Examples per second."""
+        return self.batch * len(self.times) / max(1e-9, sum(self.times))
+
+    def report(self, trainer: Trainer, loss: float, validation: dict[str, Any]) -> Report:
+        if not validation:
+            self._tick()
+        return Report(
+            epoch=math.ceil(trainer.step / trainer.epoch_steps),
+            epochs=trainer.config.epochs,
+            step=trainer.step,
+            steps=self.steps,
+            loss=loss,
+            examples_per_second=self.speed,
+            seconds_left=(self.steps - trainer.step) * self.batch / self.speed,
+            waiting=sum(self.waits) / max(1e-9, sum(self.times)),
+            validation=validation,
+        )

@@ -1,0 +1,1 @@
+"""Side by side with upstream, in one run; ``make benchmarks``."""

@@ -41,22 +41,30 @@ TRAINED_ON = "80 clips of 7 s from MUSDB18, three CC0 songs, MusicDelta, solo si
 
 
 def bundle(runs: Path, method: str) -> None:
-    """The last stage's best weights as ``assets/models/<name>``, with the record of all stages."""
+    """Each target's weights from the last stage that has it, as ``assets/models/<name>``, and the record of all."""
     stages = sorted(runs.glob(f"{method}-[0-9]"))
     folder = HERE / TRAINED[method]
-    model = json.loads((stages[-1] / "model.json").read_text())
     for path in folder.glob("*.safetensors"):
         path.unlink()
-    for entry in model["files"]:
-        state = load_file(stages[-1] / entry["name"])
-        entry["name"] = f"{method if entry['source'] == 'all' else entry['source']}.safetensors"
-        path = folder / entry["name"]
-        save_file({name: value.half() if value.dim() > 1 else value for name, value in state.items()}, path)
-        path.chmod(0o644)
-        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    latest = {
+        entry["source"]: (stage, entry)
+        for stage in stages
+        for entry in json.loads((stage / "model.json").read_text())["files"]
+    }
+    model = json.loads((stages[0] / "model.json").read_text())
     model |= {"name": folder.name, "licence": "non-commercial research only", "trained_on": TRAINED_ON}
+    model["files"] = [halve(stage / entry["name"], folder, source) for source, (stage, entry) in latest.items()]
     (folder / "model.json").write_text(json.dumps(model, indent=1) + "\n")
     (folder / "run.json").write_text(json.dumps({"stages": [record(stage) for stage in stages]}, indent=1) + "\n")
+
+
+def halve(path: Path, folder: Path, source: str) -> dict[str, str]:
+    """Write a file of weights in half precision; returns its entry in ``model.json``."""
+    halved = {name: value.half() if value.dim() > 1 else value for name, value in load_file(path).items()}
+    target = folder / f"{folder.name.removesuffix('-compact') if source == 'all' else source}.safetensors"
+    save_file(halved, target)
+    target.chmod(0o644)
+    return {"source": source, "name": target.name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
 
 
 def record(stage: Path) -> dict[str, Any]:
@@ -81,7 +89,7 @@ def score_clip(separator: Any, track: Track) -> np.ndarray:
     estimates = stems[[separator.sources.index(source) for source in SOURCES]]
     true = torch.from_numpy(np.stack([references[source] for source in SOURCES]))
     scores = bss_eval(ArraySignals(true), ArraySignals(estimates), window=rate, hop=rate)
-    return np.asarray(scores.SDR.nanmedian(dim=1).values)
+    return np.asarray(np.nanmedian(scores.SDR.numpy(), axis=1))
 
 
 def score(clips: list[Track]) -> dict[str, np.ndarray]:
@@ -124,7 +132,8 @@ def draw_curves(stages: list[dict[str, Any]], path: Path) -> None:
         entries = [entry for job in stage.values() for entry in job["log"] if "sdr" in entry]
         for source, colour in COLOURS.items():
             points = [(begin + entry["step"], entry["sdr"][source]) for entry in entries if source in entry["sdr"]]
-            axes.plot(*zip(*points, strict=True), color=colour, label=source if number == 0 else None)
+            if points:
+                axes.plot(*zip(*points, strict=True), color=colour, label=source if number == 0 else None)
         begin += max(entry["step"] for entry in entries)
         if number + 1 < len(stages):
             axes.axvline(begin, color="0.6", linewidth=0.8, linestyle=":")
@@ -140,12 +149,18 @@ def card(method: str, test: dict[str, np.ndarray], valid: dict[str, np.ndarray])
     model = json.loads((folder / "model.json").read_text())
     stages = json.loads((folder / "run.json").read_text())["stages"]
     draw_curves(stages, folder / "curves.png")
-    steps = " and ".join(f"{max(job['log'][-1]['step'] for job in stage.values()):,}" for stage in stages)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
     what = {
         "open-unmix": "Four Open-Unmix networks, 256 hidden units instead of 512, one file per target.",
         "demucs": "A Demucs without resampling, five layers instead of six, 16 channels instead of 64.",
     }[method]
+    how = {
+        "open-unmix": """[plain remixing](1-plain.toml) of all four targets at once (2,200 steps, by an earlier script
+  with the same numbers), then bass and other by themselves with [speeds, tilts, widths and doubled
+  sources](2-augmented.toml). The same was tried for the vocals and gained nothing on `valid`.""",
+        "demucs": """[plain remixing](demucs.toml) (4,200 steps, by an earlier script with the same numbers). 700 more
+  steps with everything that helped Open-Unmix's bass gained nothing on `valid`: it needs many more.""",
+    }
     return f"""# {model["name"]}
 
 {what} {model["parameters"]:,} numbers, {size:.1f} MB in half precision. It is bundled so that everything works with
@@ -155,10 +170,8 @@ no network; the released models are better: `python -m separation models list`.
 - **Trained on:** {model["trained_on"]}: the MUSDB18 7 s sample set's train split without its 14 validation clips,
   the full songs of a CC0 album, MedleyDB's MusicDelta (CC BY-NC-SA 4.0) and GTSinger's solo singing
   (CC BY-NC-SA 4.0). No test clip was ever used.
-- **How:** two stages of {steps} steps, [plain remixing](1-plain.toml), then
-  [speeds, tilts, widths and doubled sources](2-augmented.toml) as well; `valid` chose the weights.
-  The first stage was run by an earlier script with the same numbers. `make train-bundled DATA=FOLDER` repeats both;
-  `run.json` holds all settings and logs.
+- **How:** {how[method]} `valid` chose the weights. `make train-bundled DATA=FOLDER` repeats it; `run.json` holds all
+  settings and logs.
 - **Licence:** non-commercial research only, after the terms of the training data.
 - **Limits:** ten minutes of real multitracks are little. Expect bleeding between vocals and other, kick drums in the
   bass, and dull cymbals.
@@ -178,8 +191,8 @@ On the 14 `valid` clips:
 
 ## Learning curves
 
-Mean over the `valid` clips of the whole-clip SDR of the network alone (no Wiener filter); the dotted line is where the
-second stage begins.
+Whole-clip SDR on `valid` of the network alone (no Wiener filter): the median over the clips in the first stage, the
+mean in the second, which begins at the dotted line.
 
 ![Validation SDR over the steps](curves.png)
 """

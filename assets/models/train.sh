@@ -14,10 +14,10 @@ for voice in "$DATA"/singing/*.ogg; do
     ln -sf "$(realpath "$voice")" "$track/vocals.ogg"
 done
 
-train() { # recipe stage.toml run [more]
-    recipe=$1 stage=$2 run=$3
+train() { # recipe config.toml run [more]
+    recipe=$1 config=$2 run=$3
     shift 3
-    "$PYTHON" -m separation train "$recipe" --config "$models/$recipe-compact/$stage.toml" --out "$runs/$run" --resume \
+    "$PYTHON" -m separation train "$recipe" --config "$models/$recipe-compact/$config" --out "$runs/$run" --resume \
         --root "$DATA/musdb18-7s" --root "$DATA/cc0-album" --root "$DATA/musicdelta" --root $runs/singing "$@"
 }
 
@@ -26,11 +26,7 @@ both() { # wait for two jobs and fail if one did
     wait "$2"
 }
 
-train open-unmix 1-plain open-unmix-1 & first=$!
-train demucs 1-plain demucs-1 & both $first $!
-for pair in "vocals bass" "other drums"; do
-    set -- $pair
-    train open-unmix 2-augmented open-unmix-2 --target "$1" --init $runs/open-unmix-1 & first=$!
-    train open-unmix 2-augmented open-unmix-2 --target "$2" --init $runs/open-unmix-1 & both $first $!
-done
-train demucs 2-augmented demucs-2 --init $runs/demucs-1
+train open-unmix 1-plain.toml open-unmix-1 & job=$!
+train demucs demucs.toml demucs-1 & both $job $!
+train open-unmix 2-augmented.toml open-unmix-2 --target bass --init $runs/open-unmix-1 & job=$!
+train open-unmix 2-augmented.toml open-unmix-2 --target other --init $runs/open-unmix-1 & both $job $!

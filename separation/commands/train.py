@@ -66,6 +66,9 @@ def train(
                         say(_epoch(report))
             except FloatingPointError as error:
                 raise ValueError(str(error)) from error
+            except OSError as error:
+                name = Path(error.filename).name if error.filename else str(out)
+                raise ValueError(f"cannot write the run: {name}: {error.strerror or error}") from error
             finally:
                 leave(processes)
     if processes.first:
@@ -87,7 +90,9 @@ def _epoch(report: Report) -> str:
     validation = report.validation
     if "loss" not in validation:
         return f"epoch {report.epoch}: training loss {validation['train']:.4g}"
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in validation["sdr"].items())
+    scores = (
+        ", ".join(f"{name} {value:.2f}" for name, value in validation["sdr"].items() if value is not None) or "of none"
+    )
     kept = "; the best so far, kept" if validation["best"] else ""
     return (
         f"epoch {report.epoch}: training loss {validation['train']:.4g}, validation loss {validation['loss']:.4g}, "

@@ -11,7 +11,7 @@ import math
 
 import torch
 from torch import Tensor
-from torchaudio.functional import phase_vocoder
+from torch.nn import functional as F
 
 __all__ = [
     "apply_gain",
@@ -26,7 +26,7 @@ __all__ = [
     "swap_channels",
 ]
 
-FRAME, HOP = 2048, 512  # of the phase vocoder
+FRAME, HOP, SEARCH = 2048, 1024, 512  # samples, of the time stretch
 _MARGIN = 4 * FRAME  # samples at the end of a repitched excerpt that are not its own
 
 
@@ -49,8 +49,8 @@ def set_width(sound: Tensor, width: Tensor) -> Tensor:
 def apply_tilt(sound: Tensor, tilt: Tensor) -> Tensor:
     """Tip the spectrum: ``y[n] = (x[n] + tilt x[n-1]) / sqrt(1 + tilt²)``, tilt in (-1, 1).
 
-    Negative values thin out the low end, positive ones the high end; -0.5 is 7 dB less at 100 Hz and
-    3 dB more at 15 kHz.
+    Negative values thin out the low end, positive ones the high end; at -0.5 the low end loses 7 dB and
+    the very top gains 2.5.
     """
     tilt = tilt[..., None, None]
     share = 1 / torch.sqrt(1 + tilt**2)
@@ -119,24 +119,51 @@ def repitched_length(length: int, *, tempo: float) -> int:
 def repitch(sound: Tensor, *, semitones: float, tempo: float, length: int) -> Tensor:
     """Change pitch and tempo, each without the other: (..., channels, time) -> (..., channels, `length`).
 
-    A phase vocoder stretches time, resampling turns part of the stretch into pitch; all channels and
-    sources of `sound` stay in step.
+    Time is stretched by WSOLA, and resampling turns part of the stretch into pitch; all channels and
+    sources of `sound` are cut at the same places and stay in step.
 
     Raises
     ------
     ValueError
         If there are fewer than :func:`repitched_length` samples.
+
+    References
+    ----------
+    Verhelst, Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality
+    time-scale modification of speech", ICASSP 1993.
     """
     needed = repitched_length(length, tempo=tempo)
     if sound.shape[-1] < needed:
         raise ValueError(f"repitching to {length} samples needs {needed}, got {sound.shape[-1]}")
     pitch = 2 ** (semitones / 12)
-    window = torch.hann_window(FRAME, device=sound.device)
     flat = sound[..., :needed].reshape(-1, needed)
-    spectrogram = torch.stft(flat, FRAME, HOP, window=window, return_complex=True)
-    advance = torch.linspace(0, math.pi * HOP, FRAME // 2 + 1, device=sound.device)[:, None]
-    stretched = torch.istft(phase_vocoder(spectrogram, tempo / pitch, advance), FRAME, HOP, window=window)
+    stretched = _stretch(flat, tempo / pitch)[:, : int(needed * pitch / tempo)]
     return _resample(stretched, pitch)[..., :length].reshape(*sound.shape[:-1], length)
+
+
+def _stretch(rows: Tensor, rate: float) -> Tensor:
+    """Play the rows (rows, time) `rate` times faster at their pitch: overlapping frames from where they fit best."""
+    guide = rows.sum(0)
+    count = int(rows.shape[-1] / rate) // HOP + 1
+    rows, guide = (F.pad(x, (FRAME, 2 * FRAME + SEARCH)) for x in (rows, guide))
+    window = torch.hann_window(FRAME, device=rows.device)
+    stretched = rows.new_zeros(len(rows), (count + 1) * HOP + FRAME)
+    place = FRAME - HOP  # the first frame begins one hop early, so that all samples lie under two frames
+    for number in range(count + 1):
+        if number:
+            goal = guide[place + HOP : place + HOP + FRAME]  # what would follow if nothing were stretched
+            first = max(0, FRAME - HOP + round(number * HOP * rate) - SEARCH)
+            place = first + _best_fit(guide[first : first + 2 * SEARCH + FRAME], goal)
+        start = number * HOP
+        stretched[:, start : start + FRAME] += rows[:, place : place + FRAME] * window
+    return stretched[:, HOP:]
+
+
+def _best_fit(area: Tensor, goal: Tensor) -> int:
+    """Where in `area` lies what resembles `goal` most, by normalised correlation."""
+    correlation = F.conv1d(area[None, None], goal[None, None])[0, 0]
+    energy = F.avg_pool1d(area[None, None].square(), len(goal), 1)[0, 0]
+    return int((correlation / energy.clamp_min(1e-9).sqrt()).argmax())
 
 
 def _resample(sound: Tensor, speed: float) -> Tensor:

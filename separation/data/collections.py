@@ -34,19 +34,21 @@ class Collection:
 def open_collection(root: str | Path, *, wav: bool = False) -> Collection:
     """The training data in a folder.
 
-    A folder laid out as MUSDB18 is read through `musdb`, with its fixed 14 validation tracks (those of
-    them that are there); anything else is taken as ``<track>/<source>.<ext>``, or such folders in
-    ``train`` and ``valid``. The test split is never touched.
+    A folder laid out as MUSDB18 or (`wav`, or found out) MUSDB18-HQ is read through `musdb`, with its fixed
+    14 validation tracks, those of them that are there; anything else is taken as
+    ``<track>/<source>.<ext>``, or such folders in ``train`` and ``valid``. The test split is never touched.
 
     Raises
     ------
     ValueError
         If there is no such folder, or nothing in it to train on.
     """
-    folder = Path(root).expanduser().resolve()
+    folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise ValueError(f"no folder {str(root)!r}")
     train = folder / "train"
+    valid = folder / "valid"
+    wav = wav or (any(train.glob("*/mixture.wav")) and not valid.is_dir())
     if wav or any(train.glob("*.stem.mp4")):
         return Collection(
             name=folder.name,
@@ -56,7 +58,6 @@ def open_collection(root: str | Path, *, wav: bool = False) -> Collection:
     found = folder_tracks(train if train.is_dir() else folder)
     if not found:
         raise ValueError(f"{folder.name!r} holds neither MUSDB18's train folder nor folders with <source>.wav")
-    valid = folder / "valid"
     return Collection(name=folder.name, train=found, valid=folder_tracks(valid) if valid.is_dir() else [])
 
 
@@ -66,6 +67,6 @@ def identity(collections: Sequence[Collection]) -> str:
         (collection.name, track.name, path.name, path.stat().st_size, path.stat().st_mtime_ns)
         for collection in collections
         for track in collection.train
-        for path in ([track.path] if track.path.is_file() else sorted(track.path.iterdir()))
+        for path in ([track.path] if track.path.is_file() else sorted(track.path.glob("[!.]*")))
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ many others are drawn with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
@@ -44,7 +45,8 @@ class MixConfig:
     whole_mixes : float
         With `random_tracks`: share of items that are nevertheless one place of one track, unchanged.
     whole_from : tuple of str
-        The collections those come from (stems may not be at the level they have in the mix); empty: all.
+        The collections that items of one place come from (in others the stems may not be at the level they
+        have in the mix); empty: all.
     shares : mapping of str to float
         How often a collection is drawn from, relative to the others; empty: every recording alike.
     speeds : tuple of float
@@ -89,6 +91,8 @@ class MixConfig:
     doubled: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            _refuse_infinite(f.name, getattr(self, f.name))
         if not 0.1 <= self.seconds <= 3600:
             raise ValueError(f"seconds must be in 0.1..3600, got {self.seconds}")
         for name in ("whole_mixes", "swap", "flip", "repitch", "tilt", "width"):
@@ -101,8 +105,8 @@ class MixConfig:
             raise ValueError(f"shares must not be negative, got {dict(self.shares)}")
         if len(self.gain) != 2 or not 0 <= self.gain[0] <= self.gain[1]:
             raise ValueError(f"gain must be two factors, the smaller first, got {self.gain}")
-        if not self.speeds or not all(0.25 <= speed <= 4 for speed in self.speeds):
-            raise ValueError(f"speeds must be in 0.25..4, got {self.speeds}")
+        if 1 not in self.speeds or not all(0.25 <= speed <= 4 for speed in self.speeds):
+            raise ValueError(f"speeds must be in 0.25..4, and 1 among them, got {self.speeds}")
         if not 0 <= self.shift <= 60:
             raise ValueError(f"shift must be in 0..60 s, got {self.shift}")
         if self.shuffle_groups < 0 or not 0 <= self.max_semitones <= 24 or not 0 <= self.max_tempo <= 0.5:
@@ -110,6 +114,13 @@ class MixConfig:
                 "shuffle_groups must be at least 0, max_semitones in 0..24, max_tempo in 0..0.5, "
                 f"got {self.shuffle_groups}, {self.max_semitones}, {self.max_tempo}"
             )
+
+
+def _refuse_infinite(name: str, value: object) -> None:
+    """TOML knows inf and nan, training does not."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value]
+    if not all(math.isfinite(number) for number in inner if isinstance(number, float)):
+        raise ValueError(f"{name} must be finite, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +175,9 @@ class Excerpts:
             raise ValueError(f"the config doubles {unknown[0]!r}; the sources are {', '.join(store.sources)}")
         self._voices = 2 if any(config.doubled.values()) else 1
         self._cumulative = torch.stack([self._probabilities(source).cumsum(0) for source in store.sources])
-        self._whole = self._probabilities(None, only=config.whole_from).cumsum(0)
+        self._whole = torch.zeros(len(store.recordings), dtype=torch.float64)
+        if config.whole_mixes or not config.random_tracks:
+            self._whole = self._probabilities(None, only=config.whole_from).cumsum(0)
 
     def _probabilities(self, source: str | None, only: tuple[str, ...] = ()) -> Tensor:
         """Of every recording to be drawn for `source`, or for all of them, shape (recordings,), float64."""
@@ -181,7 +194,8 @@ class Excerpts:
             weights[-1] *= fits(recording)
         total = sum(weights)
         if not total:
-            raise ValueError(f"no recording holds {source or 'all sources'}")
+            wanted = source or f"whole mixes from {', '.join(only) or 'anywhere'}"
+            raise ValueError(f"there is nothing to draw {wanted} from: no recording, or none with a share above 0")
         return torch.tensor(weights, dtype=torch.float64) / total
 
     # -- drawing -----------------------------------------------------------------------------------
@@ -208,7 +222,8 @@ class Excerpts:
         gain = (low + (high - low) * u[3]) * torch.where(u[4] < config.flip, -1.0, 1.0)
         tilt = torch.where(u[5] < config.tilt, u[5] / max(config.tilt, 1e-9) - 0.5, 0.0)
         width = torch.where(u[6] < config.width, u[6] / max(config.width, 1e-9) * 1.4, 1.0)
-        repitched = w[3] < config.repitch
+        free = changed[:, 0, 0]
+        repitched = free & (w[3] < config.repitch)
         semitones = (w[4] * (2 * config.max_semitones + 1)).floor() - config.max_semitones
         tempo = 1 + config.max_tempo * (2 * w[3] / max(config.repitch, 1e-9) - 1)
         return Draw(
@@ -219,8 +234,8 @@ class Excerpts:
             tilt=torch.where(changed, tilt, 0.0).float(),
             width=torch.where(changed, width, 1.0).float(),
             room=torch.where(changed[..., None], torch.stack(u[8:11], dim=-1), 1.0),
-            shift=v[0],
-            order=_orders(v[1], config.shuffle_groups),
+            shift=torch.where(free[:, None], v[0], v[0][:, :1]),
+            order=_orders(v[1], config.shuffle_groups, free),
             semitones=torch.where(repitched, semitones, 0.0),
             tempo=torch.where(repitched, tempo, 1.0),
         )
@@ -290,10 +305,11 @@ def _choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, uniform.contiguous(), right=True).clamp_(max=len(cumulative) - 1)
 
 
-def _orders(uniform: Tensor, group: int) -> Tensor:
+def _orders(uniform: Tensor, group: int, free: Tensor) -> Tensor:
     """For every source a permutation of the items within groups of consecutive ones; (batch, sources) -> the same."""
     size = len(uniform)
     order = torch.arange(size)[:, None].expand_as(uniform).clone()
     for first in range(0, size, group) if group else ():
-        order[first : first + group] = first + uniform[first : first + group].argsort(0)
+        items = first + free[first : first + group].nonzero()[:, 0]
+        order[items] = items[uniform[items].argsort(0)]
     return order

@@ -167,7 +167,8 @@ def build(
         settings = (index["sources"], index["sample_rate"], index["channels"])
         names = [(name, track.name, float(speed)) for name, track, speed in wanted]
         present = [(r["collection"], r["name"], r["speed"]) for r in index["recordings"]]
-        if settings != (list(sources), sample_rate, channels) or present != names[: len(present)]:
+        other = present != (names if index["complete"] else names[: len(present)])
+        if other or settings != (list(sources), sample_rate, channels):
             raise ValueError(f"the folder {folder.name!r} holds a store of other tracks or settings")
         if not index["complete"]:
             _append(folder, index, wanted[len(present) :], progress)

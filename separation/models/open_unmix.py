@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["OpenUnmix", "bins_below"]
+__all__ = ["LEGACY_KEYS", "OpenUnmix", "bins_below"]
+
+#: What released files hold besides the network's own state; to be ignored, and nothing else.
+LEGACY_KEYS = ("sample_rate", "stft.window", "transform.0.window")
 
 
 def bins_below(frequency: float, *, n_fft: int, sample_rate: float) -> int:

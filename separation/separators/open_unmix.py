@@ -11,7 +11,7 @@ from torch import Tensor
 
 from separation.checkpoints import Model
 from separation.masking import wiener
-from separation.models.open_unmix import OpenUnmix
+from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
 from separation.segments import fade_window, overlap_add
 from separation.separators.base import Separator
 from separation.stft import StftConfig, istft, stft
@@ -76,7 +76,7 @@ class OpenUnmixSeparator(Separator):
         self.networks: list[OpenUnmix] = []  # in the order of the sources
         for source in model.sources:
             self.stft, network = model.build(lambda shape: _build(shape, model.channels))
-            model.load_into(network, model.file(source), ignore=("sample_rate", "stft.window", "transform.0.window"))
+            model.load_into(network, model.file(source), ignore=LEGACY_KEYS)
             self.networks.append(network.eval().to(device))
         if options.iterations and len(self.networks) + options.residual < 2:
             raise ValueError("the Wiener filter needs two sources or more: use residual=true or iterations=0")

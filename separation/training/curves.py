@@ -32,7 +32,8 @@ class Curves:
         if "valid_loss" in entry:
             self.writer.add_scalar("validation loss", entry["valid_loss"], step)
         for name, score in entry.get("sdr", {}).items():
-            self.writer.add_scalar(f"validation SDR in dB/{name}", score, step)
+            if score is not None:
+                self.writer.add_scalar(f"validation SDR in dB/{name}", score, step)
         self.writer.flush()
 
     def add_sounds(self, sounds: Mapping[str, Tensor], step: int) -> None:

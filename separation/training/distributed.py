@@ -62,6 +62,8 @@ def join(device: str) -> Processes:
     ValueError
         If there are more processes than GPUs, or no GPU where one is asked for.
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, got {device!r}")
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if cuda and not torch.cuda.is_available():
         raise ValueError("there is no CUDA device here: choose --device cpu or auto")

@@ -145,6 +145,7 @@ class Trainer:
         if resume:
             self._load()
         if self.processes.first:
+            self.run_folder.log(self.log)  # a kill can have come between a checkpoint and its entry
             self.curves = Curves(self.run_folder.own, sample_rate=self.store.sample_rate, step=self.step)
         steps = config.epochs * self.epoch_steps
         meter = _Meter(config.batch * self.processes.size, self.step, steps)
@@ -155,13 +156,14 @@ class Trainer:
                 with meter.waiting():
                     sources = next(batches)
                 losses.append(self._one_step(sources))
+                loss = float(losses[-1].mean())
                 self.step += 1
                 validation: dict[str, Any] = {}
                 if self.step % self.epoch_steps == 0:
                     with meter.paused():
                         validation = self._end_epoch(torch.stack(losses).mean(0), meter, self.step == steps)
                     losses = []
-                yield meter.report(self, float(losses[-1].mean()) if losses else validation["train"], validation)
+                yield meter.report(self, loss, validation)
 
     def _one_step(self, sources: Tensor) -> Tensor:
         """Update every network by one batch; returns the losses (objectives,), the mean over all processes."""
@@ -182,7 +184,7 @@ class Trainer:
                 totals[index] += loss.detach()
         totals = self.processes.mean(totals)
         if not torch.isfinite(totals).all():
-            self._refuse(totals, seed)
+            self._refuse(totals)
         self.scaler.unscale_(self.optimizer)
         if self.config.clip:
             for module in self.objectives.values():
@@ -193,14 +195,15 @@ class Trainer:
             self.average.update_parameters(self.objectives)
         return totals
 
-    def _refuse(self, losses: Tensor, seed: int) -> None:
+    def _refuse(self, losses: Tensor) -> None:
         values = [str(float(loss)) for loss in losses]
-        entry = {"step": self.step, "losses": values, "batch_seed": seed}
+        seeds = [batch_seed(self.config.seed, self.step, rank) for rank in range(self.processes.size)]
+        entry = {"step": self.step, "losses": values, "batch_seed": seeds[0] if len(seeds) == 1 else seeds}
         if self.processes.first:
             self.run_folder.log([*self.log, {"not finite": entry}])
         raise FloatingPointError(
-            f"the loss is not finite at step {self.step} ({', '.join(values)}); the batch's seed is {seed}, "
-            "and the last checkpoint is from before"
+            f"the loss is not finite at step {self.step} ({', '.join(values)}); "
+            f"the batch's seed is {', '.join(map(str, seeds))}, and the last checkpoint is from before"
         )
 
     def _set_learning_rate(self, steps: int) -> None:
@@ -234,6 +237,11 @@ class Trainer:
             if self.processes.first:
                 entry |= self._validate()
             entry["valid_loss"] = self.processes.from_first([entry.get("valid_loss", 0.0)])[0]
+            if not math.isfinite(entry["valid_loss"]):
+                loss = entry["valid_loss"]
+                raise FloatingPointError(
+                    f"the validation loss is {loss} after epoch {epoch}; the last checkpoint is from before"
+                )
             if self.config.schedule == "plateau":
                 self.plateau.step(entry["valid_loss"])
         best = validated and self.processes.first and self._is_best(entry)
@@ -262,7 +270,7 @@ class Trainer:
 
     @torch.inference_mode()
     def _validate(self) -> dict[str, Any]:
-        """Mean loss, and mean SDR of every target over the tracks in which it can be heard."""
+        """Mean loss, and mean SDR of every target over the tracks in which it can be heard; None if there are none."""
         networks = self.kept
         for network in networks.values():
             network.eval()
@@ -276,14 +284,15 @@ class Trainer:
                 self.heard = estimates.cpu()
         for network in networks.values():
             network.train()
-        means = torch.stack(scores).nanmean(0).tolist()
+        means = [None if math.isnan(mean) else mean for mean in torch.stack(scores).nanmean(0).tolist()]
         return {"valid_loss": float(np.mean(losses)), "sdr": dict(zip(self.recipe.targets, means, strict=True))}
 
     def merit(self, entry: Mapping[str, Any]) -> float:
         """What the best of the log's validated entries has most of."""
-        if self.config.best_by == "sdr":
-            return float(np.nanmean(list(entry["sdr"].values())))
-        return -float(entry["valid_loss"])
+        scores = [score for score in entry["sdr"].values() if score is not None]
+        if self.config.best_by == "sdr" and scores:
+            return float(np.mean(scores))
+        return -float(entry["valid_loss"])  # also where no validation track holds the target
 
     def _is_best(self, entry: dict[str, Any]) -> bool:
         return all(self.merit(entry) > self.merit(other) for other in self.log if "sdr" in other)

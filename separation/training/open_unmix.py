@@ -159,6 +159,8 @@ def input_statistics(store: Store, config: StftConfig, *, collections: tuple[str
             continue
         for start in range(0, max(1, recording.frames - config.n_fft + 1), block):
             length = min(block - config.hop_length + config.n_fft, recording.frames - start)
+            if length < config.n_fft:
+                continue
             mixture = sum(store.excerpt(recording, source, start, length) for source in range(len(store.sources)))
             assert isinstance(mixture, Tensor)
             mono = magnitude(mixture, config).mean(0).double().cpu()

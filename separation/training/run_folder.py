@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,12 +23,15 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from separation.checkpoints import CheckpointError
 
 __all__ = ["RunFolder"]
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class RunFolder:
@@ -114,14 +118,17 @@ class RunFolder:
             path = self.folder / "model.json"
             before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"files": []}
             files = {entry["source"]: entry for entry in before["files"]}
-            sizes = dict(before.get("parameters_of", {}))
+            if files.keys() - states.keys() and before["architecture"] != description["architecture"]:
+                raise ValueError(
+                    f"{self.folder.name!r} holds other targets of another size: give this run its own folder"
+                )
             for source, state in states.items():
                 files[source] = self._write_weights(source, state)
-                sizes[source] = sum(tensor.numel() for tensor in state.values())
             order = [*description["sources"], "all"]
             entries = sorted(files.values(), key=lambda entry: order.index(entry["source"]))
             sources = description["sources"] if "all" in files else [entry["source"] for entry in entries]
-            model = dict(description) | {"sources": sources, "parameters": sum(sizes.values()), "files": entries}
+            parameters = sum(_parameters(self.folder / entry["name"]) for entry in entries)
+            model = dict(description) | {"sources": sources, "parameters": parameters, "files": entries}
             with _whole(path) as draft:
                 draft.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
             for other in self.folder.glob("*.safetensors"):
@@ -130,13 +137,24 @@ class RunFolder:
 
     def _write_weights(self, source: str, state: dict[str, Tensor]) -> dict[str, str]:
         draft = self.folder / f".{source}.part"
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, draft)
-        digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-        _sync(draft)
-        name = f"{source}-{digest[:8]}.safetensors"
-        draft.chmod(0o644)
-        draft.replace(self.folder / name)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, draft)
+            digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+            _sync(draft)
+            draft.chmod(0o644)
+            name = f"{source}-{digest[:8]}.safetensors"
+            draft.replace(self.folder / name)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
         return {"source": source, "name": name, "sha256": digest}
+
+
+def _parameters(path: Path) -> int:
+    """How many numbers in a file were learned: all but the statistics of batch normalisation."""
+    with safe_open(path, framework="pt") as file:
+        learned = [name for name in file.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118  # not a dictionary
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in learned)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ import soxr
 import torch
 from torch import Tensor
 
-from separation.checkpoints import find, home, read_state_dict
+from separation.checkpoints import find, home
 from separation.data.collections import Collection, identity, open_collection
 from separation.data.musdb18 import SOURCES
 from separation.data.store import Progress, Store, build
+from separation.models.open_unmix import LEGACY_KEYS
 from separation.training.config import TrainingConfig, read_toml
 from separation.training.demucs import DemucsConfig, DemucsRecipe
 from separation.training.distributed import Processes
@@ -117,7 +118,8 @@ def _initial_weights(name: str, recipe: Recipe) -> dict[str, dict[str, Tensor]]:
     model = find(name, method=recipe.method)
     weights = {}
     for objective, module in recipe.objectives.items():
-        file = model.file(objective)
-        model.load_into(module.network, file)  # refuses what does not fit, in words
-        weights[objective] = read_state_dict(model.path(file))
+        model.load_into(
+            module.network, model.file(objective), ignore=LEGACY_KEYS
+        )  # refuses what does not fit, in words
+        weights[objective] = {name: value.clone() for name, value in module.network.state_dict().items()}
     return weights

@@ -10,6 +10,7 @@ the process holds beyond its imports, mapped files not counted.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ def ours(root: Path, steps: int) -> dict[str, float]:
             waits.append(report.waiting)
             if report.step == steps + 1:
                 break
-    seconds = [b - a for a, b in zip(times[1:], times[2:], strict=False)]  # the first step is a warm-up
+    seconds = [b - a for a, b in itertools.pairwise(times[1:])]  # the first step is a warm-up
     return {
         "examples_per_second": 16 * len(seconds) / sum(seconds),
         "waiting": waits[-1],
@@ -102,7 +103,7 @@ def upstream(root: Path, steps: int) -> dict[str, float]:
             loss.backward()
             optimizer.step()
             times.append(time.monotonic())
-    seconds = [b - a for a, b in zip(times[1:], times[2:], strict=False)]
+    seconds = [b - a for a, b in itertools.pairwise(times[1:])]
     return {
         "examples_per_second": 16 * len(seconds) / sum(seconds),
         "waiting": loading / sum(seconds),

@@ -1,0 +1,191 @@
+"""Killed at any moment and resumed, a training ends with the very weights of one that never stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from separation.checkpoints import find, verify
+from separation.data.store import Store
+from separation.training import run_folder
+from separation.training.loop import Trainer
+from separation.training.run_folder import RunFolder
+from tests.conftest import ROOT
+from tests.training.conftest import (
+    RECIPES,
+    TINY_DEMUCS,
+    read_validation,
+    tiny_recipe,
+    toml,
+    without_speed,
+)
+
+KILLS = 10
+STEP, WRITING = b".", b"w"  # what a fork says
+
+#: Every second kill is in the middle of writing such a file, in turn; the third only if the epoch is the best so far.
+DRAFTS = (".step-*.safetensors.part", ".step-*.pt.part", ".[av]*.part")
+CONFIGS: dict[str, dict[str, Any]] = {
+    "open-unmix": {"schedule": "plateau", "plateau_patience": 1, "ema": 0.9, "clip": 5.0},
+    "demucs": {"schedule": "decay", "ema": 0.9, "accumulate": 2, "shuffle_groups": 2},
+}
+
+
+# -- in a process of its own -----------------------------------------------------------------------
+#
+# Starting Python and importing torch takes seconds, so that is done once. What is killed are its forks.
+
+
+def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, told: int) -> None:
+    """Train to the end, then exit; into the pipe `told` goes a byte after every step, and in the middle of `draft`."""
+    torch.set_num_threads(1)
+    target = "vocals" if name == "open-unmix" else "all"
+    recipe = tiny_recipe(name, target=target, epochs=24, **CONFIGS[name])
+    run = RunFolder(folder, target)
+    trainer = Trainer(recipe, Store(store), read_validation(root), run)
+
+    def waiting_within(as_bytes: Callable[[Any], bytes]) -> Callable[[Any, Path], None]:
+        def save(content: Any, path: Path) -> None:
+            written = as_bytes(content)
+            if not draft or not fnmatch(path.name, draft):
+                path.write_bytes(written)
+                return
+            path.write_bytes(written[: len(written) // 2])
+            os.write(told, WRITING)
+            time.sleep(60)  # the end comes sooner
+
+        return save
+
+    run_folder.save_file = waiting_within(safetensors.torch.save)  # type: ignore[assignment]
+    torch.save = waiting_within(pickled)  # type: ignore[assignment]
+    for _ in trainer.train(resume=True):
+        os.write(told, STEP)
+    os._exit(0)
+
+
+def pickled(state: Any, save: Any = torch.save) -> bytes:
+    buffer = io.BytesIO()
+    save(state, buffer)
+    return buffer.getvalue()
+
+
+def killed_while(
+    name: str, root: Path, store: Path, folder: Path, *, draft: str = "", steps: float = math.inf, wait: float = 0.0
+) -> str:
+    """Fork, train, kill: `wait` seconds after so many steps, or in the middle of `draft`; says what happened."""
+    listening, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            train(name, root, store, folder, draft=draft, told=told)
+        finally:
+            os._exit(1)
+    os.close(told)
+    heard = b""
+    while heard.count(STEP) < steps and WRITING not in heard:
+        news = os.read(listening, 100)
+        if not news:
+            break  # it has ended
+        heard += news
+    time.sleep(wait)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    os.close(listening)
+    if os.WIFEXITED(status):
+        return f"ended with {os.WEXITSTATUS(status)}"
+    return f"killed while writing {draft}" if WRITING in heard else "killed"
+
+
+def drive(name: str, root: str, store: str, folder: str) -> None:
+    """Kill it often, then let it end; the story as JSON on standard output."""
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports more of torch: once, not in every fork
+    chance = random.Random(7)
+    given = name, Path(root), Path(store)
+    story = []
+    for number in range(KILLS):
+        if number % 2:
+            told = killed_while(*given, Path(folder), draft=DRAFTS[number // 2 % 3], steps=6)
+        else:
+            told = killed_while(*given, Path(folder), steps=chance.randint(0, 5), wait=chance.uniform(0, 0.05))
+        story.append(told)
+    story += [killed_while(*given, Path(folder)), killed_while(*given, Path(f"{folder}-whole"))]
+    print(json.dumps(story))
+
+
+# -- the tests -------------------------------------------------------------------------------------
+
+
+def same_runs(one: Path, other: Path, job: str) -> None:
+    """Weights, checkpoints and logs, to the last bit; nothing is left of what was half written."""
+    models = [json.loads((folder / "model.json").read_text()) | {"name": ""} for folder in (one, other)]
+    assert models[0] == models[1]
+    for path in [*other.glob("*.safetensors"), *other.glob(f"{job}/step-*.safetensors")]:
+        assert (one / path.relative_to(other)).read_bytes() == path.read_bytes(), path.name
+    assert len(list(one.glob("*.safetensors"))) == len(models[0]["files"])
+    assert verify(find(str(one), method=models[0]["method"])) == []
+    logs = [(folder / job / "log.jsonl").read_text().splitlines() for folder in (one, other)]
+    assert [without_speed(json.loads(line)) for line in logs[0]] == [
+        without_speed(json.loads(line)) for line in logs[1]
+    ]
+    checkpoints = [sorted(path.name for path in folder.glob(f"{job}/step-*")) for folder in (one, other)]
+    assert checkpoints[0] == checkpoints[1]
+    assert len(checkpoints[0]) == 2
+    assert not list(one.rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_killed_ten_times_it_ends_with_the_same_weights(
+    name: str, data_root: Path, store_folder: Path, tmp_path: Path
+) -> None:
+    given = [name, str(data_root), str(store_folder), str(tmp_path / "run")]
+    code = f"from tests.training.test_kill import drive; drive(*{given})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
+    )
+    *story, last, whole = json.loads(done.stdout)
+    assert (last, whole) == ("ended with 0", "ended with 0"), done.stderr
+    assert len(story) == KILLS
+    assert all(chapter.startswith("killed") for chapter in story), (story, done.stderr)
+    for chapter, draft in zip((1, 3, 7, 9), (0, 1, 0, 1), strict=True):
+        assert story[chapter] == f"killed while writing {DRAFTS[draft]}"
+    same_runs(tmp_path / "run", tmp_path / "run-whole", "vocals" if name == "open-unmix" else "all")
+
+
+def test_the_command_line_goes_on_where_it_was_killed(data_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(toml(TINY_DEMUCS | CONFIGS["demucs"] | {"epochs": 10}))
+    fixed = ["train", "demucs", "--root", str(data_root), "--config", str(tmp_path / "tiny.toml"), "--device", "cpu"]
+
+    def start(folder: str, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "separation", *fixed, "--out", str(tmp_path / folder), *more]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+
+    killed, whole = start("run"), start("whole")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "all" / "step-00000004.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    killed.kill()
+    _, before = killed.communicate()
+    assert killed.returncode == -signal.SIGKILL, before.decode()
+    steps = [path.name for path in (tmp_path / "run" / "all").glob("step-*.pt")]
+    assert steps
+    assert "step-00000020.pt" not in steps, "it was over before it could be killed"
+    resumed = start("run", "--resume")
+    for process in (resumed, whole):
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said.decode()
+    same_runs(tmp_path / "run", tmp_path / "whole", "all")

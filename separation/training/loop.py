@@ -78,7 +78,7 @@ class Trainer:
     validation : list of Tensor, each (sources, channels, time)
         Whole tracks.
     initial : mapping of state dicts, optional
-        Weights to start from, per objective.
+        Weights to start from, per objective; `initial_name` says whose, for the record.
     """
 
     def __init__(
@@ -90,9 +90,11 @@ class Trainer:
         *,
         processes: Processes = Processes(),
         initial: Mapping[str, dict[str, Tensor]] | None = None,
+        initial_name: str | None = None,
     ) -> None:
         self.recipe, self.store, self.validation = recipe, store, validation
         self.run_folder, self.processes = run, processes
+        self.origin = {"data": store.fingerprint, "initial": initial_name}
         self.config = config = recipe.config
         self.device = processes.device
         torch.manual_seed(config.seed)
@@ -141,7 +143,7 @@ class Trainer:
         """
         config = self.config
         if self.processes.first:
-            self.run_folder.begin(as_dict(config) | {"data": self.store.fingerprint}, resume=resume)
+            self.run_folder.begin(as_dict(config) | self.origin, resume=resume)
         if resume:
             self._load()
         if self.processes.first:

@@ -49,7 +49,8 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If there is a run and `resume` is False, or its config differs in more than `epochs`.
+            If there is a run and `resume` is False, or its config differs in more than `epochs`; what it was
+            begun from ("initial") stays written down and need not be said again.
         """
         path = self.own / "config.json"
         if path.is_file():
@@ -59,7 +60,9 @@ class RunFolder:
                 )
             before = json.loads(path.read_text(encoding="utf-8"))
             now = json.loads(json.dumps(config))
-            different = [key for key in sorted({*before, *now} - {"epochs"}) if before.get(key) != now.get(key)]
+            config = dict(config) | {"initial": before.get("initial")}
+            compared = sorted({*before, *now} - {"epochs", "initial"})
+            different = [key for key in compared if before.get(key) != now.get(key)]
             if different:
                 key = different[0]
                 raise ValueError(f"the run was begun with {key} = {before.get(key)!r}, not {now.get(key)!r}")

@@ -82,7 +82,15 @@ def prepare(
     store = _store(collections, settings, processes, progress)
     validation = [_whole_track(track) for collection in collections for track in collection.valid]
     run = RunFolder(out, job=target)
-    return Trainer(recipe, store.to(processes.device), validation, run, processes=processes, initial=initial_weights)
+    return Trainer(
+        recipe,
+        store.to(processes.device),
+        validation,
+        run,
+        processes=processes,
+        initial=initial_weights,
+        initial_name=initial and Path(initial).name,
+    )
 
 
 def _store(

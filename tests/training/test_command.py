@@ -285,6 +285,8 @@ def test_weights_of_before_batches_were_counted_are_a_beginning(train: Train, tm
         torch.save({key: value for key, value in state.items() if "num_batches" not in key}, path)
     assert create("open-unmix", model=str(upstreams.folder)).sources == SOURCES, "one can separate with them"
     reports_of(train("open-unmix", "--init", upstreams.folder, out="ours", **STANDSTILL))
+    begun = json.loads((tmp_path / "ours" / "all" / "config.json").read_text(encoding="utf-8"))
+    assert begun["initial"] == "upstreams", "whose weights they were stays known"
 
 
 def test_weights_that_do_not_fit_are_refused(train: Train, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 from separation.commands.common import Json, one_line_errors, print_json, say
 
 if TYPE_CHECKING:
-    from separation.training.loop import Report
+    from separation.training.progress import Report
 
 __all__ = ["train"]
 

@@ -10,11 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import platform
-import queue
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -23,51 +19,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from separation.data.excerpts import Excerpts
 from separation.data.store import Store
+from separation.training.batches import Batches, batch_seed
 from separation.training.config import as_dict
 from separation.training.curves import Curves
 from separation.training.distributed import Processes
+from separation.training.progress import Meter, Report
 from separation.training.recipe import Objective, Recipe
 from separation.training.run_folder import RunFolder
 
-__all__ = ["Report", "Trainer", "batch_seed"]
+__all__ = ["Trainer"]
 
 WARM_UP = 50  # steps, of the "decay" schedule
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """How far a training is; one after every step.
-
-    Attributes
-    ----------
-    epoch, epochs, step, steps : int
-        The epoch of this step, counted from 1, and how many there are; the steps done, and in all.
-    loss : float
-        Of this step, the mean over targets and processes.
-    examples_per_second, seconds_left : float
-        Over the recent steps, validation left out.
-    waiting : float
-        Share of the recent time that was spent waiting for batches.
-    validation : dict
-        At the end of a validated epoch: "loss", "sdr" (dB, per target) and "best" (whether it was kept).
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    examples_per_second: float
-    seconds_left: float
-    waiting: float
-    validation: dict[str, Any] = field(default_factory=dict)
-
-
-def batch_seed(seed: int, step: int, rank: int = 0) -> int:
-    """The seed of one process's batch at one step; everything random in that step follows from it."""
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class Trainer:
@@ -150,9 +113,9 @@ class Trainer:
             self.run_folder.log(self.log)  # a kill can have come between a checkpoint and its entry
             self.curves = Curves(self.run_folder.own, sample_rate=self.store.sample_rate, step=self.step)
         steps = config.epochs * self.epoch_steps
-        meter = _Meter(config.batch * self.processes.size, self.step, steps)
+        meter = Meter(batch=config.batch * self.processes.size, epoch_steps=self.epoch_steps, epochs=config.epochs)
         losses: list[Tensor] = []
-        with _Batches(self, steps) as batches:
+        with self._batches(steps) as batches:
             while self.step < steps and not self._patience_is_over():
                 self._set_learning_rate(steps)
                 with meter.waiting():
@@ -165,7 +128,11 @@ class Trainer:
                     with meter.paused():
                         validation = self._end_epoch(torch.stack(losses).mean(0), meter, self.step == steps)
                     losses = []
-                yield meter.report(self, loss, validation)
+                yield meter.report(self.step, loss, validation)
+
+    def _batches(self, steps: int) -> Batches:
+        seeds = (batch_seed(self.config.seed, step, self.processes.rank) for step in range(self.step, steps))
+        return Batches(self.excerpts, seeds, size=self.config.batch, device=self.device)
 
     def _one_step(self, sources: Tensor) -> Tensor:
         """Update every network by one batch; returns the losses (objectives,), the mean over all processes."""
@@ -225,7 +192,7 @@ class Trainer:
 
     # -- the end of an epoch -----------------------------------------------------------------------
 
-    def _end_epoch(self, losses: Tensor, meter: _Meter, last: bool) -> dict[str, Any]:
+    def _end_epoch(self, losses: Tensor, meter: Meter, last: bool) -> dict[str, Any]:
         epoch = self.step // self.epoch_steps
         entry: dict[str, Any] = {
             "epoch": epoch,
@@ -371,100 +338,3 @@ def _sdr(references: Tensor, estimates: Tensor) -> Tensor:
     energy = references.square().sum((1, 2))
     error = (references - estimates).square().sum((1, 2))
     return torch.where(energy > 0, 10 * torch.log10(energy / error.clamp(min=1e-12)), torch.nan)
-
-
-class _Batches:
-    """The batches of all steps in order; on a processor mixed one step ahead by a second thread."""
-
-    def __init__(self, trainer: Trainer, steps: int) -> None:
-        self.excerpts: Excerpts = trainer.excerpts
-        self.seeds = ((trainer.config.seed, step, trainer.processes.rank) for step in range(trainer.step, steps))
-        self.size = trainer.config.batch
-        self.device = trainer.device
-        self.ahead: queue.Queue[Tensor | BaseException] = queue.Queue(maxsize=1)
-        self.stopped = threading.Event()
-        # A GPU mixes faster than it could be handed batches.
-        self.thread = threading.Thread(target=self._run, daemon=True) if trainer.store.device.type == "cpu" else None
-
-    def __enter__(self) -> _Batches:
-        if self.thread:
-            self.thread.start()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self.stopped.set()
-        while self.thread and self.thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self.ahead.get(timeout=0.05)
-
-    def __next__(self) -> Tensor:
-        batch = self.ahead.get() if self.thread else self._mix(next(self.seeds))
-        if isinstance(batch, BaseException):
-            raise batch
-        return batch.to(self.device, non_blocking=True)
-
-    def _mix(self, seed: tuple[int, int, int]) -> Tensor:
-        generator = torch.Generator().manual_seed(batch_seed(*seed))
-        batch = self.excerpts.batch(self.excerpts.draw(self.size, generator))
-        return batch.pin_memory() if self.thread and self.device.type == "cuda" else batch
-
-    def _run(self) -> None:
-        for seed in self.seeds:
-            try:
-                batch: Tensor | BaseException = self._mix(seed)
-            except BaseException as error:
-                batch = error
-            while not self.stopped.is_set():
-                with contextlib.suppress(queue.Full):
-                    self.ahead.put(batch, timeout=0.1)
-                    break
-            if self.stopped.is_set() or isinstance(batch, BaseException):
-                return
-
-
-class _Meter:
-    """Speed and waiting over the last steps."""
-
-    def __init__(self, batch: int, step: int, steps: int) -> None:
-        self.batch, self.first, self.steps = batch, step, steps
-        self.times: list[float] = []
-        self.waits: list[float] = []
-        self.last = time.monotonic()
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        self.waits.append(time.monotonic() - began)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        self._tick()
-        yield
-        self.last = time.monotonic()
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self.times.append(now - self.last)
-        self.last = now
-        self.times, self.waits = self.times[-50:], self.waits[-50:]
-
-    @property
-    def speed(self) -> float:
-        """Examples per second."""
-        return self.batch * len(self.times) / max(1e-9, sum(self.times))
-
-    def report(self, trainer: Trainer, loss: float, validation: dict[str, Any]) -> Report:
-        if not validation:
-            self._tick()
-        return Report(
-            epoch=math.ceil(trainer.step / trainer.epoch_steps),
-            epochs=trainer.config.epochs,
-            step=trainer.step,
-            steps=self.steps,
-            loss=loss,
-            examples_per_second=self.speed,
-            seconds_left=(self.steps - trainer.step) * self.batch / self.speed,
-            waiting=sum(self.waits) / max(1e-9, sum(self.times)),
-            validation=validation,
-        )

@@ -18,8 +18,9 @@ from separation.data.store import Store, build
 from separation.training.config import TrainingConfig
 from separation.training.demucs import DemucsConfig, DemucsRecipe
 from separation.training.distributed import Processes
-from separation.training.loop import Report, Trainer
+from separation.training.loop import Trainer
 from separation.training.open_unmix import OpenUnmixConfig, OpenUnmixRecipe
+from separation.training.progress import Report
 from separation.training.recipe import Recipe
 from separation.training.run_folder import RunFolder
 

@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 
 from separation.__main__ import app
 from separation.data.store import Store
+from separation.training.batches import batch_seed
 from separation.training.config import TrainingConfig
 from separation.training.distributed import Processes, SharedBatchNorm, join, leave, share_batch_norms
-from separation.training.loop import Trainer, batch_seed
+from separation.training.loop import Trainer
 from separation.training.run_folder import RunFolder
 from tests.conftest import ROOT, relative_error
 from tests.training.conftest import (

@@ -19,8 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from separation.data.store import Store
-from separation.training import loop
-from separation.training.loop import Trainer, batch_seed
+from separation.training import batches, progress
+from separation.training.batches import batch_seed
+from separation.training.loop import Trainer
 from tests.conftest import relative_error
 from tests.training.conftest import (
     RATE,
@@ -865,8 +866,8 @@ def test_speed_waiting_and_time_left_are_of_the_training_alone(
     evaluate = trainer.recipe.evaluate
     monkeypatch.setattr(trainer.recipe, "evaluate", lambda *args: spend(1000, evaluate(*args)))
     monkeypatch.setattr(trainer, "_one_step", lambda sources: spend(1, torch.zeros(1)))
-    monkeypatch.setattr(loop._Batches, "__next__", lambda batches: spend(3, torch.zeros(1)))
-    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(batches.Batches, "__next__", lambda batches: spend(3, torch.zeros(1)))
+    monkeypatch.setattr(progress, "time", clock)
     for report in trainer.train():
         assert report.examples_per_second == pytest.approx(4 / 4), report.step
         assert report.waiting == pytest.approx(3 / 4), report.step
@@ -886,7 +887,7 @@ def test_speed_is_of_the_recent_steps(make_trainer: MakeTrainer, monkeypatch: py
         return torch.zeros(1)
 
     monkeypatch.setattr(trainer, "_one_step", step)
-    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(progress, "time", clock)
     speeds = [report.examples_per_second for report in trainer.train()]
     assert speeds[90] == pytest.approx(0.04)
     assert speeds[160] == pytest.approx(2)

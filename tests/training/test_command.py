@@ -289,6 +289,22 @@ def test_weights_of_before_batches_were_counted_are_a_beginning(train: Train, tm
     assert begun["initial"] == "upstreams", "whose weights they were stays known"
 
 
+def test_a_run_stopped_before_its_first_checkpoint_does_not_forget_what_it_began_with(
+    train: Train, tmp_path: Path
+) -> None:
+    """Resumed without --init, it begins with those weights or asks for them; never with others."""
+    upstreams = Upstreams(tmp_path / "upstreams")
+    train("open-unmix", "--init", upstreams.folder, "--target", "bass", **STANDSTILL)
+    for path in (tmp_path / "run" / "bass").glob("step-*"):
+        path.unlink()
+    outcome = train("open-unmix", "--resume", "--target", "bass", **STANDSTILL)
+    if outcome.code == 2:
+        assert "--init" in complaint(outcome)
+        return
+    for name, tensor in learned(tmp_path / "run").items():
+        torch.testing.assert_close(tensor, upstreams.weights()[name], msg=name)
+
+
 def test_weights_that_do_not_fit_are_refused(train: Train, tmp_path: Path) -> None:
     upstreams = Upstreams(tmp_path / "upstreams", hidden_size=16)
     assert "does not fit open-unmix" in complaint(train("open-unmix", "--init", upstreams.folder, out="ours"))

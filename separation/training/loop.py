@@ -107,8 +107,8 @@ class Trainer:
         config = self.config
         if self.processes.first:
             self.run_folder.begin(as_dict(config) | self.origin, resume=resume)
-        if resume:
-            self._load()
+        if resume and not self._load() and self.processes.first:
+            self.run_folder.refuse_other_beginning(self.origin["initial"])
         if self.processes.first:
             self.run_folder.log(self.log)  # a kill can have come between a checkpoint and its entry
             self.curves = Curves(self.run_folder.own, sample_rate=self.store.sample_rate, step=self.step)
@@ -298,10 +298,11 @@ class Trainer:
         }
         self.run_folder.save(self.step, weights, state)
 
-    def _load(self) -> None:
+    def _load(self) -> bool:
+        """Whether there was a checkpoint to go on from."""
         found = self.run_folder.load(self.device)
         if found is None:
-            return
+            return False
         weights, state = found
         if state["data"] != self.store.fingerprint:
             raise ValueError("the run was begun on other data than what --root names now")
@@ -318,6 +319,7 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
+        return True
 
 
 def _without_averaging(module: nn.Module) -> contextlib.AbstractContextManager[Any]:

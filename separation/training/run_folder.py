@@ -70,6 +70,13 @@ class RunFolder:
         with _whole(path) as draft:
             draft.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
+    def refuse_other_beginning(self, initial: str | None) -> None:
+        """ValueError if the config says other initial weights: a run without a checkpoint begins with them again."""
+        before = json.loads((self.own / "config.json").read_text(encoding="utf-8")).get("initial")
+        if before != initial:
+            again = f"with --init and the model {before!r}" if before else "without --init"
+            raise ValueError(f"the run was stopped before its first checkpoint: begin it again as before, {again}")
+
     def log(self, entries: list[dict[str, Any]]) -> None:
         """All entries so far; whole, so that a killed and resumed run leaves none twice."""
         with _whole(self.own / "log.jsonl") as draft:

@@ -14,7 +14,7 @@ The rooms, from the bottom up; each imports only what stands above it:
 ``training``      configs, recipes and the loop
 ``exporting``     models in the formats of other programs
 ``pipeline``      from one sound to a folder of stems and its ``result.json``
-``evaluation``    the field's metrics, exact and fast
+``evaluation``    the field's metrics, exact and fast; whole data sets, published scores, statistics
 ``plots``         arrays in, figures out
 ``studio``        the pages in the browser
 ``commands``      the command line, a module per command; ``__main__`` puts them together

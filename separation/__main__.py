@@ -8,6 +8,8 @@ import sys
 import typer
 
 from separation.commands import models
+from separation.commands.evaluate import evaluate
+from separation.commands.plot import plot
 from separation.commands.score import score
 from separation.commands.separate import separate
 from separation.commands.tracks import tracks
@@ -20,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (separate, score, train, tracks):
+for command in (separate, evaluate, score, plot, train, tracks):
     app.command()(command)
 app.add_typer(models.app, name="models")
 

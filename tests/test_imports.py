@@ -24,7 +24,7 @@ ALLOWED = {
     "data": {"audio"},
     "training": {"stft", "models", "data", "checkpoints"},
     "exporting": {"checkpoints"},
-    "evaluation": {"audio", "stft", "masking", "separators"},
+    "evaluation": {"audio", "stft", "masking", "separators", "data", "pipeline"},
     "pipeline": {"audio", "segments", "separators", "checkpoints"},
     "plots": {"audio", "stft"},
     "studio": {"audio", "checkpoints", "separators", "data", "pipeline", "plots", "stft"},

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Json", "one_line_errors", "print_json", "say", "write_json"]
+__all__ = ["Json", "one_line_errors", "option_pair", "print_json", "say", "write_json"]
 
 
 def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
@@ -43,6 +43,14 @@ def one_line_errors() -> Iterator[None]:
     except ValueError as error:
         say(f"error: {error}")
         raise typer.Exit(2) from None
+
+
+def option_pair(text: str) -> tuple[str, str]:
+    """What ``--option NAME=VALUE`` says."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"--option takes NAME=VALUE, got {text!r}")
+    return name.strip(), value
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from separation.commands.common import Json, one_line_errors, print_json, say
+from separation.commands.common import Json, one_line_errors, option_pair, print_json, say
 
 if TYPE_CHECKING:
     from separation.pipeline import Progress, Result
@@ -52,7 +52,7 @@ def separate(
     with one_line_errors():
         _refuse_same_names(files)
         wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
-        options = dict(_pair(text) for text in option or [])
+        options = dict(option_pair(text) for text in option or [])
         separators = _Separators(method, model=model, device=device, options=options)
     for file in files:
         try:
@@ -156,13 +156,6 @@ def _refuse_same_names(files: list[Path]) -> None:
             raise ValueError(
                 f"several files are called {name!r}, and their stems would go to one folder: separate them one by one"
             )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise ValueError(f"--option takes NAME=VALUE, got {text!r}")
-    return name.strip(), value
 
 
 @contextmanager

@@ -70,14 +70,15 @@ class ArraySignals:
 class Scores:
     """Ratios in dB, each of shape (sources, frames), and which estimate is taken for which source.
 
-    A frame is NaN for all sources where any reference or estimate is silent.
+    A frame is NaN for all sources where any reference or estimate is silent. A source that no
+    estimate is taken for, there being fewer, is NaN throughout, its place in `permutation` None.
     """
 
     SDR: Tensor
     ISR: Tensor
     SIR: Tensor
     SAR: Tensor
-    permutation: tuple[int, ...]
+    permutation: tuple[int | None, ...]
 
 
 # -- correlations ----------------------------------------------------------------------------------
@@ -219,11 +220,12 @@ def bss_eval(
     Parameters
     ----------
     references, estimates : Signals, shape (sources, channels, time)
-        Of the same shape; read twice, piece by piece, so that memory does not grow with time.
+        Of the same shape; read twice, piece by piece, so that memory does not grow with time. With
+        `permute`, there may be fewer estimates than references.
     window, hop : int
         Samples; 1 s each in every published table. A window beyond the end is one frame of all.
     permute : bool
-        Take the order of the estimates that maximises the mean SIR, for methods that give no names.
+        Take each estimate for the source that maximises the mean SIR of all, for methods that give no names.
     device : str
         Where to compute: it must know float64.
 
@@ -232,24 +234,26 @@ def bss_eval(
     ValueError
         If the shapes differ or there is nothing to score.
     """
-    if references.shape != estimates.shape or 0 in references.shape:
+    sources, channels, time = references.shape
+    taken = estimates.shape[0]
+    fewer = permute and 0 < taken < sources and estimates.shape[1:] == (channels, time)
+    if not (references.shape == estimates.shape or fewer) or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
     if window < 1 or hop < 1:
         raise ValueError(f"window and hop must be at least 1 sample, got {window} and {hop}")
     device = torch.device(device)
-    sources, channels, time = references.shape
-    pairs = [(j, k) for j in range(sources) for k in range(sources) if permute or j == k]
+    pairs = [(j, k) for j in range(sources) for k in range(taken) if permute or j == k]
     frames = _frames(time, window, hop)
     filters = _fit_all(references, estimates, pairs, frames[0].stop, device)
-    scores = torch.full((4, sources, sources, len(frames)), torch.nan, dtype=torch.float64)
+    scores = torch.full((4, sources, taken, len(frames)), torch.nan, dtype=torch.float64)
     first = 0
     for batch in _batches(frames, filters.points * 3 * sources * channels):
         reference, estimate = (_cut(signals, batch).to(device) for signals in (references, estimates))
         sounding = ~(_silent(reference) | _silent(estimate))
         places = first + sounding.nonzero()[:, 0].cpu()
         if len(places):
-            for (source, taken), ratios in _ratios(reference[sounding], estimate[sounding], filters).items():
-                scores[:, source, taken, places] = ratios.cpu()
+            for (source, its), ratios in _ratios(reference[sounding], estimate[sounding], filters).items():
+                scores[:, source, its, places] = ratios.cpu()
         first += len(batch)
     return _ordered(scores, permute=permute)
 
@@ -258,7 +262,7 @@ def _fit_all(
     references: Signals, estimates: Signals, pairs: list[tuple[int, int]], longest: int, device: torch.device
 ) -> _Filters:
     sources, channels, _ = references.shape
-    count = sources * channels
+    count, estimated = sources * channels, slice(sources * channels, (sources + estimates.shape[0]) * channels)
     correlations = _correlations(references, estimates, device)
     points = _fast_length(longest + TAPS - 1)
 
@@ -267,11 +271,11 @@ def _fit_all(
 
     own = {}
     for source in range(sources):
-        fitted = respond(slice(source * channels, (source + 1) * channels), slice(count, 2 * count))
+        fitted = respond(slice(source * channels, (source + 1) * channels), estimated)
         for pair in pairs:
             if pair[0] == source:
                 own[pair] = fitted[..., pair[1] * channels : (pair[1] + 1) * channels].contiguous()
-    return _Filters(points, respond(slice(0, count), slice(count, 2 * count)), own)
+    return _Filters(points, respond(slice(0, count), estimated), own)
 
 
 def _fast_length(points: int) -> int:
@@ -296,9 +300,19 @@ def _cut(signals: Signals, frames: list[slice]) -> Tensor:
 
 
 def _ordered(scores: Tensor, *, permute: bool) -> Scores:
-    sources = scores.shape[1]
-    every = range(sources)
-    orders = list(itertools.permutations(every)) if permute else [tuple(every)]
-    chosen = max(orders, key=lambda order: float(scores[2, every, order].nanmean()))
-    SDR, ISR, SIR, SAR = scores[:, every, chosen]
-    return Scores(SDR=SDR, ISR=ISR, SIR=SIR, SAR=SAR, permutation=tuple(chosen))
+    """The scores (4, sources, estimates, frames) of the estimates that are taken for the sources."""
+    _, sources, estimates, frames = scores.shape
+    orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(sources))]
+    rows = list(range(estimates))
+    chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # a source for every estimate
+    found = torch.full((4, sources, frames), torch.nan, dtype=scores.dtype)
+    found[:, list(chosen)] = scores[:, list(chosen), rows]
+    SDR, ISR, SIR, SAR = found
+    permutation = tuple(chosen.index(source) if source in chosen else None for source in range(sources))
+    return Scores(SDR=SDR, ISR=ISR, SIR=SIR, SAR=SAR, permutation=permutation)
+
+
+def _mean(values: Tensor) -> float:
+    """Over what is defined; below everything if nothing is."""
+    mean = float(values.nanmean())
+    return -math.inf if math.isnan(mean) else mean

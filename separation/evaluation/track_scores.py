@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,19 @@ from torch import Tensor
 
 from separation.evaluation.bss_eval import Scores, Signals, bss_eval
 
-__all__ = ["FileSignals", "Totals", "open_folders", "score_folders", "totals"]
+__all__ = [
+    "METRICS",
+    "FileSignals",
+    "Totals",
+    "finite",
+    "median",
+    "open_folders",
+    "score_folders",
+    "score_signals",
+    "totals",
+]
 
+METRICS = ("SDR", "ISR", "SIR", "SAR")
 BLOCK = 1 << 18  # frames read at a time for whole-track sums
 _LOSSY = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
@@ -118,26 +130,75 @@ def totals(references: Signals, estimates: Signals) -> Totals:
 
 
 def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
-    """The document that ``python -m separation score --json`` prints.
+    """:func:`score_signals` of two folders of stems: what ``python -m separation score --json`` prints.
 
-    Per target: the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR
-    of the whole track, and every frame; None where a score is undefined. `aggregation` says so.
+    Raises
+    ------
+    ValueError
+        If the folders do not fit together; see :func:`open_folders`.
     """
     targets, reference, estimate, rate = open_folders(references, estimates)
     if reference.shape != estimate.shape:
         raise ValueError(f"references have {reference.shape[1]} channels, estimates {estimate.shape[1]}")
-    scores = bss_eval(reference, estimate, window=rate, hop=rate)
-    whole = totals(reference, estimate)
-    notes = [
-        f"{target} is silent throughout" for target, silent in zip(targets, _never(reference), strict=True) if silent
-    ]
+    return score_signals(targets, reference, estimate, rate)
+
+
+def score_signals(
+    targets: Sequence[str],
+    references: Signals,
+    estimates: Signals,
+    rate: int,
+    *,
+    permute: bool = False,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """All scores of one track, as a document for JSON.
+
+    Per target: the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR
+    of the whole track, and every frame; None where a score is undefined. `aggregation` says so.
+
+    Parameters
+    ----------
+    targets : sequence of str
+        Names of the references.
+    references, estimates : Signals, shape (targets, channels, time)
+    rate : int
+        Hz: samples per frame.
+    permute : bool
+        The estimates, as many or fewer, have no names: see :func:`separation.evaluation.bss_eval.bss_eval`.
+        Targets that none is taken for are left out.
+    """
+    scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
+    taken = [(row, its) for row, its in enumerate(scores.permutation) if its is not None]
+    whole = totals(_Rows(references, [row for row, _ in taken]), _Rows(estimates, [its for _, its in taken]))
+    silent = _never(references)
+    notes = [f"{target} is silent throughout" for target, never in zip(targets, silent, strict=True) if never]
+    notes += [f"no estimate is left for {targets[row]}" for row, its in enumerate(scores.permutation) if its is None]
+    if permute:
+        notes += [f"estimate {its + 1} is taken for {targets[row]}" for row, its in taken]
     return {
         "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",
         "targets": {
-            target: _target(scores, whole, row, rate, reference.shape[2]) for row, target in enumerate(targets)
+            targets[row]: _target(scores, row, whole, place, rate, references.shape[2])
+            for place, (row, _) in enumerate(taken)
         },
         "notes": notes,
     }
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some of the signals, in another order."""
+
+    signals: Signals
+    rows: list[int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.rows), *self.signals.shape[1:])
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self.signals.read(start, stop)[self.rows]
 
 
 def _never(signals: Signals) -> list[bool]:
@@ -150,23 +211,22 @@ def _never(signals: Signals) -> list[bool]:
     return (peak == 0).tolist()
 
 
-def _target(scores: Scores, whole: Totals, row: int, rate: int, time: int) -> dict[str, Any]:
-    names = ("SDR", "ISR", "SIR", "SAR")
-    values = {name: getattr(scores, name)[row].numpy() for name in names}
+def _target(scores: Scores, row: int, whole: Totals, place: int, rate: int, time: int) -> dict[str, Any]:
+    values = {name: getattr(scores, name)[row].numpy() for name in METRICS}
     frames = [
         {
             "time": float(number),
             "duration": min(1.0, time / rate),
-            **{name: finite(values[name][number]) for name in names},
+            **{name: finite(values[name][number]) for name in METRICS},
         }
         for number in range(len(values["SDR"]))
     ]
-    medians = {name: finite(_median(values[name])) for name in names}
-    return {**medians, "uSDR": finite(whole.usdr[row]), "SI-SDR": finite(whole.si_sdr[row]), "frames": frames}
+    medians = {name: finite(median(values[name])) for name in METRICS}
+    return {**medians, "uSDR": finite(whole.usdr[place]), "SI-SDR": finite(whole.si_sdr[place]), "frames": frames}
 
 
-def _median(values: np.ndarray) -> float:
-    """museval's: over the frames that are defined."""
+def median(values: np.ndarray) -> float:
+    """museval's: over what is defined; NaN if nothing is."""
     defined = values[~np.isnan(values)]
     return float(np.median(defined)) if len(defined) else math.nan
 

@@ -1,15 +1,10 @@
-"""Arrays in, matplotlib figures out.
-
-Figures are made without pyplot, so that several can be drawn at once in a server, and on a
-transparent ground in colours that read on white as well as on black.
-"""
+"""What a sound looks like: waveform and spectrogram."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -19,16 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor
 
-__all__ = ["SoundPicture", "draw_sound", "picture_of"]
+from separation.plots.style import COLOURS, tone_down
 
-INK = "#7d8596"  # 3.7:1 on white and 5.0:1 on near-black
-COLOURS = {
-    "mixture": "#8b93a5",
-    "vocals": "#e0752d",
-    "drums": "#3f8fd2",
-    "bass": "#9a6fd0",
-    "other": "#2fa37c",
-}
+__all__ = ["LOWEST", "SoundPicture", "draw_sound", "draw_waveform", "picture_of"]
+
 LOWEST = 40.0  # Hz, at the bottom of the spectrogram
 FLOOR = -80.0  # dB, black
 _N_FFT = 4096
@@ -131,7 +120,7 @@ def draw_sound(
     wave = figure.add_subplot(grid[0, 0])
     spectrogram = figure.add_subplot(grid[1, 0], sharex=wave)
     extent = (0.0, picture.duration)
-    _draw_waveform(wave, picture, colour or COLOURS.get(name, COLOURS["mixture"]), extent, peak)
+    draw_waveform(wave, picture, colour or COLOURS.get(name, COLOURS["mixture"]), extent, peak)
     decibels = librosa.power_to_db(picture.power, ref=max(loudest, 1e-20), amin=1e-20, top_db=None)
     image = spectrogram.imshow(
         decibels,
@@ -148,11 +137,12 @@ def draw_sound(
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[1, 1]), ticks=[0, -40, -80])
     bar.set_label("dB", labelpad=2)
     for axes in (wave, spectrogram, bar.ax):
-        _tone_down(axes)
+        tone_down(axes)
     return figure
 
 
-def _draw_waveform(axes: Axes, picture: SoundPicture, colour: str, extent: tuple[float, float], peak: float) -> None:
+def draw_waveform(axes: Axes, picture: SoundPicture, colour: str, extent: tuple[float, float], peak: float) -> None:
+    """Lowest and highest sample of each column, filled; `peak` is the sample value at the edges."""
     columns = picture.peaks.shape[1]
     time = (np.arange(columns) + 0.5) / columns * picture.duration
     axes.fill_between(time, picture.peaks[0], picture.peaks[1], color=colour, linewidth=0.4, step="mid")
@@ -173,20 +163,3 @@ def _label_frequencies(axes: Axes, picture: SoundPicture) -> None:
     axes.yaxis.set_major_locator(FixedLocator(places))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda place, _: names.get(place, "")))
     axes.set_ylabel("Hz", labelpad=2)
-
-
-def _tone_down(axes: Axes) -> None:
-    axes.patch.set_alpha(0)
-    axes.tick_params(colors=INK, labelsize=9, length=2, width=0.6)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as its suffix says: PNG, SVG or PDF."""
-    figure.savefig(path)
-    return path

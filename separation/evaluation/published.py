@@ -1,0 +1,53 @@
+"""Scores that others have published, as ``assets/published`` keeps them."""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+from separation.evaluation.track_scores import METRICS
+
+__all__ = ["published_scores"]
+
+FILE = Path(__file__).resolve().parents[2] / "assets" / "published" / "musdb18-test.csv"
+
+
+def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float]]]:
+    """Scores of 34 systems and oracles on the 50 test tracks of MUSDB18.
+
+    Parameters
+    ----------
+    metric : "SDR", "ISR", "SIR" or "SAR"
+
+    Returns
+    -------
+    dict
+        Target -> system -> track -> median over 1 s frames, dB (BSSEval v4). Targets are vocals, drums,
+        bass, other and accompaniment; undefined scores are left out.
+
+    Raises
+    ------
+    ValueError
+        For another metric.
+
+    References
+    ----------
+    Stöter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; the other
+    sources stand beside the file.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"no published {metric!r}; there are {', '.join(METRICS)}")
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in _rows():
+        for column, cell in row.items():
+            target, _, name = column.rpartition(" ")
+            if name == metric and cell:
+                found.setdefault(target, {}).setdefault(row["method"], {})[row["track"]] = float(cell)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _rows() -> list[dict[str, str]]:
+    with FILE.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,132 @@
+"""How sure a median over tracks is, and whether two methods differ."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Comparison", "compare_methods", "confidence_interval", "holm"]
+
+
+def confidence_interval(
+    values: np.ndarray, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the median.
+
+    Parameters
+    ----------
+    values : array, shape (tracks,)
+        NaN where a track has no score: left out.
+    level : float
+        Share of such intervals that hold the true median.
+    resamples : int
+    seed : int
+        Of the resampling: the same values give the same interval.
+
+    Returns
+    -------
+    low, high : float
+        NaN if there are no values.
+
+    References
+    ----------
+    Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7(1), 1979.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return math.nan, math.nan
+    drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(np.median(values[drawn], axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two methods on the tracks that both have a score for.
+
+    Attributes
+    ----------
+    first, second : str
+    tracks : int
+    median_difference : float
+        Of the first over the second, dB.
+    p : float
+        Of the Wilcoxon signed-rank test, two-sided: how likely differences like these are if there is none.
+    p_holm : float
+        The same, corrected for the number of pairs that were compared.
+    """
+
+    first: str
+    second: str
+    tracks: int
+    median_difference: float
+    p: float
+    p_holm: float
+
+
+def compare_methods(scores: Mapping[str, Mapping[str, float]]) -> list[Comparison]:
+    """Compare every pair of methods.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to float
+        Method -> track -> score, NaN where there is none.
+
+    Returns
+    -------
+    list of Comparison
+        In the methods' order. Without a track in common the difference and both p are NaN.
+
+    References
+    ----------
+    Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1(6), 1945.
+    """
+    pairs = list(itertools.combinations(scores, 2))
+    differences = [_differences(scores[first], scores[second]) for first, second in pairs]
+    p = np.array([_wilcoxon(values) for values in differences])
+    return [
+        Comparison(
+            first=first,
+            second=second,
+            tracks=len(values),
+            median_difference=float(np.median(values)) if len(values) else math.nan,
+            p=float(raw),
+            p_holm=float(corrected),
+        )
+        for (first, second), values, raw, corrected in zip(pairs, differences, p, holm(p), strict=True)
+    ]
+
+
+def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> np.ndarray:
+    values = np.array([first[track] - second[track] for track in first if track in second], dtype=float)
+    return values[np.isfinite(values)]
+
+
+def _wilcoxon(differences: np.ndarray) -> float:
+    from scipy.stats import wilcoxon
+
+    if not len(differences):
+        return math.nan
+    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Correct p values (pairs,) of several tests, step by step from the smallest; NaN stays and does not count.
+
+    References
+    ----------
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2), 1979.
+    """
+    corrected = np.full(len(p), np.nan)
+    order = [index for index in np.argsort(p, kind="stable") if not np.isnan(p[index])]
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p[index]))
+        corrected[index] = highest
+    return corrected

@@ -1,0 +1,21 @@
+"""Arrays in, matplotlib figures out.
+
+Figures are made without pyplot, so that several can be drawn at once in a server, and on a
+transparent ground in colours that read on white as well as on black.
+"""
+
+from separation.plots.scores import draw_precision_recall, draw_score_over_length, draw_score_over_time, draw_violins
+from separation.plots.sound import LOWEST, SoundPicture, draw_sound, picture_of
+from separation.plots.style import save
+
+__all__ = [
+    "LOWEST",
+    "SoundPicture",
+    "draw_precision_recall",
+    "draw_score_over_length",
+    "draw_score_over_time",
+    "draw_sound",
+    "draw_violins",
+    "picture_of",
+    "save",
+]

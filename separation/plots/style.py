@@ -1,0 +1,41 @@
+"""How all figures look, and how they are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["CHOSEN", "COLOURS", "CYCLE", "INK", "save", "tone_down"]
+
+INK = "#7d8596"  # 3.7:1 on white and 5.0:1 on near-black
+COLOURS = {
+    "mixture": "#8b93a5",
+    "vocals": "#e0752d",
+    "drums": "#3f8fd2",
+    "bass": "#9a6fd0",
+    "other": "#2fa37c",
+}
+CHOSEN = "#e3a90b"  # the methods that a figure is about; on the page of Open-Unmix it is yellow too
+CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # told apart by the colour-blind
+
+
+def tone_down(axes: Axes) -> None:
+    """Quiet axes on a transparent ground, in a grey that reads on white as well as on black."""
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=INK, labelsize=9, length=2, width=0.6)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as its suffix says: PNG, SVG or PDF; ValueError for another."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"a figure is a .png, .svg or .pdf file, got {path.name!r}")
+    figure.savefig(path)
+    return path

@@ -1,0 +1,413 @@
+"""Data sets are separated and scored whole: bad tracks, kills and clusters included."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from separation.data.musdb18 import Track, list_tracks
+from separation.evaluation.bss_eval import ArraySignals, bss_eval
+from separation.evaluation.evaluate import Job, Outcome, evaluate, evaluate_track, prepare
+from separation.evaluation.results import medians, read_result, read_results, scores_by_target, write_summary
+from separation.separators.base import Separator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCES = ("vocals", "drums", "bass", "other")
+RATE = 44100
+SECONDS = 3
+
+
+def song(seed: int, seconds: float = SECONDS) -> dict[str, np.ndarray]:
+    """Four different coloured noises, stereo, (time, channels) each."""
+    random = np.random.default_rng(seed)
+    stems = {}
+    for number, source in enumerate(SOURCES):
+        noise = random.standard_normal((round(seconds * RATE), 2))
+        smooth = np.cumsum(noise, 0) * 0.001 * number + 0.05 * noise
+        stems[source] = (smooth - smooth.mean(0)).clip(-0.2, 0.2)
+    return stems
+
+
+def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True)
+    for name, wave in {**stems, "mixture": sum(stems.values())}.items():
+        soundfile.write(folder / f"{name}.wav", wave, RATE, subtype="PCM_16")
+
+
+@pytest.fixture(scope="module")
+def hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MUSDB18-HQ with five tracks of 3 s."""
+    root = tmp_path_factory.mktemp("hq")
+    for number in range(5):
+        write_track(root / "test" / f"Band {number} - Søng №{number}", song(number))
+    return root
+
+
+def command(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "separation", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+        **more,
+    )
+
+
+def words(root: Path, out: Path, *more: object, method: str = "mix") -> list[object]:
+    return ["evaluate", "--root", root, "--wav", "--subset", "test", "--method", method, "--out", out, "--json", *more]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.json"))}
+
+
+@pytest.fixture(scope="module")
+def one_by_one(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scores of `mix`, done in one process: OUT."""
+    out = tmp_path_factory.mktemp("one")
+    done = command(*words(hq, out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+# -- the document and the files ---------------------------------------------------------------------
+
+
+def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
+    for track in list_tracks(hq, wav=True):
+        mixture, references, rate = track.read()
+        true = torch.from_numpy(np.stack([references[source] for source in SOURCES]))
+        estimates = torch.from_numpy(mixture)[None].expand_as(true) / 4
+        scores = bss_eval(ArraySignals(true), ArraySignals(estimates), window=rate, hop=rate)
+        found = read_result(one_by_one / "mix" / "test" / f"{track.name}.json")
+        for row, source in enumerate(SOURCES):
+            for metric in ("SDR", "ISR", "SIR", "SAR"):
+                expected = getattr(scores, metric)[row].numpy()
+                np.testing.assert_allclose(found.frames[source][metric], expected, atol=6e-6, rtol=0)
+        assert len(found.frames["vocals"]["SDR"]) == SECONDS
+
+
+def test_the_document_is_what_the_design_fixes(hq: Path, tmp_path: Path) -> None:
+    done = command(*words(hq, tmp_path, method="irm"))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["method"] == "irm"
+    assert document["model"] is None
+    assert document["aggregation"] == "median over 1 s frames, then over tracks"
+    assert document["failed"] == []
+    assert [track["name"] for track in document["tracks"]] == [f"Band {n} - Søng №{n}" for n in range(5)]
+    for track in document["tracks"]:
+        assert Path(track["file"]).is_file()
+        assert set(track["targets"]) == set(SOURCES)
+    for target in SOURCES:
+        for metric in ("SDR", "ISR", "SIR", "SAR"):
+            per_track = [track["targets"][target][metric] for track in document["tracks"]]
+            assert document["median"][target][metric] == pytest.approx(np.median(per_track))
+    lines = (tmp_path / "irm" / "summary.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "method,model,subset,track,target,SDR,ISR,SIR,SAR,uSDR,SI-SDR"
+    assert len(lines) == 1 + 5 * len(SOURCES)
+    assert "5 of 5: " in done.stderr
+    assert "0:00 left" in done.stderr
+
+
+def test_museval_reads_the_files(one_by_one: Path) -> None:
+    import museval
+
+    path = next((one_by_one / "mix" / "test").glob("*.json"))
+    track = museval.TrackStore(path.stem)
+    track.scores = json.loads(path.read_text(encoding="utf-8"))
+    track.validate()
+    assert set(track.df.target) == set(SOURCES)
+    store = museval.EvalStore()
+    store.add_eval_dir(one_by_one / "mix")
+    ours = medians(read_results(one_by_one / "mix" / "test"))
+    theirs = store.agg_frames_tracks_scores()
+    for target in SOURCES:
+        for metric in ("SDR", "ISR", "SIR", "SAR"):
+            assert ours[target][metric] == pytest.approx(theirs[target][metric], abs=1e-9)
+    methods = museval.MethodStore()
+    methods.add_eval_dir(one_by_one / "mix")
+    assert set(methods.df.track) == {f"Band {n} - Søng №{n}" for n in range(5)}
+
+
+def test_files_of_museval_are_read(tmp_path: Path) -> None:
+    import museval
+
+    store = museval.TrackStore("Song")
+    values = np.array([1.0, np.nan, 3.5])
+    store.add_target("vocals", {"SDR": values, "ISR": values, "SIR": values, "SAR": values})
+    (tmp_path / "test").mkdir()
+    store.save(tmp_path / "test" / "Song.json")
+    (found,) = read_results(tmp_path)
+    np.testing.assert_array_equal(found.frames["vocals"]["SDR"], values)
+    assert (found.name, found.subset, found.medians["vocals"]["SDR"]) == ("Song", "test", 2.25)
+    assert scores_by_target([found], "SIR") == {"vocals": {"Song": 2.25}}
+    assert np.isnan(scores_by_target([found], "uSDR")["vocals"]["Song"])
+    write_summary(tmp_path / "summary.csv", [found])
+    assert (tmp_path / "summary.csv").read_text().splitlines()[1] == ",,test,Song,vocals,2.250,2.250,2.250,2.250,,"
+    with pytest.raises(ValueError, match="no metric 'sdr'"):
+        scores_by_target([found], "sdr")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"targets": [{"name": "vocals"}]}', '{"targets": 3}'])
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "Song.json").write_text(text)
+    with pytest.raises(ValueError, match=r"Song\.json is not a track's scores as museval writes them"):
+        read_results(tmp_path)
+
+
+def test_components_are_matched_to_sources(tmp_path: Path) -> None:
+    """Two sources in one channel each, two silent: ICA's components find the two they are."""
+    random = np.random.default_rng(0)
+    stems = {source: random.laplace(size=(2 * RATE, 2)) * 1e-4 for source in SOURCES}
+    for source, gains in (("drums", (0.05, 0.02)), ("other", (0.01, 0.05))):
+        stems[source] = random.laplace(size=(2 * RATE, 1)) * np.array([gains])
+    write_track(tmp_path / "hq" / "test" / "Song", stems)
+    todo, _ = prepare(list_tracks(tmp_path / "hq", wav=True), tmp_path / "ica", method="ica")
+    (outcome,) = evaluate(todo)
+    assert outcome.error is None
+    found = read_result(outcome.file)
+    assert set(found.frames) == {"drums", "other"}
+    assert all(found.medians[target]["SIR"] > 20 for target in found.frames)
+    assert "no estimate is left for vocals" in found.made["notes"]
+
+
+class OnlyVocals(Separator):
+    """Half of the mixture."""
+
+    name = "mix"
+    sources = ("vocals",)
+
+    def _stream(self, mixture: torch.Tensor) -> Iterator[torch.Tensor]:
+        yield mixture[None] / 2
+
+
+def test_one_target_is_scored_against_its_accompaniment(
+    hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track = list_tracks(hq, wav=True)[:1]
+    todo, _ = prepare(track, tmp_path, method="mix")
+    monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: OnlyVocals())
+    (outcome,) = evaluate(todo)
+    assert outcome.error is None
+    found = read_result(outcome.file)
+    mixture, references, rate = track[0].read()
+    half = torch.from_numpy(mixture) / 2
+    vocals = torch.from_numpy(references["vocals"])
+    rest = torch.from_numpy(sum(references[source] for source in SOURCES[1:]))
+    scores = bss_eval(ArraySignals(torch.stack([vocals, rest])), ArraySignals(torch.stack([half, half])), window=rate)
+    assert set(found.frames) == {"vocals", "accompaniment"}
+    np.testing.assert_allclose(found.frames["vocals"]["SIR"], scores.SIR[0], atol=1e-3)
+    np.testing.assert_allclose(found.frames["accompaniment"]["SDR"], scores.SDR[1], atol=1e-3)
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------
+
+
+def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    for name in ("A", "B", "C"):
+        write_track(tmp_path / "hq" / "test" / name, song(1, seconds=1))
+    (tmp_path / "hq" / "test" / "B" / "bass.wav").write_bytes(b"no sound at all")
+    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [failure["name"] for failure in document["failed"]] == ["B"]
+    assert "bass" in document["failed"][0]["error"]
+    assert [track["name"] for track in document["tracks"]] == ["A", "C"]
+    assert sorted(files(tmp_path / "out")) == ["A.json", "C.json"]
+    write_track(tmp_path / "whole", song(1, seconds=1))
+    (tmp_path / "whole" / "bass.wav").replace(tmp_path / "hq" / "test" / "B" / "bass.wav")
+    again = command(*words(tmp_path / "hq", tmp_path / "out"))
+    assert again.returncode == 0
+    assert "2 of 3 tracks are there already" in again.stderr
+    assert len(json.loads(again.stdout)["tracks"]) == 3
+
+
+def test_if_all_fail_it_is_unusable_input(tmp_path: Path) -> None:
+    write_track(tmp_path / "hq" / "test" / "A", song(1, seconds=1))
+    (tmp_path / "hq" / "test" / "A" / "bass.wav").write_bytes(b"")
+    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["median"] == {}
+    assert not files(tmp_path / "out")
+
+
+def test_a_silent_source_is_noted(tmp_path: Path) -> None:
+    stems = song(1, seconds=2)
+    stems["bass"][:] = 0
+    write_track(tmp_path / "hq" / "test" / "A", stems)
+    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["median"]["vocals"]["SDR"] is None
+    assert read_result(Path(document["tracks"][0]["file"])).made["notes"] == ["bass is silent throughout"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--jobs", "0"], "at least one job at a time is needed, got 0"),
+        (["--cluster", "local:x"], "a local cluster has 1 worker or more, such as local:2, got 'local:x'"),
+        (["--model", "nope"], "mix has no weights to choose"),
+        (["--option", "nope=1"], "unknown option 'nope'"),
+        (["--split", "valid"], "split, of train alone"),
+    ],
+)
+def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    done = command(*words(hq, tmp_path / "out", *more))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> None:
+    track = list_tracks(hq, wav=True)[:1]
+    todo, done = prepare(track, tmp_path, method="ica")
+    assert (len(todo), done) == (1, [])
+    list(evaluate(todo))
+    assert prepare(track, tmp_path, method="ica") == ([], todo)
+    with pytest.raises(ValueError, match=r"holds scores with options .* choose another --out"):
+        prepare(track, tmp_path, method="ica", options={"contrast": "cube"})
+
+
+# -- several processes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [["--jobs", "2"], ["--cluster", "local:2"]], ids=["joblib", "dask"])
+def test_two_workers_write_the_same_files(hq: Path, one_by_one: Path, tmp_path: Path, how: list[str]) -> None:
+    done = command(*words(hq, tmp_path, *how))
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path) == files(one_by_one)
+
+
+class Slow:
+    """A track that takes its time, and writes down who reads it."""
+
+    def __init__(self, track: Track, log: Path) -> None:
+        self.track, self.log = track, log
+        self.name, self.subset = track.name, track.subset
+
+    def read(self) -> Any:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {self.name}\n")
+        time.sleep(1.0)
+        return self.track.read()
+
+
+@pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
+def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+    """No track lost, none scored twice but those that were being scored, the same numbers."""
+    log = tmp_path / "log"
+    tracks: Any = [Slow(track, log) for track in list_tracks(hq, wav=True)]
+    todo, _ = prepare(tracks, tmp_path / "mix", method="mix")
+    outcomes: list[Outcome] = []
+    killed = 0
+    for outcome in evaluate(todo, **how):
+        outcomes.append(outcome)
+        if not killed:
+            killed = int(log.read_text(encoding="utf-8").splitlines()[-1].split()[0])
+            os.kill(killed, signal.SIGKILL)
+    assert killed != os.getpid()
+    assert [outcome.error for outcome in outcomes] == [None] * 5
+    assert sorted(outcome.name for outcome in outcomes) == sorted(track.name for track in tracks)
+    assert files(tmp_path) == files(one_by_one)
+    begun = [line.split(" ", 1)[1] for line in log.read_text(encoding="utf-8").splitlines()]
+    workers = {line.split()[0] for line in log.read_text(encoding="utf-8").splitlines()}
+    assert len(workers) >= 2
+    assert 5 < len(begun) <= 7  # those at work when it was killed are begun again, and no others
+
+
+class Deadly(Slow):
+    """A track that its worker dies of."""
+
+    def read(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
+def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+    tracks: Any = list_tracks(hq, wav=True)[:3]
+    tracks[1] = Deadly(tracks[1], tmp_path / "log")
+    todo, _ = prepare(tracks, tmp_path / "mix", method="mix")
+    outcomes = {outcome.name: outcome.error for outcome in evaluate(todo, **how)}
+    assert outcomes.pop(tracks[1].name) == "the worker was killed while it was at it: out of memory?"
+    assert list(outcomes.values()) == [None, None]
+
+
+def test_a_killed_run_goes_on_where_it_was(hq: Path, one_by_one: Path, tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "separation", *map(str, words(hq, tmp_path))],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    wait_for(lambda: len(list(tmp_path.rglob("*.json"))) >= 2)
+    running.kill()
+    running.wait()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    if len(before) == 5:
+        pytest.skip("it was faster than the kill")
+    done = command(*words(hq, tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert files(tmp_path) == files(one_by_one)
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.01)
+
+
+def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    todo, _ = prepare(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    (outcome,) = evaluate(todo)
+    assert "No space left on device" in str(outcome.error)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+# -- real clips ---------------------------------------------------------------------------------------
+
+
+def test_clips_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
+    from separation.data.musdb18 import tracks
+
+    todo, _ = prepare(tracks(musdb_root, subset="test")[:2], tmp_path, method="mix")
+    outcomes = list(evaluate(todo))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    for outcome in outcomes:
+        found = read_result(outcome.file)
+        assert set(found.frames) == set(SOURCES)
+        assert all(np.isfinite(value) for value in found.medians["vocals"].values())
+
+
+def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:
+    todo, _ = prepare(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+    job: Job = todo[0]
+    job.file.parent.mkdir()
+    job.file.write_text("someone else's")
+    assert evaluate_track(job) == Outcome(name=job.track.name, file=job.file)
+    assert job.file.read_text() == "someone else's"

@@ -36,10 +36,12 @@ train-bundled: $(VENV)/app.stamp ffmpeg
 		MALLOC_TOP_PAD_=500000000 sh assets/models/train.sh
 	PYTHONPATH=. $(BIN)/python assets/models/bundle.py --runs runs --data "$(DATA)"
 
-# Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON.
+# Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
+# document for each of ONLY: evaluation, training.
+ONLY ?= evaluation training
 benchmarks: $(VENV)/dev.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make benchmarks ROOT=FOLDER))
-	@$(BIN)/python -m tests.benchmarks.training --root "$(ROOT)"
+	@for one in $(ONLY); do $(BIN)/python -m tests.benchmarks.$$one --root "$(ROOT)" || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache

@@ -101,7 +101,8 @@ def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
         }
         for frame in target["frames"]
     ]
-    return {"name": name, "frames": frames, **{metric: _number(target[metric]) for metric in WHOLE}}
+    masks = {"masks": target["masks"]} if "masks" in target else {}
+    return {"name": name, "frames": frames, **{metric: _number(target[metric]) for metric in WHOLE}, **masks}
 
 
 def _number(value: float | None) -> float:

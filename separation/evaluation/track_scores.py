@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from separation.evaluation.bss_eval import Scores, Signals, bss_eval
+from separation.evaluation.mask_scores import MaskCurve, mask_scores
 
 __all__ = [
     "METRICS",
@@ -156,6 +157,8 @@ def score_signals(
 
     Per target: the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR
     of the whole track, and every frame; None where a score is undefined. `aggregation` says so.
+    If there is an estimate for each of several targets, "masks" holds the average precision of its
+    mask, and precision and recall at thresholds from 0 to 1 (:mod:`separation.evaluation.mask_scores`).
 
     Parameters
     ----------
@@ -170,7 +173,10 @@ def score_signals(
     """
     scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
     taken = [(row, its) for row, its in enumerate(scores.permutation) if its is not None]
-    whole = totals(_Rows(references, [row for row, _ in taken]), _Rows(estimates, [its for _, its in taken]))
+    pairs = _Rows(references, [row for row, _ in taken]), _Rows(estimates, [its for _, its in taken])
+    whole = totals(*pairs)
+    scored = 1 < len(targets) == len(taken)
+    masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in taken]
     silent = _never(references)
     notes = [f"{target} is silent throughout" for target, never in zip(targets, silent, strict=True) if never]
     notes += [f"no estimate is left for {targets[row]}" for row, its in enumerate(scores.permutation) if its is None]
@@ -180,6 +186,7 @@ def score_signals(
         "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",
         "targets": {
             targets[row]: _target(scores, row, whole, place, rate, references.shape[2])
+            | (masks[place] if masks else {})
             for place, (row, _) in enumerate(taken)
         },
         "notes": notes,
@@ -223,6 +230,15 @@ def _target(scores: Scores, row: int, whole: Totals, place: int, rate: int, time
     ]
     medians = {name: finite(median(values[name])) for name in METRICS}
     return {**medians, "uSDR": finite(whole.usdr[place]), "SI-SDR": finite(whole.si_sdr[place]), "frames": frames}
+
+
+def _masks(curve: MaskCurve) -> dict[str, Any]:
+    points = [(threshold / 20, *curve.at(threshold / 20)) for threshold in range(21)]
+    return {
+        "average_precision": finite(curve.average_precision),
+        "prevalence": finite(curve.prevalence),
+        "curve": [{"threshold": t, "precision": finite(p), "recall": finite(r)} for t, p, r in points],
+    }
 
 
 def median(values: np.ndarray) -> float:

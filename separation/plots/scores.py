@@ -105,7 +105,7 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)
         middle = np.median(values).clip(low, high)
         axes.plot([place - 0.28, place + 0.28], [middle, middle], color=INK, linewidth=1.4, zorder=4)
-    margin = 0.04 * (high - low)
+    margin = max(0.04 * (high - low), 0.1)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)

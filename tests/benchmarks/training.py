@@ -12,47 +12,18 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from tests.benchmarks.machine import describe, peak_memory
+
 TARGET = "vocals"
-
-
-def anonymous_memory() -> float:
-    """Megabytes that the process holds, without mapped files."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return float(line.split()[1]) / 1024
-    raise OSError("this kernel does not tell RssAnon")
-
-
-@contextmanager
-def peak_memory() -> Iterator[dict[str, float]]:
-    """What is held at most while the block runs, beyond what was held before, in megabytes."""
-    before, found, over = anonymous_memory(), {"megabytes": 0.0}, threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.01):
-            found["megabytes"] = max(found["megabytes"], anonymous_memory() - before)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
 
 
 def ours(root: Path, steps: int) -> dict[str, float]:
@@ -130,18 +101,12 @@ def compare(root: Path, *, steps: int, rounds: int) -> dict[str, object]:
     }
     return {
         "what": "published Open-Unmix recipe, one target, batch 16 of 6 s, float32, CPU",
-        "machine": {"threads": torch.get_num_threads(), "cpus": os.cpu_count(), "processor": _processor()},
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        **describe(),
         "median": medians,
         "speed_ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
         "memory_ratio": medians["ours"]["megabytes"] / medians["upstream"]["megabytes"],
         "rounds": results,
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> None:

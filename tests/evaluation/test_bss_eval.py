@@ -110,11 +110,19 @@ def spoil_with_one_click(references: Tensor) -> Tensor:
     return references
 
 
+def spoil_with_a_dead_channel(references: Tensor) -> Tensor:
+    references[1, 0] = 0
+    return references
+
+
 def spoil_with_level(references: Tensor) -> Tensor:
     return references * 1e-6
 
 
-@pytest.mark.parametrize("spoil", [spoil_with_antiphase, spoil_with_silence, spoil_with_one_click, spoil_with_level])
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_with_antiphase, spoil_with_silence, spoil_with_one_click, spoil_with_a_dead_channel, spoil_with_level],
+)
 def test_unusual_references_give_musevals_numbers(music: Tensor, generator: torch.Generator, spoil) -> None:  # type: ignore[no-untyped-def]
     references = spoil(music.clone())
     estimates = leaky(references, generator) + 1e-9 * noise(generator, *references.shape)
@@ -159,6 +167,20 @@ def test_the_best_order_of_nameless_estimates_is_found(music: Tensor, generator:
     ours, theirs = score(references, estimates, permute=True), oracle(references, estimates, permute=True)
     assert ours.permutation == tuple(theirs["order"]) == (1, 2, 0)
     assert largest_difference(ours, theirs) <= 1e-5
+
+
+def test_fewer_estimates_than_sources_find_theirs(music: Tensor, generator: torch.Generator) -> None:
+    references = torch.cat([music, noise(generator, 1, 2, music.shape[-1]) * 0.05])
+    estimates = leaky(references, generator)
+    every = score(references, estimates)
+    some = score(references, estimates[[2, 0]], permute=True)
+    assert some.permutation == (1, None, 0)
+    for name in NAMES:
+        assert bool(torch.isnan(getattr(some, name)[1]).all())
+        for source in (0, 2):
+            torch.testing.assert_close(getattr(some, name)[source], getattr(every, name)[source], rtol=0, atol=1e-7)
+    with pytest.raises(ValueError, match="one shape"):
+        score(references, estimates[[2, 0]])
 
 
 def test_files_give_the_same_as_arrays(music: Tensor, generator: torch.Generator, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_document_has_every_field_and_names_its_aggregation(folders: tuple[P
     assert "median over 1 s frames" in document["aggregation"]
     assert set(document["targets"]) == {"vocals", "drums"}
     for scores in document["targets"].values():
-        assert set(scores) == {"SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR", "frames"}
+        assert set(scores) == {"SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR", "frames", "masks"}
         assert [frame["time"] for frame in scores["frames"]] == [0.0, 1.0]
         assert {"time", "duration", "SDR", "ISR", "SIR", "SAR"} == set(scores["frames"][0])
         assert scores["SDR"] == pytest.approx(np.median([frame["SDR"] for frame in scores["frames"]]))
@@ -149,3 +149,17 @@ def test_lossy_references_are_scored_as_if_they_had_16_bits(sample: Path, tmp_pa
         soundfile.write(rounded / f"{name}.wav", np.round(decoded * 32768) / 32768, 44100, subtype="DOUBLE")
         soundfile.write(estimates / f"{name}.wav", 0.8 * stem + 0.1 * mixture, 44100, subtype="PCM_24")
     assert score_folders(lossy, estimates)["targets"] == score_folders(rounded, estimates)["targets"]
+
+
+def test_masks_are_scored_beside_the_stems(folders: tuple[Path, Path]) -> None:
+    """The curve in the document is that of the masks' own room."""
+    from separation.evaluation.mask_scores import mask_scores
+    from separation.evaluation.track_scores import open_folders
+
+    targets, references, estimates, _ = open_folders(*folders)
+    document = score_folders(*folders)
+    for target, curve in zip(targets, mask_scores(references, estimates), strict=True):
+        masks = document["targets"][target]["masks"]
+        assert masks["average_precision"] == curve.average_precision
+        assert [point["threshold"] for point in masks["curve"]] == [n / 20 for n in range(21)]
+        assert (masks["curve"][6]["precision"], masks["curve"][6]["recall"]) == curve.at(0.3)

@@ -1,0 +1,128 @@
+"""Precision and recall of masks, with scikit-learn as the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, precision_score, recall_score
+
+from separation.audio import read
+from separation.evaluation import mask_scores as room
+from separation.evaluation.bss_eval import ArraySignals
+from separation.evaluation.mask_scores import MaskCurve, mask_scores
+from separation.masking import binary_mask, ratio_mask
+from separation.stft import StftConfig
+from tests.conftest import SAMPLES
+
+SOURCES = ("vocals", "drums", "bass", "other")
+SMALL = StftConfig(n_fft=512, hop_length=128)
+
+
+@pytest.fixture(scope="module")
+def stems() -> torch.Tensor:
+    """3 s of the sample track, (sources, channels, time)."""
+    paths = [next((SAMPLES / "night-drive").glob(f"{source}.*")) for source in SOURCES]
+    return torch.stack([read(path, start=4, duration=3).waveform for path in paths])
+
+
+@pytest.fixture(scope="module")
+def leaky(stems: torch.Tensor) -> torch.Tensor:
+    """Estimates with a third of the others in them."""
+    return stems + (stems.sum(0) - stems) / 3 * torch.tensor([1.0, 0.6, 0.3, 1.4])[:, None, None]
+
+
+def scores(references: torch.Tensor, estimates: torch.Tensor, **options: float) -> list[MaskCurve]:
+    return mask_scores(ArraySignals(references), ArraySignals(estimates), stft=SMALL, **options)
+
+
+def bins(x: torch.Tensor) -> torch.Tensor:
+    """An independent transform, zeros at the ends, (sources, channels, bins, frames)."""
+    flat = x.double().flatten(0, 1)
+    window = torch.hann_window(512, dtype=torch.float64)
+    found = torch.stft(flat, 512, 128, window=window, center=True, pad_mode="constant", return_complex=True)
+    return found.unflatten(0, x.shape[:2])
+
+
+def test_the_curve_is_scikit_learns(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+    S, E = bins(stems), bins(leaky)
+    loud = S.sum(0).abs()
+    counted = loud > loud.max() / 1000
+    ideal, share = binary_mask(S.abs()), ratio_mask(E.abs())
+    for row, curve in enumerate(scores(stems, leaky)):
+        truth, level = ideal[row][counted].numpy(), share[row][counted].numpy()
+        assert curve.average_precision == pytest.approx(average_precision_score(truth, level), abs=1e-3)
+        assert curve.prevalence == pytest.approx(truth.mean(), abs=1e-9)
+        for threshold in (0.1, 0.25, 0.5, 0.8):
+            precision, recall = curve.at(threshold)
+            assert precision == pytest.approx(precision_score(truth, level >= threshold), abs=1e-4)
+            assert recall == pytest.approx(recall_score(truth, level >= threshold), abs=1e-4)
+
+
+def test_in_pieces_it_is_as_in_one(stems: torch.Tensor, leaky: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = scores(stems, leaky)
+    monkeypatch.setattr(room, "_FRAMES", 7)
+    for one, many in zip(whole, scores(stems, leaky), strict=True):
+        np.testing.assert_array_equal(one.precision, many.precision)
+        np.testing.assert_array_equal(one.recall, many.recall)
+
+
+def test_true_sources_are_nearly_perfect_and_the_mixture_knows_nothing(stems: torch.Tensor) -> None:
+    perfect = scores(stems, stems)
+    nothing = scores(stems, stems.sum(0)[None].expand_as(stems) / 4)
+    # Not 1: among four sources the loudest one's share can be 0.3 here, and 0.4 not be the loudest there.
+    assert min(curve.average_precision for curve in perfect) > 0.96
+    assert all(curve.at(0.5)[0] == 1 for curve in perfect)  # what has more than half is the loudest
+    for curve in nothing:
+        assert curve.average_precision == pytest.approx(curve.prevalence)
+        assert curve.at(0.2) == (pytest.approx(curve.prevalence), 1.0)
+        assert curve.at(0.3) == (1.0, 0.0)  # nothing is chosen
+
+
+def test_a_higher_threshold_chooses_less(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+    for curve in scores(stems, leaky):
+        assert (np.diff(curve.recall) <= 0).all()
+        assert curve.recall[0] == 1
+        assert curve.precision[0] == pytest.approx(curve.prevalence)
+
+
+def test_what_nobody_hears_does_not_count(stems: torch.Tensor) -> None:
+    """60 dB of other dynamics change which bins count; hiss far below changes nothing."""
+    hiss = 1e-6 * torch.randn(stems.shape, generator=torch.Generator().manual_seed(0))
+    clean, noisy = scores(stems, stems), scores(stems, stems + hiss)
+    for one, other in zip(clean, noisy, strict=True):
+        assert other.average_precision == pytest.approx(one.average_precision, abs=5e-3)
+    assert scores(stems, stems, dynamic_range=20)[0].prevalence != clean[0].prevalence
+
+
+@pytest.mark.parametrize("time", [1, 127, 128, 513])
+def test_short_sounds(time: int) -> None:
+    sound = torch.randn(2, 1, time, generator=torch.Generator().manual_seed(1))
+    for curve in scores(sound, sound):
+        assert curve.average_precision == pytest.approx(1, abs=1e-9) or curve.prevalence == 0
+
+
+def test_silence_has_no_curve() -> None:
+    silence = torch.zeros(3, 2, 2000)
+    for curve in scores(silence, silence):
+        assert np.isnan(curve.average_precision)
+        assert np.isnan(curve.recall).all()
+        assert (curve.precision == 1).all()
+
+
+def test_a_source_that_never_sounds_is_undefined(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+    references = stems.clone()
+    references[2] = 0
+    curves = scores(references, leaky)
+    assert np.isnan(curves[2].average_precision)
+    assert curves[2].prevalence == 0
+    assert all(np.isfinite(curves[row].average_precision) for row in (0, 1, 3))
+
+
+def test_wrong_arguments_are_refused(stems: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="must have one shape"):
+        scores(stems, stems[..., 1:])
+    with pytest.raises(ValueError, match="dynamic_range must be above 0 dB, got 0"):
+        scores(stems, stems, dynamic_range=0)
+    with pytest.raises(ValueError, match=r"a threshold is in 0\.\.1, got 1\.5"):
+        scores(stems, stems)[0].at(1.5)

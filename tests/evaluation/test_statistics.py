@@ -1,0 +1,76 @@
+"""Intervals and tests, with scipy as the oracle."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from separation.evaluation.statistics import compare_methods, confidence_interval, holm
+
+
+def test_the_interval_is_scipys() -> None:
+    values = np.random.default_rng(1).normal(5, 2, 40)
+    low, high = confidence_interval(values)
+    theirs = stats.bootstrap((values,), np.median, method="percentile", n_resamples=10_000, random_state=3)
+    assert low == pytest.approx(theirs.confidence_interval.low, abs=0.1)
+    assert high == pytest.approx(theirs.confidence_interval.high, abs=0.1)
+    assert confidence_interval(values) == (low, high)
+
+
+def test_it_holds_the_true_median_as_often_as_it_says() -> None:
+    random = np.random.default_rng(2)
+    inside = 0
+    for _ in range(300):
+        low, high = confidence_interval(random.exponential(size=50), resamples=500)
+        inside += low <= math.log(2) <= high
+    assert 0.9 <= inside / 300 <= 0.99
+
+
+def test_a_narrower_level_is_a_narrower_interval() -> None:
+    values = np.random.default_rng(3).normal(size=30)
+    low, high = confidence_interval(values)
+    lower, higher = confidence_interval(values, level=0.5)
+    assert low < lower < higher < high
+    with pytest.raises(ValueError, match="level must be between 0 and 1, got 95"):
+        confidence_interval(values, level=95)
+
+
+def test_undefined_scores_are_left_out() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0])
+    assert confidence_interval(np.append(values, [np.nan, np.inf])) == confidence_interval(values)
+    assert confidence_interval(np.array([7.0])) == (7.0, 7.0)
+    assert all(math.isnan(bound) for bound in confidence_interval(np.array([np.nan])))
+
+
+def test_holm_by_hand() -> None:
+    found = holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005]))
+    np.testing.assert_allclose(found, [0.03, 0.06, np.nan, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])
+
+
+def test_pairs_are_compared_on_common_tracks() -> None:
+    random = np.random.default_rng(4)
+    tracks = [f"song {number}" for number in range(20)]
+    floor = {track: float(random.normal()) for track in tracks}
+    better = {track: score + 1 + 0.1 * float(random.normal()) for track, score in floor.items()}
+    better["song 3"] = math.nan
+    same = dict(floor)
+    pairs = {(pair.first, pair.second): pair for pair in compare_methods({"a": floor, "b": better, "c": same})}
+    assert list(pairs) == [("a", "b"), ("a", "c"), ("b", "c")]
+    common = [track for track in tracks if track != "song 3"]
+    p = stats.wilcoxon([floor[track] - better[track] for track in common]).pvalue
+    assert pairs["a", "b"].tracks == 19
+    assert pairs["a", "b"].p == pytest.approx(p)
+    assert pairs["a", "b"].p_holm == pytest.approx(3 * p)
+    assert pairs["a", "b"].median_difference == pytest.approx(-1, abs=0.1)
+    assert (pairs["a", "c"].p, pairs["a", "c"].p_holm, pairs["a", "c"].median_difference) == (1.0, 1.0, 0.0)
+
+
+def test_methods_without_a_common_track_are_not_compared() -> None:
+    (pair,) = compare_methods({"a": {"x": 1.0}, "b": {"y": 2.0}})
+    assert pair.tracks == 0
+    assert all(math.isnan(value) for value in (pair.median_difference, pair.p, pair.p_holm))
+    assert compare_methods({"a": {"x": 1.0}}) == []

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads that spin slow busy machines down many times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: app test lint format samples train-bundled benchmarks clean
+.PHONY: app test lint format samples train-bundled results benchmarks clean
 
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
@@ -35,6 +35,18 @@ train-bundled: $(VENV)/app.stamp ffmpeg
 	DATA="$(DATA)" PYTHON="$(BIN)/python" MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 \
 		MALLOC_TOP_PAD_=500000000 sh assets/models/train.sh
 	PYTHONPATH=. $(BIN)/python assets/models/bundle.py --runs runs --data "$(DATA)"
+
+# What the README's table and figure show: every method on the test tracks of ROOT, a MUSDB18 folder. Finished
+# tracks are kept in runs/results: remove it to begin again.
+METHODS := mix hpss ica open-unmix demucs irm ibm mwf
+results: $(VENV)/app.stamp ffmpeg
+	$(if $(ROOT),,$(error say where MUSDB18 is: make results ROOT=FOLDER))
+	for one in $(METHODS); do \
+		$(BIN)/python -m separation evaluate --root "$(ROOT)" --subset test --method $$one --out runs/results --jobs 2 || exit 1; \
+	done
+	mkdir -p assets/results
+	awk 'FNR > 1 || NR == 1' $(METHODS:%=runs/results/%/summary.csv) > assets/results/musdb18-test.csv
+	$(BIN)/python -m separation plot $(METHODS:%=runs/results/%) --out assets/results/violins.png
 
 # Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
 # document for each of ONLY: evaluation, training.

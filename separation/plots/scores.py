@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
 
 from separation.plots.sound import SoundPicture, draw_waveform
@@ -16,6 +17,7 @@ __all__ = ["draw_precision_recall", "draw_score_over_length", "draw_score_over_t
 
 OTHERS = "#6f8fb5"  # the methods that the chosen ones are seen among
 SHAPED = 4  # tracks that a violin needs; fewer are points
+TICKS = (1, 2, 4, 7, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 36000)  # lengths in seconds
 
 
 # -- violins ---------------------------------------------------------------------------------------
@@ -31,7 +33,7 @@ def draw_violins(
     """One row per target, one column per method, the methods sorted by the mean over the targets of their medians.
 
     A violin holds its tracks as points, a bar from quartile to quartile and the median as a line.
-    What lies far below all else is drawn as a triangle at the edge.
+    What lies far from all else is a triangle at the edge, outside of the violin.
 
     Parameters
     ----------
@@ -64,13 +66,14 @@ def draw_violins(
     rows = figure.subplots(len(finite), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (target, methods) in zip(rows, finite.items(), strict=True):
         _draw_row(axes, methods, order, chosen)
-        axes.set_ylabel(f"{target}\n{metric} (dB)")
+        axes.set_ylabel(f"{target}\n{metric} (dB)", parse_math=False)
         tone_down(axes)
     bottom = rows[-1]
     bottom.xaxis.set_major_locator(FixedLocator(range(len(order))))
     crowded = len(order) > 12
     bottom.set_xticklabels(order, rotation=90 if crowded else 30, ha="center" if crowded else "right")
     for label in bottom.get_xticklabels():
+        label.set_parse_math(False)  # a method is called what its folder is called, dollars and all
         if label.get_text() in chosen:
             label.set_color(CHOSEN)
             label.set_fontweight("bold")
@@ -97,34 +100,40 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
             continue
         values, colour = methods[method], CHOSEN if method in chosen else OTHERS
         if len(values) >= SHAPED and np.ptp(values) > 1e-6:
-            _draw_body(axes, place, values.clip(low, high), colour)
-        jitter = place + random.uniform(-0.1, 0.1, len(values))
+            _draw_body(axes, place, values, (low, high), colour)
+        jitter = place + random.uniform(-0.16, 0.16, len(values))
         inside = (values >= low) & (values <= high)
-        axes.scatter(jitter[inside], values[inside], s=5, color=colour, linewidths=0, zorder=3)
+        size, above = (14, 5) if len(values) < SHAPED else (6, 2.5)  # few must not drown in their median's line
+        axes.scatter(jitter[inside], values[inside], s=size, color=colour, alpha=0.75, linewidths=0, zorder=above)
         for outside, edge, marker in ((values < low, low, "v"), (values > high, high, "^")):
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)
-        middle = np.median(values).clip(low, high)
+        middle = np.clip(np.median(values), low, high)
         axes.plot([place - 0.28, place + 0.28], [middle, middle], color=INK, linewidth=1.4, zorder=4)
-    margin = max(0.04 * (high - low), 0.1)
+    margin = 0.04 * (high - low)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)
     axes.yaxis.set_major_locator(MultipleLocator(_step(high - low)))
 
 
-def _draw_body(axes: Axes, place: int, values: np.ndarray, colour: str) -> None:
-    parts = axes.violinplot([values], positions=[place], widths=0.8, showextrema=False)
-    for body in parts["bodies"]:  # type: ignore[attr-defined]  # a list, whatever the stubs say
-        body.set(facecolor=colour, edgecolor=colour, alpha=0.35, linewidth=0.6)
-    first, third = np.percentile(values, [25, 75])
-    axes.plot([place, place], [first, third], color=colour, linewidth=3, alpha=0.8, solid_capstyle="butt")
+def _draw_body(axes: Axes, place: int, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
+    """The shape of what lies within the limits, and a bar from quartile to quartile of all."""
+    shaped = values[(values >= limits[0]) & (values <= limits[1])]
+    if len(shaped) >= SHAPED and np.ptp(shaped) > 1e-6:
+        parts = axes.violinplot([shaped], positions=[place], widths=0.8, showextrema=False)
+        for body in parts["bodies"]:  # type: ignore[attr-defined]  # a list, whatever the stubs say
+            body.set(facecolor=colour, edgecolor=colour, alpha=0.35, linewidth=0.6)
+    first, third = np.percentile(values, [25, 75]).clip(*limits)
+    axes.plot([place, place], [first, third], color=INK, linewidth=2.2, solid_capstyle="butt", zorder=3)
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Of the axis, dB: all but what lies several times the usual spread away."""
-    first, middle, third = np.percentile(values, [10, 50, 90])
-    spread = max(third - first, 1.0)
-    return max(float(values.min()), middle - 2 * spread), min(float(values.max()), middle + 2 * spread)
+    """Of the axis, dB: all but what lies several times the usual spread away, and never less than 2 dB."""
+    lower, upper = np.percentile(values, [10, 90])
+    spread = max(upper - lower, 1.0)
+    low, high = max(float(values.min()), lower - spread), min(float(values.max()), upper + spread)
+    short = max(2.0 - (high - low), 0.0)
+    return low - short / 2, high + short / 2
 
 
 def _step(span: float) -> float:
@@ -162,9 +171,10 @@ def draw_score_over_time(
     figure.patch.set_alpha(0)
     wave, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.6))
     peak = float(np.abs(picture.peaks).max())
-    draw_waveform(wave, picture, COLOURS.get(name, COLOURS["mixture"]), (0.0, picture.duration), peak)
-    wave.set_ylabel(name)
-    for (method, values), colour in zip(scores.items(), _cycle(len(scores)), strict=True):
+    own = COLOURS.get(name, COLOURS["mixture"])
+    draw_waveform(wave, picture, own, (0.0, picture.duration), peak)
+    wave.set_ylabel(name, parse_math=False)
+    for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=own), strict=True):
         time = (np.arange(len(values)) + 0.5) * window
         axes.plot(time, values, color=colour, linewidth=1.4, marker="o", markersize=2.5, label=method)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)
@@ -210,7 +220,8 @@ def draw_precision_recall(
             axes.plot(chosen[label][1], chosen[label][0], "o", color=colour, markersize=5)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.grid(color=INK, alpha=0.25, linewidth=0.5)
-    _legend(axes)
+    marks = [Line2D([], [], color=INK, marker="o", markersize=5, linestyle="")] if chosen else []
+    _legend(axes, *((mark, "at the chosen threshold") for mark in marks))
     tone_down(axes)
     return figure
 
@@ -224,29 +235,32 @@ def draw_score_over_length(points: Mapping[str, tuple[np.ndarray, np.ndarray]], 
     Parameters
     ----------
     points : mapping of str to (array, array)
-        Label -> lengths in seconds and scores in dB, shape (points,) both.
+        Label -> lengths in seconds and scores in dB, shape (points,) both; NaN is left out.
 
     Raises
     ------
     ValueError
         If there are no points.
     """
-    if not any(len(lengths) for lengths, _ in points.values()):
-        raise ValueError("there are no points to draw")
+    finite = {
+        label: (lengths[np.isfinite(values)], values[np.isfinite(values)])
+        for label, (lengths, values) in points.items()
+        if np.isfinite(values).any()
+    }
+    if not finite:
+        raise ValueError(f"there are no points to draw: no sound has any {metric}")
     figure = Figure(figsize=(6.4, 3.2), dpi=150, layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.subplots()
-    for (label, (lengths, values)), colour in zip(points.items(), _cycle(len(points)), strict=True):
+    for (label, (lengths, values)), colour in zip(finite.items(), _cycle(len(finite)), strict=True):
         distinct = np.unique(lengths)
-        middle = [np.nanmedian(values[lengths == length]) for length in distinct]
+        middle = [np.median(values[lengths == length]) for length in distinct]
         axes.plot(distinct, middle, color=colour, linewidth=1.5, label=label)
         axes.scatter(lengths, values, s=12, color=colour, linewidths=0, alpha=0.8)
     axes.set_xscale("log")
-    everything = np.concatenate([lengths for lengths, _ in points.values()])
-    ticks = [7, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 36000]
-    axes.xaxis.set_major_locator(
-        FixedLocator([t for t in ticks if everything.min() * 0.9 <= t <= everything.max() * 1.1])
-    )
+    everything = np.concatenate([lengths for lengths, _ in finite.values()])
+    shown = [tick for tick in TICKS if everything.min() * 0.9 <= tick <= everything.max() * 1.1]
+    axes.xaxis.set_major_locator(FixedLocator(shown or sorted({float(everything.min()), float(everything.max())})))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _duration(seconds)))
     axes.set(xlabel="length", ylabel=f"{metric} (dB)")
@@ -258,16 +272,23 @@ def draw_score_over_length(points: Mapping[str, tuple[np.ndarray, np.ndarray]], 
 
 def _duration(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:g} s"
-    return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 3600 else f"{seconds / 3600:.3g} h"
 
 
 # -- what they share -------------------------------------------------------------------------------
 
 
-def _cycle(count: int) -> list[str]:
-    return [CYCLE[index % len(CYCLE)] for index in range(count)]
+def _cycle(count: int, without: str = "") -> list[str]:
+    colours = [colour for colour in CYCLE if colour != without]
+    return [colours[index % len(colours)] for index in range(count)]
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=8, labelcolor=INK, frameon=False)
+def _legend(axes: Axes, *more: tuple[Line2D, str]) -> None:
+    """Of all lines with a label, also of such as begin with an underscore, which matplotlib would leave out."""
+    lines = [(line, str(line.get_label())) for line in axes.get_lines()]
+    named = [(line, label) for line, label in lines if not label.startswith("_child")] + list(more)
+    legend = axes.legend([line for line, _ in named], [label for _, label in named], labelcolor=INK, frameon=False)
+    for text in legend.get_texts():
+        text.set_fontsize(8)
+        text.set_parse_math(False)

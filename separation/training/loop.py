@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from separation.data.store import Store
+from separation.training.arithmetic import refuse_wrong_arithmetic
 from separation.training.batches import Batches, batch_seed
 from separation.training.config import as_dict
 from separation.training.curves import Curves
@@ -100,7 +101,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            If `resume` is given and the run was begun on other data, or without it and there is one.
+            If `resume` is given and the run was begun on other data, or without it and there is one; if the
+            processor computes a layer wrongly in the chosen precision.
         FloatingPointError
             If a loss is not finite; the batch's seed is in the message and in the log.
         """
@@ -115,11 +117,14 @@ class Trainer:
         steps = config.epochs * self.epoch_steps
         meter = Meter(batch=config.batch * self.processes.size, epoch_steps=self.epoch_steps, epochs=config.epochs)
         losses: list[Tensor] = []
+        first = self.step
         with self._batches(steps) as batches:
             while self.step < steps and not self._patience_is_over():
                 self._set_learning_rate(steps)
                 with meter.waiting():
                     sources = next(batches)
+                if self.step == first:
+                    self._check_arithmetic(sources)
                 losses.append(self._one_step(sources))
                 loss = float(losses[-1].mean())
                 self.step += 1
@@ -133,6 +138,12 @@ class Trainer:
     def _batches(self, steps: int) -> Batches:
         seeds = (batch_seed(self.config.seed, step, self.processes.rank) for step in range(self.step, steps))
         return Batches(self.excerpts, seeds, size=self.config.batch, device=self.device)
+
+    def _check_arithmetic(self, sources: Tensor) -> None:
+        if self.device.type == "cpu" and self.precision != torch.float32:
+            inputs = self.recipe.inputs(sources.chunk(self.config.accumulate)[0])
+            for name, objective in self.objectives.items():
+                refuse_wrong_arithmetic(objective, inputs[name], self.precision)
 
     def _one_step(self, sources: Tensor) -> Tensor:
         """Update every network by one batch; returns the losses (objectives,), the mean over all processes."""

@@ -19,7 +19,7 @@ from separation.plots import (
     draw_violins,
     save,
 )
-from separation.plots.style import CHOSEN
+from separation.plots.style import CHOSEN, COLOURS
 
 RANDOM = np.random.default_rng(0)
 
@@ -72,6 +72,37 @@ def test_too_little_for_a_violin_is_points(values: list[float]) -> None:
     assert all(type(c).__name__ == "PathCollection" for c in axes.collections)
 
 
+def test_a_method_far_below_all_others_is_triangles_at_the_edge() -> None:
+    scores = {f"method {n}": RANDOM.normal(5, 1, 50) for n in range(20)} | {"awful": RANDOM.normal(-60, 0.1, 50)}
+    (axes,) = violins({"vocals": scores}).axes
+    assert labels(axes)[0] == "awful"
+    assert points(axes) == 21 * 50
+    assert sum(type(c).__name__ == "FillBetweenPolyCollection" for c in axes.collections) == 20
+    assert axes.get_ylim()[0] > -5
+
+
+def test_one_track_has_an_axis_that_can_be_read() -> None:
+    (axes,) = violins({"vocals": {"method": np.array([5.2])}}).axes
+    low, high = axes.get_ylim()
+    assert low < 5.2 < high
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
+
+
+def test_names_are_written_as_they_are(tmp_path: Path) -> None:
+    name = r"_größer $\foo$"
+    save(violins({name: {name: np.arange(5.0)}}), tmp_path / "violins.png")
+    figures = [
+        draw_score_over_time(picture(), {name: np.ones(6)}, name=name, metric="SDR"),
+        draw_precision_recall({name: (np.ones(3), np.linspace(1, 0, 3), 1.0)}),
+        draw_score_over_length({name: (np.array([7.0]), np.array([1.0]))}, metric="SDR"),
+    ]
+    for number, figure in enumerate(figures):
+        legend = figure.axes[-1].get_legend()
+        assert legend is not None
+        assert [text.get_text()[: len(name)] for text in legend.get_texts()] == [name]
+        save(figure, tmp_path / f"figure-{number}.png")
+
+
 def test_a_method_without_a_target_leaves_a_gap() -> None:
     scores = {
         "vocals": {"a": np.ones(5), "b": 2 * np.ones(5)},
@@ -112,6 +143,7 @@ def test_scores_lie_under_their_seconds(tmp_path: Path) -> None:
     line = axes.get_lines()[0]
     np.testing.assert_array_equal(line.get_xdata(), np.arange(6) + 0.5)
     np.testing.assert_array_equal(line.get_ydata(), scores["a"])
+    assert COLOURS["vocals"] not in [line.get_color() for line in axes.get_lines()]  # that is the waveform's
     assert wave.get_xlim() == (0, 6.5)
     assert axes.get_xlim() == (0, 6.5)
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("SIR (dB)", "time (s)")
@@ -129,7 +161,10 @@ def test_precision_is_drawn_over_recall() -> None:
     assert place.tolist() == [[0.5, 0.6]]
     legend = axes.get_legend()
     assert legend is not None
-    assert legend.get_texts()[0].get_text() == "vocals, average precision 0.61"
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "vocals, average precision 0.61",
+        "at the chosen threshold",
+    ]
 
 
 def test_lengths_have_names() -> None:
@@ -139,3 +174,16 @@ def test_lengths_have_names() -> None:
     np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), [5.0, 3.0, 1.0])
     figure.canvas.draw()
     assert labels(axes) == ["7 s", "15 s", "30 s", "1 min", "2 min", "5 min", "10 min", "30 min"]
+
+
+def test_undefined_scores_have_no_place_on_the_axis_of_lengths() -> None:
+    lengths, scores = np.array([3.0, 3.0, 3.4]), np.array([np.nan, np.nan, 2.0])
+    figure = draw_score_over_length({"some": (lengths, scores), "none": (lengths, np.full(3, np.nan))}, metric="SDR")
+    (axes,) = figure.axes
+    line: Any = axes.get_lines()[0].get_xydata()
+    assert line.tolist() == [[3.4, 2.0]]
+    assert len(axes.get_lines()) == 1
+    figure.canvas.draw()
+    assert labels(axes) == ["3.4 s"]
+    with pytest.raises(ValueError, match="no sound has any SDR"):
+        draw_score_over_length({"none": (lengths, np.full(3, np.nan))}, metric="SDR")

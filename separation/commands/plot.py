@@ -28,13 +28,13 @@ def plot(
     ] = False,
     json_output: Json = False,
 ) -> None:
-    """Draw violins, methods in columns and targets in rows; the methods given are yellow among the published."""
+    """Draw violins: methods in columns, targets in rows; yellow is the first DIR, or all of them among the published."""
     with one_line_errors():
         from separation.evaluation.results import AGGREGATION
         from separation.plots import draw_violins, save
 
         scores = _read(folders, metric)
-        ours = sorted({method for methods in scores.values() for method in methods})
+        ours = list(dict.fromkeys(method for methods in scores.values() for method in methods))
         shown = _with_published(scores, metric) if published else scores
         figure = draw_violins(
             {

@@ -37,7 +37,9 @@ __all__ = ["ArraySignals", "Scores", "Signals", "bss_eval"]
 
 TAPS = 512
 _BLOCK = 8192  # points of the transforms that the correlations are computed with
-_BATCH = 1 << 21  # complex numbers that a batch of blocks or frames may hold
+_BATCH = 1 << 21  # complex numbers that a batch of blocks may hold
+_FRAMES = 1 << 22  # and a batch of frames
+_BINS = 1024  # of a batch of frames at a time: they stay in the processor's cache
 
 
 class Signals(Protocol):
@@ -176,31 +178,40 @@ class _Filters:
 def _ratios(reference: Tensor, estimate: Tensor, filters: _Filters) -> dict[tuple[int, int], Tensor]:
     """SDR, ISR, SIR, SAR of each pair for a batch of frames; (frames, sources, channels, time) in, (4, frames) out."""
     channels = reference.shape[2]
-    R = torch.fft.rfft(reference.flatten(1, 2), n=filters.points).permute(2, 0, 1)  # (bins, frames, references)
-    E = torch.fft.rfft(estimate.flatten(1, 2), n=filters.points).permute(2, 0, 1)
-    all_projected = R @ filters.common
+    R, E = (torch.fft.rfft(x.flatten(1, 2), n=filters.points) for x in (reference, estimate))
+    energies = {pair: reference.new_zeros(5, len(reference)) for pair in filters.own}
+    for bins, weight in _bands(R.shape[-1], filters.points):
+        r, e = (X[..., bins].permute(2, 0, 1).contiguous() for X in (R, E))  # (bins, frames, channels of all)
+        all_projected = r @ filters.common[bins]
+        for (source, taken), own in filters.own.items():
+            mine = slice(source * channels, (source + 1) * channels)
+            its = slice(taken * channels, (taken + 1) * channels)
+            projected, every = r[..., mine] @ own[bins], all_projected[..., its]
+            parts = projected - r[..., mine], projected, every - projected, every, e[..., its] - every
+            energies[source, taken] += weight / filters.points * torch.stack([_energy(part) for part in parts])
     found = {}
-    for (source, taken), own in filters.own.items():
-        mine = slice(source * channels, (source + 1) * channels)
-        its = slice(taken * channels, (taken + 1) * channels)
-        S, projected = R[..., mine], R[..., mine] @ own
+    for source, taken in filters.own:
         energy = reference[:, source].square().sum((1, 2))
-        ratios = [
-            energy / (estimate[:, taken] - reference[:, source]).square().sum((1, 2)),
-            energy / _energy(projected - S, filters.points),
-            _energy(projected, filters.points) / _energy(all_projected[..., its] - projected, filters.points),
-            _energy(all_projected[..., its], filters.points)
-            / _energy(E[..., its] - all_projected[..., its], filters.points),
-        ]
+        error = (estimate[:, taken] - reference[:, source]).square().sum((1, 2))
+        spatial, target, interference, both, artifacts = energies[source, taken]
+        ratios = energy / error, energy / spatial, target / interference, both / artifacts
         found[source, taken] = 10 * torch.log10(torch.stack(ratios))
     return found
 
 
-def _energy(X: Tensor, points: int) -> Tensor:
-    """Energy of the signals whose half spectra are X (bins, frames, channels), by Parseval: (frames,)."""
-    power = torch.view_as_real(X).square().sum((-1, -2))  # (bins, frames)
-    twice = 2 * power.sum(0) - power[0]
-    return (twice - power[-1] if points % 2 == 0 else twice) / points
+def _bands(count: int, points: int) -> Iterator[tuple[slice, int]]:
+    """All `count` bins, a few at a time, and how often each stands in the whole spectrum: Parseval sums over that."""
+    last = count - 1 if points % 2 == 0 else count
+    yield slice(0, 1), 1
+    for first in range(1, last, _BINS):
+        yield slice(first, min(first + _BINS, last)), 2
+    if last < count:
+        yield slice(last, count), 1
+
+
+def _energy(X: Tensor) -> Tensor:
+    """Sum of |X|^2 over all but the frames: (bins, frames, channels) -> (frames,)."""
+    return torch.linalg.vector_norm(torch.view_as_real(X), dim=(0, 2, 3)).square()
 
 
 # -- everything together ---------------------------------------------------------------------------
@@ -290,7 +301,7 @@ def _fast_length(points: int) -> int:
 
 
 def _batches(frames: list[slice], numbers_per_frame: int) -> Iterator[list[slice]]:
-    size = max(1, _BATCH // numbers_per_frame)
+    size = max(1, _FRAMES // numbers_per_frame)
     return (frames[first : first + size] for first in range(0, len(frames), size))
 
 

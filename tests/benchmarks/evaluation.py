@@ -4,7 +4,7 @@
 
 Four stereo stems of that length are put together from clips, and estimated by an imperfect oracle. Each side
 scores them in a process of its own; standard output gets one JSON document. Memory is the peak of what the
-process holds beyond the signals. Ours reads its signals from files, as `score` does.
+process holds beyond the signals. "files" is ours reading its signals piece by piece, as `score` does.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ def write_stems(root: Path, seconds: int, folder: Path) -> None:
             soundfile.write(folder / name / f"{source}.wav", signal.T.clip(-1, 1), RATE, subtype="PCM_16")
 
 
-def ours(folder: Path) -> tuple[dict[str, float], np.ndarray]:
-    from separation.evaluation.bss_eval import bss_eval
+def ours(folder: Path, *, files: bool = False) -> tuple[dict[str, float], np.ndarray]:
+    from separation.evaluation.bss_eval import ArraySignals, Signals, bss_eval
     from separation.evaluation.track_scores import open_folders
 
     torch.set_num_threads(1)
-    _, references, estimates, rate = open_folders(folder / "references", folder / "estimates")
+    _, *opened, rate = open_folders(folder / "references", folder / "estimates")
+    arrays: list[Signals] = [ArraySignals(signals.read(0, signals.shape[2])) for signals in opened]
+    references, estimates = opened if files else arrays
     device = os.environ.get("BENCHMARK_DEVICE", "cpu")
     with peak_memory() as memory:
         began, cpu = time.monotonic(), time.process_time()
@@ -95,8 +97,10 @@ def compare(root: Path, lengths: list[int]) -> dict[str, object]:
             folder = Path(name)
             write_stems(root, seconds, folder)
             mine, values = measure("ours", folder)
+            streamed, _ = measure("files", folder)
             his, expected = measure("upstream", folder)
-            row = {"seconds": seconds, "ours": mine, "museval": his, **_differences(values, expected)}
+            row = {"seconds": seconds, "ours": mine, "files": streamed, "museval": his}
+            row |= _differences(values, expected)
             row["ratio"] = his["cpu_seconds"] / mine["cpu_seconds"]
             if torch.cuda.is_available():
                 row["cuda"], _ = measure("ours", folder, "cuda")
@@ -105,7 +109,7 @@ def compare(root: Path, lengths: list[int]) -> dict[str, object]:
         "what": "BSSEval v4 of four stereo stems, one thread; ratio of processor seconds",
         **describe(),
         "lengths": rows,
-        "memory_growth_megabytes": rows[-1]["ours"]["megabytes"] - rows[0]["ours"]["megabytes"],  # type: ignore[index]
+        "memory_growth_megabytes": rows[-1]["files"]["megabytes"] - rows[0]["files"]["megabytes"],  # type: ignore[index]
     }
 
 
@@ -120,11 +124,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Our BSSEval against museval.")
     parser.add_argument("--root", type=Path)
     parser.add_argument("--seconds", type=int, nargs="+", default=[30, 240])
-    parser.add_argument("--side", choices=["ours", "upstream"])
+    parser.add_argument("--side", choices=["ours", "files", "upstream"])
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     if args.side:
-        spent, values = (ours if args.side == "ours" else upstream)(args.folder)
+        spent, values = (
+            upstream(args.folder) if args.side == "upstream" else ours(args.folder, files=args.side == "files")
+        )
         np.save(args.folder / f"{args.side}.npy", values)
         print(json.dumps(spent))
     elif args.root:

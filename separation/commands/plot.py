@@ -28,7 +28,7 @@ def plot(
     ] = False,
     json_output: Json = False,
 ) -> None:
-    """Draw violins: methods in columns, targets in rows; yellow is the first DIR, or all of them among the published."""
+    """Draw violins, methods in columns: yellow is the first DIR, or, among the published systems, every one."""
     with one_line_errors():
         from separation.evaluation.results import AGGREGATION
         from separation.plots import draw_violins, save

@@ -32,7 +32,8 @@ class OpenUnmixOptions:
     residual : bool
         One more stem, "residual": what the networks leave of the mixture.
     window : int or None
-        Frames over which a source's place in the stereo picture is taken as constant.
+        Frames over which a source's place in the stereo picture is taken as constant; None: the whole segment.
+        Over a whole file of many pieces instead, each loses 0.17 dB of SDR (``notebooks/length.ipynb``).
     segment : float or None
         Seconds that are separated at a time; None: the whole signal, memory growing with it.
     """

@@ -29,6 +29,7 @@ from separation.stft import StftConfig
 __all__ = ["MaskCurve", "mask_scores"]
 
 STEPS = 1000  # thresholds between 0 and 1; average precision is then exact to about 1e-3
+_ROUNDING = 1e-9  # a share of 1/5 reaches the threshold 0.2, whichever way its last bit was rounded
 _FRAMES = 256  # transformed at a time
 
 
@@ -57,7 +58,13 @@ class MaskCurve:
     prevalence: float
 
     def at(self, threshold: float) -> tuple[float, float]:
-        """Precision and recall of the mask chosen at a threshold in 0..1; ValueError for another."""
+        """Precision and recall of the mask chosen at a threshold in 0..1, to the nearest thousandth.
+
+        Raises
+        ------
+        ValueError
+            If the threshold is outside 0..1.
+        """
         if not 0 <= threshold <= 1:
             raise ValueError(f"a threshold is in 0..1, got {threshold}")
         index = round(threshold * STEPS)
@@ -76,7 +83,7 @@ def mask_scores(
     Parameters
     ----------
     references, estimates : Signals, shape (sources, channels, time)
-        Read piece by piece: memory does not grow with time.
+        Read piece by piece: memory does not grow with time. Zeros are taken to lie before and after.
     stft : StftConfig
         Of the bins; a bin of each channel counts by itself.
     dynamic_range : float
@@ -86,7 +93,8 @@ def mask_scores(
     Raises
     ------
     ValueError
-        If the shapes differ, there is nothing to score or `dynamic_range` is not positive.
+        If the shapes differ, there is nothing to score, a value is not a finite number or
+        `dynamic_range` is not positive.
     """
     if references.shape != estimates.shape or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
@@ -100,7 +108,7 @@ def mask_scores(
         counted = _together(S) > floor if loudest else torch.zeros_like(_together(S), dtype=torch.bool)
         ideal, share = binary_mask(S.abs()) > 0, ratio_mask(E.abs(), eps=1e-20)
         for row in range(sources):
-            level = (share[row][counted] * STEPS).floor().long().clamp_(0, STEPS)
+            level = (share[row][counted] * STEPS + STEPS * _ROUNDING).floor().long().clamp_(0, STEPS)
             mine = ideal[row][counted]
             hits[row] += torch.bincount(level[mine], minlength=STEPS + 1).numpy()
             misses[row] += torch.bincount(level[~mine], minlength=STEPS + 1).numpy()
@@ -122,6 +130,8 @@ def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
         start = first * config.hop_length - half
         stop = start + (count - 1) * config.hop_length + config.n_fft
         inside = signals.read(max(0, start), min(time, stop))
+        if not bool(torch.isfinite(inside).all()):
+            raise ValueError("a mask cannot be scored where a sound is not a finite number")
         padded = torch.nn.functional.pad(inside, (max(0, -start), max(0, stop - time)))
         window = torch.hann_window(config.n_fft, dtype=padded.dtype)
         cut = padded.unfold(-1, config.n_fft, config.hop_length)

@@ -38,6 +38,8 @@ def confidence_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan

@@ -79,6 +79,20 @@ def test_true_sources_are_nearly_perfect_and_the_mixture_knows_nothing(stems: to
         assert curve.at(0.3) == (1.0, 0.0)  # nothing is chosen
 
 
+def test_a_share_on_a_threshold_reaches_it(stems: torch.Tensor) -> None:
+    """Five estimates of a fifth each: whichever way 1/5 was rounded, 0.2 chooses every bin."""
+    five = torch.cat([stems, stems[:1].roll(3000, -1)])  # no two are alike
+    for curve in scores(five, stems.sum(0)[None].expand_as(five) / 5):
+        assert curve.at(0.2) == (pytest.approx(curve.prevalence), 1.0)
+        assert curve.at(0.201) == (1.0, 0.0)
+
+
+def test_noise_knows_as_little_as_guessing(stems: torch.Tensor) -> None:
+    noise = torch.randn(stems.shape, generator=torch.Generator().manual_seed(3))
+    for curve in scores(stems, noise):
+        assert curve.average_precision == pytest.approx(curve.prevalence, abs=0.02)
+
+
 def test_a_higher_threshold_chooses_less(stems: torch.Tensor, leaky: torch.Tensor) -> None:
     for curve in scores(stems, leaky):
         assert (np.diff(curve.recall) <= 0).all()
@@ -110,6 +124,12 @@ def test_silence_has_no_curve() -> None:
         assert (curve.precision == 1).all()
 
 
+def test_references_that_cancel_have_no_curve(stems: torch.Tensor) -> None:
+    """Their sum is silent, so that no bin counts."""
+    opposite = torch.stack([stems[0], -stems[0]])
+    assert all(np.isnan(curve.average_precision) for curve in scores(opposite, opposite))
+
+
 def test_a_source_that_never_sounds_is_undefined(stems: torch.Tensor, leaky: torch.Tensor) -> None:
     references = stems.clone()
     references[2] = 0
@@ -122,6 +142,11 @@ def test_a_source_that_never_sounds_is_undefined(stems: torch.Tensor, leaky: tor
 def test_wrong_arguments_are_refused(stems: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="must have one shape"):
         scores(stems, stems[..., 1:])
+    broken = stems.clone()
+    broken[1, 0, 40_000] = torch.nan
+    for references, estimates in ((stems, broken), (broken, stems)):
+        with pytest.raises(ValueError, match="not a finite number"):
+            scores(references, estimates)
     with pytest.raises(ValueError, match="dynamic_range must be above 0 dB, got 0"):
         scores(stems, stems, dynamic_range=0)
     with pytest.raises(ValueError, match=r"a threshold is in 0\.\.1, got 1\.5"):

@@ -34,6 +34,8 @@ def test_a_narrower_level_is_a_narrower_interval() -> None:
     low, high = confidence_interval(values)
     lower, higher = confidence_interval(values, level=0.5)
     assert low < lower < higher < high
+    with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
+        confidence_interval(np.ones(3), resamples=0)
     with pytest.raises(ValueError, match="level must be between 0 and 1, got 95"):
         confidence_interval(values, level=95)
 

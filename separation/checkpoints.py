@@ -115,6 +115,23 @@ class Model:
             total.update(bytes.fromhex(sha256_of(self.path(file))))
         return total.hexdigest()[:16]
 
+    def describe(self) -> dict[str, Any]:
+        """As ``models --json`` and the studio's ``/models`` give it."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "sources": list(self.sources),
+            "sample_rate": self.sample_rate,
+            "installed": self.installed,
+            "bundled": self.bundled,
+            "bytes": self.size,
+            "parameters": self.parameters,
+            "licence": self.licence,
+            "trained_on": self.trained_on,
+            "page": self.page,
+            "files": [{"name": file.name, "url": file.url, "sha256": file.sha256} for file in self.files],
+        }
+
     def build(self, constructor: Callable[[dict[str, Any]], Built]) -> Built:
         """What a constructor makes of a copy of `architecture`.
 

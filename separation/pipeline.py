@@ -13,19 +13,24 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.signal import lfilter
 from torch import Tensor
 
 from separation.audio import Audio, Resampler, StemWriter, check_format, down_mix, read_blocks, resample
 from separation.separators.base import Separator
 
-__all__ = ["Progress", "Result", "run", "separate_to_folder", "separated_mixture"]
+__all__ = ["Progress", "ResidualShare", "Result", "run", "separate_to_folder", "separated_mixture"]
+
+_ENERGY_SECONDS = 0.05  # time constant of the energies by which a residual is shared
+_NOTHING = 1e-20  # where all stems are silent, each gets as much
 
 
 # -- sound in, stems out ---------------------------------------------------------------------------
@@ -154,7 +159,9 @@ def separate_to_folder(
     stems: Sequence[str] | None = None,
     format: str = "wav",
     float32: bool = False,
+    sum_to_mixture: bool = False,
     origin: Mapping[str, Any] | None = None,
+    on_block: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Generator[Progress, None, None]:
     """Separate a sound into ``folder/<source>.<format>`` and ``folder/result.json``.
 
@@ -174,8 +181,13 @@ def separate_to_folder(
         Only these; all by default.
     format, float32
         See :class:`separation.audio.StemWriter`.
+    sum_to_mixture : bool
+        Share out among the stems what they leave of the mixture: see :class:`ResidualShare`.
     origin : mapping, optional
         More for the card: the command line, the excerpt.
+    on_block : callable, optional
+        Is given each block as it is finished, for who wants to listen meanwhile: the mixture's
+        (channels, time) and the stems' (sources, channels, time), before any common gain.
 
     Yields
     ------
@@ -185,13 +197,16 @@ def separate_to_folder(
     Raises
     ------
     ValueError
-        If the sound is too short, a stem is unknown or the format cannot hold the stems.
+        If the sound is too short, a stem is unknown, the format cannot hold the stems or only some
+        of the stems shall sum to the mixture.
     OSError
         If the disk is full or the folder cannot be written.
     """
     began = time.perf_counter()
     separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
     chosen = choose_stems(separator.sources, stems)
+    if sum_to_mixture and len(chosen) < len(separator.sources):
+        raise ValueError("only all stems together can sum to the mixture: leave the choice of stems out")
     mixture = separated_mixture(audio, separator)
     check_format(format, float32=float32, channels=mixture.shape[0], sample_rate=audio.sample_rate)
     with _Draft(folder) as draft:
@@ -204,7 +219,12 @@ def separate_to_folder(
             float32=float32,
         )
         try:
-            yield from _write_blocks(audio, separator, writer, chosen, began)
+            for progress, block in _blocks(audio, separator, chosen, began, share=sum_to_mixture):
+                if block is not None:
+                    writer.write(block[1])
+                    if on_block:
+                        on_block(*block)
+                yield progress
             gain = writer.finish()
         finally:
             writer.close()
@@ -225,7 +245,7 @@ def separate_to_folder(
             card=folder / "result.json",
             warnings=list(separator.notes),
         )
-        card = _card(result, audio, separator, origin or {})
+        card = _card(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
         # What of a file's name is not Unicode becomes an escape, as JSON has it.
         text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (draft.path / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))
@@ -246,17 +266,43 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
     return tuple(source for source in sources if source in stems)
 
 
-def _write_blocks(
-    audio: Audio, separator: Separator, writer: StemWriter, chosen: tuple[str, ...], began: float
-) -> Iterator[Progress]:
+def _blocks(
+    audio: Audio, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
+) -> Iterator[tuple[Progress, tuple[Tensor, Tensor] | None]]:
+    """Progress, and with it the finished block, if there is one: the mixture's part and the chosen stems'."""
     rows = [separator.sources.index(source) for source in chosen]
     segments = _segments(audio, separator)
-    yield Progress(stage="separating", segment=0, segments=segments)
+    mixture, position = separated_mixture(audio, separator), 0
+    shared = ResidualShare(len(separator.sources), audio.sample_rate)
+    yield Progress(stage="separating", segment=0, segments=segments), None
     for number, block in enumerate(_run(separator, audio), start=1):
-        writer.write(block[rows])
+        part = mixture[:, position : position + block.shape[-1]]
+        position += block.shape[-1]
         left = (time.perf_counter() - began) / number * max(0, segments - number)
-        yield Progress(stage="separating", segment=number, segments=segments, seconds_left=left)
-    yield Progress(stage="writing", segment=segments, segments=segments, seconds_left=0.0)
+        progress = Progress(stage="separating", segment=number, segments=segments, seconds_left=left)
+        yield progress, (part, shared(part, block) if share else block[rows])
+    yield Progress(stage="writing", segment=segments, segments=segments, seconds_left=0.0), None
+
+
+class ResidualShare:
+    """Makes stems sum to the mixture: what they leave of it is shared out by their energies.
+
+    A stem's share at any moment is its share of all stems' energy lately, which follows the music
+    with a time constant of 50 ms: what a quiet moment leaves goes to whoever sounds just then, and a
+    silent stem gets nothing. The state goes on from block to block, so that cutting changes nothing.
+    """
+
+    def __init__(self, sources: int, sample_rate: int) -> None:
+        self._keep = math.exp(-1 / (_ENERGY_SECONDS * sample_rate))
+        self._state = np.zeros((sources, 1))
+
+    def __call__(self, mixture: Tensor, stems: Tensor) -> Tensor:
+        """(channels, time) and (sources, channels, time) -> (sources, channels, time)."""
+        power = stems.double().square().sum(1).numpy()
+        energy, self._state = lfilter([1 - self._keep], [1, -self._keep], power, zi=self._state)
+        weights = torch.from_numpy(energy) + _NOTHING
+        weights = (weights / weights.sum(0)).to(stems.dtype)[:, None]
+        return stems + weights * (mixture - stems.sum(0))
 
 
 def _segments(audio: Audio, separator: Separator) -> int:

@@ -27,7 +27,8 @@ ALLOWED = {
     "evaluation": {"audio", "stft", "masking", "separators", "data", "pipeline"},
     "pipeline": {"audio", "segments", "separators", "checkpoints"},
     "plots": {"audio", "stft"},
-    "studio": {"audio", "checkpoints", "separators", "data", "pipeline", "plots", "stft"},
+    "stem_mp4": set(),
+    "studio": {"audio", "checkpoints", "separators", "data", "pipeline", "evaluation", "plots", "stem_mp4"},
     "commands": {
         "audio",
         "checkpoints",

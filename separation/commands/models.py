@@ -15,7 +15,7 @@ from separation.commands.common import Json, one_line_errors, print_json, say
 if TYPE_CHECKING:
     from separation.checkpoints import Model
 
-__all__ = ["app", "describe"]
+__all__ = ["app"]
 
 app = typer.Typer(help="What weights there are, and getting them.", invoke_without_command=True)
 
@@ -36,30 +36,12 @@ def list_models(json_output: Json = False) -> None:
     with one_line_errors():
         known = checkpoints.models()
     if json_output:
-        print_json({"models": [describe(model) for model in known]})
+        print_json({"models": [model.describe() for model in known]})
         return
     for model in known:
         state = "bundled" if model.bundled else "installed" if model.installed else "to be had"
         terms = f"trained on {model.trained_on}; licence: {model.licence}"
         print(f"{model.name:24} {model.method:14} {state:10} {_size(model):>8}  {terms}")
-
-
-def describe(model: Model) -> dict[str, Any]:
-    """A model as `models --json` prints it."""
-    return {
-        "name": model.name,
-        "method": model.method,
-        "sources": list(model.sources),
-        "sample_rate": model.sample_rate,
-        "installed": model.installed,
-        "bundled": model.bundled,
-        "bytes": model.size,
-        "parameters": model.parameters,
-        "licence": model.licence,
-        "trained_on": model.trained_on,
-        "page": model.page,
-        "files": [{"name": file.name, "url": file.url, "sha256": file.sha256} for file in model.files],
-    }
 
 
 def _size(model: Model) -> str:
@@ -83,7 +65,7 @@ def download_model(
             fetched = checkpoints.download(model, show)
     say(f"{model.name} is installed" if fetched else f"{model.name} is already installed")
     if json_output:
-        print_json({"models": [describe(_known(name))], "downloaded": fetched})
+        print_json({"models": [_known(name).describe()], "downloaded": fetched})
 
 
 @app.command("verify")

@@ -30,7 +30,7 @@ def plot(
 ) -> None:
     """Draw violins, methods in columns: yellow is the first DIR, or, among the published systems, every one."""
     with one_line_errors():
-        from separation.evaluation.results import AGGREGATION
+        from separation.evaluation.comparison import compare
         from separation.plots import draw_violins, save
 
         scores = _read(folders, metric)
@@ -50,9 +50,7 @@ def plot(
         except OSError as error:
             raise ValueError(f"cannot write {out.name}: {error.strerror or error}") from error
     say(f"{out}: {metric} of {', '.join(ours)}")
-    document = _document(
-        scores, metric, AGGREGATION if metric in ("SDR", "ISR", "SIR", "SAR") else "median over tracks"
-    )
+    document = compare(scores, metric)
     if json_output:
         print_json({"figure": str(out), **document})
         return
@@ -102,32 +100,6 @@ def _array(tracks: dict[str, float]) -> np.ndarray:
 
 def _of_a_track(metric: str) -> str:
     return "its median over 1 s frames" if metric in ("SDR", "ISR", "SIR", "SAR") else "over all of it"
-
-
-def _document(scores: Table, metric: str, aggregation: str) -> dict[str, Any]:
-    """Medians with their intervals, and each pair of methods compared, per target; None where undefined."""
-    from separation.evaluation.statistics import compare_methods, confidence_interval
-    from separation.evaluation.track_scores import finite, median
-
-    targets: dict[str, Any] = {}
-    for target, methods in scores.items():
-        rows = {}
-        for method, tracks in methods.items():
-            values = _array(tracks)
-            low, high = (finite(bound) for bound in confidence_interval(values))
-            rows[method] = {"median": finite(median(values)), "low": low, "high": high, "tracks": len(values)}
-        pairs = [
-            {
-                "methods": [pair.first, pair.second],
-                "tracks": pair.tracks,
-                "median_difference": finite(pair.median_difference),
-                "p": finite(pair.p),
-                "p_holm": finite(pair.p_holm),
-            }
-            for pair in compare_methods(methods)
-        ]
-        targets[target] = {"methods": rows, "comparisons": pairs}
-    return {"metric": metric, "aggregation": aggregation, "targets": targets}
 
 
 def _print(document: dict[str, Any]) -> None:

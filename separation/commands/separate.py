@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +38,9 @@ def separate(
     stems: Annotated[str | None, typer.Option(help="Only these, such as: vocals,drums.")] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
     float32: Annotated[bool, typer.Option("--float32", help="WAV with float samples, which never clip.")] = False,
+    sum_to_mixture: Annotated[
+        bool, typer.Option("--sum-to-mixture", help="Share out among the stems what they leave of the mixture.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     option: Annotated[
         list[str] | None,
@@ -53,13 +56,12 @@ def separate(
         _refuse_same_names(files)
         wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
         options = dict(option_pair(text) for text in option or [])
+        writing = {"stems": wanted, "format": format, "float32": float32, "sum_to_mixture": sum_to_mixture}
         separators = _Separators(method, model=model, device=device, options=options)
     for file in files:
         try:
             with _notes_as_lines():
-                result = _separate_one(
-                    file, separators, out, start=start, duration=duration, stems=wanted, format=format, float32=float32
-                )
+                result = _separate_one(file, separators, out, start=start, duration=duration, writing=writing)
             results.append(result.document())
             _report(file, result)
         except (ValueError, OSError) as error:
@@ -104,10 +106,9 @@ def _separate_one(
     *,
     start: float,
     duration: float | None,
-    stems: list[str] | None,
-    format: str,
-    float32: bool,
+    writing: Mapping[str, Any],
 ) -> Result:
+    """`writing` says how the stems are written: arguments of `separate_to_folder`."""
     from separation.audio import read
     from separation.pipeline import separate_to_folder
 
@@ -118,9 +119,7 @@ def _separate_one(
         separator,
         out / _folder_name(file) / separators.method,
         name=str(file),
-        stems=stems,
-        format=format,
-        float32=float32,
+        **writing,
         origin={"command": shlex.join(["python", "-m", "separation", *sys.argv[1:]]), "start": start},
     )
     result = None

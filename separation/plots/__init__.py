@@ -5,11 +5,20 @@ transparent ground in colours that read on white as well as on black.
 """
 
 from separation.plots.scores import draw_precision_recall, draw_score_over_length, draw_score_over_time, draw_violins
-from separation.plots.sound import LOWEST, SoundPicture, draw_sound, picture_of
+from separation.plots.sound import (
+    LOWEST,
+    PictureMaker,
+    SoundPicture,
+    draw_sound,
+    picture_of,
+    save_difference,
+    save_spectrogram,
+)
 from separation.plots.style import save
 
 __all__ = [
     "LOWEST",
+    "PictureMaker",
     "SoundPicture",
     "draw_precision_recall",
     "draw_score_over_length",
@@ -18,4 +27,6 @@ __all__ = [
     "draw_violins",
     "picture_of",
     "save",
+    "save_difference",
+    "save_spectrogram",
 ]

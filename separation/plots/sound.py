@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import librosa
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor
 
 from separation.plots.style import COLOURS, tone_down
 
-__all__ = ["LOWEST", "SoundPicture", "draw_sound", "draw_waveform", "picture_of"]
+__all__ = [
+    "LOWEST",
+    "PictureMaker",
+    "SoundPicture",
+    "draw_sound",
+    "draw_waveform",
+    "picture_of",
+    "save_difference",
+    "save_spectrogram",
+]
 
 LOWEST = 40.0  # Hz, at the bottom of the spectrogram
 FLOOR = -80.0  # dB, black
 _N_FFT = 4096
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,41 +64,114 @@ class SoundPicture:
 def picture_of(
     waveform: Tensor, sample_rate: int, *, columns: int = 640, rows: int = 160, frames_per_column: int = 4
 ) -> SoundPicture:
-    """Reduce a sound (channels, time) to what fits into a picture.
+    """Reduce a sound (channels, time) to what fits into a picture; see :class:`PictureMaker`."""
+    maker = PictureMaker(
+        waveform.shape[1], sample_rate, columns=columns, rows=rows, frames_per_column=frames_per_column
+    )
+    for block in waveform.split(_BLOCK, dim=1):
+        maker.add(block)
+    return maker.picture()
 
-    A few evenly spread frames stand for each column, so that the work does not grow with length.
+
+class PictureMaker:
+    """Reduces a sound to what fits into a picture, block by block.
+
+    A few evenly spread frames stand for each column, so that neither work nor memory grows with
+    length. Asked for before the end, the picture is empty where nothing has come yet.
+
+    Parameters
+    ----------
+    frames : int
+        Of the whole sound.
+    sample_rate : int
+        Hz.
+    columns, rows, frames_per_column : int
+        Of the picture; a sound of fewer frames has fewer columns.
+    highest : float, optional
+        Hz at the top of the spectrogram; half the sample rate by default.
     """
-    frames = waveform.shape[1]
-    columns = max(1, min(columns, frames))
-    edges = torch.linspace(0, frames, columns + 1).long()
-    peaks = np.empty((2, columns), dtype=np.float32)
-    for column, (first, last) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
-        part = waveform[:, first : max(last, first + 1)]
-        peaks[:, column] = float(part.min()), float(part.max())
-    power = np.concatenate(list(_columns_of_power(waveform, sample_rate, columns, rows, frames_per_column)), axis=1)
-    return SoundPicture(peaks=peaks, power=power, duration=frames / sample_rate, sample_rate=sample_rate)
+
+    def __init__(
+        self,
+        frames: int,
+        sample_rate: int,
+        *,
+        columns: int = 640,
+        rows: int = 160,
+        frames_per_column: int = 4,
+        highest: float | None = None,
+    ) -> None:
+        self.frames, self.sample_rate = frames, sample_rate
+        columns = max(1, min(columns, frames))
+        self._edges = np.linspace(0, frames, columns + 1).astype(int)
+        self._centres = torch.linspace(0, frames - 1, columns * frames_per_column).long()
+        self._per_column = frames_per_column
+        self._bands = _log_bands(sample_rate, rows, highest or sample_rate / 2)
+        self._window = torch.hann_window(_N_FFT)
+        self._power = torch.zeros(rows, columns)
+        self._low = np.full(columns, np.inf, dtype=np.float32)
+        self._high = np.full(columns, -np.inf, dtype=np.float32)
+        self._kept: Tensor | None = None  # what the frames still to come reach back to
+        self._came = 0
+        self._looked = 0  # centres
+
+    def add(self, block: Tensor) -> None:
+        """Take the next (channels, time)."""
+        self._reduce_peaks(block)
+        if self._kept is None:
+            self._kept = torch.zeros(block.shape[0], _N_FFT // 2)
+        self._kept = torch.cat([self._kept, block], dim=1)
+        self._came += block.shape[1]
+        if self._came >= self.frames:
+            self._kept = torch.nn.functional.pad(self._kept, (0, _N_FFT))
+        self._look()
+
+    def picture(self) -> SoundPicture:
+        """Of what has come so far."""
+        peaks = np.stack([self._low, self._high])
+        return SoundPicture(
+            peaks=np.where(np.isfinite(peaks), peaks, 0),
+            power=self._power.numpy().copy(),
+            duration=self.frames / self.sample_rate,
+            sample_rate=self.sample_rate,
+        )
+
+    def _reduce_peaks(self, block: Tensor) -> None:
+        """A column of a sound shorter than the picture is wide may hold no frame: columns never outnumber frames."""
+        length = block.shape[1]
+        if not length:
+            return
+        first = int(np.searchsorted(self._edges, self._came, side="right")) - 1
+        last = int(np.searchsorted(self._edges, self._came + length, side="left"))
+        starts = np.maximum(self._edges[first:last] - self._came, 0)
+        low, high = block.amin(0).numpy(), block.amax(0).numpy()
+        self._low[first:last] = np.minimum(self._low[first:last], np.minimum.reduceat(low, starts))
+        self._high[first:last] = np.maximum(self._high[first:last], np.maximum.reduceat(high, starts))
+
+    def _look(self) -> None:
+        """Transform the frames that are complete, a few dozen columns at a time."""
+        assert self._kept is not None
+        begin = self._came + _N_FFT // 2 + (_N_FFT if self._came >= self.frames else 0) - self._kept.shape[1]
+        # `begin` counts from half a window before the sound: a centre's frame starts at its own number there.
+        reach = begin + self._kept.shape[1] - _N_FFT
+        ready = int(torch.searchsorted(self._centres, reach, right=True))
+        ready -= ready % self._per_column
+        for first in range(self._looked, ready, 32 * self._per_column):
+            chunk = self._centres[first : min(ready, first + 32 * self._per_column)]
+            cut = self._kept[:, (chunk - begin)[:, None] + torch.arange(_N_FFT)]  # (channels, frames, n_fft)
+            spectra = torch.view_as_real(torch.fft.rfft(cut * self._window))
+            power = spectra.square_().sum(-1).mean(0)  # (frames, bins); complex abs would take twice as long
+            columns = slice(first // self._per_column, first // self._per_column + len(chunk) // self._per_column)
+            self._power[:, columns] = self._bands @ power.unflatten(0, (-1, self._per_column)).mean(1).T
+        self._looked = ready
+        needed = int(self._centres[ready]) if ready < len(self._centres) else begin + self._kept.shape[1]
+        self._kept = self._kept[:, max(0, needed - begin) :].clone()
 
 
-def _columns_of_power(
-    waveform: Tensor, sample_rate: int, columns: int, rows: int, frames_per_column: int
-) -> Iterator[np.ndarray]:
-    """Mean power per log-frequency band, a few dozen columns at a time."""
-    window = torch.hann_window(_N_FFT)
-    padded = torch.nn.functional.pad(waveform, (_N_FFT // 2, _N_FFT // 2))
-    centres = torch.linspace(0, waveform.shape[1] - 1, columns * frames_per_column).long()
-    bands = _log_bands(sample_rate, rows)
-    for chunk in centres.split(32 * frames_per_column):
-        cut = padded[:, chunk[:, None] + torch.arange(_N_FFT)]  # (channels, frames, n_fft)
-        power = torch.fft.rfft(cut * window).abs().square().mean(0)  # (frames, bins)
-        power = power.unflatten(0, (-1, frames_per_column)).mean(1)
-        yield (bands @ power.T).numpy()
-
-
-def _log_bands(sample_rate: int, rows: int) -> Tensor:
+def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
     """Weights (rows, bins): each row the mean of the bins in its band, or between two bins where bands are narrow."""
-    nyquist = sample_rate / 2
-    low = min(LOWEST, nyquist / 4)
-    edges = np.geomspace(low, nyquist, rows + 1) * _N_FFT / sample_rate  # in bins
+    low = min(LOWEST, highest / 4)
+    edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # in bins
     weights = np.zeros((rows, _N_FFT // 2 + 1), dtype=np.float32)
     for row, (first, last) in enumerate(itertools.pairwise(edges)):
         inside = np.arange(np.ceil(first), np.floor(last) + 1).astype(int)
@@ -121,7 +205,7 @@ def draw_sound(
     spectrogram = figure.add_subplot(grid[1, 0], sharex=wave)
     extent = (0.0, picture.duration)
     draw_waveform(wave, picture, colour or COLOURS.get(name, COLOURS["mixture"]), extent, peak)
-    decibels = librosa.power_to_db(picture.power, ref=max(loudest, 1e-20), amin=1e-20, top_db=None)
+    decibels = _decibels(picture.power, loudest)
     image = spectrogram.imshow(
         decibels,
         origin="lower",
@@ -139,6 +223,29 @@ def draw_sound(
     for axes in (wave, spectrogram, bar.ax):
         tone_down(axes)
     return figure
+
+
+def save_spectrogram(picture: SoundPicture, path: Path, *, loudest: float) -> Path:
+    """The bare spectrogram as PNG, a pixel per row and column, low frequencies below: for pages that draw axes."""
+    return _save_image(path, _decibels(picture.power, loudest), "magma", (FLOOR, 0.0))
+
+
+def save_difference(estimate: SoundPicture, reference: SoundPicture, path: Path, *, loudest: float) -> Path:
+    """Where an estimate has more (red) or less (blue) than it should, as PNG: full colour at 20 dB.
+
+    What lies at the floor in both is left blank.
+    """
+    levels = [np.maximum(_decibels(picture.power, loudest), FLOOR) for picture in (estimate, reference)]
+    return _save_image(path, levels[0] - levels[1], "RdBu_r", (-20.0, 20.0))
+
+
+def _decibels(power: np.ndarray, loudest: float) -> np.ndarray:
+    return np.asarray(librosa.power_to_db(power, ref=max(loudest, 1e-20), amin=1e-20, top_db=None))
+
+
+def _save_image(path: Path, values: np.ndarray, colours: str, limits: tuple[float, float]) -> Path:
+    imsave(path, values, vmin=limits[0], vmax=limits[1], cmap=colours, origin="lower", format="png")
+    return path
 
 
 def draw_waveform(axes: Axes, picture: SoundPicture, colour: str, extent: tuple[float, float], peak: float) -> None:

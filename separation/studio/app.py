@@ -11,40 +11,88 @@ import time
 
 import gradio as gr
 
-from separation.studio import jobs, separate_page
+from separation.studio import (
+    about_page,
+    benchmark_page,
+    blind_page,
+    cards,
+    compare_page,
+    jobs,
+    models_page,
+    programs,
+    results,
+    separate_page,
+)
 from separation.studio.theme import CSS, HEAD, theme
+from separation.studio.words import I18N, Words, label, words_for
 
 __all__ = ["build", "launch"]
 
 MAX_UPLOAD = "200mb"
+THREADS = 80  # visitors who wait for their turn each hold one
 
 
 def build() -> gr.Blocks:
     """All pages, not yet served."""
     with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
-        separate_page.build()
+        programs.build()  # first: their names are fixed, and what comes later with the same gets a number
+        masthead = gr.HTML(cards.masthead(Words("en")))
+        with gr.Tabs():
+            with gr.Tab(label("page_separate"), id="separate"):
+                separate = separate_page.build()
+            with gr.Tab(label("page_compare"), id="compare") as compare:
+                compare_page.build(separate.token, compare)
+            with gr.Tab(label("page_blind"), id="blind") as blind:
+                blind_page.build(separate.token, blind)
+            with gr.Tab(label("page_benchmark"), id="benchmark") as benchmark:
+                benchmark_page.build(benchmark)
+            with gr.Tab(label("page_models"), id="models") as models:
+                models_page.build(separate, models)
+            with gr.Tab(label("page_about"), id="about"):
+                about_page.build()
+        studio.load(
+            separate_page.restore,
+            None,
+            [separate.status, separate.place, separate.token],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        studio.load(
+            _welcome,
+            None,
+            masthead,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         studio.unload(separate_page.leave)
     return studio
+
+
+def _welcome(request: gr.Request) -> str:
+    return cards.masthead(words_for(request))
 
 
 def launch() -> None:
     """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say, 127.0.0.1:7860 by default."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
     studio = build()
-    studio.queue(max_size=32)
+    studio.queue(max_size=64)
     studio.launch(
         theme=theme(),
         css=CSS,
         head=HEAD,
-        allowed_paths=[str(jobs.RESULTS)],
+        i18n=I18N,
+        allowed_paths=[str(results.RESULTS)],
         max_file_size=MAX_UPLOAD,
-        footer_links=["settings"],
+        max_threads=THREADS,
+        footer_links=["api", "settings"],
+        mcp_server=True,
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    atexit.register(jobs.remove_results)
+    atexit.register(results.remove_results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill is an exit
     threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
@@ -54,5 +102,5 @@ def launch() -> None:
 def _sweep_for_ever() -> None:
     """Old results go even if nobody comes."""
     while True:
-        jobs.sweep()
+        results.sweep()
         time.sleep(300)

@@ -1,87 +1,58 @@
-"""What the studio does, without Gradio: from a chosen song to results that can be shown."""
+"""What the studio does, without Gradio: from a chosen song to a result that can be heard, seen and scored."""
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
-import secrets
 import shlex
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from separation.data.folders import read_references, references_beside
 from separation.separators import METHODS, Method
+from separation.studio.results import new_folder, sweep
+from separation.studio.songs import Song, StudioError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from separation.audio import Audio
-    from separation.data.musdb18 import Track
-    from separation.pipeline import Result
+    from separation.pipeline import Progress, Result
     from separation.separators.base import Separator
+    from separation.studio.player import Group, Player
 
-__all__ = ["Song", "StudioError", "Update", "musdb_tracks", "open_song", "samples", "separate_song", "warm_up"]
+__all__ = ["YOURS", "Order", "Update", "separate_song", "separator_for", "warm_up"]
 
-SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
-RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"  # each run in a folder nobody can guess
-KEEP_SECONDS = 3600.0
-SHORTEST_EXCERPT = 0.1  # seconds
-
-_own_folders: list[Path] = []
+YOURS = "yours"  # the group of another tool's stems
 
 log = logging.getLogger(__name__)
 
 
-class StudioError(ValueError):
-    """Something the visitor can mend; the message is for them."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Song:
-    """What is to be taken apart, and its true sources where they are known.
+class Order:
+    """What shall be done.
 
     Attributes
     ----------
-    name : str
-        For people and for the archive.
-    start : float
-        Seconds into the recording at which the excerpt begins.
-    file : str or None
-        What the command line would be given; None for a MUSDB18 track, which it cannot name.
+    methods : sequence of str
+    models : mapping of str to str
+        Method -> weights, where not the method's own.
+    options : mapping of str to mapping
+        Method -> its options, where not the default ones.
+    sum_to_mixture : bool
+        Share out what the stems leave: :class:`separation.pipeline.ResidualShare`.
+    yours : str
+        What another tool's stems are called.
     """
 
-    name: str
-    audio: Audio
-    references: Mapping[str, Tensor] | None = None
-    start: float = 0.0
-    file: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stem:
-    """One sound on the page."""
-
-    name: str
-    path: Path
-    picture: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodResult:
-    """One method's section of the page."""
-
-    method: Method
-    result: Result
-    stems: tuple[Stem, ...]
-    archive: Path
+    methods: Sequence[str]
+    models: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    sum_to_mixture: bool = False
+    yours: str = "Your separator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,146 +61,263 @@ class Update:
 
     Attributes
     ----------
-    title, details : str, tuple of str
-        For people.
-    share : float or None
+    folder : path
+        Of the result; ``player.json`` in it can be played.
+    stage : str
+        "reading", "loading", "separating", "writing", "scoring" or "done".
+    method : str
+        The method's title, while there is one at work.
+    segment, segments : int
+    seconds_left : float or None
+        Of this method.
+    device : str
+    real_time_factor : float or None
+        Seconds of work for a second of sound, so far.
+    share : float
         Of everything, 0 to 1.
-    known : tuple of Stem
-        The excerpt itself, and its true sources if they are known, once they are read.
-    results : tuple of MethodResult
+    results : tuple of Result
         The finished methods.
     failed : tuple of str
         A sentence for each method that could not work.
     """
 
-    title: str
-    details: tuple[str, ...] = ()
-    share: float | None = None
-    known: tuple[Stem, ...] = ()
-    results: tuple[MethodResult, ...] = ()
+    folder: Path
+    stage: str
+    method: str = ""
+    segment: int = 0
+    segments: int = 0
+    seconds_left: float | None = None
+    device: str = ""
+    real_time_factor: float | None = None
+    share: float = 0.0
+    results: tuple[Result, ...] = ()
     failed: tuple[str, ...] = ()
 
 
-# -- songs -----------------------------------------------------------------------------------------
+def separate_song(song: Song, order: Order) -> Generator[Update]:
+    """Take a song apart by several methods, one after the other, and score them if its sources are known.
 
-
-def samples() -> dict[str, Path]:
-    """The tracks that come with the project, by their title."""
-    return {path.parent.name.replace("-", " ").capitalize(): path for path in sorted(SAMPLES.glob("*/mixture.flac"))}
-
-
-@cache
-def musdb_tracks() -> dict[str, Track]:
-    """The tracks of the folder that ``MUSDB_ROOT`` names, by name; none if it is not set or not usable."""
-    root = os.environ.get("MUSDB_ROOT")
-    if not root:
-        return {}
-    from separation.data.musdb18 import list_tracks
-
-    try:
-        return {f"{track.name} ({track.subset})": track for track in list_tracks(root)}
-    except ValueError as error:
-        log.warning("MUSDB_ROOT: %s", error)
-        return {}
-
-
-def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> Song:
-    """Read the excerpt of a song.
-
-    Parameters
-    ----------
-    kind : "upload", "sample" or "musdb"
-    choice : str or None
-        The path of an upload, or the title of a sample or track.
-    start, duration : float, seconds
-        The excerpt.
+    A generator that stops within one segment when it is closed: what is finished stays. A method
+    that fails is named and the others go on; the results lie in a folder that
+    :func:`separation.studio.results.sweep` removes after an hour.
 
     Raises
     ------
     StudioError
-        If nothing is chosen or the choice is unknown.
-    ValueError
-        If it cannot be read.
+        If no method, and no other tool's stems, are chosen, or a method is unknown.
     """
-    from separation.audio import read
-
-    if duration is not None and duration < SHORTEST_EXCERPT:
-        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
-    if not choice:
-        raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
-    if kind == "upload":
-        audio = read(choice, start=start, duration=duration)
-        return Song(name=Path(choice).name, audio=audio, start=start, file=Path(choice).name)
-    if kind == "sample":
-        path = samples().get(choice)
-        if path is None:
-            raise StudioError("There is no such sample.")
-        audio = read(path, start=start, duration=duration)
-        references = read_references(references_beside(path), frames=audio.frames, start=start, duration=duration)
-        file = path.relative_to(SAMPLES.parent.parent).as_posix()
-        return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
-    track = musdb_tracks().get(choice)
-    if track is None:
-        raise StudioError("There is no such MUSDB18 track.")
-    return _open_track(track, start=start, duration=duration)
-
-
-def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
-    import torch
-
-    from separation.audio import Audio
-
-    mixture, references, rate = track.read()
-    first = round(start * rate)
-    last = mixture.shape[1] if duration is None else min(mixture.shape[1], first + round(duration * rate))
-    if first >= last:
-        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {mixture.shape[1] / rate:.1f} s.")
-
-    def cut(waveform: Any) -> Tensor:
-        return torch.from_numpy(waveform[:, first:last].copy())
-
-    audio = Audio(waveform=cut(mixture), sample_rate=rate)
-    cut_references = {name: cut(wave) for name, wave in references.items()}
-    return Song(name=track.name, audio=audio, references=cut_references, start=start)
-
-
-# -- separating ------------------------------------------------------------------------------------
-
-
-def separate_song(song: Song, methods: Sequence[str]) -> Generator[Update]:
-    """Take a song apart by several methods, one after the other.
-
-    A generator that stops within one segment when it is closed. A method that fails is named
-    and the others go on; the results lie in a folder that :func:`sweep` removes after an hour.
-    """
-    if not methods:
+    if not order.methods and not song.estimates:
         raise StudioError("Choose at least one method.")
-    unknown = [method for method in methods if method not in METHODS]
-    if unknown:
+    if any(method not in METHODS for method in order.methods):
         raise StudioError("There is no such method.")
     sweep()
-    began = time.monotonic()
-    folder = _new_folder()
-    results: list[MethodResult] = []
-    try:
-        yield Update(title="Reading the song", share=0.0)
-        known, scale = _known_sounds(song, folder)
-        yield Update(title="Reading the song", share=0.0, known=known)
-        failed: list[str] = []
-        for number, name in enumerate(methods):
+    yield from _Work(song, order).steps()
+
+
+class _Work:
+    """One run: its folder, its player, what is finished."""
+
+    def __init__(self, song: Song, order: Order) -> None:
+        from separation.studio.player import Player
+
+        self.song, self.order = song, order
+        self.folder = new_folder()
+        self.player: Player = Player(self.folder, song.name, rate=song.audio.sample_rate, frames=song.audio.frames)
+        self.results: list[Result] = []
+        self.failed: list[str] = []
+        self.doing = 0
+
+    def steps(self) -> Iterator[Update]:
+        try:
+            yield self._update("reading")
+            self._open()
+            yield self._update("reading")
+            for number, name in enumerate(self.order.methods):
+                self.doing = number
+                try:
+                    yield from self._separate(METHODS[name])
+                except (ValueError, OSError) as error:
+                    self.failed.append(f"{METHODS[name].title}: {_reason(error)}")
+                    self._drop_unfinished()
+            if self.song.estimates:
+                self._take_estimates()
+            yield from self._score()
+            yield self._update("done", share=1.0)
+        finally:
+            self._close()
+
+    def _update(self, stage: str, **more: Any) -> Update:
+        share = more.pop("share", 0.0)
+        total = len(self.order.methods) or 1
+        return Update(
+            folder=self.folder,
+            stage=stage,
+            share=share if stage in ("done", "scoring") else 0.95 * (self.doing + share) / total,
+            results=tuple(self.results),
+            failed=tuple(self.failed),
+            **more,
+        )
+
+    def _close(self) -> None:
+        """Whatever ended the work: only finished methods remain, and the page need not look again."""
+        self._drop_unfinished()
+        self.player.working = False
+        if self.results or "yours" in self.player.groups:
+            self.player.publish()
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drop_unfinished(self) -> None:
+        for group in [group for group in self.player.groups.values() if group.working]:
+            self.player.drop(group)
+
+    # -- sounds that are known
+
+    def _open(self) -> None:
+        """The song, and its true sources if they are known."""
+        self._known("song", "Song", {"mixture": self.song.audio.waveform})
+        if self.song.references:
+            self._known("references", "True sources", _at_16_bits(self.song.references))
+
+    def _take_estimates(self) -> None:
+        title = self.order.yours.strip()[:40] or "Your separator"
+        stems = self.song.estimates
+        residual = self.song.audio.waveform - sum(stems.values())
+        group = self._known(YOURS, title, {**stems, "residual": residual})
+        energy = float(self.song.audio.waveform.double().square().sum())
+        group.details = {"residual_db": _decibels(float(residual.double().square().sum()), energy)}
+        self.player.publish()
+
+    def _known(self, name: str, title: str, sounds: Mapping[str, Tensor]) -> Group:
+        import soundfile
+
+        group = self.player.group(name, title)
+        place = self.folder / name
+        place.mkdir()
+        self.player.write(group, sounds)
+        for number, (stem, waveform) in enumerate(sounds.items()):
+            path = place / f"{_file_name(stem, number)}.wav"
+            soundfile.write(path, waveform.T.numpy(), self.song.audio.sample_rate, subtype="FLOAT")
+            group.wav[stem] = path
+        self.player.finish(group)
+        self.player.publish()
+        return group
+
+    # -- methods
+
+    def _separate(self, method: Method) -> Iterator[Update]:
+        from separation.pipeline import separate_to_folder
+
+        began = time.monotonic()
+        yield self._update("loading", method=method.title)
+        separator = separator_for(method, self.song, self.order)
+        group = self.player.group(method.name, method.title)
+
+        def listen(mixture: Tensor, stems: Tensor) -> None:
+            sounds = dict(zip(separator.sources, stems, strict=True))
+            self.player.write(group, {**sounds, "residual": mixture - stems.sum(0)})
+            self.player.publish()
+
+        work = separate_to_folder(
+            self.song.audio,
+            separator,
+            self.folder / method.name,
+            name=self.song.name,
+            sum_to_mixture=self.order.sum_to_mixture,
+            origin=self._origin(method),
+            on_block=listen,
+        )
+        result = None
+        for progress in work:
+            yield self._progress(progress, method, separator, began)
+            result = progress.result
+        assert result is not None, "the last step of a separation holds its result"
+        self._finish(method, group, result)
+        yield self._update("writing", method=method.title, share=1.0)
+
+    def _progress(self, progress: Progress, method: Method, separator: Separator, began: float) -> Update:
+        done = progress.segment / max(progress.segments, 1)
+        seconds = time.monotonic() - began
+        return self._update(
+            progress.stage if progress.stage != "done" else "writing",
+            method=method.title,
+            segment=progress.segment,
+            segments=progress.segments,
+            seconds_left=progress.seconds_left,
+            device=str(separator.device),
+            real_time_factor=seconds / (done * self.song.audio.duration) if done else None,
+            share=0.95 * done,
+        )
+
+    def _finish(self, method: Method, group: Group, result: Result) -> None:
+        group.wav = dict(result.stems)
+        group.wav_gain = 10 ** (-result.gain_db / 20)
+        group.details = {
+            "model": result.model,
+            "residual_db": result.residual_db,
+            "gain_db": result.gain_db,
+            "seconds": result.seconds,
+            "real_time_factor": result.real_time_factor,
+            "device": result.device,
+            "warnings": result.warnings,
+            "archive": _archive(result, self.folder / method.name, self.song.name).relative_to(self.folder).as_posix(),
+        }
+        self.player.finish(group)
+        self.results.append(result)
+        self.player.publish()
+
+    def _origin(self, method: Method) -> dict[str, Any]:
+        """Where the excerpt comes from, and the command that repeats the result."""
+        origin: dict[str, Any] = {"start": self.song.start}
+        if self.song.file is not None:
+            excerpt = ["--start", f"{self.song.start:g}", "--duration", f"{self.song.audio.duration:.6f}"]
+            words = ["python", "-m", "separation", "separate", self.song.file, "--method", method.name, *excerpt]
+            if model := self.order.models.get(method.name):
+                words += ["--model", model]
+            for name, value in self.order.options.get(method.name, {}).items():
+                words += ["--option", f"{name}={value}"]
+            if self.order.sum_to_mixture:
+                words.append("--sum-to-mixture")
+            origin["command"] = shlex.join(words)
+        return origin
+
+    # -- scores
+
+    def _score(self) -> Iterator[Update]:
+        truth = self.player.groups.get("references")
+        if truth is None:
+            return
+        for group in list(self.player.groups.values()):
+            if group.id in ("song", "references"):
+                continue
+            yield self._update("scoring", method=group.title, share=0.96)
             try:
-                for update, result in _one_method(song, METHODS[name], folder, scale):
-                    results += [result] if result else []
-                    share = (number + (update.share or 0.0)) / len(methods)
-                    yield replace(update, share=share, known=known, results=tuple(results), failed=tuple(failed))
+                group.scores = _scores(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
             except (ValueError, OSError) as error:
-                failed.append(f"{METHODS[name].title}: {_reason(error)}")
-        title = "Done" if results else "Nothing could be separated"
-        took = (f"{len(results)} of {len(methods)} methods in {time.monotonic() - began:.0f} s",) if results else ()
-        yield Update(title=title, details=took, share=1.0, known=known, results=tuple(results), failed=tuple(failed))
-    finally:
-        if not results:
-            shutil.rmtree(folder, ignore_errors=True)
+                self.failed.append(f"{group.title}: no scores: {_reason(error)}")
+            self.player.publish()
+
+
+def _scores(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
+    """Of the written stems, against the sources of the same name; unnamed components are matched."""
+    from separation.evaluation.track_scores import FileSignals, score_signals
+
+    stems = {name: path for name, path in group.wav.items() if name != "residual"}
+    named = [name for name in truth.wav if name in stems]
+    unnamed = not named and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
+    targets = list(truth.wav) if unnamed else named
+    if not targets:
+        raise ValueError("no stem is called like one of the true sources")
+    estimates = list(stems.values()) if unnamed else [stems[name] for name in named]
+    signals = [FileSignals(paths, time=frames) for paths in ([truth.wav[name] for name in targets], estimates)]
+    if signals[0].shape[1] != signals[1].shape[1]:
+        raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
+    return score_signals(targets, signals[0], signals[1], rate, permute=unnamed)
+
+
+def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As musdb reads its own: above the cut-off of a lossy file BSSEval's filters would be undefined."""
+    return {name: (waveform * 32768).round() / 32768 for name, waveform in sounds.items()}
 
 
 def _reason(error: Exception) -> str:
@@ -237,104 +325,16 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else (getattr(error, "strerror", None) or "the disk refused")
 
 
-def _one_method(
-    song: Song, method: Method, folder: Path, scale: tuple[float, float]
-) -> Iterator[tuple[Update, MethodResult | None]]:
-    from separation.pipeline import separate_to_folder
+def _decibels(energy: float, reference: float) -> float | None:
+    import math
 
-    yield Update(title=method.title, details=("loading",), share=0.0), None
-    separator = separator_for(method, song)
-    place = folder / method.name
-    result = None
-    for progress in separate_to_folder(song.audio, separator, place, name=song.name, origin=_origin(song, method)):
-        segments = max(progress.segments, 1)
-        share = 0.9 * min(progress.segment / segments, 1.0)
-        details = [progress.stage, f"segment {progress.segment} of {segments}", f"{round(100 * share)} %"]
-        if progress.seconds_left is not None:
-            details.append(f"{progress.seconds_left:.0f} s left")
-        yield Update(title=method.title, details=(*details, f"on {separator.device}"), share=share), None
-        result = progress.result
-    assert result is not None, "the last step of a separation holds its result"
-    yield Update(title=method.title, details=("drawing",), share=0.92), None
-    stems = tuple(
-        Stem(name=source, path=path, picture=_draw(source, path, scale)) for source, path in result.stems.items()
-    )
-    archive = _archive(result, place, song.name)
-    done = MethodResult(method=method, result=result, stems=stems, archive=archive)
-    yield Update(title=method.title, details=("done",), share=1.0), done
+    return round(10 * math.log10(energy / reference), 3) if energy > 0 and reference > 0 else None
 
 
-def _origin(song: Song, method: Method) -> dict[str, Any]:
-    """Where the excerpt comes from, and the command that repeats the result."""
-    origin: dict[str, Any] = {"start": song.start}
-    if song.file is not None:
-        excerpt = ["--start", f"{song.start:g}", "--duration", f"{song.audio.duration:.6f}"]
-        words = ["python", "-m", "separation", "separate", song.file, "--method", method.name, *excerpt]
-        origin["command"] = shlex.join(words)
-    return origin
-
-
-def separator_for(method: Method, song: Song) -> Separator:
-    """A method's separator; those with weights are loaded once and kept."""
-    from separation.separators import create
-
-    if method.needs_references:
-        if song.references is None:
-            raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
-        return create(method.name, references=song.references)
-    return _loaded(method.name) if method.has_model else create(method.name)
-
-
-@cache
-def _loaded(name: str) -> Separator:
-    from separation.separators import create
-
-    return create(name)
-
-
-def warm_up() -> None:
-    """Load what the first separation needs, so that the first visitor does not wait for it."""
-    import separation.pipeline
-    import separation.plots  # noqa: F401
-
-    for name in ("open-unmix", "demucs"):
-        try:
-            _loaded(name)
-        except ValueError as error:
-            log.warning("%s: %s", name, error)
-
-
-# -- what is shown ---------------------------------------------------------------------------------
-
-
-def _known_sounds(song: Song, folder: Path) -> tuple[tuple[Stem, ...], tuple[float, float]]:
-    """The mixture and true sources as sounds on the page, and the scales that all pictures share.
-
-    The scales are the power that is 0 dB and the sample value at the waveform's edge.
-    """
-    import soundfile
-
-    from separation.plots import picture_of
-
-    picture = picture_of(song.audio.waveform, song.audio.sample_rate)
-    scale = picture.loudest, max(1e-3, float(abs(picture.peaks).max()))
-    stems = []
-    for name, waveform in {"mixture": song.audio.waveform, **(song.references or {})}.items():
-        path = folder / f"{name}.wav"
-        soundfile.write(path, waveform.T.numpy(), song.audio.sample_rate, subtype="FLOAT")
-        stems.append(Stem(name=name, path=path, picture=_draw(name, path, scale)))
-    return tuple(stems), scale
-
-
-def _draw(source: str, path: Path, scale: tuple[float, float]) -> Path:
-    """The picture of a file, beside it."""
-    from separation.audio import read
-    from separation.plots import draw_sound, picture_of, save
-
-    audio = read(path)
-    loudest, peak = scale
-    figure = draw_sound(picture_of(audio.waveform, audio.sample_rate), name=source, loudest=loudest, peak=peak)
-    return save(figure, path.with_suffix(".png"))
+def _file_name(stem: str, number: int) -> str:
+    """A stem's own name where every file system takes it, else a number: people may bring any."""
+    plain = all(char.isascii() and (char.isalnum() or char in " -_") for char in stem)
+    return stem if plain and 0 < len(stem) <= 60 else f"stem {number + 1}"
 
 
 def _archive(result: Result, folder: Path, name: str) -> Path:
@@ -349,30 +349,35 @@ def _archive(result: Result, folder: Path, name: str) -> Path:
     return path
 
 
-def _new_folder() -> Path:
-    """A folder for one run that only this user can look into, under a name that nobody can guess."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    if RESULTS.stat().st_uid != os.getuid():
-        raise OSError(errno.EPERM, "the folder for results belongs to somebody else")
-    RESULTS.chmod(0o700)
-    folder = RESULTS / secrets.token_urlsafe(16)
-    folder.mkdir(mode=0o700)
-    _own_folders.append(folder)
-    return folder
+def separator_for(method: Method, song: Song, order: Order) -> Separator:
+    """A method's separator; those with weights are loaded once and kept."""
+    from separation.separators import create
+
+    options = order.options.get(method.name, {})
+    if method.needs_references:
+        if song.references is None:
+            raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
+        return create(method.name, references=song.references, options=options)
+    if not method.has_model:
+        return create(method.name, options=options)
+    return _loaded(method.name, order.models.get(method.name), tuple(sorted(options.items())))
 
 
-def remove_results() -> None:
-    """Remove what this process has made: nothing of a visitor stays when the studio stops."""
-    while _own_folders:
-        shutil.rmtree(_own_folders.pop(), ignore_errors=True)
+@lru_cache(maxsize=8)
+def _loaded(name: str, model: str | None, options: tuple[tuple[str, object], ...]) -> Separator:
+    from separation.separators import create
+
+    return create(name, model=model, options=dict(options))
 
 
-def sweep(now: float | None = None) -> None:
-    """Remove results that are older than an hour."""
-    now = time.time() if now is None else now
-    for folder in RESULTS.glob("*"):
+def warm_up() -> None:
+    """Load what the first separation needs, so that the first visitor does not wait for it."""
+    import separation.evaluation.track_scores
+    import separation.pipeline
+    import separation.studio.player  # noqa: F401
+
+    for name in ("open-unmix", "demucs"):
         try:
-            if now - folder.stat().st_mtime > KEEP_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # another process was faster
-            continue
+            _loaded(name, None, ())
+        except ValueError as error:
+            log.warning("%s: %s", name, error)

@@ -1,4 +1,4 @@
-"""The first page: choose a song and methods, watch, listen, look, download."""
+"""The first page: choose a song and methods, watch, listen, look, keep."""
 
 from __future__ import annotations
 
@@ -6,102 +6,151 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from separation.separators import METHODS
-from separation.studio import cards, jobs
+from separation.studio import cards, jobs, results, songs
+from separation.studio.turns import Turns
+from separation.studio.words import Words, label, words_for
 
-__all__ = ["build", "leave"]
+__all__ = ["TURNS", "Result", "build", "leave", "restore"]
 
 log = logging.getLogger(__name__)
 
-UPLOAD, SAMPLE, MUSDB = "Upload or record", "Sample", "MUSDB18 track"
-KINDS = {UPLOAD: "upload", SAMPLE: "sample", MUSDB: "musdb"}
+TURNS = Turns()  # for the processor, whoever asks: a page or a program
 
 
-def build() -> None:
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What other pages need of this one: which result is shown, and the parts that show it."""
+
+    token: gr.State
+    place: gr.HTML
+    status: gr.HTML
+    defaults: gr.BrowserState
+    weights: dict[str, gr.Dropdown]
+
+
+def build() -> Result:
     """Lay the page out inside the current Blocks, and wire it."""
-    gr.HTML(cards.masthead())
     with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=320):
-            kind, upload, sample, track = _song_choice()
-        with gr.Column(scale=5, min_width=320):
-            methods, start, duration = _method_choice()
+        with gr.Column(scale=4, min_width=300):
+            song = _song_choice()
+        with gr.Column(scale=5, min_width=300):
+            chosen = _method_choice()
             with gr.Row():
-                run = gr.Button("Separate", variant="primary", elem_id="separate", scale=3)
-                stop = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False, scale=1)
-    with gr.Accordion("What the methods are", open=False):
+                run = gr.Button(label("separate"), variant="primary", elem_id="separate", scale=3)
+                stop = gr.Button(label("stop"), variant="stop", elem_id="stop", interactive=False, scale=1)
+    with gr.Accordion(label("own"), open=False, elem_id="own"):
+        own = _own_sounds()
+    with gr.Accordion(label("advanced"), open=False, elem_id="advanced"):
+        advanced, weights = _advanced()
+    with gr.Accordion(label("what_methods"), open=False):
         gr.HTML(cards.method_cards(METHODS.values()))
-    status = gr.HTML(cards.work("Choose a song and press Separate"), elem_id="status")
-    known = gr.HTML(visible=False, elem_classes="results", elem_id="known")
-    with gr.Row(elem_classes="columns"):
-        # A place for each method: what is new is filled in, and what plays goes on playing.
-        places = {name: gr.HTML(visible=False, elem_classes="results") for name in METHODS}
-    choice = [kind, upload, sample, track, methods, start, duration]
-    _wire(choice, run, stop, status, known, places)
+    status = gr.HTML(cards.work(Words("en")("ready")), elem_id="status")
+    place = gr.HTML(visible=False, elem_id="result")
+    token = gr.State(None)
+    defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
+    choice = [*song, *chosen, *own, *advanced, *weights.values()]
+    run.click(
+        separate,
+        choice,
+        [status, run, stop, place, token],
+        concurrency_limit=None,  # all may come: TURNS says who is next
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    stop.click(ask_to_stop, None, stop, queue=False, show_progress="hidden", api_visibility="private")
+    return Result(token=token, place=place, status=status, defaults=defaults, weights=weights)
 
 
-def _song_choice() -> tuple[gr.Radio, gr.Audio, gr.Dropdown, gr.Dropdown]:
-    tracks = list(jobs.musdb_tracks())
-    titles = list(jobs.samples())
-    kinds = [UPLOAD, SAMPLE, *([MUSDB] if tracks else [])]
-    kind = gr.Radio(kinds, value=UPLOAD, label="Song", elem_id="kind")
+def _song_choice() -> list[Any]:
+    tracks = list(songs.musdb_tracks())
+    titles = list(songs.samples())
+    kinds = ["upload", "sample", *(["musdb"] if tracks else [])]
+    kind = gr.Radio(
+        [(label(f"kind_{name}"), name) for name in kinds], value="upload", label=label("song"), elem_id="kind"
+    )
     upload = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",  # the file itself: Gradio's own decoding would open playlists
-        label="Your song",
+        label=label("your_song"),
         elem_id="upload",
         buttons=[],
     )
-    sample = gr.Dropdown(titles, value=titles[0] if titles else None, label="Sample", visible=False, elem_id="sample")
-    track = gr.Dropdown(tracks, label="MUSDB18 track", visible=False, elem_id="musdb", filterable=True)
+    sample = gr.Dropdown(
+        titles, value=titles[0] if titles else None, label=label("sample"), visible=False, elem_id="sample"
+    )
+    track = gr.Dropdown(tracks, label=label("musdb"), visible=False, elem_id="musdb", filterable=True)
     kind.change(
-        lambda chosen: [gr.update(visible=chosen == name) for name in (UPLOAD, SAMPLE, MUSDB)],
+        lambda chosen: [gr.update(visible=chosen == name) for name in ("upload", "sample", "musdb")],
         kind,
         [upload, sample, track],
         show_progress="hidden",
         api_visibility="private",
     )
-    return kind, upload, sample, track
+    return [kind, upload, sample, track]
 
 
-def _method_choice() -> tuple[gr.CheckboxGroup, gr.Number, gr.Number]:
-    choices = [(method.title, method.name) for method in METHODS.values()]
+def _method_choice() -> list[Any]:
     methods = gr.CheckboxGroup(
-        choices,
+        [(method.title, method.name) for method in METHODS.values()],
         value=["open-unmix"],
-        label="Methods, side by side",
-        info="Oracles know the true sources: for the samples and MUSDB18 tracks only.",
+        label=label("methods_label"),
+        info=label("methods_info"),
         elem_id="methods",
     )
     with gr.Row():
-        start = gr.Number(0, label="Start (s)", elem_id="start")
-        duration = gr.Number(0, label="Length (s); 0: to the end", elem_id="duration")
-    return methods, start, duration
+        start = gr.Number(0, label=label("start"), elem_id="start", minimum=0)
+        duration = gr.Number(0, label=label("duration"), elem_id="duration", minimum=0)
+    return [methods, start, duration]
 
 
-def _wire(
-    choice: list[Component],
-    run: gr.Button,
-    stop: gr.Button,
-    status: gr.HTML,
-    known: gr.HTML,
-    places: dict[str, gr.HTML],
-) -> None:
-    run.click(
-        separate,
-        choice,
-        [status, run, stop, known, *places.values()],
-        concurrency_limit=1,
-        concurrency_id="processor",
-        show_progress="minimal",
-        show_progress_on=status,
-        api_visibility="private",
-    )
-    stop.click(ask_to_stop, None, stop, queue=False, show_progress="hidden", api_visibility="private")
+def _own_sounds() -> list[Any]:
+    with gr.Row():
+        references = gr.File(
+            label=label("references"), file_count="multiple", type="filepath", elem_id="references", height=120
+        )
+        with gr.Column():
+            estimates = gr.File(
+                label=label("estimates"), file_count="multiple", type="filepath", elem_id="estimates", height=120
+            )
+            name = gr.Textbox("Your separator", label=label("estimates_name"), elem_id="yours", max_length=40)
+    return [references, estimates, name]
+
+
+def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
+    together = gr.Checkbox(False, label=label("sum"), info=label("sum_info"), elem_id="sum")
+    with gr.Row():
+        iterations = gr.Slider(0, 4, value=1, step=1, label=label("iterations"), elem_id="iterations")
+        shifts = gr.Slider(0, 10, value=0, step=1, label=label("shifts"), elem_id="shifts")
+    with gr.Row():
+        weights = {
+            method.name: gr.Dropdown(
+                installed(method.name),
+                value=default_weights(method.name),
+                label=method.title,
+                elem_id=f"weights-{method.name}",
+            )
+            for method in METHODS.values()
+            if method.has_model
+        }
+    return [together, iterations, shifts], weights
+
+
+def installed(method: str) -> list[str]:
+    """The weights of a method that are here."""
+    from separation import checkpoints
+
+    return [model.name for model in checkpoints.models() if model.method == method and model.installed]
+
+
+def default_weights(method: str) -> str | None:
+    here, usual = installed(method), METHODS[method].default_model
+    return usual if usual in here else here[0] if here else None
 
 
 # Gradio's own way to cancel races with the running generator, and the page then shows an error;
@@ -122,11 +171,25 @@ def leave(request: gr.Request) -> None:
         flag.set()
 
 
+def restore(request: gr.Request) -> tuple[Any, ...]:
+    """What a page that is loaded shows: if its address links to a result, that one.
+
+    Returns the status, the player's place and the token.
+    """
+    words = words_for(request)
+    token = request.query_params.get("result")
+    folder = results.find(token)
+    if folder is None:
+        return cards.work(words("over") if token else words("ready")), gr.skip(), None
+    return cards.work(words("done")), gr.update(value=cards.player(folder), visible=True), token
+
+
 def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(interactive=not working), gr.update(interactive=working)
 
 
 def separate(
+    request: gr.Request,
     kind: str,
     upload: str | None,
     sample: str | None,
@@ -134,50 +197,114 @@ def separate(
     methods: list[str],
     start: float | None,
     duration: float | None,
-    request: gr.Request,
+    references: list[str] | None,
+    estimates: list[str] | None,
+    yours: str,
+    together: bool,
+    iterations: float,
+    shifts: float,
+    *weights: str | None,
 ) -> Iterator[tuple[Any, ...]]:
-    """What the button does: yields the status, the two buttons, the known sounds and every method's place."""
-    choice = {UPLOAD: upload, SAMPLE: sample, MUSDB: track}.get(kind)
+    """What the button does: yields the status, the two buttons, the player's place and the result's token."""
+    words, session = words_for(request), str(request.session_hash)
     idle, busy = _buttons(working=False), _buttons(working=True)
-    unchanged = [gr.skip()] * (1 + len(METHODS))
-    session = str(request.session_hash)
+    nothing = (gr.skip(), gr.skip())
+    if session in _stop_asked:
+        yield (cards.work(words("failed_title"), problems=[words("one_at_a_time")]), *idle, *nothing)
+        return
     stop = _stop_asked[session] = threading.Event()
-    yield (cards.work("Reading the song", share=0.0), *busy, *[gr.update(value="", visible=False) for _ in unchanged])
     try:
-        song = jobs.open_song(KINDS.get(kind, ""), choice, start=start or 0.0, duration=duration or None)
-        shown: set[str] = set()
-        with closing(jobs.separate_song(song, methods)) as updates:
-            for update in updates:
-                places = _new_on_page(update, shown)
-                yield (cards.work(update.title, update.details, share=update.share), *busy, *places)
-                if stop.is_set():
-                    break
-        if stop.is_set():
-            kept = f"{len(update.results)} of {len(methods)} methods finished"
-            yield (cards.work("Stopped", [kept]), *idle, *unchanged)
-        else:
-            yield (cards.work(update.title, update.details, problems=update.failed), *idle, *unchanged)
+        yield (cards.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
+        choice = {"upload": upload, "sample": sample, "musdb": track}.get(kind)
+        song = open_with_own(kind, choice, references, estimates, start=start or 0.0, duration=duration or None)
+        named = [name for name, method in METHODS.items() if method.has_model]
+        models = {name: model for name, model in zip(named, weights, strict=True) if model}
+        demucs = {"shifts": int(shifts)} if shifts else {}
+        order = jobs.Order(
+            methods=methods,
+            models={name: model for name, model in models.items() if model != METHODS[name].default_model},
+            options={
+                "open-unmix": {"iterations": int(iterations)} if iterations != 1 else {},
+                "demucs": demucs,
+                "hybrid-demucs": demucs,
+            },
+            sum_to_mixture=together,
+            yours=yours,
+        )
+        yield from _work(song, order, stop, words, (idle, busy))
     except ValueError as error:
-        yield (cards.work("That did not work", problems=[str(error)]), *idle, *unchanged)
+        yield (cards.work(words("failed_title"), problems=[str(error)]), *idle, *nothing)
     except Exception:  # the visitor is told so; the log has the rest
         log.exception("separation failed")
-        yield (cards.work("Something went wrong on our side", ["It has been noted."]), *idle, *unchanged)
+        yield (cards.work(words("our_side"), [words("noted")]), *idle, *nothing)
     finally:
         _stop_asked.pop(session, None)
 
 
-def _new_on_page(update: jobs.Update, shown: set[str]) -> list[Any]:
-    """Values for the known sounds and every method's place: only what is not on the page yet."""
-    finished = {result.method.name: result for result in update.results}
-    values: list[Any] = []
-    for name in ("", *METHODS):
-        html = ""
-        if name not in shown:
-            if not name and update.known:
-                html = cards.known_sounds(update.known)
-            elif name in finished:
-                html = cards.method_result(finished[name])
-        if html:
-            shown.add(name)
-        values.append(gr.update(value=html, visible=True) if html else gr.skip())
-    return values
+def open_with_own(
+    kind: str,
+    choice: str | None,
+    references: list[str] | None,
+    estimates: list[str] | None,
+    *,
+    start: float,
+    duration: float | None,
+) -> songs.Song:
+    """The song with what a person brought of it; see :mod:`separation.studio.songs`."""
+    song = None
+    if choice or not references:
+        song = songs.open_song(kind, choice, start=start, duration=duration)
+    if references:
+        song = songs.bring_references(song, references, start=start, duration=duration)
+    assert song is not None
+    return songs.bring_estimates(song, estimates, duration=duration) if estimates else song
+
+
+def _work(
+    song: songs.Song, order: jobs.Order, stop: threading.Event, words: Words, buttons: tuple[Any, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """Wait for one's turn, then separate; the player appears with the first sound and goes on by itself."""
+    idle, busy = buttons
+    total = len(order.methods) + bool(song.estimates)
+    with TURNS.queue() as turn:
+        for ahead in turn.wait():
+            yield (cards.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+            if stop.is_set():
+                yield (cards.work(words("stopped")), *idle, gr.skip(), gr.skip())
+                return
+        shown = False
+        with closing(jobs.separate_song(song, order)) as updates:
+            for update in updates:
+                player, token = gr.skip(), gr.skip()
+                if not shown and (update.folder / "player.json").exists():
+                    shown = True
+                    player, token = gr.update(value=cards.player(update.folder), visible=True), update.folder.name
+                yield (cards.work(*_said(update, words), share=update.share), *busy, player, token)
+                if stop.is_set():
+                    break
+    done = len(update.results)
+    if update.stage == "done":
+        title = words("done" if done or song.estimates else "nothing")
+        problems = list(update.failed)
+    else:
+        title, problems = words("stopped"), []
+    finished = done + bool(song.estimates and update.stage == "done")
+    kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
+    yield (cards.work(title, [kept], problems=problems), *idle, gr.skip(), gr.skip())
+
+
+def _said(update: jobs.Update, words: Words) -> tuple[str, list[str]]:
+    """An update in words: the method, and what is known of its work."""
+    stage = words("done") if update.stage == "done" else words(f"stage_{update.stage}")
+    if not update.method:
+        return stage, []
+    details = [stage]
+    if update.segments:
+        details.append(words("segment", segment=update.segment, segments=update.segments))
+    if update.seconds_left is not None and update.stage == "separating":
+        details.append(words("left", seconds=f"{update.seconds_left:.0f}"))
+    if update.device:
+        details.append(words("on_device", device=update.device))
+    if update.real_time_factor is not None:
+        details.append(words("of_real_time", factor=f"{update.real_time_factor:.2f}"))
+    return update.method, details

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
+
+from separation.studio import words
 
 __all__ = ["CSS", "HEAD", "theme"]
 
@@ -20,7 +24,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="#c2410c",
         button_primary_background_fill_hover="#9a3412",
         button_primary_background_fill_dark="#c2410c",
-        button_primary_background_fill_hover_dark="#ea580c",
+        button_primary_background_fill_hover_dark="#9a3412",
         button_primary_text_color="#ffffff",
         block_label_text_size="0.85rem",
         body_text_color_subdued="#526077",  # 6.3:1 on white; the default is 2.6:1
@@ -31,7 +35,8 @@ def theme() -> gr.themes.Base:
 
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto; }
+.gradio-container { max-width: 1280px !important; width: 100% !important; margin: 0 auto; }
+.gradio-container main, .gradio-container .tabs { width: 100%; }
 button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid #ea580c; outline-offset: 2px; }
 .html-container { padding: 0 !important; }
 .masthead h1 { font-size: 1.9rem; letter-spacing: -0.02em; margin: 0.2rem 0 0; }
@@ -49,32 +54,38 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 .dark .work p { color: #fda29b; }
 .work .track { height: 6px; border-radius: 3px; background: var(--border-color-primary); margin-top: 0.55rem; }
 .work .track i { display: block; height: 100%; border-radius: 3px; background: #ea580c; transition: width 0.2s; }
-.columns { display: grid !important; gap: 1.1rem; }
-.columns, #known .sounds { grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }
-.result header { display: flex; flex-wrap: wrap; gap: 0.15rem 0.9rem; align-items: baseline; margin: 0.7rem 0 0.5rem; }
-.result h3 { margin: 0; font-size: 1.2rem; }
-.result header span { color: var(--body-text-color-subdued); font-size: 0.87rem; font-variant-numeric: tabular-nums; }
-.result header em { font-style: normal; color: #c2410c; font-size: 0.87rem; flex-basis: 100%; }
-.dark .result header em { color: #fb923c; }
-.result a { color: #c2410c; font-size: 0.85rem; font-weight: 600; text-decoration: none; }
-.dark .result a { color: #fb923c; }
-.result a:hover { text-decoration: underline; }
-.result .zip { margin-left: auto; }
-.sounds { display: grid; gap: 0.8rem; grid-template-columns: minmax(0, 1fr); }
-.sound { margin: 0; border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 0.6rem 0.7rem; }
-.sound figcaption { display: flex; justify-content: space-between; font-weight: 600; margin-bottom: 0.35rem; }
-.sound audio { width: 100%; height: 36px; color-scheme: light; }
-.dark .sound audio { color-scheme: dark; }
-.sound img { width: 100%; height: auto; aspect-ratio: 780 / 345; display: block; margin-top: 0.4rem; }
+.page p.intro { margin: 0.4rem 0 0.8rem; max-width: 46rem; color: var(--body-text-color-subdued); }
+.figure img { width: 100%; max-width: 1180px; height: auto; display: block; margin: 0.5rem auto; }
+.small-figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 1rem; }
+.small-figures .figure img { max-width: 26rem; margin: 0; }
+.figure h4 { margin: 1.2rem 0 0.2rem; font-size: 1rem; }
+.figure p { color: var(--body-text-color-subdued); font-size: 0.87rem; }
+.figure table, .models table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; }
+.figure :is(th, td) { padding: 0.25rem 0.7rem; text-align: right; }
+.figure :is(th, td) { border-bottom: 1px solid var(--border-color-primary); }
+.figure :is(th, td):first-child { text-align: left; }
+.scroll { overflow-x: auto; }
+.models { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); gap: 0.8rem; }
+.models article { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 0.8rem 0.95rem; }
+.models h4 { margin: 0; display: flex; justify-content: space-between; gap: 0.6rem; font-size: 1rem; }
+.models h4 span { font-weight: 600; font-size: 0.78rem; color: #c2410c; }
+.dark .models h4 span { color: #fb923c; }
+.models svg { width: 100%; height: auto; margin: 0.5rem 0; }
+.models dl { display: grid; grid-template-columns: auto 1fr; gap: 0.15rem 0.8rem; }
+.models dl { margin: 0.4rem 0 0; font-size: 0.87rem; }
+.models dt { color: var(--body-text-color-subdued); }
+.models dd { margin: 0; overflow-wrap: anywhere; }
+.models p { font-size: 0.9rem; margin: 0.3rem 0; }
 """
 
-# One sound at a time: starting one pauses the others.
-HEAD = """
-<script>
-document.addEventListener("play", (event) => {
-  for (const sound of document.querySelectorAll(".sound audio")) {
-    if (sound !== event.target) sound.pause();
-  }
-}, true);
-</script>
-"""
+_PLAYER = Path(__file__).resolve().parents[2] / "assets" / "player"
+
+
+def _head() -> str:
+    """The player's script and style: ours, in the page itself, with no build step and nothing to fetch."""
+    script = "\n".join((_PLAYER / f"{name}.js").read_text("utf-8") for name in ("engine", "drawing", "player"))
+    style = (_PLAYER / "player.css").read_text("utf-8")
+    return f'<style>{style}</style>\n<script type="module">{script}</script>\n'
+
+
+HEAD = words.script() + _head()

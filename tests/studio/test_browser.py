@@ -1,15 +1,9 @@
-"""The studio as a visitor has it: a real server, a real browser."""
+"""The studio as a visitor has it: a real server, a real browser, real sound."""
 
 from __future__ import annotations
 
-import os
+import csv
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +13,12 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import SAMPLES
+from tests.studio.server import CHROMIUM, Server, running
 
-CHROMIUM = shutil.which("chromium")
 SECOND = 1000.0  # playwright counts in milliseconds
 PATIENCE = 120 * SECOND
+RATE = 44100
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,46 +26,16 @@ pytestmark = [
 ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where this server's temporary files go."""
-    return tmp_path_factory.mktemp("temporary")
-
-
-@pytest.fixture(scope="module")
-def address(results: Path) -> Iterator[str]:
-    """A server started as a user starts it, with no MUSDB18 and no downloaded models."""
-    port = free_port()
-    environment = dict(os.environ)
-    environment.pop("MUSDB_ROOT", None)
-    environment |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(results), "SEPARATION_HOME": str(results / "home")}
-    log = (results / "server.log").open("w")
-    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(url, timeout=2).read()
-                break
-            except OSError:
-                assert server.poll() is None, (results / "server.log").read_text()
-                time.sleep(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-        log.close()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("temporary")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    arguments += ["--autoplay-policy=no-user-gesture-required"]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield chromium
@@ -78,12 +43,42 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    fresh = browser.new_page(viewport={"width": 1280, "height": 900})
-    fresh.goto(address)
-    expect(fresh.locator("#separate")).to_be_visible(timeout=30 * SECOND)
-    yield fresh
-    fresh.close()
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    with opened(browser, server.url) as fresh:
+        yield fresh
+
+
+class opened:  # noqa: N801  # used like a function
+    """A page that fails the test if its scripts fail."""
+
+    def __init__(self, browser: Browser, url: str, **options: object) -> None:
+        self.page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))  # type: ignore[arg-type]
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+
+    def __enter__(self) -> Page:
+        expect(self.page.locator("#separate")).to_be_visible(timeout=30 * SECOND)
+        return self.page
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+        assert self.errors == []
+
+
+@pytest.fixture(scope="module")
+def result(browser: Browser, server: Server) -> str:
+    """The address of a page with a result of three methods on a sample, with scores."""
+    with opened(browser, server.url) as page:
+        choose_sample(page)
+        choose(page, "Open-Unmix", "ICA", "Mixture ÷ 4")
+        excerpt(page, 1, 6)
+        separate(page)
+        wait_for(page, "Done.*3 of 3 methods")
+        return page.url
+
+
+# -- what a visitor does ---------------------------------------------------------------------------
 
 
 def choose(page: Page, *methods: str) -> None:
@@ -94,9 +89,23 @@ def choose(page: Page, *methods: str) -> None:
         page.get_by_role("checkbox", name=method, exact=True).check()
 
 
+def choose_sample(page: Page) -> None:
+    page.locator("#kind").get_by_label("Sample").check()
+    expect(page.locator("#sample")).to_be_visible()
+
+
 def upload(page: Page, path: Path) -> None:
     page.set_input_files("#upload input[type=file]", str(path))
     expect(page.locator("#upload")).to_contain_text("0:", timeout=20 * SECOND)
+
+
+def bring(page: Page, where: str, *files: Path) -> None:
+    """Own references or estimates."""
+    if not page.locator(where).is_visible():
+        page.locator("#own").get_by_role("button").first.click()
+    page.set_input_files(f"{where} input[type=file]", [str(file) for file in files])
+    for file in files:
+        expect(page.locator(where)).to_contain_text(file.stem, timeout=20 * SECOND)
 
 
 def excerpt(page: Page, start: float, seconds: float) -> None:
@@ -113,11 +122,79 @@ def wait_for(page: Page, words: str) -> None:
     expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=PATIENCE)
 
 
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def lane(page: Page, name: str) -> str:
+    return f"stem-player[view=stems] .lane[data-row='{name}']"
+
+
 def save(page: Page, name: str) -> None:
     """Keep a picture of the page for a person to look at."""
     folder = Path(__file__).parent / "screenshots"
     folder.mkdir(exist_ok=True)
     page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def player(page: Page, script: str) -> object:
+    """Something of the player on the first page, as `p`."""
+    return page.evaluate(
+        f"(() => {{ const p = document.querySelector('stem-player[view=stems]'); return {script}; }})()"
+    )
+
+
+def record(page: Page, nodes: str, seconds: float, action: str = "") -> np.ndarray:
+    """What comes out of a player's audio nodes while an action is done: (nodes, samples) at 48 kHz.
+
+    `nodes` and `action` are scripts that know the player as `p`; the action is done half way.
+    """
+    samples = page.evaluate(
+        f"""async () => {{
+          const p = document.querySelector("stem-player[view=stems]");
+          const context = p.engine.context, nodes = {nodes};
+          const code = `registerProcessor("recorder", class extends AudioWorkletProcessor {{
+            process(inputs) {{
+              this.port.postMessage(inputs.map((input) => input[0]?.slice() ?? new Float32Array(128)));
+              return true;
+            }}
+          }});`;
+          const url = URL.createObjectURL(new Blob([code], {{ type: "text/javascript" }}));
+          await context.audioWorklet.addModule(url).catch(() => 0);
+          const inputs = {{ numberOfInputs: nodes.length, numberOfOutputs: 0 }};
+          const recorder = new AudioWorkletNode(context, "recorder", inputs);
+          nodes.forEach((node, number) => node.connect(recorder, 0, number));
+          const tapes = nodes.map(() => []);
+          recorder.port.onmessage = ({{ data }}) => data.forEach((block, number) => tapes[number].push(...block));
+          await new Promise((resolve) => setTimeout(resolve, {500 * seconds}));
+          {action};
+          await new Promise((resolve) => setTimeout(resolve, {500 * seconds}));
+          nodes.forEach((node) => node.disconnect(recorder));
+          return tapes;
+        }}"""
+    )
+    return np.array(samples)
+
+
+def play(page: Page) -> None:
+    player(page, "p.toggle()")
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing", timeout=20 * SECOND)
+
+
+def own_result(page: Page, folder: Path, stems: dict[str, np.ndarray]) -> None:
+    """A result that holds just these stems: their sum as the song, themselves as another tool's."""
+    folder.mkdir()
+    soundfile.write(folder / "mix.wav", sum(stems.values()), RATE, subtype="FLOAT")
+    for name, sound in stems.items():
+        soundfile.write(folder / f"{name}.wav", sound, RATE, subtype="FLOAT")
+    upload(page, folder / "mix.wav")
+    bring(page, "#estimates", *(folder / f"{name}.wav" for name in stems))
+    choose(page)
+    separate(page)
+    wait_for(page, "Done")
+
+
+# -- separate --------------------------------------------------------------------------------------
 
 
 def test_a_song_is_taken_apart_heard_seen_and_saved(page: Page, tmp_path: Path) -> None:
@@ -127,28 +204,20 @@ def test_a_song_is_taken_apart_heard_seen_and_saved(page: Page, tmp_path: Path) 
     excerpt(page, 1, 6)
     separate(page)
     wait_for(page, "Done.*3 of 3 methods")
-    for method, count in (("ica", 2), ("open-unmix", 4), ("demucs", 4)):
-        expect(page.locator(f"#result-{method} figure.sound")).to_have_count(count)
-    page.wait_for_function(
-        "[...document.querySelectorAll('.sound img')].every(image => image.complete && image.naturalWidth > 300)"
-    )
-    save(page, "result")
-    play(page, "#sound-open-unmix-vocals audio")
+    for method, rows in (("ICA", 4), ("Open-Unmix", 6), ("Demucs", 6)):
+        page.get_by_role("radio", name=method).click()
+        expect(page.locator("stem-player[view=stems] .lane")).to_have_count(rows)
+        page.wait_for_function(
+            "[...document.querySelectorAll('stem-player .lane img')].every(i => i.complete && i.naturalWidth > 300)"
+        )
+    save(page, "separate")
+    play(page)
+    page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
     with page.expect_download() as caught:
-        page.click("#zip-demucs")
+        page.click("stem-player a.zip")
     archive = tmp_path / "stems.zip"
     caught.value.save_as(archive)
     check_archive(archive, song)
-
-
-def play(page: Page, selector: str) -> None:
-    """Press play on a sound: it advances, knows its length, and another one pauses it."""
-    sound = page.locator(selector)
-    assert sound.evaluate("sound => sound.play().then(() => sound.duration)") == pytest.approx(6.0, abs=0.05)
-    page.wait_for_function(f"document.querySelector('{selector}').currentTime > 0.2")
-    page.locator("#sound-demucs-drums audio").evaluate("sound => sound.play()")
-    page.wait_for_function(f"document.querySelector('{selector}').paused")
-    page.locator("#sound-demucs-drums audio").evaluate("sound => sound.pause()")
 
 
 def check_archive(archive: Path, song: Path) -> None:
@@ -170,30 +239,45 @@ def check_archive(archive: Path, song: Path) -> None:
     assert float(said[1]) == pytest.approx(residual, abs=0.01)
 
 
-def test_a_sample_comes_with_its_true_sources_and_oracles(page: Page) -> None:
-    page.locator("#kind").get_by_label("Sample").check()
-    expect(page.locator("#sample")).to_be_visible()
-    choose(page, "Mixture ÷ 4", "Oracle: Wiener filter")
-    excerpt(page, 2, 3)
-    separate(page)
-    wait_for(page, "Done.*2 of 2 methods")
-    expect(page.locator("#result-references figure.sound")).to_have_count(4)
-    expect(page.locator("#result-mwf figure.sound")).to_have_count(4)
+def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) -> None:
+    page.goto(result)
+    page.locator(f"{lane(page, 'vocals')} .without").click()
+    with page.expect_download(timeout=30 * SECOND) as caught:
+        page.click("#stems-keep")
+    caught.value.save_as(tmp_path / "mix.wav")
+    sound, rate = soundfile.read(tmp_path / "mix.wav")
+    assert (len(sound), rate) == (6 * RATE, RATE)
+    assert np.abs(sound).max() > 0.01
 
 
 def test_stop_ends_within_a_segment_and_the_page_goes_on(page: Page) -> None:
     upload(page, SAMPLES / "paper-boats" / "mixture.flac")
     choose(page, "Mixture ÷ 4", "Harmonic-percussive", "Demucs")
     separate(page)
-    wait_for(page, "Harmonic-percussive")
+    wait_for(page, "Harmonic-percussive|Demucs")
     page.click("#stop")
     wait_for(page, "Stopped.*of 3 methods finished")
-    expect(page.locator("#result-mix figure.sound")).to_have_count(4)
-    expect(page.locator("#result-demucs")).to_have_count(0)
+    expect(page.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+    expect(page.get_by_role("radio", name="Demucs")).to_have_count(0)
     expect(page.locator("#separate")).to_be_enabled()
     choose(page, "Mixture ÷ 4")
     separate(page)
     wait_for(page, "Done.*1 of 1 methods")
+
+
+def test_who_waits_knows_their_place_and_can_leave(browser: Browser, server: Server, page: Page) -> None:
+    with opened(browser, server.url) as other:
+        upload(other, SAMPLES / "paper-boats" / "mixture.flac")
+        choose(other, "Harmonic-percussive", "Demucs")
+        separate(other)
+        wait_for(other, "Harmonic")
+        choose_sample(page)
+        separate(page)
+        wait_for(page, "Waiting.*1 ahead of you")
+        page.click("#stop")
+        wait_for(page, "Stopped")
+        other.click("#stop")
+        wait_for(other, "Stopped")
 
 
 @pytest.mark.parametrize(
@@ -219,40 +303,318 @@ def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, 
 def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
     page.click("#separate")
     wait_for(page, "Choose a song first")
-    page.locator("#kind").get_by_label("Sample").check()
+    choose_sample(page)
     choose(page)
     page.click("#separate")
     wait_for(page, "Choose at least one method")
 
 
-def test_nothing_is_fetched_from_elsewhere(browser: Browser, address: str) -> None:
+def test_a_reload_and_a_link_find_the_result(browser: Browser, page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    page.reload()
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    assert page.get_by_role("link", name="Link to this result").get_attribute("href") == result
+    page.goto(re.sub("result=.*", "result=" + "a" * 22, result))
+    wait_for(page, "kept for an hour")
+
+
+def test_own_references_bring_scores(page: Page) -> None:
+    folder = SAMPLES / "night-drive"
+    upload(page, folder / "mixture.flac")
+    bring(
+        page, "#references", *(path for path in folder.iterdir() if path.stem in ("vocals", "drums", "bass", "other"))
+    )
+    choose(page, "Mixture ÷ 4")
+    excerpt(page, 1, 4)
+    separate(page)
+    wait_for(page, "Done.*1 of 1 methods")
+    expect(page.locator("stem-player[view=stems] .details")).to_contain_text(re.compile(r"Vocals: SDR -?\d"))
+
+
+# -- the player ------------------------------------------------------------------------------------
+
+
+def test_a_method_is_switched_without_a_gap_and_at_equal_level(page: Page, tmp_path: Path) -> None:
+    """The same files twice, as true sources and as another tool's stems: a switch must not be heard."""
+    time = np.arange(8 * RATE) / RATE
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name, hertz in (("vocals", 440.0), ("other", 660.0)):
+        sound = 0.2 * np.sin(2 * np.pi * hertz * time)
+        soundfile.write(folder / f"{name}.wav", np.stack([sound, sound], axis=1), RATE, subtype="FLOAT")
+    files = [folder / "vocals.wav", folder / "other.wav"]
+    bring(page, "#references", *files)
+    bring(page, "#estimates", *files)
+    choose(page)
+    separate(page)
+    wait_for(page, "Done")
+    play(page)
+    page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
+    heard = record(page, "[p.engine.level]", 2.4, "p.choose('references')")[0]
+    assert player(page, "p.method") == "references"
+    power = np.square(heard[: len(heard) // 240 * 240]).reshape(-1, 240).mean(1)  # 5 ms each
+    envelope = 10 * np.log10(np.convolve(power, np.ones(4) / 4, "valid") + 1e-12)
+    assert envelope.min() > np.median(envelope) - 1.5, "there is a gap"
+    assert power.min() > 0.2 * np.median(power), "there is a gap of 5 ms"
+    half = len(heard) // 2
+    levels = [10 * np.log10(np.square(part).mean()) for part in (heard[: half - 4800], heard[half + 4800 :])]
+    assert abs(levels[0] - levels[1]) < 0.1
+    # No jump: both tones go on where they were. What is left of the sound without them is little.
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)))) ** 2
+    bins = np.fft.rfftfreq(len(heard), 1 / 48000)
+    tones = (np.abs(bins - 440) < 20) | (np.abs(bins - 660) < 20)
+    assert spectrum[~tones].sum() < 1e-3 * spectrum[tones].sum()
+
+
+def test_stems_stay_together_to_the_sample(page: Page, tmp_path: Path) -> None:
+    """Two stems hold the same noise: after a minute and three seeks they must still come out alike."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((66 * RATE, 1))
+    own_result(page, tmp_path / "own", {"vocals": noise, "drums": noise.copy()})
+    play(page)
+    for second in (20.3, 47.77, 60.01):
+        player(page, f"p.seek({second})")
+        page.wait_for_function(
+            f"(p => p.engine.playing && p.seconds > {second + 0.3})(document.querySelector('stem-player'))"
+        )
+    taps = "['yours/vocals', 'yours/drums'].map((id) => p.engine.tracks.get(id).gain)"
+    one, other = record(page, taps, 3)
+    assert np.square(one).mean() > 1e-4
+    # 3.97 s is inside: over the join of two pieces as well.
+    correlation = [float(np.dot(one[100:-100], np.roll(other, lag)[100:-100])) for lag in range(-20, 21)]
+    assert int(np.argmax(correlation)) == 20
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible(timeout=30 * SECOND)
+
+    def audible() -> set[str]:
+        found = player(page, "[...p.engine.tracks].filter(([, t]) => t.target > 0).map(([id]) => id)")
+        assert isinstance(found, list)
+        return {str(name).split("/")[1] for name in found}
+
+    stems = {"vocals", "drums", "bass", "other"}
+    assert audible() == stems
+    page.locator(f"{lane(page, 'drums')} .mute").click()
+    assert audible() == stems - {"drums"}
+    page.locator(f"{lane(page, 'vocals')} .solo").click()
+    assert audible() == {"vocals"}
+    page.locator(f"{lane(page, 'bass')} .solo").click(modifiers=["Shift"])
+    assert audible() == {"vocals", "bass"}
+    page.locator(f"{lane(page, 'other')} .solo").click()
+    assert audible() == {"other"}
+    page.locator(f"{lane(page, 'other')} .solo").click()
+    page.locator(f"{lane(page, 'vocals')} .without").click()
+    assert audible() == stems - {"vocals"}
+    page.locator(f"{lane(page, 'vocals')} .without").click()
+    assert audible() == stems
+    page.locator(f"{lane(page, 'mixture')} .solo").click()
+    assert audible() == {"mixture"}
+
+
+def test_keys(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible(timeout=30 * SECOND)
+    page.locator("stem-player[view=stems]").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('stem-player').engine.playing")
+    page.keyboard.press("Space")
+    assert player(page, "p.engine.playing") is False
+    page.keyboard.press("ArrowRight")
+    assert player(page, "Math.round(p.seconds)") == 5
+    page.keyboard.press("Shift+ArrowLeft")
+    assert player(page, "Math.round(p.seconds)") == 4
+    page.keyboard.press("2")
+    assert player(page, "Object.keys(p.gains)") == ["drums"]
+    page.keyboard.press("s")
+    page.keyboard.press("m")
+    assert player(page, "Object.keys(p.gains)") == ["vocals", "bass", "other"]
+    page.keyboard.press("m")
+    page.keyboard.press("ArrowDown")
+    assert player(page, "Math.round(100 * p.gains.drums)") == 90
+    first = player(page, "p.method")
+    page.keyboard.press("b")
+    assert player(page, "p.method") != first
+    page.keyboard.press("a")
+    assert player(page, "p.method") == first
+    page.keyboard.press("l")
+    assert player(page, "p.engine.loop !== null") is True
+
+
+def test_a_click_goes_there_and_a_loop_repeats(page: Page, result: str) -> None:
+    page.goto(result)
+    place = page.locator(f"{lane(page, 'vocals')} .place")
+    expect(place).to_be_visible(timeout=30 * SECOND)
+    box = place.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
+    assert player(page, "p.seconds") == pytest.approx(3.0, abs=0.05)
+    ruler = page.locator("stem-player[view=stems] .place.ruler").bounding_box()
+    assert ruler is not None
+    page.mouse.move(ruler["x"] + 0.5 * ruler["width"], ruler["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(ruler["x"] + 0.55 * ruler["width"], ruler["y"] + 8, steps=4)
+    page.mouse.move(ruler["x"] + 0.6 * ruler["width"], ruler["y"] + 8, steps=4)
+    page.mouse.up()
+    play(page)
+    page.wait_for_timeout(1500)
+    assert 3.0 <= float(str(player(page, "p.seconds"))) <= 3.65  # it came round at least once
+    heard = record(page, "[p.engine.level]", 1.5)[0]
+    power = np.square(heard[: len(heard) // 480 * 480]).reshape(-1, 480).mean(1)
+    assert (power > 0).all()
+
+
+def test_lossless_is_the_file_itself(page: Page, tmp_path: Path) -> None:
+    from scipy.signal import firwin, oaconvolve, resample_poly
+
+    noise = np.random.default_rng(1).standard_normal((9 * RATE, 2))
+    noise = 0.1 * oaconvolve(noise, firwin(501, 12_000, fs=RATE)[:, None], "same", axes=0)
+    own_result(page, tmp_path / "own", {"vocals": noise})
+    page.check("#stems-lossless")
+    play(page)
+    player(page, "p.seek(3.5)")
+    page.wait_for_function("document.querySelector('stem-player').seconds > 4.6")
+    samples = player(
+        page,
+        "[...p.engine.tracks.get('yours/vocals').pieces].map(([n, piece]) => [n, [...piece.buffer.getChannelData(0)]])",
+    )
+    assert isinstance(samples, list)
+    wanted = resample_poly(noise[:, 0], 160, 147)
+    for number, piece in samples:
+        part = wanted[number * 192000 :][: len(piece)]
+        middle = slice(100, -100)
+        error = np.square(np.array(piece)[middle] - part[middle]).mean() / np.square(part[middle]).mean()
+        assert 10 * np.log10(error) < -50, number
+
+
+def test_parts_of_the_player_have_names_and_states(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.get_by_role("group", name="Player")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radiogroup", name="Methods")).to_be_visible()
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_have_attribute("aria-checked", "true")
+    for what in ("Mute: Vocals", "Solo; with Shift, several: Vocals", "Everything but this: Vocals"):
+        expect(page.get_by_role("button", name=what)).to_be_visible()
+    expect(page.get_by_role("slider", name="Volume: Vocals")).to_be_visible()
+    page.get_by_role("button", name="Mute: Vocals").click()
+    expect(page.get_by_role("button", name="Mute: Vocals")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    assert page.get_by_role("img", name="Spectrogram: Vocals").count() == 1
+
+
+# -- the other pages -------------------------------------------------------------------------------
+
+
+def test_methods_are_compared(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    tab(page, "Compare")
+    cells = page.locator("stem-player[view=compare] .cell.picture")
+    expect(cells.first).to_be_visible(timeout=30 * SECOND)
+    assert page.locator("stem-player[view=compare] .cell.difference").count() >= 8
+    expect(page.locator(".score-table")).to_contain_text("Open-Unmix")
+    page.click("#compare-worst")
+    page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
+    loop = page.evaluate("document.querySelector('stem-player[view=compare]').engine.loop")
+    assert loop["to"] - loop["from"] == 48000
+    page.click("#draw-figures")
+    expect(page.locator("#figures img")).to_have_count(5, timeout=60 * SECOND)
+    page.wait_for_timeout(500)
+    save(page, "compare")
+
+
+def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    tab(page, "Blind test")
+    page.click("#begin")
+    expect(page.locator(".stimulus")).to_have_count(4, timeout=30 * SECOND)
+    before = page.locator("stem-player[view=blind]").inner_text()
+    assert "Open-Unmix" not in before
+    for number, letter in enumerate("ABCD"):
+        page.locator(f"#blind-rate-{letter}").fill(str(20 + 20 * number))
+    page.click("#blind-hear-B")
+    page.click("#blind-play")
+    page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
+    page.click("#blind-reveal")
+    expect(page.locator(".revealed table")).to_contain_text("Open-Unmix", timeout=20 * SECOND)
+    save(page, "blind")
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="Ratings (CSV)").click()
+    caught.value.save_as(tmp_path / "ratings.csv")
+    with (tmp_path / "ratings.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rating"] for row in rows] == ["80", "60", "40", "20"]
+    assert {row["method"] for row in rows} == {"open-unmix", "mix", "references", "song"}
+
+
+def test_benchmark_models_and_about(page: Page) -> None:
+    tab(page, "Benchmark")
+    expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
+    page.locator("#benchmark summary").click()
+    expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
+    save(page, "benchmark")
+    tab(page, "Models")
+    expect(page.locator("#models article")).to_have_count(11, timeout=20 * SECOND)
+    save(page, "models")
+    tab(page, "About")
+    expect(page.get_by_text("Always listen.")).to_be_visible()
+
+
+def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Server, result: str) -> None:
+    with opened(browser, result, locale="de-DE") as page:
+        expect(page.locator("#separate")).to_have_text("Trennen")
+        expect(page.get_by_role("button", name="Abspielen")).to_be_visible(timeout=30 * SECOND)
+        expect(page.locator("#status")).to_contain_text("Fertig")
+
+
+# -- everywhere ------------------------------------------------------------------------------------
+
+PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_violation_of_accessibility(browser: Browser, result: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    with opened(browser, f"{result}&__theme={scheme}", color_scheme=scheme) as page:
+        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+        for name in PAGES:
+            tab(page, name)
+            if name == "Blind test":
+                page.click("#begin")
+                expect(page.locator(".stimulus").first).to_be_visible(timeout=30 * SECOND)
+            if name == "Benchmark":
+                expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
+            page.wait_for_timeout(800)
+            found = Axe().run(page).response["violations"]
+            serious = [
+                f"{violation['id']}: {node['html'][:200]}"
+                for violation in found
+                if violation["impact"] in ("serious", "critical")
+                for node in violation["nodes"]
+            ]
+            assert serious == [], name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
+    size = {"width": 360, "height": 740}
+    with opened(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:
+        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+        page.wait_for_timeout(800)
+        save(page, f"phone-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        play(page)
+
+
+def test_nothing_is_fetched_from_elsewhere(browser: Browser, server: Server, result: str) -> None:
     page = browser.new_page()
     elsewhere: list[str] = []
-    page.on("request", lambda request: elsewhere.append(request.url) if address not in request.url else None)
-    page.goto(address)
-    expect(page.locator("#separate")).to_be_visible(timeout=30 * SECOND)
+    page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
     page.wait_for_timeout(2 * SECOND)
     page.close()
     assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []
-
-
-def test_it_fits_a_phone_in_the_dark(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
-    page.goto(f"{address}/?__theme=dark")
-    expect(page.locator("#separate")).to_be_visible(timeout=30 * SECOND)
-    page.locator("#kind").get_by_label("Sample").check()
-    choose(page, "Mixture ÷ 4")
-    excerpt(page, 0, 2)
-    separate(page)
-    wait_for(page, "Done")
-    save(page, "phone-dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.close()
-
-
-def test_only_results_are_served(address: str, results: Path) -> None:
-    secret = results / "secret.txt"
-    secret.write_text("not yours")
-    for path in ("/etc/passwd", str(secret), str(ROOT / "app.py"), str(results / "server.log")):
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=10)

@@ -1,0 +1,149 @@
+// Pictures: waveforms from precomputed peaks, scores per second, and time along an edge.
+
+const COLOURS = {
+  mixture: "--player-mixture",
+  vocals: "--player-vocals",
+  drums: "--player-drums",
+  bass: "--player-bass",
+  other: "--player-other",
+  residual: "--player-residual",
+};
+const CYCLE = ["--player-vocals", "--player-drums", "--player-bass", "--player-other"];
+
+function colourOf(element, name, index = 0) {
+  const known = COLOURS[name] ?? CYCLE[index % CYCLE.length];
+  return getComputedStyle(element).getPropertyValue(known).trim() || "#888";
+}
+
+// A canvas as sharp as the screen; returns its context and size in CSS pixels.
+function prepare(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth;
+  const height = canvas.clientHeight;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  return { pen, width, height };
+}
+
+// Lowest and highest of each column as signed bytes, square roots of a quarter of the sample value.
+function samplesOf(bytes) {
+  return Float32Array.from(new Int8Array(bytes), (value) => Math.sign(value) * (value / 127) ** 2 * 4);
+}
+
+function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
+  const { pen, width, height } = prepare(canvas);
+  if (!width || !peaks) return;
+  const columns = peaks.length / 2;
+  const middle = height / 2;
+  const scale = (0.94 * middle) / edge;
+  pen.globalAlpha = dimmed ? 0.35 : 1;
+  pen.fillStyle = colour;
+  const steps = Math.max(1, Math.round(width));
+  for (let x = 0; x < steps; x++) {
+    const first = Math.floor((x * columns) / steps);
+    const last = Math.max(first + 1, Math.floor(((x + 1) * columns) / steps));
+    let low = Infinity;
+    let high = -Infinity;
+    for (let column = first; column < last; column++) {
+      low = Math.min(low, peaks[column]);
+      high = Math.max(high, peaks[columns + column]);
+    }
+    const top = Math.max(0, middle - Math.min(high * scale, middle));
+    const bottom = Math.min(height, middle - Math.max(low * scale, -middle));
+    pen.fillRect((x * width) / steps, top, width / steps + 0.3, Math.max(1, bottom - top));
+  }
+  pen.globalAlpha = 1;
+}
+
+function clock(seconds) {
+  const whole = Math.max(0, seconds);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = (whole % 60).toFixed(1).padStart(4, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+// Round numbers of seconds, some seventy pixels apart.
+function ticksFor(duration, width) {
+  const wanted = (duration / Math.max(width, 1)) * 70;
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+  const step = steps.find((candidate) => candidate >= wanted) ?? 7200;
+  const ticks = [];
+  for (let time = 0; time <= duration + 1e-9; time += step) ticks.push(time);
+  return { ticks, step };
+}
+
+function drawRuler(canvas, duration, { ink, loop }) {
+  const { pen, width, height } = prepare(canvas);
+  if (!width) return;
+  pen.fillStyle = ink;
+  pen.strokeStyle = ink;
+  pen.font = "11px system-ui, sans-serif";
+  pen.textBaseline = "top";
+  const { ticks, step } = ticksFor(duration, width);
+  for (const time of ticks) {
+    const x = (time / duration) * width;
+    pen.globalAlpha = 0.6;
+    pen.fillRect(x, height - 5, 1, 5);
+    pen.globalAlpha = 1;
+    const text = step < 1 ? time.toFixed(1) : `${Math.floor(time / 60)}:${String(Math.round(time % 60)).padStart(2, "0")}`;
+    if (x + pen.measureText(text).width + 3 < width) pen.fillText(text, x + 3, 2);
+  }
+  if (loop) {
+    pen.globalAlpha = 0.25;
+    pen.fillRect((loop.from / duration) * width, 0, ((loop.to - loop.from) / duration) * width, height);
+    pen.globalAlpha = 1;
+  }
+}
+
+// One line per method over time; gaps where a second has no score.
+function drawScores(canvas, lines, duration, { ink, unit }) {
+  const { pen, width, height } = prepare(canvas);
+  if (!width) return null;
+  const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
+  if (!values.length) return null;
+  values.sort((one, other) => one - other);
+  const within = (share) => values[Math.min(values.length - 1, Math.floor(share * values.length))];
+  let low = Math.floor(Math.min(within(0.03), 0));
+  let high = Math.ceil(Math.max(within(0.97), low + 4));
+  low = Math.max(low, high - 60);
+  const y = (value) => 6 + ((high - Math.max(low, Math.min(high, value))) / (high - low)) * (height - 12);
+  pen.font = "11px system-ui, sans-serif";
+  pen.textBaseline = "middle";
+  const step = [1, 2, 5, 10, 20].find((candidate) => (high - low) / candidate <= 5) ?? 20;
+  for (let level = Math.ceil(low / step) * step; level <= high; level += step) {
+    pen.globalAlpha = level === 0 ? 0.6 : 0.22;
+    pen.fillStyle = ink;
+    pen.fillRect(0, y(level), width, 1);
+    pen.globalAlpha = 1;
+    pen.fillText(level === Math.ceil(low / step) * step ? `${level} ${unit}` : `${level}`, 4, y(level) - 7);
+  }
+  for (const line of lines) {
+    pen.strokeStyle = line.colour;
+    pen.fillStyle = line.colour;
+    pen.lineWidth = line.chosen ? 2.5 : 1.5;
+    pen.globalAlpha = line.chosen ? 1 : 0.75;
+    pen.setLineDash(line.dash ?? []);
+    pen.beginPath();
+    let drawing = false;
+    for (const { from, to, value } of line.points) {
+      if (value === null) {
+        drawing = false;
+        continue;
+      }
+      const left = (from / duration) * width;
+      const right = (to / duration) * width;
+      if (drawing) pen.lineTo(left, y(value));
+      else pen.moveTo(left, y(value));
+      pen.lineTo(right, y(value));
+      drawing = true;
+    }
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.globalAlpha = 1;
+  }
+  return { low, high };
+}

@@ -1,0 +1,51 @@
+"""Methods side by side: medians with their intervals, and which differences are more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from separation.evaluation.results import AGGREGATION
+from separation.evaluation.statistics import compare_methods, confidence_interval
+from separation.evaluation.track_scores import METRICS, finite, median
+
+__all__ = ["Table", "compare"]
+
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Target -> method -> track -> score in dB."""
+
+
+def compare(scores: Table, metric: str) -> dict[str, Any]:
+    """Medians over the tracks, and each pair of methods compared, as a document for JSON.
+
+    Returns
+    -------
+    dict
+        ``{"metric", "aggregation", "targets": {target: {"methods": {method: {"median", "low", "high",
+        "tracks"}}, "comparisons": [{"methods", "tracks", "median_difference", "p", "p_holm"}]}}}``,
+        dB; None where undefined. The intervals are of 95 %.
+    """
+    aggregation = AGGREGATION if metric in METRICS else "median over tracks"
+    targets = {target: _compare_target(methods) for target, methods in scores.items()}
+    return {"metric": metric, "aggregation": aggregation, "targets": targets}
+
+
+def _compare_target(methods: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    rows = {}
+    for method, tracks in methods.items():
+        values = np.array(list(tracks.values()))
+        low, high = (finite(bound) for bound in confidence_interval(values))
+        rows[method] = {"median": finite(median(values)), "low": low, "high": high, "tracks": len(values)}
+    pairs = [
+        {
+            "methods": [pair.first, pair.second],
+            "tracks": pair.tracks,
+            "median_difference": finite(pair.median_difference),
+            "p": finite(pair.p),
+            "p_holm": finite(pair.p_holm),
+        }
+        for pair in compare_methods(methods)
+    ]
+    return {"methods": rows, "comparisons": pairs}

@@ -1,0 +1,139 @@
+"""Violins over a data set: ours, the published systems, and whatever a person has scored."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from separation.studio import cards, results
+from separation.studio.words import Words, label, words_for
+
+__all__ = ["add", "build", "draw", "our_scores"]
+
+FILE = Path(__file__).resolve().parents[2] / "assets" / "results" / "musdb18-test.csv"
+METRICS = ("SDR", "ISR", "SIR", "SAR")
+SHOWN = ("open-unmix", "demucs", "hpss", "mix")
+
+Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> dB
+
+
+@cache
+def our_scores(metric: str) -> Scores:
+    """Every method on the MUSDB18 test clips, as ``make results`` left them."""
+    found: Scores = {}
+    with FILE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row[metric]:
+                found.setdefault(row["target"], {}).setdefault(row["method"], {})[row["track"]] = float(row[metric])
+    return found
+
+
+def build(tab: gr.Tab) -> None:
+    """Lay the page out inside its tab, and wire it."""
+    gr.Markdown(label("bench_intro"))
+    ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
+    with gr.Row():
+        methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=label("methods"), elem_id="bench-methods")
+        with gr.Column():
+            metric = gr.Radio(list(METRICS), value="SDR", label=label("metric"), elem_id="bench-metric")
+            published = gr.Checkbox(True, label=label("published"), elem_id="bench-published")
+    with gr.Row():
+        files = gr.File(
+            label=label("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=120
+        )
+        name = gr.Textbox("mine", label=label("own_scores_name"), elem_id="bench-name", max_length=40)
+    button = gr.Button(label("draw"), variant="primary", elem_id="bench-draw")
+    place = gr.HTML(elem_id="benchmark")
+    choice = [methods, metric, published, files, name]
+    quiet: dict[str, Any] = {"concurrency_limit": 2, "show_progress": "minimal", "api_visibility": "private"}
+    gr.on([button.click, tab.select], draw, choice, place, **quiet)
+
+
+def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
+    """Scores and those in museval's files, or ZIPs of them, as one more method; ValueError for other files."""
+    from separation.evaluation.results import read_result, scores_by_target
+    from separation.studio.uploads import unpack
+
+    title = name.strip()[:40] or "mine"
+    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
+        found = unpack(files, Path(folder), suffixes=(".json",))
+        tracks = scores_by_target([read_result(path) for path in found.values()], metric)
+    if not tracks:
+        raise ValueError(f"there is no {metric} in these files")
+    named = {target: dict(zip(found, values.values(), strict=False)) for target, values in tracks.items()}
+    return {
+        target: scores.get(target, {}) | ({title: named[target]} if target in named else {})
+        for target in (*scores, *(target for target in named if target not in scores))
+    }
+
+
+def draw(
+    methods: list[str], metric: str, published: bool, files: list[str] | None, name: str, request: gr.Request
+) -> str:
+    """The figure and the table."""
+    words = words_for(request)
+    try:
+        ours = {
+            target: {method: tracks for method, tracks in found.items() if method in methods}
+            for target, found in our_scores(metric).items()
+        }
+        if files:
+            ours = add(files, name, metric, ours)
+        return _figure(ours, metric, published, words) + _table(ours, metric, words)
+    except (ValueError, KeyError) as error:
+        return cards.work(words("failed_title"), problems=[str(error)])
+
+
+def _figure(ours: Scores, metric: str, published: bool, words: Words) -> str:
+    from separation.evaluation.published import published_scores
+    from separation.plots import draw_violins, save
+
+    chosen = list(dict.fromkeys(method for methods in ours.values() for method in methods))
+    others = published_scores(metric) if published else {}
+    targets = {
+        target: {
+            method: np.array(list(tracks.values())) for method, tracks in {**others.get(target, {}), **methods}.items()
+        }
+        for target, methods in ours.items()
+    }
+    figure = draw_violins(
+        targets, metric=metric, aggregation="one point per track: its median over 1 s frames", chosen=chosen
+    )
+    results.sweep()
+    path = save(figure, results.new_folder() / "violins.png")
+    return cards.figure(metric, path, text=f"{metric}: {', '.join(chosen)}")
+
+
+def _table(ours: Scores, metric: str, words: Words) -> str:
+    from separation.evaluation.comparison import compare
+
+    document = compare(ours, metric)
+    html = ""
+    for target, found in document["targets"].items():
+        rows = [
+            (method, f"{row['median']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", str(row["tracks"]))
+            for method, row in found["methods"].items()
+            if row["median"] is not None
+        ]
+        head = (target, f"{metric} (dB)", "95 %", "n")
+        html += cards.table(head, rows, caption=document["aggregation"])
+        pairs = [
+            (
+                " - ".join(pair["methods"]),
+                f"{pair['median_difference']:+.2f}",
+                f"{pair['p_holm']:.2g}",
+                str(pair["tracks"]),
+            )
+            for pair in found["comparisons"]
+            if pair["p_holm"] is not None
+        ]
+        if pairs:
+            caption = "Wilcoxon signed-rank, Holm"
+            html += cards.table((target, "Δ (dB)", "p", "n"), pairs, caption=caption)
+    return f'<details class="figure"><summary>{words("table")}</summary>{html}</details>' if html else ""

@@ -1,0 +1,141 @@
+"""What weights there are: what they are, where they come from, how fast they are here; getting more."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from separation.separators import METHODS
+from separation.studio import cards, songs
+from separation.studio.separate_page import TURNS, Result, default_weights, installed
+from separation.studio.words import label, words_for
+
+__all__ = ["build", "download", "measure"]
+
+MEASURED = 10.0  # seconds of the first sample
+
+_speeds: dict[str, float] = {}  # model -> seconds of work for a second of sound, on this machine
+
+
+def build(separate: Result, tab: gr.Tab) -> None:
+    """Lay the page out inside its tab, and wire it."""
+    from separation import checkpoints
+
+    gr.Markdown(label("models_intro"))
+    with gr.Row():
+        defaults = {
+            name: gr.Dropdown(
+                installed(name), value=default_weights(name), label=METHODS[name].title, elem_id=f"default-{name}"
+            )
+            for name in separate.weights
+        }
+    with gr.Row():
+        missing = [model.name for model in checkpoints.models() if not (model.bundled or model.own)]
+        name = gr.Dropdown(missing, label=label("get"), elem_id="get-model")
+        fetch = gr.Button(label("download"), elem_id="download-model")
+        speed = gr.Button(label("measure"), elem_id="measure")
+    status = gr.HTML(elem_id="models-status")
+    place = gr.HTML(elem_id="models")
+    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    tab.select(_show, None, place, **private)
+    speed.click(measure, None, [status, place], concurrency_limit=None, **private)
+    fetch.click(download, name, [status, place], concurrency_limit=2, **private)
+    for method, dropdown in defaults.items():
+        dropdown.input(
+            lambda chosen, kept, method=method: ({**(kept or {}), method: chosen}, chosen),
+            [dropdown, separate.defaults],
+            [separate.defaults, separate.weights[method]],
+            **private,
+        )
+    separate_load(separate, defaults)
+
+
+def separate_load(separate: Result, defaults: dict[str, gr.Dropdown]) -> None:
+    """What a visitor chose last time is chosen again."""
+    blocks = gr.context.Context.root_block
+    assert blocks is not None
+
+    def chosen(kept: dict[str, str] | None) -> list[Any]:
+        wanted = [(kept or {}).get(method) for method in defaults]
+        valid = [
+            gr.update(value=name) if name in installed(method) else gr.skip()
+            for method, name in zip(defaults, wanted, strict=True)
+        ]
+        return [*valid, *valid]
+
+    blocks.load(
+        chosen,
+        separate.defaults,
+        [*defaults.values(), *separate.weights.values()],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _show(request: gr.Request) -> str:
+    from separation import checkpoints
+
+    return cards.model_cards(checkpoints.models(), _speeds, words_for(request))
+
+
+def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
+    """Separate ten seconds with everything that is installed, one after the other, and say how long it took."""
+    from separation import checkpoints
+    from separation.pipeline import run
+    from separation.separators import create
+
+    words = words_for(request)
+    song = songs.open_song("sample", next(iter(songs.samples())), duration=MEASURED)
+    here = [model for model in checkpoints.models() if model.installed]
+    with TURNS.queue() as turn:
+        for ahead in turn.wait():
+            yield cards.work(words("queue"), [words("ahead", ahead=ahead)]), _show(request)
+        for number, model in enumerate(here):
+            yield cards.work(model.name, share=number / len(here)), _show(request)
+            try:
+                separator = create(model.method, model=model.name)
+            except ValueError as error:
+                yield cards.work(model.name, problems=[str(error)]), _show(request)
+                continue
+            began = time.perf_counter()
+            for _ in run(separator, song.audio):
+                pass
+            _speeds[model.name] = (time.perf_counter() - began) / song.audio.duration
+    yield cards.work(words("done")), _show(request)
+
+
+def download(name: str | None, request: gr.Request) -> Iterator[tuple[str, str]]:
+    """Get a released model, with progress; what is interrupted goes on next time."""
+    from separation import checkpoints
+
+    words = words_for(request)
+    model = next((model for model in checkpoints.models() if model.name == name), None)
+    if model is None:
+        yield "", _show(request)
+        return
+    news: queue.Queue[tuple[str, int, int | None] | None] = queue.Queue()
+    failed: list[str] = []
+
+    def fetch() -> None:
+        try:
+            checkpoints.download(model, lambda file, have, total: news.put((file, have, total)))
+        except ValueError as error:
+            failed.append(str(error))
+        finally:
+            news.put(None)
+
+    threading.Thread(target=fetch, name="download", daemon=True).start()
+    yield cards.work(model.name, [model.licence], share=0.0), _show(request)
+    last = 0.0
+    while (step := news.get()) is not None:
+        file, have, total = step
+        if time.monotonic() - last > 0.3:
+            last = time.monotonic()
+            of = f"{have / 1e6:.1f} MB" + (f" / {total / 1e6:.1f} MB" if total else "")
+            yield cards.work(model.name, [file, of], share=have / total if total else None), gr.skip()
+    yield cards.work(words("failed_title" if failed else "done"), problems=failed), _show(request)

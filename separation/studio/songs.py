@@ -1,0 +1,184 @@
+"""What can be taken apart: uploads, the samples, MUSDB18; and what a person brings to compare with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from separation.data.folders import read_references, references_beside
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from separation.audio import Audio
+    from separation.data.musdb18 import Track
+
+__all__ = ["Song", "StudioError", "bring_estimates", "bring_references", "musdb_tracks", "open_song", "samples"]
+
+SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
+SHORTEST_EXCERPT = 0.1  # seconds
+
+log = logging.getLogger(__name__)
+
+
+class StudioError(ValueError):
+    """Something the visitor can mend; the message is for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Song:
+    """What is to be taken apart, and its true sources where they are known.
+
+    Attributes
+    ----------
+    name : str
+        For people and for the archive.
+    start : float
+        Seconds into the recording at which the excerpt begins.
+    file : str or None
+        What the command line would be given; None for a MUSDB18 track, which it cannot name.
+    estimates : mapping of str to Tensor
+        Another tool's stems of the same excerpt.
+    """
+
+    name: str
+    audio: Audio
+    references: Mapping[str, Tensor] | None = None
+    start: float = 0.0
+    file: str | None = None
+    estimates: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def samples() -> dict[str, Path]:
+    """The tracks that come with the project, by their title."""
+    return {path.parent.name.replace("-", " ").capitalize(): path for path in sorted(SAMPLES.glob("*/mixture.flac"))}
+
+
+@cache
+def musdb_tracks() -> dict[str, Track]:
+    """The tracks of the folder that ``MUSDB_ROOT`` names, by name; none if it is not set or not usable."""
+    root = os.environ.get("MUSDB_ROOT")
+    if not root:
+        return {}
+    from separation.data.musdb18 import list_tracks
+
+    try:
+        return {f"{track.name} ({track.subset})": track for track in list_tracks(root)}
+    except ValueError as error:
+        log.warning("MUSDB_ROOT: %s", error)
+        return {}
+
+
+def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> Song:
+    """Read the excerpt of a song.
+
+    Parameters
+    ----------
+    kind : "upload", "sample" or "musdb"
+    choice : str or None
+        The path of an upload, or the title of a sample or track.
+    start, duration : float, seconds
+        The excerpt.
+
+    Raises
+    ------
+    StudioError
+        If nothing is chosen or the choice is unknown.
+    ValueError
+        If it cannot be read.
+    """
+    from separation.audio import read
+
+    if duration is not None and duration < SHORTEST_EXCERPT:
+        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
+    if not choice:
+        raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
+    if kind == "upload":
+        audio = read(choice, start=start, duration=duration)
+        return Song(name=Path(choice).name, audio=audio, start=start, file=Path(choice).name)
+    if kind == "sample":
+        path = samples().get(choice)
+        if path is None:
+            raise StudioError("There is no such sample.")
+        audio = read(path, start=start, duration=duration)
+        references = read_references(references_beside(path), frames=audio.frames, start=start, duration=duration)
+        file = path.relative_to(SAMPLES.parent.parent).as_posix()
+        return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
+    track = musdb_tracks().get(choice)
+    if track is None:
+        raise StudioError("There is no such MUSDB18 track.")
+    return _open_track(track, start=start, duration=duration)
+
+
+def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
+    import torch
+
+    from separation.audio import Audio
+
+    mixture, references, rate = track.read()
+    first = round(start * rate)
+    last = mixture.shape[1] if duration is None else min(mixture.shape[1], first + round(duration * rate))
+    if first >= last:
+        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {mixture.shape[1] / rate:.1f} s.")
+
+    def cut(waveform: Any) -> Tensor:
+        return torch.from_numpy(waveform[:, first:last].copy())
+
+    audio = Audio(waveform=cut(mixture), sample_rate=rate)
+    cut_references = {name: cut(wave) for name, wave in references.items()}
+    return Song(name=track.name, audio=audio, references=cut_references, start=start)
+
+
+def bring_references(
+    song: Song | None, files: Sequence[str], *, start: float = 0.0, duration: float | None = None
+) -> Song:
+    """A song with the true sources that a person has of it; without a song, their sum is it.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read or do not fit the song.
+    """
+    from separation.audio import Audio
+
+    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
+        stems = _read(files, folder, start=start, duration=duration)
+    references = {name: audio.waveform for name, audio in stems.items()}
+    if song is None:
+        total = sum(references.values())
+        audio = Audio(waveform=total, sample_rate=next(iter(stems.values())).sample_rate)  # type: ignore[arg-type]
+        return Song(name="sum of the true sources", audio=audio, references=references, start=start)
+    _refuse_unfit(song, stems, "The true sources")
+    return replace(song, references=references)
+
+
+def bring_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
+    """A song with another tool's stems of it, which join the methods; ValueError if they do not fit it."""
+    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
+        stems = _read(files, folder, start=song.start, duration=duration)
+    _refuse_unfit(song, stems, "Your separator's stems")
+    return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})
+
+
+def _read(files: Sequence[str], folder: str, *, start: float, duration: float | None) -> dict[str, Audio]:
+    from separation.studio.uploads import read_stems
+
+    return read_stems(files, Path(folder), start=start, duration=duration)
+
+
+def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:
+    """A few samples more or less would be another recording, or another tool's delay: neither may be scored."""
+    one = next(iter(stems.values()))
+    for unit, theirs, ours in (
+        ("Hz", one.sample_rate, song.audio.sample_rate),
+        ("channels", one.channels, song.audio.channels),
+        ("samples", one.frames, song.audio.frames),
+    ):
+        if theirs != ours:
+            raise StudioError(f"{what} have {theirs} {unit} where the song has {ours}.")

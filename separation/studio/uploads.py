@@ -1,0 +1,110 @@
+"""Stems that a person brings: several files, or a ZIP of them. Names and contents are a stranger's."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from separation.audio import Audio, read
+
+__all__ = ["read_stems", "unpack"]
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif")
+MOST_FILES = 64
+MOST_BYTES = 2_000_000_000  # unpacked
+_BLOCK = 1 << 20
+
+
+def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
+    """The files that were meant, by the last part of their path without the suffix.
+
+    ZIPs are unpacked into `folder` under numbers: no name of a stranger becomes a path here.
+    Folders, links and files of other kinds are left aside.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing, two files have one name, a ZIP is damaged or holds too much.
+    """
+    found: dict[str, Path] = {}
+    for file in map(Path, files):
+        if zipfile.is_zipfile(file):
+            for name, path in _unzip(file, folder, len(found), suffixes):
+                _add(found, name, path)
+        elif file.suffix.lower() in suffixes:
+            _add(found, file.stem, file)
+    if not found:
+        raise ValueError(f"there is no file in it that ends in {', '.join(suffixes)}")
+    return found
+
+
+def _add(found: dict[str, Path], name: str, path: Path) -> None:
+    if name in found:
+        raise ValueError(f"two files are called {name!r}")
+    if len(found) >= MOST_FILES:
+        raise ValueError(f"there are more than {MOST_FILES} files in it")
+    found[name] = path
+
+
+def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    found, left = [], MOST_BYTES
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [member for member in archive.infolist() if _is_meant(member, suffixes)]
+            if number + len(members) > MOST_FILES:
+                raise ValueError(f"there are more than {MOST_FILES} files in it")
+            for place, member in enumerate(members, start=number):
+                inside = PurePosixPath(member.filename)
+                path = folder / f"{place}{inside.suffix.lower()}"
+                with archive.open(member) as source, path.open("wb") as target:
+                    while block := source.read(_BLOCK):  # what the header says of the size may be a lie
+                        left -= len(block)
+                        if left < 0:
+                            raise ValueError(f"it unpacks to more than {MOST_BYTES // 10**9} GB")
+                        target.write(block)
+                found.append((inside.stem, path))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, exotic, encrypted
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ValueError(f"{file.name!r} is not a ZIP file that can be read") from error
+    except ValueError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return found
+
+
+def _is_meant(member: zipfile.ZipInfo, suffixes: Sequence[str]) -> bool:
+    inside = PurePosixPath(member.filename)
+    hidden = inside.name.startswith(".") or "__MACOSX" in inside.parts
+    link = stat.S_ISLNK(member.external_attr >> 16)
+    return not (member.is_dir() or hidden or link) and inside.suffix.lower() in suffixes
+
+
+def read_stems(
+    files: Sequence[str | Path], folder: Path, *, start: float = 0.0, duration: float | None = None
+) -> dict[str, Audio]:
+    """Decode the stems in files or ZIPs, by name, without a mixture that lies beside them.
+
+    Raises
+    ------
+    ValueError
+        As :func:`unpack`, or if one cannot be read, or they differ in length, rate or channels.
+    """
+    found = unpack(files, folder)
+    found.pop("mixture", None)
+    stems = {name: read(path, start=start, duration=duration) for name, path in found.items()}
+    if not stems:
+        raise ValueError("there are no stems in it, only a mixture")
+    first, *others = stems
+    for name in others:
+        for what, ours, its in (
+            ("samples", stems[first].frames, stems[name].frames),
+            ("Hz", stems[first].sample_rate, stems[name].sample_rate),
+            ("channels", stems[first].channels, stems[name].channels),
+        ):
+            if ours != its:
+                raise ValueError(f"{name!r} has {its} {what} where {first!r} has {ours}")
+    return stems

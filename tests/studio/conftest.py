@@ -1,0 +1,27 @@
+"""What the studio's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from separation.studio import jobs, results, songs
+
+
+@pytest.fixture
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where results go, for this test alone."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    songs.musdb_tracks.cache_clear()
+    return tmp_path / "results"
+
+
+def short_song(seconds: float = 2.0, start: float = 2.0) -> songs.Song:
+    return songs.open_song("sample", next(iter(songs.samples())), start=start, duration=seconds)
+
+
+def work(song: songs.Song, *methods: str, **order: object) -> jobs.Update:
+    """Everything, to the end."""
+    *_, last = jobs.separate_song(song, jobs.Order(methods=methods, **order))  # type: ignore[arg-type]
+    return last

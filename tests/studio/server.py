@@ -1,0 +1,57 @@
+"""A studio started as a user starts it, for tests that go through HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+__all__ = ["CHROMIUM", "Server", "running"]
+
+CHROMIUM = shutil.which("chromium")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it is, and where its temporary files go."""
+
+    url: str
+    folder: Path
+
+
+@contextmanager
+def running(folder: Path, **environment: str) -> Iterator[Server]:
+    """A server with no MUSDB18 and no downloaded models."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    everything = {name: value for name, value in os.environ.items() if name != "MUSDB_ROOT"}
+    everything |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
+    log = (folder / "server.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=everything | environment, stdout=log, stderr=log
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(url, timeout=2).read()
+                break
+            except OSError:
+                assert server.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.1)
+        yield Server(url, folder)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        log.close()

@@ -1,0 +1,154 @@
+"""The studio for programs: gradio_client, curl and MCP, through a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+
+from tests.conftest import ROOT, SAMPLES
+from tests.studio.server import Server, running
+
+SONG = SAMPLES / "night-drive" / "mixture.flac"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("temporary")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(server.url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+
+
+def test_only_the_fixed_endpoints_are_offered(client: Client) -> None:
+    described = client.view_api(return_format="dict")
+    assert isinstance(described, dict)
+    assert set(described["named_endpoints"]) == {"/separate", "/score", "/tracks", "/models"}
+    assert described["unnamed_endpoints"] == {}
+    names = [parameter["parameter_name"] for parameter in described["named_endpoints"]["/separate"]["parameters"]]
+    assert names == ["audio", "methods", "start", "duration"]
+
+
+def test_separate(client: Client) -> None:
+    answer = client.predict(handle_file(str(SONG)), ["mix", "ica"], 1, 2, api_name="/separate")
+    assert answer["failed"] == []
+    assert [result["method"] for result in answer["results"]] == ["mix", "ica"]
+    first = answer["results"][0]
+    assert set(first) >= {"input", "model", "sample_rate", "channels", "frames", "residual_db", "gain_db", "device"}
+    stem, rate = soundfile.read(local(first["stems"]["vocals"]))
+    assert (len(stem), rate) == (2 * 44100, 44100)
+    song = soundfile.read(SONG, start=44100, frames=2 * 44100)[0]
+    np.testing.assert_allclose(4 * stem, song, atol=1e-5)
+
+
+def local(file: object) -> str:
+    """Where the client put a file that it downloaded."""
+    return file["path"] if isinstance(file, dict) else str(file)
+
+
+def test_what_has_a_default_can_be_left_out(client: Client) -> None:
+    answer = client.predict(handle_file(str(SONG)), duration=2, api_name="/separate")
+    assert [result["method"] for result in answer["results"]] == ["open-unmix"]
+
+
+def test_wrong_input_gets_the_reason(client: Client, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.mp3"
+    notes.write_text("no song")
+    with pytest.raises(Exception, match=r"cannot read 'notes\.mp3'") as caught:
+        client.predict(handle_file(str(notes)), ["mix"], 0, None, api_name="/separate")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_score(client: Client, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sides: dict[str, dict[str, np.ndarray]] = {"references": {}, "estimates": {}}
+    for name in ("vocals", "drums"):
+        sound = 0.1 * random.standard_normal((44100 * 2, 2))
+        sides["references"][name] = sound
+        sides["estimates"][name] = sound + 0.01 * random.standard_normal(sound.shape)
+    archives = []
+    for side, sounds in sides.items():
+        folder = tmp_path / side
+        folder.mkdir()
+        for name, sound in sounds.items():
+            soundfile.write(folder / f"{name}.wav", sound, 44100, subtype="FLOAT")
+        archives.append(tmp_path / f"{side}.zip")
+        with zipfile.ZipFile(archives[-1], "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, path.name)
+    answer = client.predict(*(handle_file(str(path)) for path in archives), api_name="/score")
+    words = ["-m", "separation", "score", str(tmp_path / "references"), str(tmp_path / "estimates"), "--json"]
+    import sys
+
+    same = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = json.loads(same.stdout)
+    for target, scores in wanted["targets"].items():
+        for metric in ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR"):
+            assert answer["targets"][target][metric] == pytest.approx(scores[metric], abs=1e-4)
+
+
+def test_tracks_and_models(client: Client) -> None:
+    assert client.predict(api_name="/tracks") == {"root": None, "tracks": []}
+    models = {model["name"]: model for model in client.predict(api_name="/models")["models"]}
+    assert models["open-unmix-compact"]["installed"]
+    assert not models["umxhq"]["installed"]
+
+
+def test_curl_as_the_readme_has_it(server: Server) -> None:
+    begin = (
+        f"curl -s -X POST {server.url}/gradio_api/call/models -H 'Content-Type: application/json' -d '{{\"data\": []}}'"
+    )
+    event = json.loads(subprocess.run(begin, shell=True, capture_output=True, text=True, check=True).stdout)["event_id"]
+    fetch = f"curl -sN {server.url}/gradio_api/call/models/{event}"
+    answer = subprocess.run(fetch, shell=True, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "event: complete" in answer
+    assert "demucs-compact" in answer
+
+
+def test_a_mcp_client_finds_and_calls_the_tools(server: Server) -> None:
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def talk() -> tuple[dict[str, str], str]:
+        async with (
+            streamable_http_client(f"{server.url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool.description or "" for tool in (await session.list_tools()).tools}
+            name = next(name for name in tools if name.endswith("models"))
+            answer = await session.call_tool(name, {})
+            return tools, "".join(getattr(part, "text", "") for part in answer.content)
+
+    tools, answer = asyncio.run(asyncio.wait_for(talk(), timeout=60))
+    assert {name.rpartition("_")[2] for name in tools} == {"separate", "score", "tracks", "models"}
+    assert any("Take a song apart" in description for description in tools.values())
+    assert "open-unmix-compact" in answer
+
+
+def test_only_results_are_served(server: Server) -> None:
+    secret = server.folder / "secret.txt"
+    secret.write_text("not yours")
+    for path in ("/etc/passwd", str(secret), str(ROOT / "app.py"), str(server.folder / "server.log")):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{server.url}/gradio_api/file={path}", timeout=10)
+
+
+@pytest.mark.parametrize("endpoint", ["keep", "reveal"])
+@pytest.mark.parametrize("token", ["..", "a" * 22, "/etc", ""])
+def test_the_players_own_endpoints_take_no_foreign_token(client: Client, endpoint: str, token: str) -> None:
+    with pytest.raises(Exception, match="not there any more"):
+        client.predict(token, "{}", api_name=f"/{endpoint}")

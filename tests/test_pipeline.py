@@ -215,6 +215,7 @@ def test_the_card_says_all_that_a_result_is(tmp_path: Path) -> None:
         "model_sha256": "0123456789abcdef",
         "options": {},
         "versions": card["versions"],
+        "sum_to_mixture": False,
         "command": "python",
         "start": 1.5,
     }

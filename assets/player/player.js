@@ -363,7 +363,7 @@ class StemPlayer extends HTMLElement {
         hertz < 1000 ? `${hertz} Hz` : `${hertz / 1000} kHz`,
       ),
     );
-    return make("div", { class: "spectrogram" }, make("img", { src: url, alt, loading: "lazy", draggable: "false" }), ...scale);
+    return make("div", { class: "spectrogram" }, make("img", { src: url, alt, draggable: "false" }), ...scale);
   }
 
   // Click to go there, drag along the ruler to loop.

@@ -1,0 +1,161 @@
+"""How long a visitor waits, and what a long song costs their browser: a real server, a real browser.
+
+Prints JSON. A song of 30 s from the samples is taken apart by Open-Unmix; then a song of ten minutes
+is played. Times are what the page's own script sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.benchmarks.machine import describe
+from tests.conftest import SAMPLES
+from tests.studio.server import CHROMIUM, running
+
+ROUNDS = 3
+SECOND = 1000.0
+PATIENCE = 600 * SECOND
+PLAYING = "(p => p && p.engine.playing && p.seconds > 0.02)(document.querySelector('stem-player'))"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", help="not needed: the samples are enough")
+    parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        interactive(browser, server.url)  # the server is warm from here on
+        loads = [interactive(browser, server.url) for _ in range(ROUNDS)]
+        song = thirty_seconds(Path(folder) / "song.wav")
+        waits = [first_stem(browser, server.url, song) for _ in range(ROUNDS)]
+        opened, megabytes = ten_minutes(browser, server.url, Path(folder))
+        browser.close()
+    result = {
+        "benchmark": "studio",
+        **describe(),
+        "rounds": ROUNDS,
+        "page interactive (s)": spread(loads),
+        "first stem of open-unmix heard, 30 s song (s)": spread(waits),
+        "10 min: player opens and plays (s)": round(opened, 2),
+        "10 min: the page's process, beyond an empty player's page (MB)": round(megabytes),
+    }
+    print(json.dumps(result, indent=1))
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2)}
+
+
+def interactive(browser: Browser, url: str) -> float:
+    """From asking for the page to its button taking a click."""
+    page = browser.new_page()
+    began = time.perf_counter()
+    page.goto(url, wait_until="commit")
+    page.locator("#separate").click(trial=True, timeout=PATIENCE)
+    seconds = time.perf_counter() - began
+    page.close()
+    return seconds
+
+
+def thirty_seconds(path: Path) -> Path:
+    """The samples one after the other, cut to 30 s."""
+    sound = np.concatenate([soundfile.read(file)[0] for file in sorted(SAMPLES.glob("*/mixture.flac"))] * 4)
+    soundfile.write(path, sound[: 30 * 44100], 44100)
+    return path
+
+
+def upload(page: Page, *files: Path, where: str) -> None:
+    page.set_input_files(f"{where} input[type=file]", [str(file) for file in files])
+
+
+def first_stem(browser: Browser, url: str, song: Path) -> float:
+    """From the click on Separate to a stem being heard."""
+    page = browser.new_page()
+    page.goto(url)
+    upload(page, song, where="#upload")
+    page.wait_for_function("document.querySelector('#upload').innerText.includes('0:')", timeout=PATIENCE)
+    began = time.perf_counter()
+    page.click("#separate")
+    ready = "(p => p?.method === 'open-unmix' && p.engine.tracks.get('open-unmix/vocals')?.info.ready > 0)"
+    page.wait_for_function(f"{ready}(document.querySelector('stem-player'))", timeout=PATIENCE, polling=20)
+    page.evaluate("document.querySelector('stem-player').toggle()")
+    page.wait_for_function(PLAYING, timeout=PATIENCE, polling=20)
+    seconds = time.perf_counter() - began
+    page.click("#stop")
+    page.wait_for_function("document.querySelector('#separate:not([disabled])')", timeout=PATIENCE)
+    page.close()
+    return seconds
+
+
+def ten_minutes(browser: Browser, url: str, folder: Path) -> tuple[float, float]:
+    """Until the player of a ten-minute result plays; and its page's memory after three seeks."""
+    random = np.random.default_rng(0)
+    stems = folder / "stems"
+    stems.mkdir()
+    total = np.zeros((600 * 44100, 2), dtype=np.float32)
+    files = []
+    for name in ("vocals", "drums", "bass", "other"):
+        sound = (0.05 * random.standard_normal((600 * 44100, 2), dtype=np.float32)).astype(np.float32)
+        total += sound
+        files.append(stems / f"{name}.flac")
+        soundfile.write(files[-1], sound, 44100)
+    song = folder / "long.flac"
+    soundfile.write(song, total, 44100)
+    page = browser.new_page()
+    page.goto(url)
+    upload(page, song, where="#upload")
+    page.locator("#own").get_by_role("button").first.click()
+    upload(page, *files, where="#estimates")
+    page.wait_for_function("document.querySelector('#estimates').innerText.includes('other')", timeout=PATIENCE)
+    for box in page.locator("#methods input[type=checkbox]").all():
+        box.set_checked(False)
+    page.get_by_role("checkbox", name="Mixture ÷ 4", exact=True).check()
+    page.click("#separate")
+    page.wait_for_function("/Done/.test(document.querySelector('#status').innerText)", timeout=PATIENCE)
+    link = page.get_by_role("link", name="Link to this result").get_attribute("href")
+    page.close()
+    page = browser.new_page()
+    page.goto(url)
+    page.locator("#separate").click(trial=True, timeout=PATIENCE)
+    page.wait_for_timeout(2 * SECOND)
+    empty = renderer_memory()
+    began = time.perf_counter()
+    page.goto(str(link), wait_until="commit")
+    page.wait_for_function("document.querySelector('stem-player')?.manifest", timeout=PATIENCE, polling=20)
+    page.evaluate("document.querySelector('stem-player').toggle()")
+    page.wait_for_function(PLAYING, timeout=PATIENCE, polling=20)
+    seconds = time.perf_counter() - began
+    for second in (100, 300, 550):
+        page.evaluate(f"document.querySelector('stem-player').seek({second})")
+        page.wait_for_timeout(7 * SECOND)
+    megabytes = renderer_memory() - empty
+    page.close()
+    return seconds, megabytes
+
+
+def renderer_memory() -> float:
+    """Of the largest of the browser's pages, in megabytes that nobody else shares."""
+    most = 0.0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"--type=renderer" in (process / "cmdline").read_bytes():
+                text = (process / "smaps_rollup").read_text()
+                private = [line.split()[1] for line in text.splitlines() if line.startswith("Private_")]
+                most = max(most, sum(map(int, private)) / 1024)
+        except OSError:  # it has ended
+            continue
+    return most
+
+
+if __name__ == "__main__":
+    main()

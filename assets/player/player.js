@@ -98,7 +98,8 @@ class StemPlayer extends HTMLElement {
           return;
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, 700));
+      const heard = this.manifest && this.methods.some((id) => id !== "references");
+      await new Promise((resolve) => setTimeout(resolve, heard ? 1000 : 250)); // the first stem is waited for
     }
   }
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 RATE = 48000  # Hz: what Opus works at, whatever the sound's own rate
 CHUNK = 4 * RATE  # samples of a piece
 MARGIN = RATE // 10  # samples a piece reaches over its ends; an Opus decoder needs 80 ms to settle
+_CORES = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="listen")
 BIT_RATE = 128_000  # stereo; half of it for mono
 COLUMNS = 1000  # of the pictures
 CLOSEST = 512  # samples between the frames of a picture, at the least: closer ones tell nothing new
@@ -187,12 +190,13 @@ class Player:
 
     def write(self, group: Group, sounds: Mapping[str, Tensor]) -> None:
         """The next (channels, time) of each of a group's sounds."""
-        for name, block in sounds.items():
+        for name in sounds:
             if name not in group.tracks:
                 place = self.folder / "listen" / group.id
                 # A number: people may call their stems anything.
                 group.tracks[name] = TrackWriter(place, str(len(group.tracks)), rate=self.rate, frames=self.frames)
-            group.tracks[name].write(block)
+        # Encoding and transforms leave the interpreter to others: a sound per core.
+        list(_CORES.map(lambda name: group.tracks[name].write(sounds[name]), sounds))
 
     def finish(self, group: Group) -> None:
         """Draw what is drawn at the end: all against the same 0 dB, that of the song."""

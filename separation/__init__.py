@@ -16,6 +16,7 @@ The rooms, from the bottom up; each imports only what stands above it:
 ``pipeline``      from one sound to a folder of stems and its ``result.json``
 ``evaluation``    the field's metrics, exact and fast; whole data sets, published scores, statistics
 ``plots``         arrays in, figures out
+``stem_mp4``      Native Instruments' stem files
 ``studio``        the pages in the browser
 ``commands``      the command line, a module per command; ``__main__`` puts them together
 

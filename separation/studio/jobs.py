@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from separation.separators.base import Separator
     from separation.studio.player import Group, Player
 
-__all__ = ["YOURS", "Order", "Update", "separate_song", "separator_for", "warm_up"]
+__all__ = ["SEGMENT", "YOURS", "Order", "Update", "separate_song", "separator_for", "warm_up"]
 
+SEGMENT = 10.0  # seconds that a page asks of Open-Unmix: half the usual, so that something can be heard soon
 YOURS = "yours"  # the group of another tool's stems
 
 log = logging.getLogger(__name__)
@@ -376,8 +377,8 @@ def warm_up() -> None:
     import separation.pipeline
     import separation.studio.player  # noqa: F401
 
-    for name in ("open-unmix", "demucs"):
+    for name, options in (("open-unmix", (("segment", SEGMENT),)), ("demucs", ())):
         try:
-            _loaded(name, None, ())
+            _loaded(name, None, options)
         except ValueError as error:
             log.warning("%s: %s", name, error)

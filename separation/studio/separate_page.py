@@ -224,7 +224,7 @@ def separate(
             methods=methods,
             models={name: model for name, model in models.items() if model != METHODS[name].default_model},
             options={
-                "open-unmix": {"iterations": int(iterations)} if iterations != 1 else {},
+                "open-unmix": {"segment": jobs.SEGMENT} | ({"iterations": int(iterations)} if iterations != 1 else {}),
                 "demucs": demucs,
                 "hybrid-demucs": demucs,
             },

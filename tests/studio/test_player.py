@@ -46,10 +46,10 @@ def listen(writer: TrackWriter) -> np.ndarray:
     return np.concatenate(pieces, axis=1)[:, : writer.total]
 
 
-@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_pieces_are_the_sound(tmp_path: Path, rate: int, channels: int) -> None:
-    sound = music(9.3, rate, channels)
+    sound = music(5.3, rate, channels)
     writer = write(tmp_path, sound, rate)
     heard, wanted = listen(writer), resample(sound, rate, RATE).numpy()
     assert heard.shape == wanted.shape

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from separation.audio import Signal
 from separation.checkpoints import Model
 from separation.models.demucs import Demucs, center_trim
-from separation.segments import excerpt, fade_window, overlap_add
+from separation.segments import excerpt, fade_window, overlap_add, pieces
 from separation.separators.base import Separator
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
@@ -87,20 +89,18 @@ class WaveformSeparator(Separator):
         """Samples that the network must see for `length` samples of estimates."""
         return length
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
-        if self.options.normalise:
-            mono = mixture.mean(0)
-            mean, deviation = mono.mean(), mono.std(correction=min(1, mono.numel() - 1)) + 1e-8
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        mean, deviation = _level(mixture) if self.options.normalise else (0.0, 1.0)
         generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
         most = self.sample_rate // 2
 
         def estimate(start: int, stop: int) -> Tensor:
             extra = self.input_length(stop - start) - (stop - start)
             first, last = start - extra // 2, stop + extra - extra // 2
-            inside = slice(max(0, first), max(0, last))
-            standard = (mixture[:, inside] - mean) / deviation  # before padding: beyond the ends is silence
-            context = excerpt(standard, first - inside.start, last - inside.start)
+            context = (excerpt(mixture, first, last) - mean) / deviation
+            context[:, : max(0, -first)] = context[:, max(0, mixture.frames - first) :] = (
+                0  # beyond the ends is silence
+            )
             estimates = self.network(context.to(self.device)[None])[0].cpu()
             return center_trim(estimates, stop - start) * deviation + mean
 
@@ -113,9 +113,22 @@ class WaveformSeparator(Separator):
                 total = total + estimate(start - early, stop + most - early)[..., early : early + stop - start]
             return total / self.options.shifts
 
-        length = mixture.shape[-1]
+        length = mixture.frames
         window = fade_window(self._segment, (self._segment + 1) // 2)
         return overlap_add(process, length, starts=self._starts(length), window=window)
+
+
+def _level(mixture: Signal) -> tuple[float, float]:
+    """Mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
+    count, mean, spread = 0, 0.0, 0.0
+    for piece in pieces(mixture, 1 << 20):
+        mono = piece.double().mean(0)
+        own, size = float(mono.mean()), mono.numel()
+        shift = own - mean
+        spread += float((mono - own).square().sum()) + shift * shift * count * size / (count + size)
+        mean += shift * size / (count + size)
+        count += size
+    return mean, math.sqrt(spread / max(1, count - 1)) + 1e-8
 
 
 class DemucsSeparator(WaveformSeparator):

@@ -6,6 +6,7 @@ Everything that separates goes through here, the command line and the studio ali
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import math
 import platform
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from scipy.signal import lfilter
 from torch import Tensor
 
@@ -33,6 +35,7 @@ from separation.writing import BLOCK, StemWriter, check_format, read_blocks
 __all__ = ["Progress", "ResidualShare", "Result", "run", "separate_to_folder", "separated_mixture"]
 
 _ENERGY_SECONDS = 0.05  # time constant of the energies by which a residual is shared
+_LOCK = ".lock"  # in a draft: whoever holds it is at work there
 _NOTHING = 1e-20  # where all stems are silent, each gets as much
 
 
@@ -389,8 +392,11 @@ class _Draft:
             for parent in _missing(self.folder.parent):
                 parent.mkdir(exist_ok=True)
                 self._made.append(parent)
+            _remove_abandoned(self.folder)
             self.path = self.folder.with_name(f".{self.folder.name}-{secrets.token_hex(4)}")
             self.path.mkdir()
+            self._lock = FileLock(self.path / _LOCK)
+            self._lock.acquire()
         except BaseException:
             self._remove_parents()
             raise
@@ -402,7 +408,9 @@ class _Draft:
     def __exit__(self, kind: object, *rest: object) -> None:
         published = False
         try:
+            self._lock.release()
             if kind is None and self._keep:
+                (self.path / _LOCK).unlink(missing_ok=True)
                 self._publish()
                 published = True
         finally:
@@ -429,6 +437,18 @@ class _Draft:
                 parent.rmdir()
             except OSError:
                 break
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Drafts of processes that were killed: nobody holds their locks any more."""
+    for draft in folder.parent.glob(f".{glob.escape(folder.name)}-" + "[0-9a-f]" * 8):
+        lock = FileLock(draft / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        lock.release()
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _missing(folder: Path) -> list[Path]:

@@ -27,8 +27,10 @@ ALLOWED = {
     "data": {"audio"},
     "training": {"stft", "models", "data", "checkpoints"},
     "exporting": {"checkpoints"},
-    "evaluation": {"audio", "stft", "masking", "separators", "data", "pipeline"},
+    "evaluation": {"spreading", "audio", "stft", "masking", "separators", "data", "pipeline"},
+    "spreading": {"separators"},
     "pipeline": {"audio", "writing", "segments", "separators", "checkpoints"},
+    "batch": {"audio", "data", "separators", "pipeline", "spreading"},
     "plots": {"audio", "stft"},
     "stem_mp4": set(),
     "studio": {
@@ -44,6 +46,8 @@ ALLOWED = {
         "stem_mp4",
     },
     "commands": {
+        "batch",
+        "spreading",
         "audio",
         "checkpoints",
         "separators",

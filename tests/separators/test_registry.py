@@ -60,16 +60,16 @@ DEMUCS: dict[str, Any] = {"channels": 6, "depth": 4, "resample": False}
 HYBRID: dict[str, Any] = {"channels": 8, "nfft": 1024, "depth": 5}
 
 
-def write_tiny(folder: Path, method: str) -> Path:
+def write_tiny(folder: Path, method: str, **description: Any) -> Path:
     """A model of the method with random weights that separates a second in milliseconds."""
     if method == "open-unmix":
         shape = {"max_bin": OPEN_UNMIX["max_bin"], "hidden_size": OPEN_UNMIX["hidden_size"]}
         networks = {name: randomise(OpenUnmix(n_bins=1025, **shape), seed) for seed, name in enumerate(SOURCES)}
-        return write_model(folder, method, networks, OPEN_UNMIX)
+        return write_model(folder, method, networks, OPEN_UNMIX, **description)
     if method == "demucs":
-        return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS)
+        return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS, **description)
     torch.manual_seed(0)
-    return write_model(folder, method, {"all": HDemucs(list(SOURCES), **HYBRID)}, HYBRID)
+    return write_model(folder, method, {"all": HDemucs(list(SOURCES), **HYBRID)}, HYBRID, **description)
 
 
 @pytest.fixture(scope="session")

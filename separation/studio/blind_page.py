@@ -17,6 +17,7 @@ import json
 import secrets
 import string
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,12 @@ def _offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
 
 
 def sources(folder: Path) -> list[str]:
-    """The sources of which a finished method has an estimate."""
-    found: dict[str, None] = {}
+    """The sources of which a finished method has an estimate, first those that most methods have."""
+    found: Counter[str] = Counter()
     for group in results.read_player(folder)["groups"]:
         if group["id"] not in ("song", "references") and not group["working"]:
-            found |= dict.fromkeys(track["name"] for track in group["tracks"] if track["name"] != "residual")
-    return list(found)
+            found.update(track["name"] for track in group["tracks"] if track["name"] != "residual")
+    return [name for name, _ in found.most_common()]
 
 
 def _begin(token: str | None, source: str | None, request: gr.Request) -> str:

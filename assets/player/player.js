@@ -457,7 +457,10 @@ class StemPlayer extends HTMLElement {
     const formats = { wav24: "WAV 24", wav16: "WAV 16", wav32: "WAV 32 float", flac: "FLAC", mp3: "MP3", stem: ".stem.mp4" };
     const format = make(
       "select",
-      { "aria-label": word("keep_as"), id: this.#name("keep-as") },
+      {
+        "aria-label": word("keep_as"), id: this.#name("keep-as"),
+        onchange: () => (what.disabled = format.value === "stem"), // that holds all stems, always
+      },
       ...Object.entries(formats).map(([value, text]) => make("option", { value }, text)),
     );
     const status = make("span", { role: "status" });
@@ -629,8 +632,8 @@ class StemPlayer extends HTMLElement {
       return make("tr", {}, make("th", { scope: "row" }, this.#title(id)), ...metrics.map((metric) => cell(scores[metric])), cell(ap));
     });
     const head = make("tr", {}, make("th", { scope: "col" }, this.#label(this.target)), ...[...metrics, word("mask_ap")].map((text) => make("th", { scope: "col" }, text)));
-    const notes = scored.flatMap((id) => this.groups.get(id).scores.notes.map((note) => `${this.#title(id)}: ${note}`));
-    const lines = [word("frames_and_track"), ...new Set(notes)].map((text) => make("p", { class: "legend" }, text));
+    const notes = scored.map((id) => [this.#title(id), this.groups.get(id).scores.notes.join("; ")]).filter(([, note]) => note);
+    const lines = [word("frames_and_track"), ...notes.map((parts) => parts.join(": "))].map((text) => make("p", { class: "legend" }, text));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
     this.scoreTable.replaceChildren(make("div", { class: "wide" }, table), ...lines);
   }
@@ -806,6 +809,16 @@ class StemPlayer extends HTMLElement {
     return this.#setLoop(from, Math.min(this.duration, from + 4));
   }
 
+  // What a digit chooses: a stem, or in the blind test a sound.
+  #numbered(index, add) {
+    if (this.view === "blind") {
+      const letter = this.groups.get("blind").tracks[index]?.name;
+      return letter && (() => this.listenTo(letter));
+    }
+    const name = this.view === "stems" ? this.names[index] : null;
+    return name && (() => this.solo(name, { add }));
+  }
+
   #key(event) {
     if (!this.offsetParent || !this.manifest || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
@@ -839,7 +852,7 @@ class StemPlayer extends HTMLElement {
       l: () => this.#toggleLoop(),
     };
     const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
-    const action = digit ? names[digit - 1] && (() => this.solo(names[digit - 1], { add: event.shiftKey })) : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const action = digit ? this.#numbered(digit - 1, event.shiftKey) : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
     action();

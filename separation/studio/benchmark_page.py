@@ -41,9 +41,9 @@ def build(tab: gr.Tab) -> None:
     gr.Markdown(label("bench_intro"), elem_classes="intro")
     ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=300):
-            methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=label("methods"), elem_id="bench-methods")
         with gr.Column(scale=2, min_width=300):
+            methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=label("methods"), elem_id="bench-methods")
+        with gr.Column(scale=1, min_width=300):
             metric = gr.Radio(list(METRICS), value="SDR", label=label("metric"), elem_id="bench-metric")
     published = gr.Checkbox(True, label=label("published"), elem_id="bench-published", container=False)
     with gr.Accordion(label("own_scores_title"), open=False, elem_id="bench-own"):

@@ -106,7 +106,7 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
   .masthead svg { width: 2.6rem; height: 2.6rem; }
   .masthead p { font-size: 0.9rem; }
   .figure .scroll img { width: 62rem; max-width: none; }
-  footer .divider { display: none; }  /* the link before it is hidden here */
+  footer .divider { display: none !important; }  /* the link before it is hidden here */
   .tab-container button { padding-left: 0.7rem; padding-right: 0.7rem; }
 }
 """

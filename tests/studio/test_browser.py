@@ -329,7 +329,7 @@ def test_own_references_bring_scores(page: Page) -> None:
     excerpt(page, 1, 4)
     separate(page)
     wait_for(page, "Done.*1 of 1 methods")
-    expect(page.locator("stem-player[view=stems] .details")).to_contain_text(re.compile(r"Vocals: SDR -?\d"))
+    expect(page.locator(lane(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
 
 
 # -- the player ------------------------------------------------------------------------------------
@@ -535,6 +535,8 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     for number, letter in enumerate("ABCD"):
         page.locator(f"#blind-rate-{letter}").fill(str(20 + 20 * number))
     page.click("#blind-hear-B")
+    page.keyboard.press("3")
+    expect(page.locator("#blind-hear-C")).to_have_attribute("aria-pressed", "true")
     page.click("#blind-play")
     page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
     page.click("#blind-reveal")
@@ -554,12 +556,14 @@ def test_benchmark_models_and_about(page: Page) -> None:
     expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
     page.locator("#benchmark summary").click()
     expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
+    page.locator("#bench-metric").get_by_label("SIR").check()  # drawn again by itself
+    expect(page.locator("#benchmark img")).to_have_attribute("alt", re.compile("^SIR"), timeout=60 * SECOND)
     save(page, "benchmark")
     tab(page, "Models")
     expect(page.locator("#models article")).to_have_count(11, timeout=20 * SECOND)
     save(page, "models")
     tab(page, "About")
-    expect(page.get_by_text("Always listen.")).to_be_visible()
+    expect(page.get_by_text("Always listen")).to_be_visible()
 
 
 def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Server, result: str) -> None:
@@ -567,6 +571,12 @@ def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Serve
         expect(page.locator("#separate")).to_have_text("Trennen")
         expect(page.get_by_role("button", name="Abspielen")).to_be_visible(timeout=30 * SECOND)
         expect(page.locator("#status")).to_contain_text("Fertig")
+        expect(page.get_by_role("radio", name="Mischung ÷ 4")).to_be_visible()
+        expect(page.locator(lane(page, "drums"))).to_be_attached()
+        page.get_by_role("button", name="Was die Verfahren sind").click()
+        expect(page.get_by_text("Gar keine Trennung")).to_be_visible()
+        tab(page, "Über")
+        expect(page.get_by_text("Immer hinhören")).to_be_visible()
 
 
 # -- everywhere ------------------------------------------------------------------------------------
@@ -605,8 +615,11 @@ def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
         expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
         page.wait_for_timeout(800)
         save(page, f"phone-{scheme}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
         play(page)
+        for name in PAGES:
+            tab(page, name)  # all of them can be reached, none behind a menu
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
 
 
 def test_nothing_is_fetched_from_elsewhere(browser: Browser, server: Server, result: str) -> None:

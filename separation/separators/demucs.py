@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from separation.audio import Signal
 from separation.checkpoints import Model
+from separation.masking import ratio_mask
 from separation.models.demucs import Demucs, center_trim
 from separation.segments import excerpt, fade_window, overlap_add, pieces
 from separation.separators.base import Separator
+from separation.stft import StftConfig, istft, stft
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
+
+FILTER = StftConfig(n_fft=8192, hop_length=2048)  # of the soft masks; 1024 costs what they gain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,9 @@ class DemucsOptions:
         Of the offsets.
     normalise : bool
         Standardise by the mixture's mean and deviation, as the released models expect.
+    softmask : bool
+        Give out shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
+        estimates. Worth 0.3 dB to small networks, which leave something out; the bundled one asks for it.
     """
 
     segment: float = 10.0
@@ -42,6 +50,7 @@ class DemucsOptions:
     shifts: int = 0
     seed: int = 0
     normalise: bool = True
+    softmask: bool = False
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.segment <= 600:
@@ -113,9 +122,22 @@ class WaveformSeparator(Separator):
                 total = total + estimate(start - early, stop + most - early)[..., early : early + stop - start]
             return total / self.options.shifts
 
+        def shares(start: int, stop: int) -> Tensor:
+            return _shares(process(start, stop), mixture.read(start, stop))
+
         length = mixture.frames
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(process, length, starts=self._starts(length), window=window)
+        return overlap_add(
+            shares if self.options.softmask else process, length, starts=self._starts(length), window=window
+        )
+
+
+def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """(sources, channels, time), (channels, time) -> what the sources get of the mixture, (sources, channels, time)."""
+    length = mixture.shape[-1]
+    missing = max(0, FILTER.n_fft - length)  # an end may be shorter than a frame
+    X, Y = stft(F.pad(mixture, (0, missing)), FILTER), stft(F.pad(estimates, (0, missing)), FILTER)
+    return istft(ratio_mask(Y.abs()) * X, FILTER, length=length)
 
 
 def _level(mixture: Signal) -> tuple[float, float]:

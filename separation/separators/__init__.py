@@ -170,6 +170,7 @@ def create(
     *,
     model: str | None = None,
     device: str = "auto",
+    precision: str = "auto",
     options: Mapping[str, object] | None = None,
     references: Mapping[str, Tensor] | None = None,
 ) -> Separator:
@@ -182,6 +183,8 @@ def create(
     model : str, optional
         Name of a known model, or a folder with one; by default the method's own.
     device : "auto", "cpu" or "cuda"
+    precision : "auto", "fp32", "bf16" or "int8"
+        In which a network computes; of the methods that have one. See :mod:`separation.separators.precision`.
     options : mapping, optional
         Fields of the method's options dataclass; strings are converted.
     references : mapping of str to Tensor, optional
@@ -190,7 +193,7 @@ def create(
     Raises
     ------
     ValueError
-        For an unknown method, model or option, a model that is not installed (the message says
+        For an unknown method, model, precision or option, a model that is not installed (the message says
         how to get it) or missing references.
     """
     if method not in METHODS:
@@ -198,6 +201,8 @@ def create(
     entry = METHODS[method]
     if model is not None and not entry.has_model:
         raise ValueError(f"{method} has no weights to choose: leave --model out")
+    if precision != "auto" and not entry.has_model:
+        raise ValueError(f"{method} has no network to choose a precision for: leave --precision out")
     if entry.needs_references and references is None:
         raise ValueError(
             f"{method} is an oracle: it needs the true sources beside the mixture, as <source>.wav next to mixture.wav"
@@ -210,9 +215,8 @@ def create(
     if entry.needs_references:
         return separator(method, references, options=parsed)
     if entry.has_model:
-        return separator(
-            checkpoints.find(model or str(entry.default_model), method=method), device=chosen, options=parsed
-        )
+        found = checkpoints.find(model or str(entry.default_model), method=method)
+        return separator(found, device=chosen, precision=precision, options=parsed)
     return separator(options=parsed)
 
 

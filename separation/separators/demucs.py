@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from separation.checkpoints import Model
-from separation.models.demucs import Demucs, center_trim
+from separation.models.demucs import Demucs, PackedDemucs, center_trim, valid_length
 from separation.segments import excerpt, fade_window, overlap_add
 from separation.separators.base import Separator
+from separation.separators.precision import Estimator, waveform_estimator
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
 
@@ -62,9 +64,9 @@ class WaveformSeparator(Separator):
 
     options: DemucsOptions
 
-    def __init__(self, network: nn.Module, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
+    def __init__(self, network: Estimator, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
         super().__init__()
-        self.network = network.eval().to(device)
+        self.network = network
         self.sources = model.sources
         self.sample_rate = model.sample_rate
         self.channels = model.channels
@@ -78,6 +80,11 @@ class WaveformSeparator(Separator):
     @property
     def _segment(self) -> int:
         return round(self.options.segment * self.sample_rate)
+
+    @property
+    def _together(self) -> int:
+        """Segments that the network sees at once: as many as 40 s hold, for that is what memory is meant for."""
+        return max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:
         """As upstream: the last segments may lie within the one before."""
@@ -95,41 +102,60 @@ class WaveformSeparator(Separator):
         generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
         most = self.sample_rate // 2
 
-        def estimate(start: int, stop: int) -> Tensor:
+        def context(start: int, stop: int) -> Tensor:
             extra = self.input_length(stop - start) - (stop - start)
             first, last = start - extra // 2, stop + extra - extra // 2
             inside = slice(max(0, first), max(0, last))
             standard = (mixture[:, inside] - mean) / deviation  # before padding: beyond the ends is silence
-            context = excerpt(standard, first - inside.start, last - inside.start)
-            estimates = self.network(context.to(self.device)[None])[0].cpu()
-            return center_trim(estimates, stop - start) * deviation + mean
+            return excerpt(standard, first - inside.start, last - inside.start).to(self.device)
+
+        def estimate(spans: list[tuple[int, int]]) -> list[Tensor]:
+            found = self.network([context(*span) for span in spans])
+            return [
+                center_trim(one.cpu(), stop - start) * deviation + mean
+                for one, (start, stop) in zip(found, spans, strict=True)
+            ]
+
+        ahead: dict[int, Tensor] = {}  # the next segments' estimates, by their starts
 
         def process(start: int, stop: int) -> Tensor:
             if not self.options.shifts:
-                return estimate(start, stop)
+                if start not in ahead:
+                    following = [at for at in starts if at >= start][: self._together]
+                    spans = [(at, min(at + self._segment, length)) for at in following]
+                    ahead.update(zip(following, estimate(spans), strict=True))
+                return ahead.pop(start)
             total = torch.zeros(())
             for _ in range(self.options.shifts):
                 early = int(torch.randint(0, most + 1, (), generator=generator))
-                total = total + estimate(start - early, stop + most - early)[..., early : early + stop - start]
+                (shifted,) = estimate([(start - early, stop + most - early)])
+                total = total + shifted[..., early : early + stop - start]
             return total / self.options.shifts
 
         length = mixture.shape[-1]
+        starts = self._starts(length)
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(process, length, starts=self._starts(length), window=window)
+        return overlap_add(process, length, starts=starts, window=window)
 
 
 class DemucsSeparator(WaveformSeparator):
     """Demucs v2, with upstream's released weights or ours."""
 
     name = "demucs"
-    network: Demucs
 
     def __init__(
-        self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
+        self,
+        model: Model,
+        *,
+        device: torch.device = torch.device("cpu"),
+        precision: str = "auto",
+        options: DemucsOptions = DemucsOptions(),
     ) -> None:
         network = model.build(lambda shape: Demucs(model.sources, n_channels=model.channels, **shape))
         model.load_into(network, model.file("all"))
-        super().__init__(network, model, device=device, options=options)
+        self._shape: dict[str, Any] = {"depth": network.depth, "resample": network.resample}
+        estimator = waveform_estimator(network, PackedDemucs, precision, device)
+        super().__init__(estimator, model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
-        return self.network.valid_length(length)
+        return valid_length(length, **self._shape)

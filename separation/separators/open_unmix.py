@@ -14,6 +14,7 @@ from separation.masking import wiener
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
 from separation.segments import fade_window, overlap_add
 from separation.separators.base import Separator
+from separation.separators.precision import apply_precision
 from separation.stft import StftConfig, istft, stft
 
 __all__ = ["OpenUnmixOptions", "OpenUnmixSeparator"]
@@ -71,14 +72,15 @@ class OpenUnmixSeparator(Separator):
         model: Model,
         *,
         device: torch.device = torch.device("cpu"),
+        precision: str = "auto",
         options: OpenUnmixOptions = OpenUnmixOptions(),
     ) -> None:
         super().__init__()
-        self.networks: list[OpenUnmix] = []  # in the order of the sources
+        self.networks: list[Any] = []  # in the order of the sources
         for source in model.sources:
             self.stft, network = model.build(lambda shape: _build(shape, model.channels))
             model.load_into(network, model.file(source), ignore=LEGACY_KEYS)
-            self.networks.append(network.eval().to(device))
+            self.networks.append(apply_precision(network.eval(), precision, device))
         if options.iterations and len(self.networks) + options.residual < 2:
             raise ValueError("the Wiener filter needs two sources or more: use residual=true or iterations=0")
         self.sources = (*model.sources, "residual") if options.residual else model.sources

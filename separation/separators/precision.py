@@ -1,0 +1,124 @@
+"""In which arithmetic a separator's networks run, and in which form."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from separation.models import packed
+
+__all__ = ["PRECISIONS", "Estimator", "apply_precision", "check_precision", "waveform_estimator"]
+
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
+
+#: Estimates of all sources, (sources, channels, time), of each of several mixtures, (channels, time).
+Estimator = Callable[[Sequence[Tensor]], list[Tensor]]
+
+
+def check_precision(precision: str, device: torch.device) -> str:
+    """The precision meant: "auto" is "fp32".
+
+    Raises
+    ------
+    ValueError
+        For a word that is none of :data:`PRECISIONS`, or one that the device has no arithmetic for.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "int8" and device.type != "cpu":
+        raise ValueError(f"precision int8 is for processors only, not for {device.type}")
+    if precision == "bf16" and device.type == "cpu" and not _has_bfloat16():
+        raise ValueError("this processor has no bfloat16 arithmetic: use precision fp32")
+    return "fp32" if precision == "auto" else precision
+
+
+def _has_bfloat16() -> bool:
+    return packed.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def apply_precision(network: nn.Module, precision: str, device: torch.device) -> nn.Module:
+    """Move a network to its device and let its linear and recurrent layers run in that precision, in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode. Its inputs and outputs stay float32.
+    precision : str
+        One of :data:`PRECISIONS`. "bf16" rounds weights and signals of those layers to 8 bits of mantissa; "int8"
+        their weights to 8 bits, and their inputs as they come (dynamic quantisation).
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        See :func:`check_precision`.
+    """
+    precision = check_precision(precision, device)
+    network = network.to(device)
+    if precision == "int8":
+        return _quantised(network, {nn.LSTM, nn.Linear})
+    if precision == "bf16":
+        for parent in list(network.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, nn.LSTM | nn.Linear):
+                    setattr(parent, name, _InBfloat16(child))
+    return network
+
+
+def waveform_estimator(
+    network: nn.Module, pack: Callable[[Any, torch.dtype], Estimator], precision: str, device: torch.device
+) -> Estimator:
+    """The fastest form of a network from waveform to waveforms.
+
+    On a processor `pack` makes it of the network, which is used up; elsewhere the network itself runs.
+    There "bf16" is autocast; on a processor it holds for all but the resampling, the spectrograms and the innermost
+    layers of Hybrid Demucs. No convolution is computed in bfloat16: oneDNN's are wrong for some shapes on
+    processors with AMX. "int8" holds for the LSTMs only.
+
+    Raises
+    ------
+    ValueError
+        See :func:`check_precision`.
+    """
+    precision = check_precision(precision, device)
+    network = network.eval().to(device)
+    if precision == "int8":
+        network = _quantised(network, {nn.LSTM})
+    if device.type == "cpu" and packed.is_available():
+        return pack(network, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return _Plain(network, precision == "bf16", device)
+
+
+class _Plain:
+    """The network as it is; mixtures of equal length go through it together."""
+
+    def __init__(self, network: nn.Module, bfloat16: bool, device: torch.device) -> None:
+        self._network, self._bfloat16, self._device = network, bfloat16, device
+
+    def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
+        autocast = torch.autocast(self._device.type, torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()
+        with torch.inference_mode(), autocast:
+            if len({mixture.shape for mixture in mixtures}) == 1:
+                return list(self._network(torch.stack(list(mixtures))).float())
+            return [self._network(mixture[None])[0].float() for mixture in mixtures]
+
+
+class _InBfloat16(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer.to(torch.bfloat16)
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.layer(x.to(torch.bfloat16))
+        return (y[0].float(), *y[1:]) if isinstance(y, tuple) else y.float()
+
+
+def _quantised(network: nn.Module, kinds: set[type[nn.Module]]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces where quantisation is to move
+        return torch.ao.quantization.quantize_dynamic(network, kinds, dtype=torch.qint8, inplace=True)

@@ -10,7 +10,16 @@ import julius
 import torch
 from torch import Tensor, nn
 
-from separation.models.packed import Affine, Gated, PackedLSTM, blocks, pad_rows, split_kernel, split_transposed
+from separation.models.packed import (
+    Affine,
+    Gated,
+    PackedLSTM,
+    Resampling,
+    blocks,
+    pad_rows,
+    split_kernel,
+    split_transposed,
+)
 
 __all__ = ["Demucs", "PackedDemucs", "center_trim", "valid_length"]
 
@@ -173,7 +182,8 @@ class PackedDemucs:
     """
 
     def __init__(self, network: Demucs, dtype: torch.dtype = torch.float32) -> None:
-        self.sources, self.n_channels, self.resample = network.sources, network.n_channels, network.resample
+        self._shape = (len(network.sources), network.n_channels, -1)
+        self._doubled = (Resampling(1, 2), Resampling(2, 1)) if network.resample else None
         self._dtype = dtype
         self._encoder = [_PackedEncoder(layer, dtype) for layer in network.encoder]
         self._decoder = [_PackedDecoder(layer, dtype) for layer in network.decoder]
@@ -198,7 +208,7 @@ class PackedDemucs:
         return [self._decode(self._linear(x), layers) for x, layers in zip(inner, skips, strict=True)]
 
     def _encode(self, mixture: Tensor) -> list[Tensor]:
-        x = julius.resample_frac(mixture, 1, 2) if self.resample else mixture
+        x = self._doubled[0](mixture) if self._doubled else mixture
         layers = [x.T.to(self._dtype).contiguous()]  # (time, channels) from here
         for encode in self._encoder:
             layers.append(encode(layers[-1]))
@@ -207,10 +217,10 @@ class PackedDemucs:
     def _decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         for decode in self._decoder:
             x = decode(x, skips.pop())
-        waveforms = x.T.float()
-        if self.resample:
-            waveforms = julius.resample_frac(waveforms.contiguous(), 2, 1)
-        return waveforms.reshape(len(self.sources), self.n_channels, -1)
+        waveforms = x.T.float().contiguous()
+        if self._doubled:
+            waveforms = self._doubled[1](waveforms)
+        return waveforms.reshape(self._shape)
 
 
 class _PackedEncoder:

@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import julius
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Affine", "Gated", "PackedLSTM", "blocks", "is_available", "pad_rows", "split_kernel", "split_transposed"]
+__all__ = [
+    "Affine",
+    "Gated",
+    "PackedLSTM",
+    "Resampling",
+    "blocks",
+    "is_available",
+    "pad_rows",
+    "split_kernel",
+    "split_transposed",
+]
 
 ROWS = 2048  # in a block: with 64 to 256 channels a megabyte or two
 
@@ -88,6 +99,38 @@ def split_transposed(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dty
     inputs = weight.shape[0]
     this, before = (half.permute(2, 1, 0).reshape(-1, inputs) for half in weight.split(stride, dim=2))
     return Affine(this, bias.repeat(stride), dtype), Affine(before, None, dtype)
+
+
+class Resampling:
+    """julius' ``ResampleFrac``: products of overlapping stretches with all shifts of its kernels.
+
+    Parameters
+    ----------
+    old, new : int
+        Rates without a common divisor.
+    """
+
+    frames = 64  # of `new` samples, that a product gives: the more, the more of its matrix is zero
+
+    def __init__(self, old: int, new: int) -> None:
+        made = julius.ResampleFrac(old, new)
+        kernels = made.kernel[:, 0]  # (new, taps)
+        self._old, self._new, self._taps = old, new, kernels.shape[1]
+        shifts = torch.zeros(self.frames, new, old * (self.frames - 1) + self._taps)
+        for frame in range(self.frames):
+            shifts[frame, :, old * frame : old * frame + self._taps] = kernels
+        self._shifts = shifts.flatten(0, 1).T.contiguous()
+        self._reach = (self._taps - old) // 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(channels, time) -> (channels, time * new // old), in float32."""
+        length = x.shape[1] * self._new // self._old
+        stretch, step = len(self._shifts), self._old * self.frames
+        count = max(1, -(-length // (self._new * self.frames)))
+        x = F.pad(x[None], (self._reach, self._reach + self._old), mode="replicate")[0]
+        x = F.pad(x, (0, max(0, (count - 1) * step + stretch - x.shape[1])))
+        found = [channel.unfold(0, stretch, step)[:count] @ self._shifts for channel in x]
+        return torch.stack(found).flatten(1)[:, :length]
 
 
 class PackedLSTM:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import julius
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torchaudio.models import HDemucs
 from separation.models import packed
 from separation.models.demucs import Demucs, PackedDemucs
 from separation.models.hybrid_demucs import PackedHybridDemucs
-from separation.models.packed import Affine, Gated, PackedLSTM, split_kernel, split_transposed
+from separation.models.packed import Affine, Gated, PackedLSTM, Resampling, split_kernel, split_transposed
 from tests.conftest import snr
 from tests.models.test_open_unmix import randomise
 
@@ -59,6 +60,17 @@ def test_strided_convolutions_are_two_products_of_rows() -> None:
     padded = F.pad(x, (0, 0, 1, 1))
     rows = before.plus(padded[:-1], this(padded[1:]))
     assert snr(rows.view(-1, 5), lengthen(x.T[None])[0].T) > 110
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 1), (3, 2)])
+def test_resampling_is_julius(old: int, new: int) -> None:
+    for length in (1, 2, 63, 64, 129, 1000, 1001):
+        x = noise(2, length) + 1
+        expected = julius.resample_frac(x, old, new)
+        found = Resampling(old, new)(x)
+        assert found.shape == expected.shape
+        if expected.numel():
+            assert snr(found, expected) > 110
 
 
 @torch.inference_mode()

@@ -1,76 +1,97 @@
-"""Sound in and out: read any file safely, resample, change channels, write stems."""
+"""Sound in memory or on disk, read piece by piece; its rate and its channels."""
 
 from __future__ import annotations
 
-import errno
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Protocol
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from torch import Tensor
 
-from separation.containers import ends_early, mp3_tells_its_length, peek
+from separation.decoding import MAX_CHANNELS, AudioError, Decoded, opened
 
 __all__ = [
-    "FORMATS",
-    "MAX_CHANNELS",
     "Audio",
     "AudioError",
+    "Recording",
+    "Remixed",
+    "Resampled",
     "Resampler",
-    "StemWriter",
+    "Signal",
+    "Sound",
+    "Waveform",
     "down_mix",
     "read",
-    "read_blocks",
     "resample",
 ]
 
-MAX_CHANNELS = 8
-BLOCK = 1 << 16  # frames handled at a time when copying: small enough to forget, large enough to be fast
 
-#: What stems can be written as: the libsndfile format and subtype of each.
-FORMATS = {
-    "wav": ("WAV", "PCM_24"),
-    "flac": ("FLAC", "PCM_24"),
-    "mp3": ("MP3", "MPEG_LAYER_III"),
-    "ogg": ("OGG", "VORBIS"),
-}
-
-# Containers that hold sound and cannot name another file to be opened in their place. A
-# playlist (HLS, ffconcat, ...) dressed up as song.mp3 would otherwise make the decoder read,
-# and the server hand out, any file of the machine it points to.
-_LIBSNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU"}
-_PYAV_FORMATS = ("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "flac", "aiff", "caf")
+_BLOCK = 1 << 18  # frames that are resampled at a time
 
 
-_MALFORMED = 3  # libsndfile's error for a format that it knows and a file that is not right
-_UNKNOWN = 2**62  # frames, or more: libsndfile's word for a FLAC that came from a pipe and does not tell
-
-# Names in libsndfile's log of the lengths that a file's header claims.
-_CLAIMS = {
-    "WAV": {"data"},
-    "WAVEX": {"data"},
-    "AIFF": {"SSND"},
-    "CAF": {"data"},
-    "AU": {"Data Size"},
-    "W64": {"riff"},
-    "RF64": {"Riff size"},
-}
+# -- what can be read piece by piece ---------------------------------------------------------------
 
 
-class AudioError(ValueError):
-    """A file that cannot be used as sound; the message is one sentence for its owner."""
+class Signal(Protocol):
+    """Samples that need not be in memory: `frames` of them in each of `channels`."""
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Samples `start` to `stop`, within 0..frames: float32, shape (channels, stop - start)."""
+        ...
+
+
+class Sound(Signal, Protocol):
+    """A signal with a rate, such as :class:`Audio` and :class:`Recording`."""
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256 of the decoded samples: the same for the same sound in any container."""
+        ...
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """A signal in memory, shape (channels, time)."""
+
+    samples: Tensor
+
+    @property
+    def channels(self) -> int:
+        return self.samples.shape[0]
+
+    @property
+    def frames(self) -> int:
+        return self.samples.shape[1]
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self.samples[:, start:stop]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audio:
-    """A piece of sound.
+    """A piece of sound in memory.
 
     Attributes
     ----------
@@ -110,210 +131,147 @@ class Audio:
         """Seconds."""
         return self.frames / self.sample_rate
 
+    def read(self, start: int, stop: int) -> Tensor:
+        return self.waveform[:, start:stop]
 
-# -- reading ---------------------------------------------------------------------------------------
+    def digest(self) -> str:
+        return hashlib.sha256(self.waveform.T.contiguous().numpy().data).hexdigest()
+
+
+# -- files -----------------------------------------------------------------------------------------
 
 
 def read(path: str | Path, *, start: float = 0.0, duration: float | None = None) -> Audio:
-    """Decode a sound file, or an excerpt of it, at its own rate and with its own channels.
-
-    libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU; what it does not
-    know goes to PyAV: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files that do not tell their
-    length. The suffix is ignored, the content decides.
-
-    Parameters
-    ----------
-    path : path
-        A regular file.
-    start, duration : float, seconds
-        The excerpt; `duration` beyond the end means up to the end.
+    """Decode a sound file, or an excerpt of it, into memory; see :func:`separation.decoding.opened`.
 
     Raises
     ------
     AudioError
-        One sentence that names the file: missing, empty, not sound, cut off, NaN or infinite
-        samples, more than 8 channels, or an excerpt outside of it.
+        One sentence that names the file, also if samples are NaN or infinite.
     """
-    path = Path(path)
-    if not (start >= 0 and np.isfinite(start)):
-        raise AudioError(f"the excerpt must start at 0 s or later, got {start}")
-    if duration is not None and not (duration > 0 and np.isfinite(duration)):
-        raise AudioError(f"the excerpt must last longer than 0 s, got {duration}")
+    with opened(path, start=start, duration=duration) as file:
+        blocks = list(file.blocks)
+    waveform = np.empty((file.channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
+    np.concatenate(blocks, axis=1, out=waveform)
     try:
-        if not path.is_file():
-            raise AudioError("no such file" if not path.exists() else "not a file")
-        if path.stat().st_size == 0:
-            raise AudioError("the file is empty")
-        with path.open("rb", buffering=0) as file:
-            waveform, rate = _decode(file, start, duration)
-        return Audio(waveform=waveform, sample_rate=rate)
+        return Audio(waveform=torch.from_numpy(waveform), sample_rate=file.sample_rate)
     except AudioError as error:
-        raise AudioError(f"cannot read {path.name!r}: {error}") from error
-    except OSError as error:
-        raise AudioError(f"cannot read {path.name!r}: {error.strerror or 'the disk refused'}") from error
+        raise AudioError(f"cannot read {Path(path).name!r}: {error}") from error
 
 
-def _decode(file: IO[bytes], start: float, duration: float | None) -> tuple[Tensor, int]:
-    if ends_early(file):
-        raise AudioError("the file is cut off: its last part is not all there")
-    try:
-        # The descriptor, not the file object: no name to guess a format from, and no way back into
-        # Python on which a signal, such as Ctrl-C, would get lost.
-        sound = soundfile.SoundFile(file.fileno(), closefd=False)
-    except soundfile.LibsndfileError as error:
-        if error.code == _MALFORMED and peek(file, 0, 4) == b"caff":  # so it says if a CAF is cut; PyAV would not mind
-            raise AudioError("the file is cut off or damaged") from error
-        file.seek(0)
-        return _decode_with_pyav(file, start, duration)
-    with sound:
-        if sound.format not in _LIBSNDFILE_FORMATS:
-            raise AudioError(f"{sound.format} files are not supported")
-        if sound.frames < _UNKNOWN and (sound.format != "MP3" or mp3_tells_its_length(file)):
-            _refuse_truncated(sound)
-            return _decode_with_libsndfile(sound, start, duration)
-    file.seek(0)
-    return _decode_with_pyav(file, start, duration)
+class Recording:
+    """A sound file, decoded once to disk and read from there: memory does not grow with its length.
 
+    A thread of its own decodes into a nameless file of float samples, which is gone when this is
+    closed or the process ends; what is there can be read while the rest is still on its way.
 
-def _decode_with_libsndfile(sound: soundfile.SoundFile, start: float, duration: float | None) -> tuple[Tensor, int]:
-    rate = sound.samplerate
-    first = _frames_in(start, rate)
-    wanted = sys.maxsize if duration is None else max(1, _frames_in(duration, rate))
-    blocks: list[np.ndarray] = []
-    held = 0
-    try:
-        if 0 < sound.frames <= first:
-            raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
-        if first:
-            sound.seek(first)
-        while held < wanted:  # in blocks: the header may announce more than fits into memory
-            block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            blocks.append(block)
-            held += len(block)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"its sound is cut off or damaged ({_sentence(error)})") from error
-    expected = min(wanted, sound.frames - first)
-    if held < expected:
-        raise AudioError(f"the file is cut off: it announces {expected} samples and holds {held}")
-    return _joined([block.T for block in blocks], sound.channels), rate
+    Parameters
+    ----------
+    path, start, duration
+        As for :func:`separation.decoding.opened`.
+    folder : path
+        Where there is room: 10 MB for a minute of stereo at 44.1 kHz.
 
+    Raises
+    ------
+    AudioError
+        One sentence that names the file; what only decoding shows is raised where it matters: by
+        :meth:`read`, :meth:`digest` and, for files that do not tell their length, :attr:`frames`.
+    OSError
+        By the same, if the disk is full.
+    """
 
-def _frames_in(seconds: float, rate: int) -> int:
-    return round(min(seconds * rate, 2.0**62))
-
-
-def _joined(blocks: list[np.ndarray], channels: int) -> Tensor:
-    """Blocks (channels, some time) one after the other."""
-    waveform = np.empty((channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
-    if blocks:
-        np.concatenate(blocks, axis=1, out=waveform)
-    return torch.from_numpy(waveform)
-
-
-# -- files that end too early ----------------------------------------------------------------------
-
-
-def _refuse_truncated(sound: soundfile.SoundFile) -> None:
-    """libsndfile quietly shortens a file that ends before its header says; only its log tells."""
-    for line in sound.extra_info.splitlines():
-        name, _, rest = line.strip().partition(":")
-        numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
-        if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
-            claimed, present = numbers
-            # A recorder that could not seek back leaves 0 or the largest number it has: no claim, no error.
-            unknown = any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1))
-            if present < claimed and not unknown:
-                raise AudioError(f"the file is cut off: it announces {claimed} bytes and holds {present}")
-
-
-# -- what libsndfile does not know -----------------------------------------------------------------
-
-
-class _Nameless:
-    """All of a file that the demuxer gets: with no path, there is none to resolve another one against."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.tell, self._seek = file.read, file.tell, file.seek
-
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def __init__(
+        self, path: str | Path, folder: str | Path, *, start: float = 0.0, duration: float | None = None
+    ) -> None:
+        self._name = Path(path).name
+        self._closing = ExitStack()
         try:
-            return self._seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # a damaged file leads anywhere
-            return -1
+            decoded = self._closing.enter_context(opened(path, start=start, duration=duration))
+            self._samples = self._closing.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))  # noqa: SIM115
+        except BaseException:
+            self._closing.close()
+            raise
+        self.sample_rate, self.channels = decoded.sample_rate, decoded.channels
+        self._promised = decoded.frames
+        self._written = 0
+        self._error: Exception | None = None
+        self._ended = self._stopped = False
+        self._hash = hashlib.sha256()
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._decode, args=(decoded,), name="decoder", daemon=True)
+        self._thread.start()
 
-
-def _decode_with_pyav(file: IO[bytes], start: float, duration: float | None) -> tuple[Tensor, int]:
-    import av  # slow to import, and seldom needed
-
-    whitelist = {"format_whitelist": ",".join(_PYAV_FORMATS)}
-    try:
-        with av.open(_Nameless(file), options=whitelist, metadata_errors="replace") as container:
-            if not set(container.format.name.split(",")) & set(_PYAV_FORMATS):
-                raise AudioError(f"{container.format.name} files are not supported")
-            if not container.streams.audio:
-                raise AudioError("there is no sound in it")
-            return _decode_stream(cast(Any, container), start, duration)
-    except av.FFmpegError as error:
-        raise AudioError(f"it is not a sound file that can be decoded ({_sentence(error)})") from error
-
-
-def _decode_stream(container: Any, start: float, duration: float | None) -> tuple[Tensor, int]:
-    import av
-
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
-        raise AudioError("its sound is coded in a way that is not known here")
-    rate, channels = stream.rate, stream.channels
-    if channels > MAX_CHANNELS:
-        raise AudioError(f"the sound has {channels} channels; 1 to {MAX_CHANNELS} are supported")
-    first = _frames_in(start, rate)
-    last = None if duration is None else first + max(1, _frames_in(duration, rate))
-    converter = av.AudioResampler(format="fltp")  # only the number format changes
-    blocks: list[np.ndarray] = []
-    position = 0
-    for frame in _frames(container, stream):
-        if frame.sample_rate != rate or frame.layout.nb_channels != channels:
-            raise AudioError("its rate or number of channels changes on the way")
-        for converted in converter.resample(frame):
-            block = converted.to_ndarray()
-            begin, end = max(first - position, 0), block.shape[1] if last is None else max(last - position, 0)
-            position += block.shape[1]
-            if block[:, begin:end].shape[1]:
-                blocks.append(block[:, begin:end])
-        if last is not None and position >= last:
-            break
-    if position == 0:
-        raise AudioError("there is no sound in it (0 samples)")
-    if not blocks:
-        raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {position / rate:.2f} s")
-    return _joined(blocks, channels), rate
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames. A raw stream, such as a recorded broadcast, may break off within its last one."""
-    import av
-
-    broken: Exception | None = None
-    for packet in container.demux(stream):
-        if broken is not None and packet.size:
-            break
+    def _decode(self, decoded: Decoded) -> None:
         try:
-            yield from packet.decode()
-        except av.InvalidDataError as error:
-            broken = error
-            if container.format.name not in ("aac", "mp3"):
-                break
-    else:
-        return
-    raise AudioError("its sound is cut off or damaged") from broken
+            for block in decoded.blocks:
+                if self._stopped:
+                    break
+                self._append(np.ascontiguousarray(block.T))
+        except Exception as error:  # whoever reads is told
+            self._error = error
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
+    def _append(self, block: np.ndarray) -> None:
+        if not np.isfinite(block).all():
+            when = (self._written + int(np.argmin(np.isfinite(block).all(1)))) / self.sample_rate
+            raise AudioError(f"cannot read {self._name!r}: the sample at {when:.2f} s is NaN or infinite")
+        data = memoryview(block.data).cast("B")
+        self._hash.update(data)
+        while data:
+            data = data[os.write(self._samples.fileno(), data) :]
+        with self._news:
+            self._written += len(block)
+            self._news.notify_all()
 
-def _sentence(error: Exception) -> str:
-    """What a decoder says, without the file names and addresses some of them add."""
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or "unknown format"
-    return str(text).strip().rstrip(".").lower()
+    def _wait(self, frames: int | None) -> None:
+        """Until so many are there, or all."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or (frames is not None and self._written >= frames))
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def frames(self) -> int:
+        if self._promised is None:
+            self._wait(None)
+            return self._written
+        return self._promised
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.sample_rate
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """As :meth:`Signal.read`; waits until that part is decoded."""
+        self._wait(stop)
+        size = 4 * self.channels
+        found = np.empty((stop - start, self.channels), dtype=np.float32)
+        view, position = memoryview(found.reshape(-1).view(np.uint8).data), start * size
+        while view:
+            count = os.preadv(self._samples.fileno(), [view], position)
+            if not count:
+                raise ValueError(f"samples {start} to {stop} were asked for; there are {self._written}")
+            view, position = view[count:], position + count
+        return torch.from_numpy(found.T).contiguous()
+
+    def digest(self) -> str:
+        self._wait(None)
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        self._stopped = True
+        self._thread.join()
+        self._closing.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 # -- rate and channels -----------------------------------------------------------------------------
@@ -353,6 +311,53 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
     return Resampler(channels, from_rate, to_rate, frames=length)(waveform, last=True)
 
 
+class Resampled:
+    """A signal at another rate, resampled as it is read; see :class:`Resampler`.
+
+    Made for readers that go forward: what lies more than a second before the last read is
+    forgotten, and to go back further is to begin again.
+    """
+
+    def __init__(self, signal: Signal, from_rate: int, to_rate: int) -> None:
+        self._signal, self._rates = signal, (from_rate, to_rate)
+        self.channels = signal.channels
+        self.frames = -(-signal.frames * to_rate // from_rate)
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._resampler = Resampler(self.channels, *self._rates, frames=self.frames)
+        self._taken = 0  # of the signal
+        self._first, self._kept = 0, torch.empty(self.channels, 0)
+
+    def read(self, start: int, stop: int) -> Tensor:
+        if start < self._first:
+            self._rewind()
+        parts = [self._kept]
+        end = self._first + self._kept.shape[1]
+        while end < stop:
+            until = min(self._signal.frames, self._taken + _BLOCK)
+            block = self._signal.read(self._taken, until)
+            self._taken = until
+            parts.append(self._resampler(block, last=until == self._signal.frames))
+            end += parts[-1].shape[1]
+        self._kept = torch.cat(parts, dim=1) if len(parts) > 1 else self._kept
+        found = self._kept[:, start - self._first : stop - self._first].clone()
+        forget = max(0, start - self._rates[1] - self._first)
+        self._kept, self._first = self._kept[:, forget:].clone(), self._first + forget
+        return found
+
+
+class Remixed:
+    """A signal with other channels: `mix` makes (channels, time) of what is read."""
+
+    def __init__(self, signal: Signal, channels: int, mix: Callable[[Tensor], Tensor]) -> None:
+        self._signal, self._mix = signal, mix
+        self.channels, self.frames = channels, signal.frames
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self._mix(self._signal.read(start, stop))
+
+
 # Gain of each channel in the left and the right one, in the WAVE order of speakers, after
 # ITU-R BS.775: centre and surrounds at -3 dB, the low-frequency effects channel left out.
 _L, _R, _C, _LFE, _LS, _RS, _BC = (
@@ -386,137 +391,3 @@ def down_mix(waveform: Tensor) -> Tensor:
         return waveform
     gains = torch.tensor(_DOWN_MIX[channels], dtype=waveform.dtype, device=waveform.device)
     return gains.T @ waveform
-
-
-# -- writing ---------------------------------------------------------------------------------------
-
-
-class StemWriter:
-    """Writes stems block by block, all with one gain.
-
-    The blocks go to float files first, since only the end tells whether a fixed-point file
-    would clip; :meth:`finish` then writes the final files and removes these.
-
-    Parameters
-    ----------
-    folder : path
-        Exists; receives ``<source>.<format>``.
-    sources : sequence of str
-        Names of the stems.
-    channels, sample_rate : int
-        Of every stem.
-    format : "wav", "flac", "mp3" or "ogg"
-        WAV and FLAC are written with 24 bits.
-    float32 : bool
-        WAV only: 32-bit float samples, which cannot clip.
-
-    Raises
-    ------
-    ValueError
-        If the format cannot hold this rate, number of channels or float samples.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        sources: tuple[str, ...],
-        *,
-        channels: int,
-        sample_rate: int,
-        format: str = "wav",
-        float32: bool = False,
-    ) -> None:
-        check_format(format, float32=float32, channels=channels, sample_rate=sample_rate)
-        self.sample_rate = sample_rate
-        self.format = format
-        self.float32 = float32
-        self.peak = 0.0
-        self.paths = {source: folder / f"{source}.{format}" for source in sources}
-        self._drafts = {source: folder / f".{source}.draft" for source in sources}
-        self._files: dict[str, soundfile.SoundFile] = {}
-        try:
-            with _disk_errors():
-                for source, path in self._drafts.items():
-                    self._files[source] = soundfile.SoundFile(
-                        path, "w", samplerate=sample_rate, channels=channels, format="W64", subtype="FLOAT"
-                    )
-        except OSError:
-            self.close()
-            raise
-
-    def write(self, block: Tensor) -> None:
-        """Append (sources, channels, time)."""
-        self.peak = max(self.peak, float(block.abs().max()) if block.numel() else 0.0)
-        with _disk_errors():
-            for file, stem in zip(self._files.values(), block, strict=True):
-                file.write(stem.T.contiguous().numpy())
-
-    def finish(self) -> float:
-        """Write the final files; returns the gain that all stems share, 1 unless one of them would clip."""
-        ceiling = 1 - 2**-15
-        gain = 1.0 if self.float32 or self.peak <= ceiling else ceiling / self.peak
-        self.close()
-        with _disk_errors():
-            for source in self.paths:
-                self._finish_one(source, gain)
-        return gain
-
-    def _finish_one(self, source: str, gain: float) -> None:
-        draft = self._drafts[source]
-        container, subtype = FORMATS[self.format]
-        with (
-            soundfile.SoundFile(draft) as reader,
-            soundfile.SoundFile(
-                self.paths[source],
-                "w",
-                samplerate=self.sample_rate,
-                channels=reader.channels,
-                format=container,
-                subtype="FLOAT" if self.float32 else subtype,
-            ) as writer,
-        ):
-            for block in reader.blocks(BLOCK, dtype="float32", always_2d=True):
-                writer.write(block * np.float32(gain))
-        draft.unlink()
-
-    def close(self) -> None:
-        """Close the drafts; nothing is lost that was written."""
-        with _disk_errors():
-            for file in self._files.values():
-                file.close()
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    """soundfile tells a full disk by whatever went wrong next; say it as the system would."""
-    try:
-        yield
-    except (soundfile.SoundFileError, AssertionError) as error:
-        raise OSError(errno.ENOSPC, "the stems cannot be written: the disk is full or refuses") from error
-
-
-def check_format(format: str, *, float32: bool, channels: int, sample_rate: int) -> None:
-    """Refuse what a file format cannot hold, before any work is done."""
-    if format not in FORMATS:
-        raise ValueError(f"stems can be written as {', '.join(FORMATS)}, not as {format!r}")
-    if float32 and format != "wav":
-        raise ValueError(f"--float32 needs WAV files; {format} holds no float samples")
-    if format == "flac" and sample_rate > 655350:
-        raise ValueError(f"FLAC holds at most 655350 Hz, the sound has {sample_rate} Hz: choose wav")
-    if format == "mp3" and (sample_rate not in _MP3_RATES or channels > 2):
-        raise ValueError(
-            f"MP3 holds 1 or 2 channels at {_MP3_RATES[0]} to {_MP3_RATES[-1]} Hz, "
-            f"the stems have {channels} at {sample_rate} Hz: choose wav or flac"
-        )
-    if format == "ogg" and not 8000 <= sample_rate <= 192000:
-        raise ValueError(f"Ogg Vorbis holds 8000 to 192000 Hz, the sound has {sample_rate} Hz: choose wav or flac")
-
-
-_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-
-
-def read_blocks(path: Path) -> Iterator[Tensor]:
-    """A file that libsndfile reads, as (channels, time) blocks of at most 65,536 frames."""
-    with _disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
-        for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
-            yield torch.from_numpy(block.T.copy())

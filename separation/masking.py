@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from separation.parallel import on_all_cores
+
 __all__ = ["apply_mixture_phase", "binary_mask", "expectation_maximization", "ratio_mask", "wiener"]
 
 _CHUNK = 1 << 17  # complex numbers in a chunk of bins: what a processor's cache holds (32 times as many: half as fast)
@@ -150,51 +152,103 @@ def _filter(
     window: int | None,
     eps: float,
 ) -> Tensor:
-    """Stretch by stretch, and within it a few bins at a time: bins do not know of each other."""
+    """Window by window."""
     if iterations < 0:
         raise ValueError(f"iterations must be 0 or more, got {iterations}")
     if window is not None and window < 1:
         raise ValueError(f"window must be at least 1 frame, got {window}")
     channels, n_bins, n_frames = mixture.shape
-    refine = _refine_closed_form if channels <= 2 else _refine_with_norbert
-    estimates = mixture.new_empty((sources, channels, n_bins, n_frames))
+    refine = {1: _refine_mono, 2: _refine_stereo}.get(channels, _refine_with_norbert)
+    estimates = mixture.new_empty((sources, channels, n_frames, n_bins)).mT
     for frames in _slices(n_frames, window or n_frames):
-        x = mixture[..., frames].to(torch.complex128)
-        scale = max(1.0, float(x.abs().max()) / 10)
-        for bins in _slices(n_bins, max(1, _CHUNK // (sources * channels * x.shape[-1]))):
-            y = first_estimates(bins, frames)
-            if iterations:
-                y = refine(y / scale, x[:, bins] / scale, iterations, eps) * scale
-            estimates[:, :, bins, frames] = y.to(estimates.dtype)
+        _filter_window(first_estimates, mixture, frames, estimates, refine=refine, iterations=iterations, eps=eps)
     return estimates
+
+
+def _filter_window(
+    first_estimates: Callable[[slice, slice], Tensor],
+    mixture: Tensor,
+    frames: slice,
+    estimates: Tensor,
+    *,
+    refine: Callable[[Tensor, Tensor, int, float, float], Tensor],
+    iterations: int,
+    eps: float,
+) -> None:
+    """Fill in the `estimates` of some frames, a few bins at a time: bins do not know of each other."""
+    x = mixture[..., frames].mT.to(torch.complex128)  # bins last: as the transform leaves them in memory
+    square = max(1.0, float(_energy(x).max()) / 100)  # instead of scaling the sound to 10, its noise is scaled
+
+    def fill(bins: slice) -> None:
+        y = first_estimates(bins, frames).mT
+        if iterations:
+            y = refine(y, x[..., bins], iterations, eps, square)
+        estimates[:, :, bins, frames] = y.mT
+
+    size = max(1, _CHUNK // (estimates.shape[0] * x.shape[0] * x.shape[1]))
+    chunks = list(_slices(x.shape[2], size))
+    if x.device.type == "cpu":
+        on_all_cores(fill, chunks)
+    else:
+        for bins in chunks:
+            fill(bins)
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, length, size))
 
 
-def _refine_closed_form(y: Tensor, x: Tensor, iterations: int, eps: float) -> Tensor:
-    """The iterations for one or two channels; y (sources, channels, bins, frames), x without sources."""
-    # Letters: j source, c and d channel. C is the modelled covariance of the mixture, z = C^-1 x.
+# The iterations: y (sources, channels, frames, bins), x without sources. `eps` is meant for sounds whose energy is
+# smaller by `square`.
+
+
+def _refine_mono(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
+    eps, noise = eps * square, eps**0.5 * square
     for _ in range(iterations):
-        power = (y.real.square() + y.imag.square()).mean(1)  # (j, bins, frames)
-        weight = (eps + power.sum(-1, keepdim=True))[:, :, :, None]
-        R = torch.einsum("jcft,jdft->jfcd", y, y.conj()) / weight  # (j, bins, c, d)
-        C = torch.einsum("jft,jfcd->cdft", power.to(R.dtype), R)
-        if x.shape[0] == 1:
-            z = x / (C[0] + eps**0.5 + eps)  # norbert adds eps once more for one channel
-        else:
-            a, d, b = C[0, 0].real + eps**0.5, C[1, 1].real + eps**0.5, C[0, 1]
-            determinant = a * d - b.real.square() - b.imag.square()
-            z = torch.stack([d * x[0] - b * x[1], a * x[1] - b.conj() * x[0]]) / determinant
-        y = power[:, None] * torch.einsum("jfcd,dft->jcft", R, z)
+        power = _energy(y)[:, 0]  # (sources, frames, bins)
+        total = power.sum(-2, keepdim=True)
+        modelled = power * (total / (eps + total))
+        y = (modelled * (x / (modelled.sum(0) + noise + eps)))[:, None]  # norbert adds eps once more for one channel
     return y
 
 
-def _refine_with_norbert(y: Tensor, x: Tensor, iterations: int, eps: float) -> Tensor:
+def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
+    # A source's covariance is [[a, b], [conj(b), d]], the mixture's [[A, B], [conj(B), D]], and z the inverse of
+    # that times x. Sources are taken one by one: what is at hand then stays in the processor's cache.
+    eps, noise = eps * square, eps**0.5 * square
+    for _ in range(iterations):
+        models = [_model(own, eps) for own in y]
+        A = sum((power * a for power, a, _, _ in models), noise)
+        B = sum((power * b for power, _, b, _ in models), x.new_zeros(()))
+        D = sum((power * d for power, _, _, d in models), noise)
+        scale = (A * D - _energy(B)).reciprocal_()
+        z0, z1 = (x[0] * D - B * x[1]) * scale, (x[1] * A - B.conj() * x[0]) * scale
+        y = torch.empty_like(y)
+        for own, (power, a, b, d) in zip(y, models, strict=True):
+            torch.mul(z0 * a + z1 * b, power, out=own[0])
+            torch.mul(z1 * d + z0 * b.conj(), power, out=own[1])
+    return y
+
+
+def _model(y: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A source's power (frames, bins), and its spatial covariance a, b, d (bins,)."""
+    (e0, e1), (u, v), (p, q) = _energy(y), y.real, y.imag
+    power = (e0 + e1) * 0.5
+    weight = eps + power.sum(-2)
+    b = torch.complex((u * v).sum(-2) + (p * q).sum(-2), (p * v).sum(-2) - (u * q).sum(-2))
+    return power, e0.sum(-2) / weight, b / weight, e1.sum(-2) / weight
+
+
+def _energy(z: Tensor) -> Tensor:
+    return z.real.square() + z.imag.square()
+
+
+def _refine_with_norbert(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
     import norbert
 
+    scale = square**0.5
+    estimates, mixture = (y / scale).permute(2, 3, 1, 0), (x / scale).permute(1, 2, 0)
     refined, _, _ = norbert.expectation_maximization(
-        y.permute(3, 2, 1, 0).numpy(force=True).copy(), x.permute(2, 1, 0).numpy(force=True), iterations, eps=eps
+        estimates.numpy(force=True).copy(), mixture.numpy(force=True), iterations, eps=eps
     )
-    return torch.from_numpy(refined).permute(3, 2, 1, 0).to(x.device)
+    return torch.from_numpy(refined).permute(3, 2, 0, 1).to(x.device) * scale

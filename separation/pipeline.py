@@ -6,7 +6,7 @@ Everything that separates goes through here, the command line and the studio ali
 from __future__ import annotations
 
 import errno
-import hashlib
+import glob
 import json
 import math
 import platform
@@ -14,29 +14,35 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from scipy.signal import lfilter
 from torch import Tensor
 
-from separation.audio import Audio, Resampler, StemWriter, check_format, down_mix, read_blocks, resample
+from separation.audio import Remixed, Resampled, Resampler, Signal, Sound, down_mix
+from separation.segments import pieces
 from separation.separators.base import Separator
+from separation.writing import BLOCK, StemWriter, check_format, read_blocks
 
 __all__ = ["Progress", "ResidualShare", "Result", "run", "separate_to_folder", "separated_mixture"]
 
 _ENERGY_SECONDS = 0.05  # time constant of the energies by which a residual is shared
+_LOCK = ".lock"  # in a draft: whoever holds it is at work there
 _NOTHING = 1e-20  # where all stems are silent, each gets as much
 
 
 # -- sound in, stems out ---------------------------------------------------------------------------
 
 
-def separated_mixture(audio: Audio, separator: Separator) -> Tensor:
+def separated_mixture(audio: Sound, separator: Separator) -> Signal:
     """The mixture as the stems will add up to it, at the sound's own rate.
 
     Itself for methods that take any number of channels, and for mono and stereo. More channels
@@ -44,16 +50,18 @@ def separated_mixture(audio: Audio, separator: Separator) -> Tensor:
     for the few models that know only that.
     """
     if separator.channels is None or audio.channels <= separator.channels:
-        return audio.waveform
-    stereo = down_mix(audio.waveform)
-    return stereo.mean(0, keepdim=True) if separator.channels == 1 else stereo
+        return audio
+    if separator.channels == 1:
+        return Remixed(audio, 1, lambda waveform: down_mix(waveform).mean(0, keepdim=True))
+    return Remixed(audio, 2, down_mix)
 
 
-def run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
-    """Take a sound apart, whatever its rate and channels.
+def run(separator: Separator, audio: Sound) -> Iterator[Tensor]:
+    """Take a sound apart, whatever its rate, channels and length.
 
     The mixture is brought to the separator's rate and channels, and the stems back: mono is
-    doubled for a stereo method and comes back as the mean of its two channels.
+    doubled for a stereo method and comes back as the mean of its two channels. What is not in
+    memory (:class:`separation.audio.Recording`) is read as the work goes on.
 
     Yields
     ------
@@ -68,16 +76,17 @@ def run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
     yield from _run(separator.at(sample_rate=audio.sample_rate, channels=audio.channels), audio)
 
 
-def _run(separator: Separator, audio: Audio) -> Iterator[Tensor]:
+def _run(separator: Separator, audio: Sound) -> Iterator[Tensor]:
     """:func:`run` with a separator that is made for the sound's rate and channels; it keeps the notes."""
     mixture = separated_mixture(audio, separator)
-    channels = mixture.shape[0]
+    channels = mixture.channels
     if separator.channels == 2 and channels == 1:
-        mixture = mixture.expand(2, -1)
-    mixture = resample(mixture, audio.sample_rate, separator.sample_rate)
+        mixture = Remixed(mixture, 2, lambda waveform: waveform.expand(2, -1))
+    if audio.sample_rate != separator.sample_rate:
+        mixture = Resampled(mixture, audio.sample_rate, separator.sample_rate)
     n_sources = len(separator.sources)
     back = Resampler(n_sources * channels, separator.sample_rate, audio.sample_rate, frames=audio.frames)
-    done, total = 0, mixture.shape[1]
+    done, total = 0, mixture.frames
     for block in separator.stream(mixture):
         done += block.shape[-1]
         if block.shape[1] != channels:
@@ -151,7 +160,7 @@ class Result:
 
 
 def separate_to_folder(
-    audio: Audio,
+    audio: Sound,
     separator: Separator,
     folder: Path,
     *,
@@ -169,9 +178,12 @@ def separate_to_folder(
     appears, or replaces its predecessor, only when everything in it is whole; until then, and
     after an error, there is nothing.
 
+    Memory does not grow with the length of what is not in memory itself
+    (:class:`separation.audio.Recording`); reading, computing and writing go on side by side.
+
     Parameters
     ----------
-    audio : Audio
+    audio : Sound
     separator : Separator
     folder : path
         Of this method's stems.
@@ -208,23 +220,24 @@ def separate_to_folder(
     if sum_to_mixture and len(chosen) < len(separator.sources):
         raise ValueError("only all stems together can sum to the mixture: leave the choice of stems out")
     mixture = separated_mixture(audio, separator)
-    check_format(format, float32=float32, channels=mixture.shape[0], sample_rate=audio.sample_rate)
+    check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
     with _Draft(folder) as draft:
         writer = StemWriter(
             draft.path,
             chosen,
-            channels=mixture.shape[0],
+            channels=mixture.channels,
             sample_rate=audio.sample_rate,
             format=format,
             float32=float32,
         )
         try:
-            for progress, block in _blocks(audio, separator, chosen, began, share=sum_to_mixture):
-                if block is not None:
-                    writer.write(block[1])
-                    if on_block:
-                        on_block(*block)
-                yield progress
+            with _Behind(writer.write) as write:
+                for progress, block in _blocks(audio, separator, chosen, began, share=sum_to_mixture):
+                    if block is not None:
+                        write(block[1])
+                        if on_block:
+                            on_block(*block)
+                    yield progress
             gain = writer.finish()
         finally:
             writer.close()
@@ -235,7 +248,7 @@ def separate_to_folder(
             model=separator.model,
             stems={source: folder / path.name for source, path in writer.paths.items()},
             sample_rate=audio.sample_rate,
-            channels=mixture.shape[0],
+            channels=mixture.channels,
             frames=audio.frames,
             residual_db=residual_db(mixture, list(writer.paths.values())),
             gain_db=round(20 * math.log10(gain), 4),
@@ -267,7 +280,7 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
 
 
 def _blocks(
-    audio: Audio, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
+    audio: Sound, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
 ) -> Iterator[tuple[Progress, tuple[Tensor, Tensor] | None]]:
     """Progress, and with it the finished block, if there is one: the mixture's part and the chosen stems'."""
     rows = [separator.sources.index(source) for source in chosen]
@@ -276,7 +289,7 @@ def _blocks(
     shared = ResidualShare(len(separator.sources), audio.sample_rate)
     yield Progress(stage="separating", segment=0, segments=segments), None
     for number, block in enumerate(_run(separator, audio), start=1):
-        part = mixture[:, position : position + block.shape[-1]]
+        part = mixture.read(position, position + block.shape[-1])
         position += block.shape[-1]
         left = (time.perf_counter() - began) / number * max(0, segments - number)
         progress = Progress(stage="separating", segment=number, segments=segments, seconds_left=left)
@@ -305,32 +318,56 @@ class ResidualShare:
         return stems + weights * (mixture - stems.sum(0))
 
 
-def _segments(audio: Audio, separator: Separator) -> int:
+def _segments(audio: Sound, separator: Separator) -> int:
     return separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
 
 
-def residual_db(mixture: Tensor, stems: Sequence[Path]) -> float | None:
+def residual_db(mixture: Signal, stems: Sequence[Path]) -> float | None:
     """What the written stems leave of the mixture, in dB of its energy; None if either is silent."""
-    left, position = 0.0, 0
-    for blocks in zip(*(read_blocks(path) for path in stems), strict=False):
-        length = min(block.shape[1] for block in blocks)
-        part = mixture[:, position : position + length]
-        total = torch.stack([block[:, : part.shape[1]].double() for block in blocks]).sum(0)
-        left += float((part.double() - total).square().sum())
-        position += length
-    left += float(mixture[:, position:].double().square().sum())
-    energy = float(mixture.double().square().sum())
+    left = energy = 0.0
+    written = zip(*(read_blocks(path) for path in stems), strict=False)
+    for part, blocks in zip_longest(pieces(mixture, BLOCK), written, fillvalue=()):
+        true = part.double() if isinstance(part, Tensor) else torch.zeros(mixture.channels, 0).double()
+        total = torch.zeros_like(true)
+        for block in blocks:  # a lossy file may end a few samples early, or late
+            total[:, : block.shape[1]] += block[:, : true.shape[1]]
+        left += float((true - total).square().sum())
+        energy += float(true.square().sum())
     return round(10 * math.log10(left / energy), 3) if left > 0 and energy > 0 else None
 
 
-def _card(result: Result, audio: Audio, separator: Separator, origin: Mapping[str, Any]) -> dict[str, Any]:
+class _Behind:
+    """Calls a function in a thread of its own, one call behind; an error comes with the next call or at the end."""
+
+    def __init__(self, function: Callable[[Tensor], None]) -> None:
+        self._function = function
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._last: Future[None] | None = None
+
+    def __call__(self, block: Tensor) -> None:
+        self._wait()
+        self._last = self._thread.submit(self._function, block)
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def __enter__(self) -> _Behind:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._wait()
+
+
+def _card(result: Result, audio: Sound, separator: Separator, origin: Mapping[str, Any]) -> dict[str, Any]:
     document = result.document()
     document["stems"] = {source: path.name for source, path in result.stems.items()}
     del document["card"]
-    digest = hashlib.sha256(audio.waveform.contiguous().numpy().data).hexdigest()
     return {
         **document,
-        "input_sha256": digest,  # of the decoded samples: the same for the same sound in any container
+        "input_sha256": audio.digest(),
         "duration": round(audio.duration, 6),
         "model_sha256": separator.model_hash,
         "options": asdict(separator.options),
@@ -355,8 +392,11 @@ class _Draft:
             for parent in _missing(self.folder.parent):
                 parent.mkdir(exist_ok=True)
                 self._made.append(parent)
+            _remove_abandoned(self.folder)
             self.path = self.folder.with_name(f".{self.folder.name}-{secrets.token_hex(4)}")
             self.path.mkdir()
+            self._lock = FileLock(self.path / _LOCK)
+            self._lock.acquire()
         except BaseException:
             self._remove_parents()
             raise
@@ -368,7 +408,9 @@ class _Draft:
     def __exit__(self, kind: object, *rest: object) -> None:
         published = False
         try:
+            self._lock.release()
             if kind is None and self._keep:
+                (self.path / _LOCK).unlink(missing_ok=True)
                 self._publish()
                 published = True
         finally:
@@ -395,6 +437,18 @@ class _Draft:
                 parent.rmdir()
             except OSError:
                 break
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Drafts of processes that were killed: nobody holds their locks any more."""
+    for draft in folder.parent.glob(f".{glob.escape(folder.name)}-" + "[0-9a-f]" * 8):
+        lock = FileLock(draft / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        lock.release()
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _missing(folder: Path) -> list[Path]:

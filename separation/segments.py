@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["excerpt", "fade_window", "overlap_add"]
+from separation.audio import Signal
+
+__all__ = ["excerpt", "fade_window", "overlap_add", "pieces"]
 
 
 def fade_window(length: int, fade: int) -> Tensor:
@@ -70,9 +72,14 @@ def overlap_add(
         total, weight = total[..., done:], weight[done:]
 
 
-def excerpt(signal: Tensor, start: int, stop: int) -> Tensor:
-    """``signal[..., start:stop]`` with zeros where it reaches beyond the ends."""
-    length = signal.shape[-1]
-    inside = signal[..., max(0, start) : max(0, min(stop, length))]
+def excerpt(signal: Signal, start: int, stop: int) -> Tensor:
+    """Samples `start` to `stop`, (channels, stop - start), with zeros where that reaches beyond the ends."""
+    first, last = max(0, start), min(stop, signal.frames)
+    inside = signal.read(first, last) if first < last else torch.zeros(signal.channels, 0)
     left = min(max(0, -start), stop - start)
     return F.pad(inside, (left, stop - start - left - inside.shape[-1]))
+
+
+def pieces(signal: Signal, size: int) -> Iterator[Tensor]:
+    """All of a signal in consecutive parts of `size` samples, the last one shorter."""
+    return (signal.read(first, min(first + size, signal.frames)) for first in range(0, signal.frames, size))

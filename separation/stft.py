@@ -1,13 +1,15 @@
-"""The short-time Fourier transform, forth and back."""
+"""The short-time Fourier transform, forth and back, of whole signals or a few frames at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["StftConfig", "istft", "stft"]
+__all__ = ["InverseStft", "StftConfig", "frames_between", "istft", "stft"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +59,73 @@ def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
     window = config.window(flat.real)
     waveform = torch.istft(flat, config.n_fft, config.hop_length, window=window, center=True, length=length)
     return waveform.reshape(*spectrogram.shape[:-2], length)
+
+
+def frames_between(
+    read: Callable[[int, int], Tensor], length: int, first: int, last: int, config: StftConfig
+) -> Tensor:
+    """Frames `first` to `last` of the :func:`stft` of a signal that is read as far as they need it.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` gives samples, (..., stop - start), of the signal's `length`, which is
+        at least ``n_fft``.
+
+    Returns
+    -------
+    Tensor, shape (..., bins, last - first)
+    """
+    half, hop = config.n_fft // 2, config.hop_length
+    extra = 1 if first > 0 and last * hop > length else 0  # the mirrored end needs more than the last frame's samples
+    start, stop = (first - extra) * hop - half, (last - 1) * hop + config.n_fft - half
+    samples = read(max(0, start), min(length, stop))
+    flat = samples.reshape(1, -1, samples.shape[-1])
+    flat = F.pad(flat, (max(0, -start), max(0, stop - length)), mode="reflect")[0]
+    spectrogram = torch.stft(flat, config.n_fft, hop, window=config.window(samples), center=False, return_complex=True)
+    return spectrogram[..., extra:].reshape(*samples.shape[:-1], config.n_bins, last - first)
+
+
+class InverseStft:
+    """:func:`istft` of frames that come a few at a time.
+
+    Parameters
+    ----------
+    config : StftConfig
+    length : int
+        Samples in all.
+    """
+
+    def __init__(self, config: StftConfig, length: int) -> None:
+        self.config = config
+        self._skip = config.n_fft // 2  # samples before the signal, still to be left out
+        self._left = length
+        self._rest: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, spectrogram: Tensor, *, last: bool) -> Tensor:
+        """The next frames, (..., bins, frames), to the samples that no later frame changes; `last` brings out all."""
+        frames = torch.fft.irfft(spectrogram.mT, n=self.config.n_fft)
+        window = self.config.window(frames)
+        signal = self._overlap(frames.mul_(window))
+        weight = self._overlap((window * window).expand(frames.shape[-2], -1))
+        if self._rest is not None:
+            for total, rest in zip((signal, weight), self._rest, strict=True):
+                total[..., : rest.shape[-1]] += rest
+        ready = signal.shape[-1] if last else frames.shape[-2] * self.config.hop_length
+        self._rest = signal[..., ready:].clone(), weight[ready:].clone()
+        inside = slice(min(self._skip, ready), min(ready, self._skip + self._left))
+        self._skip -= inside.start
+        self._left -= inside.stop - inside.start
+        return signal[..., inside] / weight[inside]
+
+    def _overlap(self, frames: Tensor) -> Tensor:
+        """(..., frames, n_fft), a hop between each two, to their sum, (..., time)."""
+        hop = self.config.hop_length
+        taps = -(-frames.shape[-1] // hop)
+        if missing := taps * hop - frames.shape[-1]:
+            frames = F.pad(frames, (0, missing))
+        count = frames.shape[-2]
+        total = frames.new_zeros((*frames.shape[:-2], count + taps - 1, hop))
+        for tap in range(taps):
+            total[..., tap : tap + count, :] += frames[..., tap * hop : (tap + 1) * hop]
+        return total.flatten(-2)[..., : (count - 1) * hop + self.config.n_fft]

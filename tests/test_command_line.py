@@ -128,7 +128,7 @@ def test_one_good_and_one_bad_file_in_a_process_of_its_own(song: Path, out: Path
     outcome = python_m_separation("separate", bad, song, "--method", "mix", "--out", out, "--json")
     assert outcome.code == 1
     document = outcome.document
-    assert document.keys() == {"results", "failed"}
+    assert document.keys() >= {"results", "failed"}
     (failed,) = document["failed"]
     assert failed["input"] == str(bad)
     assert "'bad.mp3'" in failed["error"]
@@ -382,8 +382,10 @@ from separation.__main__ import main
 from separation.separators.baseline import Mix
 
 def stream(self, mixture):
+    sound = mixture.read(0, mixture.frames).expand(4, -1, -1)
+    yield sound
     while True:
-        yield mixture.expand(4, -1, -1)
+        yield sound[..., :0]
         time.sleep(0.05)
 
 Mix._stream = stream

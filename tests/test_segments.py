@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from separation.audio import Waveform
 from separation.segments import excerpt, fade_window, overlap_add
 
 
@@ -149,4 +150,4 @@ def test_segments_that_do_not_cover_the_signal_are_refused(length: int, starts: 
 def test_an_excerpt_is_zero_outside_of_the_signal(start: int, stop: int) -> None:
     whole = torch.arange(1.0, 21.0).reshape(2, 10)
     expected = [[row[i] if 0 <= i < 10 else 0.0 for i in range(start, stop)] for row in whole.tolist()]
-    assert torch.equal(excerpt(whole, start, stop), torch.tensor(expected).reshape(2, stop - start))
+    assert torch.equal(excerpt(Waveform(whole), start, stop), torch.tensor(expected).reshape(2, stop - start))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,13 +16,14 @@ import typer
 from separation.commands.common import Json, one_line_errors, option_pair, print_json, say
 
 if TYPE_CHECKING:
-    from separation.pipeline import Progress, Result
+    from separation.batch import Outcome, Song
+    from separation.pipeline import Progress
 
 __all__ = ["separate"]
 
 
 def separate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Songs, in any common format.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Songs, in any common format, or folders.")],
     method: Annotated[
         str,
         typer.Option(
@@ -42,119 +43,98 @@ def separate(
         bool, typer.Option("--sum-to-mixture", help="Share out among the stems what they leave of the mixture.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or int8: faster, and how much less exact.")] = "auto",
+    jobs: Annotated[int, typer.Option(help="Songs at a time.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler's address, or local:N for one of N workers.")
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Of the method, such as iterations=0; a wrong name lists them."),
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Take songs apart: FILE -> OUT/<file>/<method>/<source>.wav and result.json."""
-    from separation.pipeline import choose_stems  # noqa: F401  # torch loads here, not for --help
+    """Take songs apart: FILE -> OUT/<file>/<method>/<source>.wav and result.json; what is done is not done again."""
+    from separation import batch
 
-    results, failed = [], []
+    began = time.monotonic()
     with one_line_errors():
-        _refuse_same_names(files)
         wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
-        options = dict(option_pair(text) for text in option or [])
-        writing = {"stems": wanted, "format": format, "float32": float32, "sum_to_mixture": sum_to_mixture}
-        separators = _Separators(method, model=model, device=device, options=options)
-    for file in files:
-        try:
-            with _notes_as_lines():
-                result = _separate_one(file, separators, out, start=start, duration=duration, writing=writing)
-            results.append(result.document())
-            _report(file, result)
-        except (ValueError, OSError) as error:
-            reason = (
-                str(error)
-                if isinstance(error, ValueError)
-                else f"{error.filename or file.name}: {error.strerror or error}"
-            )
-            failed.append({"input": str(file), "error": reason})
-            say(f"error: {reason}")
+        order = batch.Order(
+            method=method,
+            model=model,
+            device=device,
+            precision=precision,
+            options=tuple(option_pair(text) for text in option or []),
+            start=start,
+            duration=duration,
+            stems=None if wanted is None else tuple(wanted),
+            format=format,
+            float32=float32,
+            sum_to_mixture=sum_to_mixture,
+            command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
+        )
+        songs = batch.find_songs(files, out, order)
+        batch.prepare(order)
+        outcomes = []
+        for outcome in _outcomes(songs, jobs=jobs, cluster=cluster):
+            _report(outcome)
+            outcomes.append(outcome)
+    done = [outcome for outcome in outcomes if outcome.document is not None]
+    speed = _throughput(done, time.monotonic() - began)
     if json_output:
-        print_json({"results": results, "failed": failed})
-    if failed:
-        raise typer.Exit(1 if results else 2)
+        failed = [{"input": str(outcome.song.file), "error": outcome.error} for outcome in outcomes if outcome.error]
+        results = [{**(outcome.document or {}), "skipped": outcome.skipped} for outcome in done]
+        print_json({"results": results, "failed": failed, "throughput": speed})
+    if len(done) < len(outcomes):
+        raise typer.Exit(1 if done else 2)
 
 
-class _Separators:
-    """Makes a method's separator once, or for each file if it needs that file's references."""
+def _outcomes(songs: list[Song], *, jobs: int, cluster: str | None) -> Iterator[Outcome]:
+    """One after the other with a bar each, or side by side."""
+    from separation import batch
 
-    def __init__(self, method: str, **arguments: Any) -> None:
-        from separation.separators import METHODS, create
-
-        self._create = lambda **more: create(method, **arguments, **more)
-        self.method = method
-        self._needs_references = method in METHODS and METHODS[method].needs_references
-        self._separator = None if self._needs_references else self._create()
-
-    def for_file(self, file: Path, *, frames: int, start: float, duration: float | None) -> Any:
-        if self._separator is not None:
-            return self._separator
-        from separation.data.folders import read_references, references_beside
-
-        paths = references_beside(file)
-        references = read_references(paths, frames=frames, start=start, duration=duration) if paths else None
-        return self._create(references=references)
+    if jobs != 1 or cluster is not None:
+        yield from batch.separate_songs(songs, workers=jobs, cluster=cluster)
+        return
+    for song in songs:
+        with _notes_as_lines(), _progress_bar(song.file.name) as show:
+            outcome = batch.separate_song(song, show)
+        yield outcome
 
 
-def _separate_one(
-    file: Path,
-    separators: _Separators,
-    out: Path,
-    *,
-    start: float,
-    duration: float | None,
-    writing: Mapping[str, Any],
-) -> Result:
-    """`writing` says how the stems are written: arguments of `separate_to_folder`."""
-    from separation.audio import read
-    from separation.pipeline import separate_to_folder
-
-    audio = read(file, start=start, duration=duration)
-    separator = separators.for_file(file, frames=audio.frames, start=start, duration=duration)
-    steps = separate_to_folder(
-        audio,
-        separator,
-        out / _folder_name(file) / separators.method,
-        name=str(file),
-        **writing,
-        origin={"command": shlex.join(["python", "-m", "separation", *sys.argv[1:]]), "start": start},
-    )
-    result = None
-    with _progress_bar(file.name) as show:
-        for progress in steps:
-            show(progress)
-            result = progress.result
-    assert result is not None, "the last step of a separation holds its result"
-    return result
+def _throughput(done: list[Outcome], seconds: float) -> dict[str, Any]:
+    """What was separated now, in seconds of sound, and how many hours of it an hour would do."""
+    new = [outcome.document for outcome in done if outcome.document and not outcome.skipped]
+    sound = sum(document["frames"] / document["sample_rate"] for document in new)
+    if len(done) > 1:
+        skipped = f", {len(done) - len(new)} were there already" if len(new) < len(done) else ""
+        say(f"{len(new)} songs, {sound / 3600:.2f} h of sound in {seconds / 3600:.2f} h{skipped}")
+        if new:
+            say(f"{sound / seconds:.1f} hours of sound per hour")
+    return {
+        "audio_seconds": round(sound, 3),
+        "seconds": round(seconds, 3),
+        "hours_per_hour": round(sound / seconds, 3) if new else None,
+    }
 
 
-def _report(file: Path, result: Result) -> None:
-    residual = "none" if result.residual_db is None else f"{result.residual_db:.1f} dB"
-    gain = f", all lowered by {-result.gain_db:.1f} dB so that none clips" if result.gain_db else ""
+def _report(outcome: Outcome) -> None:
+    if outcome.document is None:
+        say(f"error: {outcome.error}")
+        return
+    document, name = outcome.document, outcome.song.file.name
+    if outcome.skipped:
+        say(f"{name}: was there already")
+        return
+    residual = "none" if document["residual_db"] is None else f"{document['residual_db']:.1f} dB"
+    gain = f", all lowered by {-document['gain_db']:.1f} dB so that none clips" if document["gain_db"] else ""
     say(
-        f"{file.name}: {', '.join(result.stems)} in {result.seconds:.1f} s "
-        f"({result.real_time_factor:.2f} of real time, {result.device}), residual {residual}{gain}"
+        f"{name}: {', '.join(document['stems'])} in {document['seconds']:.1f} s "
+        f"({document['real_time_factor']:.2f} of real time, {document['device']}), residual {residual}{gain}"
     )
-    for path in result.stems.values():
+    for path in document["stems"].values():
         say(f"  {path}")
-
-
-def _folder_name(file: Path) -> str:
-    """What the folder of a file's stems is called: Unicode, and not ``..``, the stem of ``...wav``."""
-    name = file.stem if file.stem.strip(".") else file.name
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _refuse_same_names(files: list[Path]) -> None:
-    names = [_folder_name(file) for file in files]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"several files are called {name!r}, and their stems would go to one folder: separate them one by one"
-            )
 
 
 @contextmanager

@@ -6,10 +6,7 @@ and who comes second to a track finds that nothing is left to do.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from separation.audio import Audio
 from separation.data.musdb18 import Track
@@ -26,7 +22,8 @@ from separation.evaluation.results import read_result, write_result
 from separation.evaluation.track_scores import score_signals
 from separation.pipeline import run
 from separation.separators import METHODS, create
-from separation.separators.base import Separator, choose_device
+from separation.separators.base import Separator
+from separation.spreading import LOST, own_gpu, spread
 
 __all__ = ["Job", "Outcome", "evaluate", "evaluate_track", "prepare"]
 
@@ -130,7 +127,7 @@ def evaluate_track(job: Job) -> Outcome:
     if job.file.exists():  # by a worker that was lost before it could say so
         return Outcome(name=job.track.name, file=job.file)
     try:
-        with _one_gpu(job.device):
+        with own_gpu(job.device):
             scores = _scores(job)
         write_result(job.file, scores, made=dict(job.made))
     except Exception as error:  # a bad file can raise anything, and the other tracks must go on
@@ -178,123 +175,14 @@ def _separator(method: str, model: str | None, device: str, options: tuple[tuple
     return create(method, model=model, device=device, options=dict(options))
 
 
-# -- GPUs ------------------------------------------------------------------------------------------
-
-_claimed: dict[str, FileLock] = {}  # this process's GPU, held until it ends, however it ends
-
-
-@contextmanager
-def _one_gpu(device: str) -> Iterator[None]:
-    """Within: torch's "cuda" is a GPU that no other worker of this machine's user has taken."""
-    if choose_device(device).type != "cuda":
-        yield
-        return
-    with torch.cuda.device(_own_gpu()):
-        yield
-
-
-def _own_gpu() -> int:
-    for index in range(torch.cuda.device_count()):
-        name = f"stemscope-{os.getuid()}-gpu-{index}"
-        if name in _claimed:
-            return index
-        lock = FileLock(Path(tempfile.gettempdir()) / f"{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _claimed[name] = lock
-        return index
-    return 0  # more workers than GPUs, of another run: they share
-
-
 # -- many tracks -----------------------------------------------------------------------------------
 
 
 def evaluate(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[Outcome]:
-    """Do all jobs; yields each one's outcome as it comes, in any order.
-
-    Parameters
-    ----------
-    workers : int
-        Processes on this machine, through joblib; at most one per GPU where there are any.
-    cluster : str, optional
-        Address of a `dask.distributed` scheduler instead, or ``local:N``: one of N processes, for as
-        long as this takes. Data and results must have the same paths on all its machines.
-
-    Raises
-    ------
-    ValueError
-        If `workers` is below 1 or there is no such cluster.
-    """
-    if workers < 1:
-        raise ValueError(f"at least one job at a time is needed, got {workers}")
-    if not jobs:
-        return
-    if cluster is not None:
-        yield from _on_cluster(jobs, cluster)
-        return
-    if choose_device(jobs[0].device).type == "cuda":
-        workers = min(workers, torch.cuda.device_count())
-    if workers == 1:
-        yield from map(evaluate_track, jobs)
-    else:
-        yield from _in_processes(jobs, workers)
-
-
-def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
-
-    left = {job.file: job for job in jobs}
-    try:
-        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
-        for outcome in parallel(delayed(evaluate_track)(job) for job in jobs):
-            del left[outcome.file]
-            yield outcome
-    except (BrokenProcessPool, TerminatedWorkerError):
-        # A worker was killed, and joblib gives up all others with it. What is left is done one by
-        # one, so that only the track that a worker dies of is lost.
-        for job in left.values():
-            try:
-                yield Parallel(n_jobs=2)([delayed(evaluate_track)(job)])[0]
-            except (BrokenProcessPool, TerminatedWorkerError):
-                yield _lost(job)
-
-
-def _on_cluster(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
-    from dask.distributed import as_completed
-
-    with _client(address) as client:
-        futures = {client.submit(evaluate_track, job, pure=False): job for job in jobs}
-        for future in as_completed(list(futures)):  # a lost worker's tracks go to the others, by dask itself
-            job = futures[future]
-            yield _lost(job) if future.status != "finished" else future.result()
+    """Do all jobs; yields each one's outcome as it comes, in any order; see :func:`separation.spreading.spread`."""
+    device = jobs[0].device if jobs else "auto"
+    yield from spread(evaluate_track, jobs, lost=_lost, workers=workers, cluster=cluster, device=device)
 
 
 def _lost(job: Job) -> Outcome:
-    return Outcome(name=job.track.name, file=job.file, error="the worker was killed while it was at it: out of memory?")
-
-
-@contextmanager
-def _client(address: str) -> Iterator[Any]:
-    import dask
-    from dask.distributed import Client, LocalCluster
-
-    kind, _, count = address.partition(":")
-    if kind != "local":
-        try:
-            client = Client(address, timeout=10)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no cluster at {address!r}: give a scheduler's tcp://HOST:PORT, or local:N") from error
-        with client:
-            yield client
-        return
-    if not count.isdecimal() or int(count) < 1:
-        raise ValueError(f"a local cluster has 1 worker or more, such as local:2, got {address!r}")
-    with (
-        dask.config.set({"distributed.worker.daemon": False}),
-        LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None) as own,
-        Client(own) as client,
-    ):
-        yield client
+    return Outcome(name=job.track.name, file=job.file, error=LOST)

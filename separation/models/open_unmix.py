@@ -102,13 +102,26 @@ class OpenUnmix(nn.Module):
         Tensor, shape (batch, channels, bins, frames)
             Non-negative magnitude of the target.
         """
-        batch, channels, bins, frames = magnitude.shape
         mixture = magnitude.permute(3, 0, 1, 2)  # (frames, batch, channels, bins): the LSTM runs over axis 0
+        return self.estimate(self.follow(self.embed(mixture)), mixture).permute(1, 2, 3, 0)
+
+    # The three parts of it: only the middle one looks from one frame at another. Mixtures and
+    # estimates are magnitudes, (frames, batch, channels, bins).
+
+    def embed(self, mixture: Tensor) -> Tensor:
+        """Each frame of the mixture as features, (frames, batch, hidden_size)."""
+        frames, batch, channels, _ = mixture.shape
         x = (mixture[..., : self.max_bin] + self.input_mean) * self.input_scale
         x = self.bn1(self.fc1(x.reshape(frames * batch, channels * self.max_bin)))
-        x = torch.tanh(x).reshape(frames, batch, self.hidden_size)
-        x = torch.cat([x, self.lstm(x)[0]], dim=-1)
+        return torch.tanh(x).reshape(frames, batch, self.hidden_size)
+
+    def follow(self, x: Tensor) -> Tensor:
+        """Features, and beside them what the LSTM makes of their course, (frames, batch, 2 * hidden_size)."""
+        return torch.cat([x, self.lstm(x)[0]], dim=-1)
+
+    def estimate(self, x: Tensor, mixture: Tensor) -> Tensor:
+        """The target's magnitude from what :meth:`follow` gives for each frame of the mixture."""
+        frames, batch, channels, bins = mixture.shape
         x = F.relu(self.bn2(self.fc2(x.reshape(frames * batch, 2 * self.hidden_size))))
         x = self.bn3(self.fc3(x)).reshape(frames, batch, channels, bins)
-        mask = F.relu(x * self.output_scale + self.output_mean)
-        return (mask * mixture).permute(1, 2, 3, 0)
+        return F.relu(x * self.output_scale + self.output_mean) * mixture

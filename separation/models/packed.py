@@ -9,6 +9,7 @@ blocks of rows that stay in the cache from one product to the next.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import julius
 import torch
@@ -113,7 +114,7 @@ class Resampling:
     frames = 64  # of `new` samples, that a product gives: the more, the more of its matrix is zero
 
     def __init__(self, old: int, new: int) -> None:
-        made = julius.ResampleFrac(old, new)
+        made: Any = julius.ResampleFrac(old, new)
         kernels = made.kernel[:, 0]  # (new, taps)
         self._old, self._new, self._taps = old, new, kernels.shape[1]
         shifts = torch.zeros(self.frames, new, old * (self.frames - 1) + self._taps)

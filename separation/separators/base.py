@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from separation.audio import Signal, Waveform
+
 __all__ = ["Separator", "choose_device", "parse_options"]
 
 Options = TypeVar("Options")
@@ -19,8 +21,8 @@ Options = TypeVar("Options")
 class Separator(ABC):
     """Takes a mixture apart.
 
-    A method either sees the whole signal (ICA, the oracles) or works in segments at constant
-    memory (everything else); :meth:`stream` hides which.
+    A method either sees the whole signal (the oracles) or works in segments at constant memory
+    (everything else); :meth:`stream` hides which.
 
     Attributes
     ----------
@@ -78,28 +80,39 @@ class Separator(ABC):
         return torch.cat(list(self.stream(mixture)), dim=-1)
 
     @torch.inference_mode()  # on a generator it holds while this one runs, not while it waits
-    def stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        """:meth:`separate` in consecutive blocks (sources, channels, some time), as they are finished."""
-        if mixture.dim() != 2 or (self.channels is not None and mixture.shape[0] != self.channels):
-            wanted = "any number of" if self.channels is None else self.channels
-            raise ValueError(
-                f"{self.name} takes a mixture of shape ({wanted} channels, time), got {tuple(mixture.shape)}"
-            )
-        if mixture.shape[1] < self.min_frames:
+    def stream(self, mixture: Tensor | Signal) -> Iterator[Tensor]:
+        """:meth:`separate` in consecutive blocks (sources, channels, some time), as they are finished.
+
+        What is not in memory is read piece by piece.
+        """
+        if isinstance(mixture, Tensor):
+            if mixture.dim() != 2:
+                raise ValueError(self._expected(tuple(mixture.shape)))
+            mixture = Waveform(mixture)
+        if self.channels is not None and mixture.channels != self.channels:
+            raise ValueError(self._expected((mixture.channels, mixture.frames)))
+        if mixture.frames < self.min_frames:
             raise ValueError(
                 f"the sound is too short: {self.name} needs at least {self.min_frames} samples "
-                f"at {self.sample_rate} Hz, there are {mixture.shape[1]}"
+                f"at {self.sample_rate} Hz, there are {mixture.frames}"
             )
         self.notes.clear()
         yield from self._stream(mixture)
+
+    def _expected(self, shape: tuple[int, ...]) -> str:
+        wanted = "any number of" if self.channels is None else self.channels
+        return f"{self.name} takes a mixture of shape ({wanted} channels, time), got {shape}"
 
     def segments(self, frames: int) -> int:
         """How many blocks :meth:`stream` will yield for a mixture of that many frames."""
         return 1
 
     @abstractmethod
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        """What a method implements: blocks for a mixture that has been checked."""
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        """What a method implements: blocks for a mixture that has been checked.
+
+        ``mixture.read(start, stop)`` gives any part of it, and going forward costs least.
+        """
 
 
 def choose_device(device: str) -> torch.device:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from separation.segments import fade_window, overlap_add
+from separation.audio import Signal
+from separation.segments import fade_window, overlap_add, pieces
 from separation.separators.base import Separator
 from separation.stft import StftConfig, istft, stft
 
 __all__ = ["HarmonicPercussive", "HarmonicPercussiveOptions", "Mix", "MixOptions"]
 
 SOURCES = ("vocals", "drums", "bass", "other")
+SEGMENT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,16 @@ class Mix(Separator):
     def at(self, *, sample_rate: int, channels: int) -> Mix:
         return Mix(sample_rate=sample_rate)
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        yield (mixture / len(SOURCES)).expand(len(SOURCES), -1, -1)
+    def segments(self, frames: int) -> int:
+        return -(-frames // self._piece)
+
+    @property
+    def _piece(self) -> int:
+        return round(SEGMENT_SECONDS * self.sample_rate)
+
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        for piece in pieces(mixture, self._piece):
+            yield (piece / len(SOURCES)).expand(len(SOURCES), -1, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +85,7 @@ class HarmonicPercussive(Separator):
 
     name = "hpss"
     sources = SOURCES
-    segment_seconds = 20.0
+    segment_seconds = SEGMENT_SECONDS
     fade_seconds = 0.25
 
     def __init__(
@@ -99,14 +109,14 @@ class HarmonicPercussive(Separator):
         segment, fade = round(self.segment_seconds * self.sample_rate), round(self.fade_seconds * self.sample_rate)
         return range(0, max(1, frames - fade), segment - fade)
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        length = mixture.shape[-1]
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        length = mixture.frames
         context = self.options.kernel * self.stft.hop_length  # twice what the medians look at
 
         def process(start: int, stop: int) -> Tensor:
             first, last = max(0, start - context), min(length, stop + context)
             first -= first % self.stft.hop_length  # frames lie where they lie in the whole signal
-            return self._split(mixture[:, first:last])[..., start - first : stop - first]
+            return self._split(mixture.read(first, last))[..., start - first : stop - first]
 
         window = fade_window(
             round(self.segment_seconds * self.sample_rate), round(self.fade_seconds * self.sample_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from separation.audio import Signal
 from separation.checkpoints import Model
 from separation.models.demucs import Demucs, PackedDemucs, center_trim, valid_length
-from separation.segments import excerpt, fade_window, overlap_add
+from separation.segments import excerpt, fade_window, overlap_add, pieces
 from separation.separators.base import Separator
 from separation.separators.precision import Estimator, waveform_estimator
 
@@ -94,20 +96,17 @@ class WaveformSeparator(Separator):
         """Samples that the network must see for `length` samples of estimates."""
         return length
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        mean, deviation = torch.tensor(0.0), torch.tensor(1.0)
-        if self.options.normalise:
-            mono = mixture.mean(0)
-            mean, deviation = mono.mean(), mono.std(correction=min(1, mono.numel() - 1)) + 1e-8
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        mean, deviation = _level(mixture) if self.options.normalise else (0.0, 1.0)
         generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
         most = self.sample_rate // 2
 
         def context(start: int, stop: int) -> Tensor:
             extra = self.input_length(stop - start) - (stop - start)
             first, last = start - extra // 2, stop + extra - extra // 2
-            inside = slice(max(0, first), max(0, last))
-            standard = (mixture[:, inside] - mean) / deviation  # before padding: beyond the ends is silence
-            return excerpt(standard, first - inside.start, last - inside.start).to(self.device)
+            found = (excerpt(mixture, first, last) - mean) / deviation
+            found[:, : max(0, -first)] = found[:, max(0, mixture.frames - first) :] = 0  # beyond the ends is silence
+            return found.to(self.device)
 
         def estimate(spans: list[tuple[int, int]]) -> list[Tensor]:
             found = self.network([context(*span) for span in spans])
@@ -121,7 +120,7 @@ class WaveformSeparator(Separator):
         def process(start: int, stop: int) -> Tensor:
             if not self.options.shifts:
                 if start not in ahead:
-                    following = [at for at in starts if at >= start][: self._together]
+                    following = range(start, length, starts.step)[: self._together]
                     spans = [(at, min(at + self._segment, length)) for at in following]
                     ahead.update(zip(following, estimate(spans), strict=True))
                 return ahead.pop(start)
@@ -132,10 +131,23 @@ class WaveformSeparator(Separator):
                 total = total + shifted[..., early : early + stop - start]
             return total / self.options.shifts
 
-        length = mixture.shape[-1]
+        length = mixture.frames
         starts = self._starts(length)
         window = fade_window(self._segment, (self._segment + 1) // 2)
         return overlap_add(process, length, starts=starts, window=window)
+
+
+def _level(mixture: Signal) -> tuple[float, float]:
+    """Mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
+    count, mean, spread = 0, 0.0, 0.0
+    for piece in pieces(mixture, 1 << 20):
+        mono = piece.double().mean(0)
+        own, size = float(mono.mean()), mono.numel()
+        shift = own - mean
+        spread += float((mono - own).square().sum()) + shift * shift * count * size / (count + size)
+        mean += shift * size / (count + size)
+        count += size
+    return mean, math.sqrt(spread / max(1, count - 1)) + 1e-8
 
 
 class DemucsSeparator(WaveformSeparator):

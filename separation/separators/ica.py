@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separation.audio import Signal
+from separation.segments import pieces
 from separation.separators.base import Separator
 
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
 FIT_FRAMES = 1_000_000  # 23 s at 44.1 kHz, drawn from all over the signal, determine a handful of numbers well enough
+PIECE_SECONDS = 20.0  # that are unmixed at a time
+_READ = 1 << 20  # frames that are looked at at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,26 +92,41 @@ class FastICASeparator(Separator):
     def at(self, *, sample_rate: int, channels: int) -> FastICASeparator:
         return FastICASeparator(sample_rate=sample_rate, channels=channels, options=self.options)
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        x = mixture.double()
-        offset = x.mean(1, keepdim=True)
-        x = x - offset
-        rank = _rank(x)
-        count = min(len(self.sources), rank)
-        if count == 0:
+    def segments(self, frames: int) -> int:
+        return -(-frames // self._piece)
+
+    @property
+    def _piece(self) -> int:
+        return round(PIECE_SECONDS * self.sample_rate)
+
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        offset, covariance = _moments(mixture)
+        unmixing, mixing = self._matrices(mixture, offset, covariance)
+        for piece in pieces(mixture, self._piece):
+            x = piece.double() - offset
+            components = unmixing @ x
+            images = mixing[:, :, None] * components[:, None] + offset / len(mixing)  # the mean belongs to none of them
+            missing = len(self.sources) - len(images)
+            yield torch.cat([images, images.new_zeros((missing, *x.shape))]).to(piece.dtype)
+
+    def _matrices(self, mixture: Signal, offset: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """The unmixing matrix, and how much of each component every channel holds; (components, channels) both."""
+        channels = mixture.channels
+        rank = _rank(covariance)
+        if rank == 0:
             self.notes.append("Every channel is constant: there is nothing to unmix.")
-            images = x[None].repeat(len(self.sources), 1, 1) / len(self.sources)
-        else:
-            if rank < x.shape[0]:
-                signals = "one signal" if rank == 1 else f"{rank} different signals"
-                self.notes.append(f"The {x.shape[0]} channels hold only {signals}, so there are no more components.")
-            elif rank == 1:
-                self.notes.append("One channel has one component: there is nothing to unmix.")
-            unmixing = self._fit(x, count) if x.shape[0] > 1 else torch.ones(1, 1, dtype=x.dtype)
-            images = back_project(unmixing @ x, x)
-        images = images + offset / images.shape[0]  # the mean belongs to none of them
-        missing = len(self.sources) - images.shape[0]
-        yield torch.cat([images, images.new_zeros((missing, *x.shape))]).to(mixture.dtype)
+            nothing = torch.zeros(len(self.sources), channels, dtype=torch.float64)
+            return nothing, nothing
+        if rank < channels:
+            signals = "one signal" if rank == 1 else f"{rank} different signals"
+            self.notes.append(f"The {channels} channels hold only {signals}, so there are no more components.")
+        elif rank == 1:
+            self.notes.append("One channel has one component: there is nothing to unmix.")
+        if channels == 1:
+            one = torch.ones(1, 1, dtype=torch.float64)
+            return one, one
+        unmixing = self._fit(_some_frames(mixture, self.options.seed) - offset, min(len(self.sources), rank))
+        return unmixing, back_project(unmixing, covariance)
 
     def _fit(self, x: Tensor, count: int) -> Tensor:
         """The unmixing matrix, shape (count, channels)."""
@@ -115,10 +134,6 @@ class FastICASeparator(Separator):
         from sklearn.exceptions import ConvergenceWarning
 
         options = self.options
-        frames = x.shape[1]
-        if frames > FIT_FRAMES:
-            chosen = np.random.default_rng(options.seed).choice(frames, FIT_FRAMES, replace=False)
-            x = x[:, torch.from_numpy(np.sort(chosen))]
         ica = FastICA(
             n_components=count,
             whiten="unit-variance",
@@ -140,44 +155,71 @@ class FastICASeparator(Separator):
         return torch.from_numpy(ica.components_)
 
 
-def _rank(x: Tensor) -> int:
-    """How many of the channels (channels, time) are linearly independent, to -100 dB."""
-    powers = torch.linalg.eigvalsh(x @ x.T / x.shape[1])
+def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
+    """Mean (channels, 1) and covariance (channels, channels), float64, from one reading of the signal."""
+    mean = torch.zeros(mixture.channels, 1, dtype=torch.float64)
+    scatter, count = torch.zeros(mixture.channels, mixture.channels, dtype=torch.float64), 0
+    for piece in pieces(mixture, _READ):
+        x, size = piece.double(), piece.shape[1]
+        own = x.mean(1, keepdim=True)
+        shift = own - mean
+        scatter += (x - own) @ (x - own).T + shift @ shift.T * (count * size / (count + size))
+        mean += shift * (size / (count + size))
+        count += size
+    return mean, scatter / count
+
+
+def _some_frames(mixture: Signal, seed: int) -> Tensor:
+    """At most `FIT_FRAMES` samples of all channels, float64: one drawn from each of as many equal stretches."""
+    count = min(FIT_FRAMES, mixture.frames)
+    chosen = torch.arange(mixture.frames)
+    if count < mixture.frames:
+        within = np.random.default_rng(seed).random(count)
+        chosen = torch.from_numpy(((np.arange(count) + within) * (mixture.frames / count)).astype(np.int64))
+    found, position = [], 0
+    for piece in pieces(mixture, _READ):
+        here = chosen[(chosen >= position) & (chosen < position + piece.shape[1])]
+        found.append(piece[:, here - position].double())
+        position += piece.shape[1]
+    return torch.cat(found, dim=1)
+
+
+def _rank(covariance: Tensor) -> int:
+    """How many of the channels are linearly independent, to -100 dB."""
+    powers = torch.linalg.eigvalsh(covariance)
     return int((powers > max(1e-10 * float(powers.max()), 1e-30)).sum())
 
 
-def back_project(components: Tensor, mixture: Tensor) -> Tensor:
-    """Give each independent component the level it has in the mixture.
+def back_project(unmixing: Tensor, covariance: Tensor) -> Tensor:
+    """Give each independent component the level it has in every channel of the mixture.
 
     ICA leaves scale and sign undetermined. Fitting all components to every channel by least
-    squares settles both.
+    squares settles both, and needs only second moments: the signals may be of any length.
 
     Parameters
     ----------
-    components : Tensor, shape (sources, time)
-        Zero mean; arbitrary scale and sign.
-    mixture : Tensor, shape (channels, time)
-        Zero mean; full scale is +-1.
+    unmixing : Tensor, shape (sources, channels)
+        W in s = W x, of any scale and sign.
+    covariance : Tensor, shape (channels, channels)
+        Of the zero-mean mixture x.
 
     Returns
     -------
-    Tensor, shape (sources, channels, time)
-        With as many components as channels of full rank, their sum is the mixture up to rounding.
+    Tensor, shape (sources, channels)
+        A: component j enters channel c as A[j, c] s_j. With as many components as channels of
+        full rank, the sum over j is the mixture up to rounding.
 
     Raises
     ------
     ValueError
-        If lengths differ or components are linearly dependent.
+        If the components are linearly dependent.
 
     References
     ----------
     Murata, Ikeda, Ziehe, "An approach to blind source separation based on temporal structure of
     speech signals", Neurocomputing 41, 2001.
     """
-    if components.shape[1] != mixture.shape[1]:
-        raise ValueError(f"components last {components.shape[1]} samples, the mixture {mixture.shape[1]}")
-    gram = components @ components.T
-    if int(torch.linalg.matrix_rank(gram, hermitian=True)) < components.shape[0]:
+    gram = unmixing @ covariance @ unmixing.T
+    if int(torch.linalg.matrix_rank(gram, hermitian=True)) < unmixing.shape[0]:
         raise ValueError("the components are linearly dependent")
-    mixing = torch.linalg.solve(gram, components @ mixture.T)  # (sources, channels): x = sum over j of a_j s_j
-    return mixing[:, :, None] * components[:, None, :]
+    return torch.linalg.solve(gram, unmixing @ covariance)

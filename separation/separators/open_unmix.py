@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from separation.audio import Signal
 from separation.checkpoints import Model
 from separation.masking import wiener
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
+from separation.parallel import on_all_cores
 from separation.segments import fade_window, overlap_add
 from separation.separators.base import Separator
 from separation.separators.precision import apply_precision
-from separation.stft import StftConfig, istft, stft
+from separation.stft import InverseStft, StftConfig, frames_between
 
 __all__ = ["OpenUnmixOptions", "OpenUnmixSeparator"]
+
+_PIECE = 512  # frames that are transformed at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +40,15 @@ class OpenUnmixOptions:
         Frames over which a source's place in the stereo picture is taken as constant; None: the whole segment.
         Over a whole file of many pieces instead, each loses 0.17 dB of SDR (``notebooks/length.ipynb``).
     segment : float or None
-        Seconds that are separated at a time; None: the whole signal, memory growing with it.
+        Seconds that the recurrent layers follow at a time, made up to whole windows; None: the whole signal,
+        memory growing with it.
     """
 
     iterations: int = 1
     softmask: bool = False
     residual: bool = False
     window: int | None = 300
-    segment: float | None = 20.0
+    segment: float | None = 120.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.iterations <= 100:
@@ -63,8 +68,8 @@ class OpenUnmixSeparator(Separator):
     """
 
     name = "open-unmix"
-    context_seconds = 3.0  # on both sides of a segment, for the LSTMs to warm up on; not used otherwise
-    fade_seconds = 0.5
+    context_seconds = 6.0  # on both sides of a segment, for the LSTMs to warm up on; not used otherwise
+    fade_seconds = 6.0
     options: OpenUnmixOptions
 
     def __init__(
@@ -92,43 +97,117 @@ class OpenUnmixSeparator(Separator):
         self.options = options
 
     def segments(self, frames: int) -> int:
-        return 1 if self.options.segment is None else len(self._starts(frames, self.options.segment))
+        return -(-self._frames(frames) // self._window(frames))
 
-    def _starts(self, frames: int, segment: float) -> range:
-        fade = round(self.fade_seconds * self.sample_rate)
-        return range(0, max(1, frames - fade), round(segment * self.sample_rate) - fade)
+    def _frames(self, length: int) -> int:
+        """Of the spectrogram of so many samples."""
+        return length // self.stft.hop_length + 1
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        length = mixture.shape[-1]
-        segment = self.options.segment
-        if segment is None:
-            yield self._estimate(mixture)
-            return
-        context = round(self.context_seconds * self.sample_rate)
+    def _stretch(self, length: int) -> int:
+        """Frames that the recurrent layers follow at a time, whole windows: those of the filter never straddle two."""
+        if self.options.segment is None:
+            return self._frames(length)
+        frames = max(1, round(self.options.segment * self.sample_rate / self.stft.hop_length))
+        window = self.options.window or frames
+        return -(-frames // window) * window
 
-        def process(start: int, stop: int) -> Tensor:
-            first, last = max(0, start - context), min(length, stop + context)
-            first -= first % self.stft.hop_length  # frames lie where they lie in the whole signal
-            return self._estimate(mixture[:, first:last])[..., start - first : stop - first]
+    def _window(self, length: int) -> int:
+        """Frames that are filtered, and come out, at a time."""
+        return self.options.window or self._stretch(length)
 
-        window = fade_window(round(segment * self.sample_rate), round(self.fade_seconds * self.sample_rate))
-        yield from overlap_add(process, length, starts=self._starts(length, segment), window=window)
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        window, frames = self._window(mixture.frames), self._frames(mixture.frames)
+        inverse = InverseStft(self.stft, mixture.frames)
+        for start, features, held in self._features(mixture):
+            for first in range(start, start + features.shape[-1], window):
+                last = min(first + window, start + features.shape[-1])
+                Y = self._filtered(features[..., first - start : last - start], held, first, last)
+                yield inverse(Y, last=last == frames).cpu()
 
-    def _estimate(self, mixture: Tensor) -> Tensor:
-        """(channels, time) -> (sources, channels, time), in one piece."""
-        X = stft(mixture.to(self.device), self.stft)
-        magnitude = X.abs()[None]
-        estimates = torch.cat([network(magnitude) for network in self.networks])
+    def _features(self, mixture: Signal) -> Iterator[tuple[int, Tensor, _Held]]:
+        """What the networks know of each frame, stretch by stretch.
+
+        Where stretches meet, the features of both are crossfaded, from networks that have seen
+        `context_seconds` more on either side: there is no seam in the sound, and whoever is
+        shorter than a stretch is seen as a whole.
+
+        Yields
+        ------
+        int
+            The stretch's first frame.
+        Tensor, shape (targets, features, frames)
+        _Held
+            The mixture around it.
+        """
+        length, frames = mixture.frames, self._frames(mixture.frames)
+        stretch = self._stretch(length)
+        per_second = self.sample_rate / self.stft.hop_length
+        context, fade = round(self.context_seconds * per_second), round(self.fade_seconds * per_second)
+        fade = min(fade, stretch)
+        held = _Held(mixture)
+
+        def follow(first: int, last: int) -> Tensor:
+            begin, end = max(0, first - context), min(frames, last + context)
+            held.hold(begin * self.stft.hop_length - self.stft.n_fft, end * self.stft.hop_length + self.stft.n_fft)
+            embedded = [self._embedded(held, at, min(at + _PIECE, end)) for at in range(begin, end, _PIECE)]
+            parts = list(zip(self.networks, map(torch.cat, zip(*embedded, strict=True)), strict=True))
+            return torch.stack(
+                self._each(lambda part: part[0].follow(part[1])[first - begin : last - begin, 0].T, parts)
+            )
+
+        start = 0
+        starts = range(0, max(1, frames - fade), stretch)
+        for block in overlap_add(follow, frames, starts=starts, window=fade_window(stretch + fade, fade)):
+            yield start, block, held
+            start += block.shape[-1]
+
+    def _each(self, function: Callable[[Any], Tensor], items: Sequence[Any]) -> list[Tensor]:
+        """One network a core: its own operations follow one upon the other."""
+        if self.device.type == "cpu":
+            return on_all_cores(function, items)
+        return [function(item) for item in items]
+
+    def _embedded(self, mixture: Signal, first: int, last: int) -> list[Tensor]:
+        magnitude = self._spectrogram(mixture, first, last).abs().movedim(-1, 0)[:, None]
+        return self._each(lambda network: network.embed(magnitude), self.networks)
+
+    def _spectrogram(self, mixture: Signal, first: int, last: int) -> Tensor:
+        """(channels, bins, last - first), on the device."""
+        return frames_between(
+            lambda start, stop: mixture.read(start, stop).to(self.device), mixture.frames, first, last, self.stft
+        )
+
+    def _filtered(self, features: Tensor, mixture: Signal, first: int, last: int) -> Tensor:
+        """The stems' spectrograms, (sources, channels, bins, last - first)."""
+        X = self._spectrogram(mixture, first, last)
+        magnitude = X.abs().movedim(-1, 0)[:, None]
+        estimates = self._each(
+            lambda part: part[0].estimate(part[1].T[:, None], magnitude)[:, 0].movedim(0, 1),
+            list(zip(self.networks, features, strict=True)),
+        )
         options = self.options
-        Y = wiener(
-            estimates,
+        return wiener(
+            torch.stack(estimates).mT,
             X,
             iterations=options.iterations,
             softmask=options.softmask,
             residual=options.residual,
-            window=options.window,
         )
-        return istft(Y, self.stft, length=mixture.shape[-1]).cpu()
+
+
+class _Held:
+    """A part of a signal in memory, read as if it were all of it."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self.channels, self.frames = signal.channels, signal.frames
+
+    def hold(self, start: int, stop: int) -> None:
+        self._start = max(0, start)
+        self._samples = self._signal.read(self._start, min(stop, self.frames))
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self._samples[:, start - self._start : stop - self._start]
 
 
 def _build(shape: dict[str, Any], channels: int) -> tuple[StftConfig, OpenUnmix]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from separation.audio import Signal
 from separation.masking import binary_mask, expectation_maximization, ratio_mask
 from separation.separators.base import Separator
 from separation.stft import StftConfig, istft, stft
@@ -80,15 +81,16 @@ class Oracle(Separator):
         references = dict(zip(self.sources, self.references, strict=True))
         return Oracle(self.name, references, sample_rate=sample_rate, options=self.options)
 
-    def _stream(self, mixture: Tensor) -> Iterator[Tensor]:
-        if self.references.shape[1:] != mixture.shape:
-            shapes = tuple(self.references.shape[1:]), tuple(mixture.shape)
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        x = mixture.read(0, mixture.frames)
+        if self.references.shape[1:] != x.shape:
+            shapes = tuple(self.references.shape[1:]), tuple(x.shape)
             raise ValueError(f"references and mixture must have the same shape, got {shapes[0]} and {shapes[1]}")
-        X, S = stft(mixture, self.stft), stft(self.references, self.stft)
+        X, S = stft(x, self.stft), stft(self.references, self.stft)
         if self.name == "irm":
             Y = ratio_mask(S.abs(), power=self.options.power) * X
         elif self.name == "ibm":
             Y = binary_mask(S.abs()) * X
         else:  # with the true sources as first estimates, powers and covariances are the true ones
             Y = expectation_maximization(S, X)
-        yield istft(Y, self.stft, length=mixture.shape[-1])
+        yield istft(Y, self.stft, length=x.shape[-1])

@@ -20,13 +20,14 @@ from separation.studio.songs import Song, StudioError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from separation.audio import Signal
     from separation.pipeline import Progress, Result
     from separation.separators.base import Separator
     from separation.studio.player import Group, Player
 
 __all__ = ["SEGMENT", "YOURS", "Order", "Update", "separate_song", "separator_for", "warm_up"]
 
-SEGMENT = 10.0  # seconds that a page asks of Open-Unmix: half the usual, so that something can be heard soon
+SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: a fourth of the usual, so that something can be heard soon
 YOURS = "yours"  # the group of another tool's stems
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,10 @@ def separate_song(song: Song, order: Order) -> Generator[Update]:
     if any(method not in METHODS for method in order.methods):
         raise StudioError("There is no such method.")
     sweep()
-    yield from _Work(song, order).steps()
+    try:
+        yield from _Work(song, order).steps()
+    finally:
+        song.close()
 
 
 class _Work:
@@ -176,30 +180,40 @@ class _Work:
 
     def _open(self) -> None:
         """The song, and its true sources if they are known."""
-        self._known("song", "Song", {"mixture": self.song.audio.waveform})
+        self._known("song", "Song", {"mixture": self.song.audio})
         if self.song.references:
-            self._known("references", "True sources", _at_16_bits(self.song.references))
+            self._known("references", "True sources", _in_memory(_at_16_bits(self.song.references)))
 
     def _take_estimates(self) -> None:
         title = self.order.yours.strip()[:40] or "Your separator"
         stems = self.song.estimates
-        residual = self.song.audio.waveform - sum(stems.values())
-        group = self._known(YOURS, title, {**stems, "residual": residual})
-        energy = float(self.song.audio.waveform.double().square().sum())
+        song = self.song.audio.read(0, self.song.audio.frames)
+        residual = song - sum(stems.values())
+        group = self._known(YOURS, title, _in_memory({**stems, "residual": residual}))
+        energy = float(song.double().square().sum())
         group.details = {"residual_db": _decibels(float(residual.double().square().sum()), energy)}
         self.player.publish()
 
-    def _known(self, name: str, title: str, sounds: Mapping[str, Tensor]) -> Group:
-        import soundfile
+    def _known(self, name: str, title: str, sounds: Mapping[str, Signal]) -> Group:
+        import torch
+
+        from separation.segments import pieces
+        from separation.writing import StemWriter
 
         group = self.player.group(name, title)
         place = self.folder / name
         place.mkdir()
-        self.player.write(group, sounds)
-        for number, (stem, waveform) in enumerate(sounds.items()):
-            path = place / f"{_file_name(stem, number)}.wav"
-            soundfile.write(path, waveform.T.numpy(), self.song.audio.sample_rate, subtype="FLOAT")
-            group.wav[stem] = path
+        names = tuple(_file_name(stem, number) for number, stem in enumerate(sounds))
+        song = self.song.audio
+        writer = StemWriter(place, names, channels=song.channels, sample_rate=song.sample_rate, float32=True)
+        try:
+            for parts in zip(*(pieces(sound, 20 * song.sample_rate) for sound in sounds.values()), strict=True):
+                self.player.write(group, dict(zip(sounds, parts, strict=True)))
+                writer.write(torch.stack(parts))
+            writer.finish()
+        finally:
+            writer.close()
+        group.wav = dict(zip(sounds, writer.paths.values(), strict=True))
         self.player.finish(group)
         self.player.publish()
         return group
@@ -314,6 +328,12 @@ def _scores(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, 
     if signals[0].shape[1] != signals[1].shape[1]:
         raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
     return score_signals(targets, signals[0], signals[1], rate, permute=unnamed)
+
+
+def _in_memory(sounds: Mapping[str, Tensor]) -> dict[str, Signal]:
+    from separation.audio import Waveform
+
+    return {name: Waveform(waveform) for name, waveform in sounds.items()}
 
 
 def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from separation.data.folders import read_references, references_beside
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from separation.audio import Audio
+    from separation.audio import Audio, Sound
     from separation.data.musdb18 import Track
 
 __all__ = ["Song", "StudioError", "bring_estimates", "bring_references", "musdb_tracks", "open_song", "samples"]
@@ -39,6 +39,8 @@ class Song:
     ----------
     name : str
         For people and for the archive.
+    audio : Sound
+        On disk, if it is a visitor's: it may be long.
     start : float
         Seconds into the recording at which the excerpt begins.
     file : str or None
@@ -48,11 +50,18 @@ class Song:
     """
 
     name: str
-    audio: Audio
+    audio: Sound
     references: Mapping[str, Tensor] | None = None
     start: float = 0.0
     file: str | None = None
     estimates: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Give back the disk that an upload takes."""
+        from separation.audio import Recording
+
+        if isinstance(self.audio, Recording):
+            self.audio.close()
 
 
 def samples() -> dict[str, Path]:
@@ -93,15 +102,15 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     ValueError
         If it cannot be read.
     """
-    from separation.audio import read
+    from separation.audio import Recording, read
 
     if duration is not None and duration < SHORTEST_EXCERPT:
         raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
     if not choice:
         raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
     if kind == "upload":
-        audio = read(choice, start=start, duration=duration)
-        return Song(name=Path(choice).name, audio=audio, start=start, file=Path(choice).name)
+        upload = Recording(choice, tempfile.gettempdir(), start=start, duration=duration)
+        return Song(name=Path(choice).name, audio=upload, start=start, file=Path(choice).name)
     if kind == "sample":
         path = samples().get(choice)
         if path is None:

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 import torch
 
+from separation.audio import Signal
 from separation.data.musdb18 import Track, list_tracks
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
 from separation.evaluation.evaluate import Job, Outcome, evaluate, evaluate_track, prepare
@@ -193,8 +194,8 @@ class OnlyVocals(Separator):
     name = "mix"
     sources = ("vocals",)
 
-    def _stream(self, mixture: torch.Tensor) -> Iterator[torch.Tensor]:
-        yield mixture[None] / 2
+    def _stream(self, mixture: Signal) -> Iterator[torch.Tensor]:
+        yield mixture.read(0, mixture.frames)[None] / 2
 
 
 def test_one_target_is_scored_against_its_accompaniment(

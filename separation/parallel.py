@@ -1,0 +1,51 @@
+"""Coarse work on all cores.
+
+torch spreads one operation over the cores if it is large. The filter's and the networks' are many
+and small, or follow one upon the other: whole pieces of work side by side, each on one core, take
+half the time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+
+__all__ = ["on_all_cores"]
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def on_all_cores(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """``[function(item) for item in items]``, in inference mode, on as many cores as torch may use."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(items) == 1:  # also within a worker
+        return [function(item) for item in items]
+
+    def work(item: Item) -> Made:
+        with torch.inference_mode():  # each thread has a mode of its own
+            return function(item)
+
+    return list(_workers(threads).map(work, items))
+
+
+@lru_cache(maxsize=1)
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads in which torch uses one core each."""
+    all_there = threading.Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="core")
+    for _ in range(threads):
+        pool.submit(begin)
+    all_there.wait()
+    torch.set_num_threads(threads)  # threads that others start later take the number that was set last
+    return pool

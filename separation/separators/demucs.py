@@ -85,7 +85,7 @@ class WaveformSeparator(Separator):
 
     @property
     def _together(self) -> int:
-        """Segments that the network sees at once: as many as 40 s hold, for that is what memory is meant for."""
+        """Segments that the network gets at once, 40 s in all: its wide LSTM takes little longer than for one."""
         return max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:

@@ -9,12 +9,24 @@ blocks of rows that stay in the cache from one product to the next.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import julius
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Affine", "Gated", "PackedLSTM", "blocks", "is_available", "pad_rows", "split_kernel", "split_transposed"]
+__all__ = [
+    "Affine",
+    "Gated",
+    "PackedLSTM",
+    "Resampling",
+    "blocks",
+    "is_available",
+    "pad_rows",
+    "split_kernel",
+    "split_transposed",
+]
 
 ROWS = 2048  # in a block: with 64 to 256 channels a megabyte or two
 
@@ -90,6 +102,38 @@ def split_transposed(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dty
     return Affine(this, bias.repeat(stride), dtype), Affine(before, None, dtype)
 
 
+class Resampling:
+    """julius' ``ResampleFrac``: products of overlapping stretches with all shifts of its kernels.
+
+    Parameters
+    ----------
+    old, new : int
+        Rates without a common divisor.
+    """
+
+    frames = 64  # of `new` samples, that a product gives: the more, the more of its matrix is zero
+
+    def __init__(self, old: int, new: int) -> None:
+        made: Any = julius.ResampleFrac(old, new)
+        kernels = made.kernel[:, 0]  # (new, taps)
+        self._old, self._new, self._taps = old, new, kernels.shape[1]
+        shifts = torch.zeros(self.frames, new, old * (self.frames - 1) + self._taps)
+        for frame in range(self.frames):
+            shifts[frame, :, old * frame : old * frame + self._taps] = kernels
+        self._shifts = shifts.flatten(0, 1).T.contiguous()
+        self._reach = (self._taps - old) // 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(channels, time) -> (channels, time * new // old), in float32."""
+        length = x.shape[1] * self._new // self._old
+        stretch, step = len(self._shifts), self._old * self.frames
+        count = max(1, -(-length // (self._new * self.frames)))
+        x = F.pad(x[None], (self._reach, self._reach + self._old), mode="replicate")[0]
+        x = F.pad(x, (0, max(0, (count - 1) * step + stretch - x.shape[1])))
+        found = [channel.unfold(0, stretch, step)[:count] @ self._shifts for channel in x]
+        return torch.stack(found).flatten(1)[:, :length]
+
+
 class PackedLSTM:
     """Both directions of all layers, over several sequences (time, channels) that may differ in length.
 
@@ -112,7 +156,7 @@ class PackedLSTM:
 
     def __call__(self, sequences: list[Tensor]) -> list[Tensor]:
         if self._whole is not None:
-            return [self._whole(x.float())[0].to(self._dtype) for x in sequences]
+            return [self._whole(x.float()[:, None])[0][:, 0].to(self._dtype) for x in sequences]
         for forwards, backwards in self._layers:
             there = forwards(sequences)
             back = backwards([x.flip(0) for x in sequences])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from separation.audio import Signal
 from separation.checkpoints import Model
 from separation.masking import ratio_mask
-from separation.models.demucs import Demucs, center_trim
+from separation.models.demucs import Demucs, PackedDemucs, center_trim, valid_length
 from separation.segments import excerpt, fade_window, overlap_add, pieces
 from separation.separators.base import Separator
+from separation.separators.precision import Estimator, waveform_estimator
 from separation.stft import StftConfig, istft, stft
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
@@ -73,9 +75,9 @@ class WaveformSeparator(Separator):
 
     options: DemucsOptions
 
-    def __init__(self, network: nn.Module, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
+    def __init__(self, network: Estimator, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
         super().__init__()
-        self.network = network.eval().to(device)
+        self.network = network
         self.sources = model.sources
         self.sample_rate = model.sample_rate
         self.channels = model.channels
@@ -90,6 +92,11 @@ class WaveformSeparator(Separator):
     def _segment(self) -> int:
         return round(self.options.segment * self.sample_rate)
 
+    @property
+    def _together(self) -> int:
+        """Segments that the network gets at once, 40 s in all: its wide LSTM takes little longer than for one."""
+        return max(1, int(40 // self.options.segment))
+
     def _starts(self, frames: int) -> range:
         """As upstream: the last segments may lie within the one before."""
         return range(0, frames, max(1, int((1 - self.options.overlap) * self._segment)))
@@ -103,33 +110,46 @@ class WaveformSeparator(Separator):
         generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
         most = self.sample_rate // 2
 
-        def estimate(start: int, stop: int) -> Tensor:
+        def context(start: int, stop: int) -> Tensor:
             extra = self.input_length(stop - start) - (stop - start)
             first, last = start - extra // 2, stop + extra - extra // 2
-            context = (excerpt(mixture, first, last) - mean) / deviation
-            context[:, : max(0, -first)] = context[:, max(0, mixture.frames - first) :] = (
-                0  # beyond the ends is silence
-            )
-            estimates = self.network(context.to(self.device)[None])[0].cpu()
-            return center_trim(estimates, stop - start) * deviation + mean
+            found = (excerpt(mixture, first, last) - mean) / deviation
+            found[:, : max(0, -first)] = found[:, max(0, mixture.frames - first) :] = 0  # beyond the ends is silence
+            return found.to(self.device)
+
+        def estimate(spans: list[tuple[int, int]]) -> list[Tensor]:
+            heard = [context(*span) for span in spans]
+            lengths = [stop - start for start, stop in spans]
+            found = [center_trim(one.cpu(), size) for one, size in zip(self.network(heard), lengths, strict=True)]
+            found = [one * deviation + mean for one in found]
+            if self.options.softmask:
+                own = [
+                    center_trim(one.cpu(), size) * deviation + mean for one, size in zip(heard, lengths, strict=True)
+                ]
+                found = [_shares(one, part) for one, part in zip(found, own, strict=True)]
+            return found
+
+        ahead: dict[int, Tensor] = {}  # the next segments' estimates, by their starts
 
         def process(start: int, stop: int) -> Tensor:
             if not self.options.shifts:
-                return estimate(start, stop)
+                if start not in ahead:
+                    together = self._together if start else 1  # the first one alone: somebody may be waiting for it
+                    following = range(start, length, starts.step)[:together]
+                    spans = [(at, min(at + self._segment, length)) for at in following]
+                    ahead.update(zip(following, estimate(spans), strict=True))
+                return ahead.pop(start)
             total = torch.zeros(())
             for _ in range(self.options.shifts):
                 early = int(torch.randint(0, most + 1, (), generator=generator))
-                total = total + estimate(start - early, stop + most - early)[..., early : early + stop - start]
+                (shifted,) = estimate([(start - early, stop + most - early)])
+                total = total + shifted[..., early : early + stop - start]
             return total / self.options.shifts
 
-        def shares(start: int, stop: int) -> Tensor:
-            return _shares(process(start, stop), mixture.read(start, stop))
-
         length = mixture.frames
+        starts = self._starts(length)
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(
-            shares if self.options.softmask else process, length, starts=self._starts(length), window=window
-        )
+        return overlap_add(process, length, starts=starts, window=window)
 
 
 def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
@@ -157,14 +177,20 @@ class DemucsSeparator(WaveformSeparator):
     """Demucs v2, with upstream's released weights or ours."""
 
     name = "demucs"
-    network: Demucs
 
     def __init__(
-        self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
+        self,
+        model: Model,
+        *,
+        device: torch.device = torch.device("cpu"),
+        precision: str = "auto",
+        options: DemucsOptions = DemucsOptions(),
     ) -> None:
         network = model.build(lambda shape: Demucs(model.sources, n_channels=model.channels, **shape))
         model.load_into(network, model.file("all"))
-        super().__init__(network, model, device=device, options=options)
+        self._shape: dict[str, Any] = {"depth": network.depth, "resample": network.resample}
+        estimator = waveform_estimator(network, PackedDemucs, precision, device)
+        super().__init__(estimator, model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
-        return self.network.valid_length(length)
+        return valid_length(length, **self._shape)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from separation.checkpoints import Model
+from separation.models.hybrid_demucs import PackedHybridDemucs
 from separation.separators.demucs import DemucsOptions, WaveformSeparator
-
-if TYPE_CHECKING:
-    from torchaudio.models import HDemucs
+from separation.separators.precision import waveform_estimator
 
 __all__ = ["HybridDemucsSeparator"]
 
@@ -24,17 +21,23 @@ class HybridDemucsSeparator(WaveformSeparator):
     """
 
     name = "hybrid-demucs"
-    network: HDemucs
 
     def __init__(
-        self, model: Model, *, device: torch.device = torch.device("cpu"), options: DemucsOptions = DemucsOptions()
+        self,
+        model: Model,
+        *,
+        device: torch.device = torch.device("cpu"),
+        precision: str = "auto",
+        options: DemucsOptions = DemucsOptions(),
     ) -> None:
         from torchaudio.models import HDemucs, hdemucs_high  # torchaudio is heavy: only when it is used
 
         sources = list(model.sources)
         network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
         model.load_into(network, model.file("all"))
-        super().__init__(network, model, device=device, options=options)
+        self._shortest = network.hop_length * 5 // 2  # its mirrored ends fail on many shorter lengths
+        estimator = waveform_estimator(network, PackedHybridDemucs, precision, device)
+        super().__init__(estimator, model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
-        return max(length, self.network.hop_length * 5 // 2)  # its mirrored ends fail on many shorter lengths
+        return max(length, self._shortest)

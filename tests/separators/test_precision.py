@@ -1,0 +1,97 @@
+"""Precisions: what they cost in accuracy on the bundled models, and where they are refused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from separation.audio import read
+from separation.models import packed
+from separation.models.demucs import Demucs, PackedDemucs
+from separation.separators import create
+from separation.separators.precision import apply_precision, check_precision, waveform_estimator
+from tests.conftest import snr
+from tests.models.test_open_unmix import randomise
+from tests.models.test_packed import loud_lstm
+
+CPU = torch.device("cpu")
+half = pytest.mark.skipif(not packed.is_available(), reason="this torch has no oneDNN")
+
+
+@pytest.fixture(scope="module")
+def music(request: pytest.FixtureRequest) -> Tensor:
+    try:
+        song = request.getfixturevalue("real_song").waveform
+    except pytest.skip.Exception:
+        song = read(request.getfixturevalue("sample") / "mixture.flac").waveform
+    return song[:, 44100 : 4 * 44100]
+
+
+@half
+@pytest.mark.parametrize(
+    ("method", "precision", "least"),
+    [("demucs", "bf16", 30), ("open-unmix", "bf16", 30), ("open-unmix", "int8", 20)],
+)
+def test_stems_of_the_bundled_models_stay_what_they_are(
+    music: Tensor, method: str, precision: str, least: float
+) -> None:
+    exact = create(method, device="cpu").separate(music)
+    assert torch.equal(create(method, device="cpu", precision="fp32").separate(music), exact)
+    found = create(method, device="cpu", precision=precision).separate(music)
+    assert found.dtype == torch.float32
+    assert least < snr(found, exact) < 100, "none at all, or it did nothing"
+
+
+@half
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("bf16", 25), ("int8", 25)])
+def test_the_lstm_of_demucs_takes_part(precision: str, least: float) -> None:
+    network = loud_lstm(Demucs(("a", "b"), channels=6, depth=3, resample=False))
+    mixture = torch.randn(2, network.valid_length(4000), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(mixture[None])[0]
+    (found,) = waveform_estimator(copy.deepcopy(network), PackedDemucs, precision, CPU)([mixture])
+    assert snr(found, expected) > least
+    assert precision == "fp32" or snr(found, expected) < 80
+
+
+def test_a_precision_is_refused_where_it_means_nothing() -> None:
+    with pytest.raises(ValueError, match="must be one of auto, fp32, bf16, int8, got 'fp8'"):
+        create("demucs", device="cpu", precision="fp8")
+    with pytest.raises(ValueError, match="int8 is for processors only, not for cuda"):
+        check_precision("int8", torch.device("cuda"))
+    with pytest.raises(ValueError, match="hpss has no network to choose a precision for"):
+        create("hpss", precision="bf16")
+    assert check_precision("auto", CPU) == "fp32"
+
+
+def test_a_processor_without_bfloat16_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="this processor has no bfloat16 arithmetic: use precision fp32"):
+        check_precision("bf16", CPU)
+
+
+def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "is_available", lambda: False)
+    network: Any = randomise(Demucs(("a", "b"), channels=4, depth=3))
+    estimator = waveform_estimator(network, PackedDemucs, "auto", CPU)
+    assert not isinstance(estimator, PackedDemucs)
+    mixtures = [torch.randn(2, network.valid_length(length)) for length in (500, 500, 900)]
+    for some in (mixtures[:2], mixtures):
+        for found, mixture in zip(estimator(some), some, strict=True):
+            with torch.inference_mode():
+                assert snr(found, network(mixture[None])[0]) > 100
+
+
+@half
+def test_only_the_layers_with_many_weights_change() -> None:
+    network: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LSTM(4, 4)), nn.Tanh()).eval()
+    x = torch.randn(5, 3)
+    expected = network[1](network[0](x))[0]
+    for precision, least in (("bf16", 30), ("int8", 20)):
+        changed: Any = apply_precision(copy.deepcopy(network), precision, CPU)
+        with torch.inference_mode():
+            assert least < snr(changed[1](changed[0](x)[:, None])[0][:, 0], expected) < 100

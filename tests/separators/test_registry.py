@@ -348,7 +348,11 @@ def test_twice_the_same_is_the_same(name: str, tiny_models: dict[str, str], exce
 def test_as_many_blocks_as_announced_make_up_the_whole(
     name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
 ) -> None:
-    options = {"open-unmix": {"segment": 2.0}, "demucs": {"segment": 0.5}, "hybrid-demucs": {"segment": 0.7}}
+    options: dict[str, dict[str, float]] = {
+        "open-unmix": {"segment": 2.0, "window": 50},
+        "demucs": {"segment": 0.5},
+        "hybrid-demucs": {"segment": 0.7},
+    }
     separator = make(name, tiny_models, excerpt, options=options.get(name)).at(sample_rate=44100, channels=2)
     blocks = list(separator.stream(excerpt["mixture"]))
     assert len(blocks) == separator.segments(excerpt["mixture"].shape[1])

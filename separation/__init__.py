@@ -3,8 +3,11 @@
 The rooms, from the bottom up; each imports only what stands above it:
 
 ``containers``    which sound files end before they should
-``audio``         sound in and out: read any file safely, resample, write stems
-``stft``          the short-time Fourier transform
+``decoding``      sound files, opened safely and decoded block by block
+``audio``         sound in memory or on disk, read piece by piece; its rate and channels
+``writing``       stems into files
+``stft``          the short-time Fourier transform, of whole signals or a few frames at a time
+``parallel``      coarse work on all cores
 ``masking``       masks and the multichannel Wiener filter
 ``segments``      any length at constant memory: cut, process, crossfade
 ``models``        the networks
@@ -14,6 +17,8 @@ The rooms, from the bottom up; each imports only what stands above it:
 ``training``      configs, recipes and the loop
 ``exporting``     models in the formats of other programs
 ``pipeline``      from one sound to a folder of stems and its ``result.json``
+``spreading``     many pieces of work: in turn, in several processes, on a cluster
+``batch``         many songs into stems, none of them twice
 ``evaluation``    the field's metrics, exact and fast; whole data sets, published scores, statistics
 ``plots``         arrays in, figures out
 ``stem_mp4``      Native Instruments' stem files
@@ -41,6 +46,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _PLACES = {
     "METHODS": "separators",
     "Audio": "audio",
+    "Recording": "audio",
     "AudioError": "audio",
     "CheckpointError": "checkpoints",
     "Separator": "separators.base",

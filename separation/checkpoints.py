@@ -70,6 +70,8 @@ class Model:
         Where its files are, or will be.
     architecture : dict
         What the network is built with.
+    options : dict
+        Of its method, where other ones than the method's own suit it better.
     bundled, own : bool
         Comes with the project; is somebody's own folder.
     """
@@ -86,6 +88,7 @@ class Model:
     page: str = ""
     parameters: int | None = None
     architecture: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     bundled: bool = False
     own: bool = False
 
@@ -238,6 +241,8 @@ def _model(entry: dict[str, Any], **more: Any) -> Model:
         raise TypeError(f"names, the method and the sources must be words, got {texts}")
     if not all(type(number) is int and number > 0 for number in (fields["sample_rate"], fields["channels"])):
         raise TypeError("sample_rate and channels must be whole numbers")
+    if not isinstance(fields.get("options", {}), dict):
+        raise TypeError("the options must be an object")
     return Model(files=files, sources=tuple(fields.pop("sources")), **fields, **more)
 
 

@@ -116,8 +116,8 @@ def wiener(
         shapes = tuple(magnitudes.shape), tuple(mixture.shape)
         raise ValueError(f"expected (sources, channels, bins, frames) and (channels, bins, frames), got {shapes}")
 
-    def first_estimates(bins: slice, frames: slice) -> Tensor:
-        v, x = magnitudes[:, :, bins, frames].double(), mixture[:, bins, frames].to(torch.complex128)
+    def first_estimates(x: Tensor, bins: slice, frames: slice) -> Tensor:
+        v = magnitudes[:, :, bins, frames].mT.double()
         y = ratio_mask(v, eps=eps) * x if softmask else apply_mixture_phase(v, x)
         return torch.cat([y, (x - y.sum(0))[None]]) if residual else y
 
@@ -137,14 +137,14 @@ def expectation_maximization(
         shapes = tuple(estimates.shape), tuple(mixture.shape)
         raise ValueError(f"expected (sources, channels, bins, frames) and (channels, bins, frames), got {shapes}")
 
-    def first_estimates(bins: slice, frames: slice) -> Tensor:
-        return estimates[:, :, bins, frames].to(torch.complex128)
+    def first_estimates(x: Tensor, bins: slice, frames: slice) -> Tensor:
+        return estimates[:, :, bins, frames].mT.to(torch.complex128)
 
     return _filter(first_estimates, estimates.shape[0], mixture, iterations=iterations, window=window, eps=eps)
 
 
 def _filter(
-    first_estimates: Callable[[slice, slice], Tensor],
+    first_estimates: Callable[[Tensor, slice, slice], Tensor],
     sources: int,
     mixture: Tensor,
     *,
@@ -166,7 +166,7 @@ def _filter(
 
 
 def _filter_window(
-    first_estimates: Callable[[slice, slice], Tensor],
+    first_estimates: Callable[[Tensor, slice, slice], Tensor],
     mixture: Tensor,
     frames: slice,
     estimates: Tensor,
@@ -180,7 +180,7 @@ def _filter_window(
     square = max(1.0, float(_energy(x).max()) / 100)  # instead of scaling the sound to 10, its noise is scaled
 
     def fill(bins: slice) -> None:
-        y = first_estimates(bins, frames).mT
+        y = first_estimates(x[..., bins], bins, frames)
         if iterations:
             y = refine(y, x[..., bins], iterations, eps, square)
         estimates[:, :, bins, frames] = y.mT

@@ -192,7 +192,7 @@ def separate_to_folder(
     stems : sequence of str, optional
         Only these; all by default.
     format, float32
-        See :class:`separation.audio.StemWriter`.
+        See :class:`separation.writing.StemWriter`.
     sum_to_mixture : bool
         Share out among the stems what they leave of the mixture: see :class:`ResidualShare`.
     origin : mapping, optional
@@ -258,10 +258,7 @@ def separate_to_folder(
             card=folder / "result.json",
             warnings=list(separator.notes),
         )
-        card = _card(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
-        # What of a file's name is not Unicode becomes an escape, as JSON has it.
-        text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        (draft.path / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))
+        _write_card(draft.path, _card(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})}))
         draft.keep()
     segments = _segments(audio, separator)
     yield Progress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
@@ -375,6 +372,12 @@ def _card(result: Result, audio: Sound, separator: Separator, origin: Mapping[st
         | {package: version(package) for package in ("torch", "numpy", "soundfile", "soxr", "scikit-learn", "librosa")},
         **origin,
     }
+
+
+def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # What of a file's name is not Unicode becomes an escape, as JSON has it.
+    (folder / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 class _Draft:

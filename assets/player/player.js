@@ -8,6 +8,12 @@ function word(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+// What programs call a "stem" or a "method", in the reader's language; people may call theirs anything.
+function named(kind, name, otherwise) {
+  const text = word(`${kind}_${name}`);
+  return text === `${kind}_${name}` ? otherwise : text;
+}
+
 // A node: make("button", {class: "x", onclick: f, "aria-label": "..."}, child, "text").
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -246,7 +252,7 @@ class StemPlayer extends HTMLElement {
       this.playheads = [];
       this.canvases = [];
       const parts = { stems: () => this.#stems(), compare: () => this.#compare(), blind: () => this.#blind() };
-      this.replaceChildren(this.#transport(), ...parts[this.view]());
+      this.replaceChildren(make("h2", { class: "song" }, this.manifest.name), this.#transport(), ...parts[this.view]());
       if (held) this.querySelector(`#${CSS.escape(held)}`)?.focus();
     }
     this.#loadPeaks();
@@ -290,16 +296,14 @@ class StemPlayer extends HTMLElement {
       make(
         "button",
         { role: "radio", id: this.#name(`method-${id}`), "data-method": id, onclick: () => this.choose(id) },
-        this.groups.get(id).title,
+        this.#title(id),
       ),
     );
     return make("div", { class: "methods", role: "radiogroup", "aria-label": word("methods") }, ...this.methodButtons);
   }
 
   #stems() {
-    const ruler = this.#canvas("ruler", (canvas) =>
-      drawRuler(canvas, this.duration, { ink: this.#ink(), loop: this.#loopSeconds() }),
-    );
+    const ruler = this.#ruler();
     const lanes = this.names.map((name, index) => this.#lane(name, index));
     const keys = make("p", { class: "keys" }, word("keys"));
     return [
@@ -326,7 +330,7 @@ class StemPlayer extends HTMLElement {
     const controls = make(
       "div",
       { class: "controls" },
-      make("span", { class: "name", title: label }, make("kbd", {}, index < 9 ? String(index + 1) : ""), label),
+      make("div", { class: "name", title: label }, make("kbd", {}, index < 9 ? String(index + 1) : ""), make("span", {}, label), this.#score(name)),
       make(
         "span",
         { class: "buttons" },
@@ -344,13 +348,24 @@ class StemPlayer extends HTMLElement {
     const track = this.#track(name);
     const pictures = [wave];
     if (track?.picture) pictures.push(this.#picture(this.base + track.picture, `${word("spectrogram")}: ${label}`));
-    const lane = make("div", { class: "row lane", "data-row": name }, controls, this.#seekable(make("div", {}, ...pictures)));
+    const lane = make("div", { class: "row lane", "data-row": name, style: `--lane:${colourOf(this, name, index)}` }, controls, this.#seekable(make("div", {}, ...pictures)));
     lane.addEventListener("pointerdown", () => (this.row = name));
     return lane;
   }
 
+  // Beside the stem that it is the score of.
+  #score(name) {
+    const sdr = this.groups.get(this.method)?.scores?.targets[name]?.SDR;
+    return typeof sdr === "number" ? make("small", {}, `SDR ${sdr.toFixed(1)} dB`) : null;
+  }
+
   #label(name) {
-    return word(`stem_${name}`) === `stem_${name}` ? name : word(`stem_${name}`);
+    const number = /^component (\d+)$/.exec(name)?.[1];
+    return number ? word("component", { number }) : named("stem", name, name);
+  }
+
+  #title(method) {
+    return named("method", method, this.groups.get(method).title);
   }
 
   #picture(url, alt) {
@@ -403,6 +418,12 @@ class StemPlayer extends HTMLElement {
     return canvas;
   }
 
+  #ruler() {
+    return this.#canvas("ruler", (canvas) =>
+      drawRuler(canvas, this.duration, { ink: this.#ink(), loop: this.#loopSeconds() }),
+    );
+  }
+
   #details() {
     const group = this.groups.get(this.method);
     const details = group?.details ?? {};
@@ -415,9 +436,6 @@ class StemPlayer extends HTMLElement {
       facts.push(word("took", { s: details.seconds.toFixed(1), rtf: details.real_time_factor.toFixed(2), device: details.device }));
     }
     if (details.gain_db) facts.push(word("lowered", { db: (-details.gain_db).toFixed(1) }));
-    for (const [target, scores] of Object.entries(group?.scores?.targets ?? {})) {
-      if (scores.SDR !== null) facts.push(`${this.#label(target)}: SDR ${scores.SDR.toFixed(1)} dB`);
-    }
     const lines = (details.warnings ?? []).map((text) => make("em", {}, text));
     return make(
       "div",
@@ -439,7 +457,10 @@ class StemPlayer extends HTMLElement {
     const formats = { wav24: "WAV 24", wav16: "WAV 16", wav32: "WAV 32 float", flac: "FLAC", mp3: "MP3", stem: ".stem.mp4" };
     const format = make(
       "select",
-      { "aria-label": word("keep_as"), id: this.#name("keep-as") },
+      {
+        "aria-label": word("keep_as"), id: this.#name("keep-as"),
+        onchange: () => (what.disabled = format.value === "stem"), // that holds all stems, always
+      },
       ...Object.entries(formats).map(([value, text]) => make("option", { value }, text)),
     );
     const status = make("span", { role: "status" });
@@ -469,8 +490,18 @@ class StemPlayer extends HTMLElement {
       details.archive
         ? make("a", { class: "zip", href: this.base + encodeURI(details.archive), download: details.archive.split("/").pop() }, word("zip"))
         : null,
-      make("a", { class: "link", href: String(this.link) }, word("link")),
+      make("a", { class: "link", href: String(this.link), onclick: (event) => this.#copyLink(event, status) }, word("link")),
       status,
+    );
+  }
+
+  // Into the clipboard where the browser lets us; else it is a link like any other.
+  #copyLink(event, status) {
+    if (!navigator.clipboard) return;
+    event.preventDefault();
+    navigator.clipboard.writeText(String(this.link)).then(
+      () => (status.textContent = word("copied")),
+      () => window.location.assign(this.link),
     );
   }
 
@@ -482,7 +513,7 @@ class StemPlayer extends HTMLElement {
     const rank = (name) => (KNOWN_ORDER.includes(name) ? KNOWN_ORDER.indexOf(name) : name === "residual" ? 99 : 50);
     names.sort((one, other) => rank(one) - rank(other));
     const table = make("div", { class: "grid", style: `--columns:${methods.length}` });
-    table.append(make("div", { class: "corner" }), ...methods.map((id) => make("h4", {}, this.groups.get(id).title)));
+    table.append(make("div", { class: "corner" }), ...methods.map((id) => make("h3", {}, this.#title(id))));
     for (const name of names) {
       const given = methods.map((id) => this.#track(name, id));
       if (given.some(Boolean)) table.append(make("div", { class: "stub" }, this.#label(name)), ...methods.map((id, column) => this.#cell(name, id, given[column], "picture")));
@@ -491,13 +522,14 @@ class StemPlayer extends HTMLElement {
         table.append(stub, ...methods.map((id, column) => this.#cell(name, id, given[column], "difference")));
       }
     }
-    const key = make("p", { class: "legend" }, word("difference_key"));
-    return [make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("grid") }, table), key, ...this.#scoreChart()];
+    const differs = methods.some((id) => this.groups.get(id).tracks.some((track) => track.difference));
+    const key = differs ? [make("p", { class: "legend" }, word("difference_key"))] : [];
+    return [make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("grid") }, table), ...key, ...this.#scoreChart()];
   }
 
   #cell(name, method, track, kind) {
-    if (!track?.[kind]) return make("div", { class: "cell empty" }, track && kind === "picture" ? "…" : "–");
-    const title = `${this.#label(name)}, ${this.groups.get(method).title}`;
+    if (!track?.[kind]) return make("div", { class: `cell empty ${kind}` }, kind === "difference" ? "" : track ? "…" : "–");
+    const title = `${this.#label(name)}, ${this.#title(method)}`;
     const listen = () => {
       this.method = method;
       for (const state of this.rows.values()) state.solo = false;
@@ -547,8 +579,9 @@ class StemPlayer extends HTMLElement {
     const chart = this.#canvas("chart", (canvas) => drawScores(canvas, lines(), this.duration, { ink: this.#ink(), unit: "dB" }));
     const wave = this.#canvas("wave", (canvas) => {
       const peaks = this.peaks.get(`references/${this.target}`)?.samples ?? this.peaks.get("song/mixture")?.samples;
-      drawWaveform(canvas, peaks, { colour: colourOf(this, this.target), edge: this.#edge() });
+      drawWaveform(canvas, peaks, { colour: colourOf(this, "mixture"), edge: this.#edge() });
     });
+    const ruler = this.#ruler();
     const hear = () => {
       for (const state of this.rows.values()) state.solo = false;
       this.#state(this.target).solo = true;
@@ -572,18 +605,18 @@ class StemPlayer extends HTMLElement {
       },
       word("worst"),
     );
-    const legend = make("p", { class: "legend" }, ...lines().map((line) => make("span", { style: `--line:${line.colour}` }, make("i"), this.groups.get(line.id).title)));
+    const legend = make("p", { class: "legend" }, ...lines().map((line) => make("span", { style: `--line:${line.colour}` }, make("i"), this.#title(line.id))));
     setTimeout(() => this.#scoreTable());
     return [
       make(
         "div",
         { class: "choices" },
-        make("h4", {}, word("scores_over_time")),
+        make("h3", {}, word("scores_over_time")),
         pick(targets, this.target, word("source"), (value) => (this.target = value)),
         pick(["SDR", "ISR", "SIR", "SAR"], this.metric, word("metric"), (value) => (this.metric = value)),
         worst,
       ),
-      this.#seekable(make("div", {}, wave, chart), { listen: hear }),
+      this.#seekable(make("div", {}, ruler, wave, chart), { listen: hear, ruler: true }),
       legend,
       this.scoreTable,
     ];
@@ -596,12 +629,13 @@ class StemPlayer extends HTMLElement {
     const rows = scored.map((id) => {
       const scores = this.groups.get(id).scores.targets[this.target] ?? {};
       const ap = scores.masks?.average_precision;
-      return make("tr", {}, make("th", { scope: "row" }, this.groups.get(id).title), ...metrics.map((metric) => cell(scores[metric])), cell(ap));
+      return make("tr", {}, make("th", { scope: "row" }, this.#title(id)), ...metrics.map((metric) => cell(scores[metric])), cell(ap));
     });
     const head = make("tr", {}, make("th", { scope: "col" }, this.#label(this.target)), ...[...metrics, word("mask_ap")].map((text) => make("th", { scope: "col" }, text)));
-    const aggregation = scored.length ? this.groups.get(scored[0]).scores.aggregation : "";
-    const caption = make("caption", {}, `dB, ${aggregation}`);
-    this.scoreTable.replaceChildren(make("table", {}, caption, make("thead", {}, head), make("tbody", {}, ...rows)));
+    const notes = scored.map((id) => [this.#title(id), this.groups.get(id).scores.notes.join("; ")]).filter(([, note]) => note);
+    const lines = [word("frames_and_track"), ...notes.map((parts) => parts.join(": "))].map((text) => make("p", { class: "legend" }, text));
+    const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+    this.scoreTable.replaceChildren(make("div", { class: "wide" }, table), ...lines);
   }
 
   // -- the blind test
@@ -626,13 +660,14 @@ class StemPlayer extends HTMLElement {
         },
       });
       const button = make("button", { "data-letter": track.name, id: this.#name(`hear-${track.name}`), "aria-label": word("hear", { what: track.name }), onclick: () => this.listenTo(track.name) }, track.name);
-      return make("div", { class: "stimulus" }, button, slider, out);
+      return make("div", { class: "stimulus" }, button, make("div", { class: "rail" }, slider), out);
     });
-    const known = this.groups.has("known") ? make("button", { "data-letter": "reference", id: this.#name("hear-reference"), onclick: () => this.listenTo("reference") }, word("reference")) : null;
+    const reference = this.groups.has("known") ? make("button", { "data-letter": "reference", id: this.#name("hear-reference"), onclick: () => this.listenTo("reference") }, word("reference")) : null;
     this.reveal = make("button", { class: "reveal", id: this.#name("reveal"), onclick: () => this.#reveal() }, word("reveal"));
     this.revealed = make("div", { class: "revealed", role: "status" });
-    const scale = make("p", { class: "legend" }, word("scale"));
-    const ruler = this.#canvas("ruler", (canvas) => drawRuler(canvas, this.duration, { ink: this.#ink(), loop: this.#loopSeconds() }));
+    const bands = word("scale").split(", ").map((band) => make("span", {}, band));
+    const known = make("div", { class: "known" }, reference, make("div", { class: "scale" }, ...bands));
+    const ruler = this.#ruler();
     const wave = this.#canvas("wave", (canvas) => {
       const peaks = this.peaks.get("song/mixture")?.samples;
       drawWaveform(canvas, peaks, { colour: colourOf(this, "mixture"), edge: this.#edge() });
@@ -640,8 +675,7 @@ class StemPlayer extends HTMLElement {
     setTimeout(() => this.listenTo(this.letter));
     return [
       this.#seekable(make("div", {}, ruler, wave), { ruler: true }),
-      scale,
-      make("div", { class: "stimuli" }, known, ...columns),
+      make("div", { class: "stimuli", style: `--columns:${columns.length}` }, known, ...columns),
       this.reveal,
       this.revealed,
     ];
@@ -650,11 +684,18 @@ class StemPlayer extends HTMLElement {
   async #reveal() {
     try {
       const answer = await ask("reveal", this.getAttribute("token"), JSON.stringify(this.ratings));
+      const number = (value) => make("td", {}, typeof value === "number" ? value.toFixed(2) : "–");
       const rows = answer.rows.map((row) =>
-        make("tr", {}, ...[row.letter, row.title, row.rating, row.SDR, row.SIR, row.SAR].map((value) =>
-          make("td", {}, value === null ? "–" : typeof value === "number" ? String(Math.round(value * 100) / 100) : value))),
+        make(
+          "tr",
+          {},
+          make("th", { scope: "row" }, row.letter),
+          make("td", { class: "text" }, row.method === "song" ? this.#label("mixture") : named("method", row.method, row.title)),
+          make("td", { class: "bar", style: `--share:${row.rating ?? 0}%` }, row.rating ?? "–"),
+          ...[row.SDR, row.ISR, row.SIR, row.SAR].map(number),
+        ),
       );
-      const head = ["", word("method"), word("rating"), "SDR", "SIR", "SAR"].map((text) => make("th", { scope: "col" }, text));
+      const head = ["", word("method"), word("rating"), "SDR", "ISR", "SIR", "SAR"].map((text) => make("th", { scope: "col", class: text === word("method") ? "text" : null }, text));
       this.revealed.replaceChildren(
         make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)),
         make("a", { href: answer.csv, download: "ratings.csv", class: "csv" }, word("csv")),
@@ -768,6 +809,16 @@ class StemPlayer extends HTMLElement {
     return this.#setLoop(from, Math.min(this.duration, from + 4));
   }
 
+  // What a digit chooses: a stem, or in the blind test a sound.
+  #numbered(index, add) {
+    if (this.view === "blind") {
+      const letter = this.groups.get("blind").tracks[index]?.name;
+      return letter && (() => this.listenTo(letter));
+    }
+    const name = this.view === "stems" ? this.names[index] : null;
+    return name && (() => this.solo(name, { add }));
+  }
+
   #key(event) {
     if (!this.offsetParent || !this.manifest || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target;
@@ -801,7 +852,7 @@ class StemPlayer extends HTMLElement {
       l: () => this.#toggleLoop(),
     };
     const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
-    const action = digit ? names[digit - 1] && (() => this.solo(names[digit - 1], { add: event.shiftKey })) : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const action = digit ? this.#numbered(digit - 1, event.shiftKey) : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
     action();

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator, NullLocator
 
 from separation.plots.sound import SoundPicture, draw_waveform
-from separation.plots.style import CHOSEN, COLOURS, CYCLE, INK, tone_down
+from separation.plots.style import CHOSEN, CHOSEN_INK, COLOURS, CYCLE, INK, tone_down
 
 __all__ = ["draw_precision_recall", "draw_score_over_length", "draw_score_over_time", "draw_violins"]
 
@@ -75,7 +75,7 @@ def draw_violins(
     for label in bottom.get_xticklabels():
         label.set_parse_math(False)  # a method is called what its folder is called, dollars and all
         if label.get_text() in chosen:
-            label.set_color(CHOSEN)
+            label.set_color(CHOSEN_INK)
             label.set_fontweight("bold")
     figure.supxlabel(aggregation, fontsize=8, color=INK)
     return figure
@@ -103,7 +103,7 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
             _draw_body(axes, place, values, (low, high), colour)
         jitter = place + random.uniform(-0.16, 0.16, len(values))
         inside = (values >= low) & (values <= high)
-        size, above = (14, 5) if len(values) < SHAPED else (6, 2.5)  # few must not drown in their median's line
+        size, above = (26, 5) if len(values) < SHAPED else (6, 2.5)  # few must not drown in their median's line
         axes.scatter(jitter[inside], values[inside], s=size, color=colour, alpha=0.75, linewidths=0, zorder=above)
         for outside, edge, marker in ((values < low, low, "v"), (values > high, high, "^")):
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)
@@ -193,8 +193,9 @@ def draw_precision_recall(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     *,
     chosen: Mapping[str, tuple[float, float]] | None = None,
+    axes: tuple[str, str] = ("recall", "precision"),
 ) -> Figure:
-    """Precision over recall of masks, a line per label, the average precision in the legend.
+    """Precision over recall of masks, a line per label, the average precision (AP) in the legend.
 
     Parameters
     ----------
@@ -202,6 +203,8 @@ def draw_precision_recall(
         Precision and recall at every threshold, 0..1, and the average precision.
     chosen : mapping of str to (float, float), optional
         Precision and recall at the chosen threshold: a dot on the line.
+    axes : (str, str)
+        What the two are called.
 
     Raises
     ------
@@ -210,19 +213,19 @@ def draw_precision_recall(
     """
     if not curves:
         raise ValueError("there are no curves to draw")
-    figure = Figure(figsize=(4.4, 3.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(3.4, 3.1), dpi=200, layout="constrained")
     figure.patch.set_alpha(0)
-    axes = figure.subplots()
+    plot = figure.subplots()
     colours = [COLOURS.get(label, colour) for label, colour in zip(curves, _cycle(len(curves)), strict=True)]
     for (label, (precision, recall, average)), colour in zip(curves.items(), colours, strict=True):
-        axes.plot(recall, precision, color=colour, linewidth=1.5, label=f"{label}, average precision {average:.2f}")
+        plot.plot(recall, precision, color=colour, linewidth=1.5, label=f"{label}, AP {average:.2f}")
         if chosen and label in chosen:
-            axes.plot(chosen[label][1], chosen[label][0], "o", color=colour, markersize=5)
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
-    axes.grid(color=INK, alpha=0.25, linewidth=0.5)
+            plot.plot(chosen[label][1], chosen[label][0], "o", color=colour, markersize=5)
+    plot.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel=axes[0], ylabel=axes[1])
+    plot.grid(color=INK, alpha=0.25, linewidth=0.5)
     marks = [Line2D([], [], color=INK, marker="o", markersize=5, linestyle="")] if chosen else []
-    _legend(axes, *((mark, "at the chosen threshold") for mark in marks))
-    tone_down(axes)
+    _legend(plot, *((mark, "at the chosen threshold") for mark in marks))
+    tone_down(plot)
     return figure
 
 

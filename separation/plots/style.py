@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["CHOSEN", "COLOURS", "CYCLE", "INK", "save", "tone_down"]
+__all__ = ["CHOSEN", "CHOSEN_INK", "COLOURS", "CYCLE", "INK", "save", "tone_down"]
 
 INK = "#7d8596"  # 3.7:1 on white and 5.0:1 on near-black
 COLOURS = {
@@ -18,6 +18,7 @@ COLOURS = {
     "other": "#2fa37c",
 }
 CHOSEN = "#e3a90b"  # the methods that a figure is about; on the page of Open-Unmix it is yellow too
+CHOSEN_INK = "#a87600"  # the same for letters: 4.0:1 on white and 4.8:1 on near-black
 CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # told apart by the colour-blind
 
 

@@ -186,7 +186,8 @@ def create(
     precision : "auto", "fp32", "bf16" or "int8"
         In which a network computes; of the methods that have one. See :mod:`separation.separators.precision`.
     options : mapping, optional
-        Fields of the method's options dataclass; strings are converted.
+        Fields of the method's options dataclass; strings are converted. What is not given is as the model asks for,
+        or as the method does it.
     references : mapping of str to Tensor, optional
         The true sources, for the oracles only.
 
@@ -210,12 +211,15 @@ def create(
     from separation.separators.base import choose_device, parse_options
 
     chosen = choose_device(device)
-    parsed = parse_options(_load(entry.options), options or {})
+    found = checkpoints.find(model or str(entry.default_model), method=method) if entry.has_model else None
+    kind = _load(entry.options)
+    if found:
+        found.build(lambda _: parse_options(kind, found.options))  # a mistake in its description is the model's
+    parsed = parse_options(kind, {**(found.options if found else {}), **(options or {})})
     separator = _load(entry.separator)
     if entry.needs_references:
         return separator(method, references, options=parsed)
-    if entry.has_model:
-        found = checkpoints.find(model or str(entry.default_model), method=method)
+    if found:
         return separator(found, device=chosen, precision=precision, options=parsed)
     return separator(options=parsed)
 

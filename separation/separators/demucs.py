@@ -9,15 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from separation.audio import Signal
 from separation.checkpoints import Model
+from separation.masking import ratio_mask
 from separation.models.demucs import Demucs, PackedDemucs, center_trim, valid_length
 from separation.segments import excerpt, fade_window, overlap_add, pieces
 from separation.separators.base import Separator
 from separation.separators.precision import Estimator, waveform_estimator
+from separation.stft import StftConfig, istft, stft
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
+
+FILTER = StftConfig(n_fft=8192, hop_length=2048)  # of the soft masks; 1024 costs what they gain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,9 @@ class DemucsOptions:
         Of the offsets.
     normalise : bool
         Standardise by the mixture's mean and deviation, as the released models expect.
+    softmask : bool
+        Give out shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
+        estimates. Worth 0.3 dB to small networks, which leave something out; the bundled one asks for it.
     """
 
     segment: float = 10.0
@@ -44,6 +52,7 @@ class DemucsOptions:
     shifts: int = 0
     seed: int = 0
     normalise: bool = True
+    softmask: bool = False
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.segment <= 600:
@@ -131,10 +140,21 @@ class WaveformSeparator(Separator):
                 total = total + shifted[..., early : early + stop - start]
             return total / self.options.shifts
 
+        def shares(start: int, stop: int) -> Tensor:
+            return _shares(process(start, stop), mixture.read(start, stop))
+
         length = mixture.frames
         starts = self._starts(length)
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(process, length, starts=starts, window=window)
+        return overlap_add(shares if self.options.softmask else process, length, starts=starts, window=window)
+
+
+def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """(sources, channels, time), (channels, time) -> what the sources get of the mixture, (sources, channels, time)."""
+    length = mixture.shape[-1]
+    missing = max(0, FILTER.n_fft - length)  # an end may be shorter than a frame
+    X, Y = stft(F.pad(mixture, (0, missing)), FILTER), stft(F.pad(estimates, (0, missing)), FILTER)
+    return istft(ratio_mask(Y.abs()) * X, FILTER, length=length)
 
 
 def _level(mixture: Signal) -> tuple[float, float]:

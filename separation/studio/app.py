@@ -37,7 +37,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
         programs.build()  # first: their names are fixed, and what comes later with the same gets a number
         masthead = gr.HTML(cards.masthead(Words("en")))
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages from a phone's visitor
             with gr.Tab(label("page_separate"), id="separate"):
                 separate = separate_page.build()
             with gr.Tab(label("page_compare"), id="compare") as compare:
@@ -49,7 +49,7 @@ def build() -> gr.Blocks:
             with gr.Tab(label("page_models"), id="models") as models:
                 models_page.build(separate, models)
             with gr.Tab(label("page_about"), id="about"):
-                about_page.build()
+                about = about_page.build()
         studio.load(
             separate_page.restore,
             None,
@@ -60,7 +60,7 @@ def build() -> gr.Blocks:
         studio.load(
             _welcome,
             None,
-            masthead,
+            [masthead, separate.described, about],
             show_progress="hidden",
             api_visibility="private",
         )
@@ -68,8 +68,10 @@ def build() -> gr.Blocks:
     return studio
 
 
-def _welcome(request: gr.Request) -> str:
-    return cards.masthead(words_for(request))
+def _welcome(request: gr.Request) -> tuple[str, str, str]:
+    """What is our own HTML, in the visitor's language."""
+    words = words_for(request)
+    return cards.masthead(words), cards.method_cards(words), cards.about(words)
 
 
 def launch() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections.abc import Mapping
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +38,32 @@ def our_scores(metric: str) -> Scores:
 
 def build(tab: gr.Tab) -> None:
     """Lay the page out inside its tab, and wire it."""
-    gr.Markdown(label("bench_intro"))
+    gr.Markdown(label("bench_intro"), elem_classes="intro")
     ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
-    with gr.Row():
-        methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=label("methods"), elem_id="bench-methods")
-        with gr.Column():
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=label("methods"), elem_id="bench-methods")
+        with gr.Column(scale=1, min_width=300):
             metric = gr.Radio(list(METRICS), value="SDR", label=label("metric"), elem_id="bench-metric")
-            published = gr.Checkbox(True, label=label("published"), elem_id="bench-published")
-    with gr.Row():
+    published = gr.Checkbox(True, label=label("published"), elem_id="bench-published", container=False)
+    with gr.Accordion(label("own_scores_title"), open=False, elem_id="bench-own"):
         files = gr.File(
-            label=label("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=120
+            label=label("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=150
         )
         name = gr.Textbox("mine", label=label("own_scores_name"), elem_id="bench-name", max_length=40)
-    button = gr.Button(label("draw"), variant="primary", elem_id="bench-draw")
     place = gr.HTML(elem_id="benchmark")
     choice = [methods, metric, published, files, name]
-    quiet: dict[str, Any] = {"concurrency_limit": 2, "show_progress": "minimal", "api_visibility": "private"}
-    gr.on([button.click, tab.select], draw, choice, place, **quiet)
+    chosen = [tab.select, methods.input, metric.input, published.input, files.change, name.submit, name.blur]
+    gr.on(
+        chosen,
+        draw,
+        choice,
+        place,
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        show_progress="minimal",
+        api_visibility="private",
+    )
 
 
 def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
@@ -97,43 +108,56 @@ def _figure(ours: Scores, metric: str, published: bool, words: Words) -> str:
     chosen = list(dict.fromkeys(method for methods in ours.values() for method in methods))
     others = published_scores(metric) if published else {}
     targets = {
-        target: {
-            method: np.array(list(tracks.values())) for method, tracks in {**others.get(target, {}), **methods}.items()
+        words.named("stem", target, target): {
+            method: np.array(list(tracks.values()))
+            for method, tracks in {**others.get(target, {}), **ours[target]}.items()
         }
-        for target, methods in ours.items()
+        for target in results.in_order(ours)
     }
-    figure = draw_violins(
-        targets, metric=metric, aggregation="one point per track: its median over 1 s frames", chosen=chosen
-    )
+    figure = draw_violins(targets, metric=metric, aggregation=words("per_track"), chosen=chosen)
     results.sweep()
     path = save(figure, results.new_folder() / "violins.png")
     return cards.figure(metric, path, text=f"{metric}: {', '.join(chosen)}")
 
 
 def _table(ours: Scores, metric: str, words: Words) -> str:
+    """Per target the medians, best first, and how sure the differences are."""
     from separation.evaluation.comparison import compare
 
-    document = compare(ours, metric)
-    html = ""
-    for target, found in document["targets"].items():
-        rows = [
-            (method, f"{row['median']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", str(row["tracks"]))
-            for method, row in found["methods"].items()
-            if row["median"] is not None
-        ]
-        head = (target, f"{metric} (dB)", "95 %", "n")
-        html += cards.table(head, rows, caption=document["aggregation"])
-        pairs = [
-            (
-                " - ".join(pair["methods"]),
-                f"{pair['median_difference']:+.2f}",
-                f"{pair['p_holm']:.2g}",
-                str(pair["tracks"]),
-            )
-            for pair in found["comparisons"]
-            if pair["p_holm"] is not None
-        ]
-        if pairs:
-            caption = "Wilcoxon signed-rank, Holm"
-            html += cards.table((target, "Δ (dB)", "p", "n"), pairs, caption=caption)
-    return f'<details class="figure"><summary>{words("table")}</summary>{html}</details>' if html else ""
+    targets = compare(ours, metric)["targets"]
+    html = "".join(_of_target(target, targets[target], metric, words) for target in results.in_order(targets))
+    if not html:
+        return ""
+    return (
+        f'<details class="figure"><summary>{escape(words("table"))}</summary><div class="tables">{html}</div>'
+        f"<p>{escape(words('wilcoxon'))}</p></details>"
+    )
+
+
+def _of_target(target: str, found: Mapping[str, Any], metric: str, words: Words) -> str:
+    title = words.named("stem", target, target)
+    medians = [(method, row) for method, row in found["methods"].items() if row["median"] is not None]
+    medians.sort(key=lambda pair: -pair[1]["median"])
+    rows = [
+        (
+            method,
+            f"{row['median']:.2f}",
+            words("to", low=f"{row['low']:.2f}", high=f"{row['high']:.2f}"),
+            str(row["tracks"]),
+        )
+        for method, row in medians
+    ]
+    html = cards.table((title, f"{metric} (dB)", "95 %", "n"), rows, caption=f"{title}: {metric}")
+    pairs = [
+        (
+            " \N{EN DASH} ".join(pair["methods"]),
+            f"{pair['median_difference']:+.2f}",
+            f"{pair['p_holm']:.2g}",
+            str(pair["tracks"]),
+        )
+        for pair in found["comparisons"]
+        if pair["p_holm"] is not None
+    ]
+    if pairs:
+        html += cards.table(("", "Δ (dB)", "p", "n"), pairs, caption=f"{title}: {words('wilcoxon')}")
+    return f"<div>{html}</div>" if rows else ""

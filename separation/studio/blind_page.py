@@ -17,6 +17,7 @@ import json
 import secrets
 import string
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,13 @@ _tests: dict[str, BlindTest] = {}  # by the token of its folder; nowhere in that
 
 def build(token: gr.State, tab: gr.Tab) -> None:
     """Lay the page out inside its tab, and wire it."""
-    gr.Markdown(label("blind_intro"))
-    with gr.Row():
-        source = gr.Dropdown([], label=label("source"), elem_id="blind-source", visible=False)
-        button = gr.Button(label("begin"), variant="primary", elem_id="begin", visible=False)
-    place = gr.HTML(cards.work(Words("en")("compare_first")), elem_id="blind")
+    gr.Markdown(label("blind_intro"), elem_classes="intro")
+    with gr.Row(elem_classes="pair actions narrow"):
+        source = gr.Dropdown(
+            [], label=label("source"), elem_id="blind-source", visible=False, container=False, min_width=120
+        )
+        button = gr.Button(label("begin"), variant="primary", elem_id="begin", visible=False, min_width=120)
+    place = gr.HTML(cards.hint(Words("en")("compare_first")), elem_id="blind")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(_offer, token, [source, button, place], **private)
     button.click(_begin, [token, source], place, concurrency_limit=2, show_progress="minimal", api_visibility="private")
@@ -75,17 +78,18 @@ def _offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
     words, folder = words_for(request), results.find(token)
     names = sources(folder) if folder else []
     if not names:
-        return gr.update(visible=False), gr.update(visible=False), cards.work(words("compare_first"))
-    return gr.update(choices=names, value=names[0], visible=True), gr.update(visible=True), ""
+        return gr.update(visible=False), gr.update(visible=False), cards.hint(words("compare_first"))
+    choices = [(words.named("stem", name, name), name) for name in names]
+    return gr.update(choices=choices, value=names[0], visible=True), gr.update(visible=True), ""
 
 
 def sources(folder: Path) -> list[str]:
-    """The sources of which a finished method has an estimate."""
-    found: dict[str, None] = {}
+    """The sources of which a finished method has an estimate: first those that most methods have."""
+    found: Counter[str] = Counter()
     for group in results.read_player(folder)["groups"]:
         if group["id"] not in ("song", "references") and not group["working"]:
-            found |= dict.fromkeys(track["name"] for track in group["tracks"] if track["name"] != "residual")
-    return list(found)
+            found.update(track["name"] for track in group["tracks"] if track["name"] != "residual")
+    return sorted(results.in_order(found), key=lambda name: -found[name])
 
 
 def _begin(token: str | None, source: str | None, request: gr.Request) -> str:

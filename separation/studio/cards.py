@@ -8,27 +8,84 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from separation.separators import METHODS, Method
+from separation.separators import METHODS
 
 if TYPE_CHECKING:
     from separation.checkpoints import Model
     from separation.studio.words import Words
 
-__all__ = ["figure", "file_url", "masthead", "method_cards", "model_cards", "player", "table", "work"]
+__all__ = [
+    "about",
+    "figure",
+    "file_url",
+    "hint",
+    "masthead",
+    "method_cards",
+    "model_cards",
+    "player",
+    "small_figures",
+    "table",
+    "work",
+]
+
+#: One song, four stems: as far as colours and shapes go.
+_MARK = "".join(
+    f'<path d="{path}" stroke="{colour}"/>'
+    for path, colour in (
+        ("M4 20h8", "currentColor"),
+        ("M12 20c5 0 5-13 10-13h14", "#d9631a"),
+        ("M12 20c5 0 5-4.5 10-4.5h14", "#2f7fc4"),
+        ("M12 20c5 0 5 4.5 10 4.5h14", "#8656c4"),
+        ("M12 20c5 0 5 13 10 13h14", "#1f8f69"),
+    )
+)
 
 
 def masthead(words: Words) -> str:
-    return f'<div class="masthead"><h1>Stemscope</h1><p>{escape(words("tagline"))}</p></div>'
+    svg = f'<svg viewBox="0 0 40 40" fill="none" stroke-width="3.4" stroke-linecap="round" aria-hidden="true">{_MARK}'
+    return f'<div class="masthead">{svg}</svg><div><h1>Stemscope</h1><p>{escape(words("tagline"))}</p></div></div>'
 
 
-def method_cards(methods: Iterable[Method]) -> str:
+def method_cards(words: Words) -> str:
     """What each method is, in plain words."""
     cards = "".join(
-        f'<article class="method-card"><h4>{escape(method.title)}</h4><p>{escape(method.summary)}</p>'
-        f"<small>{escape(method.reference)}</small></article>"
-        for method in methods
+        _card(words(f"method_{method.name}"), words(f"method_{method.name}_what"), method.reference)
+        for method in METHODS.values()
     )
-    return f'<div class="method-cards">{cards}</div>'
+    return f'<div class="cards">{cards}</div>'
+
+
+def _card(title: str, text: str, note: str = "") -> str:
+    small = f"<small>{escape(note)}</small>" if note else ""
+    return f'<article class="card"><h3>{escape(title)}</h3><p>{escape(text)}</p>{small}</article>'
+
+
+#: How to cite what is used here.
+_PAPERS = (
+    'ICA: Hyvärinen and Oja, "Independent component analysis: algorithms and applications", Neural Networks 13, 2000',
+    'Open-Unmix: Stöter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix", JOSS 4(41), 2019',
+    'Demucs: Défossez, Usunier, Bottou, Bach, "Music source separation in the waveform domain", 2019',
+    'Hybrid Demucs: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop at ISMIR 2021',
+    "MUSDB18: Rafii, Liutkus, Stöter, Mimilakis, Bittner, 2017, doi:10.5281/zenodo.1117372",
+    'museval, SiSEC: Stöter, Liutkus, Ito, "The 2018 signal separation evaluation campaign", LVA/ICA 2018',
+    "norbert: Liutkus and Stöter, 2019, doi:10.5281/zenodo.3269749",
+)
+
+
+def about(words: Words) -> str:
+    """What this is, where it comes from, and how to cite it."""
+    subjects = ("about_listen", "about_sound", "about_numbers", "about_yours")
+    cards = "".join(_card(words(subject), words(f"{subject}_text")) for subject in subjects)
+    papers = "".join(f"<li>{escape(paper)}.</li>" for paper in _PAPERS)
+    return (
+        f'<div class="about"><h2>{escape(words("about_title"))}</h2><div class="cards wide">{cards}</div>'
+        f"<h3>{escape(words('about_cite'))}</h3><ul>{papers}</ul></div>"
+    )
+
+
+def hint(text: str) -> str:
+    """What to do first, where there is nothing to see yet."""
+    return f'<div class="hint" role="status">{escape(text)}</div>'
 
 
 def work(title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str] = ()) -> str:
@@ -59,10 +116,21 @@ def player(folder: Path, *, view: str = "stems") -> str:
 
 def figure(title: str, image: Path, *, text: str, note: str = "") -> str:
     """A picture with a heading; `text` says what it shows to those who cannot see it."""
+    below = f"<p>{escape(note)}</p>" if note else ""
     return (
-        f'<div class="figure"><h4>{escape(title)}</h4><img src="{file_url(image)}" alt="{escape(text)}">'
-        f"<p>{escape(note)}</p></div>"
+        f'<div class="figure"><h3>{escape(title)}</h3><div class="scroll" tabindex="0" role="region"'
+        f' aria-label="{escape(title)}"><img src="{file_url(image)}" alt="{escape(text)}"></div>{below}</div>'
     )
+
+
+def small_figures(title: str, images: Mapping[str, Path]) -> str:
+    """Pictures of one kind side by side, each under its own name."""
+    figures = "".join(
+        f"<figure><figcaption>{escape(name)}</figcaption>"
+        f'<img src="{file_url(path)}" alt="{escape(title)}: {escape(name)}"></figure>'
+        for name, path in images.items()
+    )
+    return f'<div class="figure"><h3>{escape(title)}</h3><div class="small-figures">{figures}</div></div>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
@@ -73,8 +141,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
         for first, *rest in rows
     )
     return (
-        f'<div class="figure scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}"><table>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table><p>{escape(caption)}</p></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}"><table>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -82,9 +150,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
 
 #: What happens to a sound, step by step.
 _STEPS = {
-    "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter", "4 stems"),
-    "demucs": ("waveform", "encoder", "BLSTM", "decoder", "4 stems"),
-    "hybrid-demucs": ("waveform + STFT", "2 encoders", "shared LSTM, attention", "2 decoders", "4 stems"),
+    "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter"),
+    "demucs": ("waveform", "encoder", "BLSTM", "decoder"),
+    "hybrid-demucs": ("waveform + STFT", "2 encoders", "shared LSTM, attention", "2 decoders"),
 }
 
 
@@ -98,18 +166,23 @@ def model_cards(models: Iterable[Model], speeds: Mapping[str, float], words: Wor
         )
         size = f"{model.size / 1e6:.1f} MB" if model.size else f"~{4 * (model.parameters or 0) / 1e6:.0f} MB"
         facts = {
-            words("size"): f"{size}, {(model.parameters or 0) / 1e6:.1f} M",
+            words("size"): f"{size}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
             words("licence"): model.licence,
             words("trained_on"): model.trained_on,
             words("speed"): speed,
         }
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
         cards.append(
-            f"<article><h4>{escape(model.name)}<span>{escape(words(f'state_{state}'))}</span></h4>"
-            f"<p>{escape(METHODS[model.method].title)}: {escape(', '.join(model.sources))}</p>"
-            f"{_diagram(_STEPS.get(model.method, ()))}<dl>{rows}</dl></article>"
+            f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
+            f"{escape(words(f'state_{state}'))}</span></h3>"
+            f"<p>{escape(METHODS[model.method].title)}: {escape(_named(model.sources, words))}</p>"
+            f"{_diagram((*_STEPS[model.method], f'{len(model.sources)} stems'))}<dl>{rows}</dl></article>"
         )
     return f'<div class="models">{"".join(cards)}</div>'
+
+
+def _named(sources: Iterable[str], words: Words) -> str:
+    return ", ".join(words.named("stem", source, source) for source in sources)
 
 
 def _diagram(steps: Sequence[str]) -> str:
@@ -126,5 +199,8 @@ def _diagram(steps: Sequence[str]) -> str:
         if step is not steps[-1]:
             parts.append(f'<path d="M{x + 2:.0f} 17h9m-4-3l4 3l-4 3" fill="none" stroke="currentColor"/>')
             x += 14
-    label = escape(" → ".join(steps))
-    return f'<svg viewBox="0 0 {x + 1:.0f} 34" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    label, across = escape(" → ".join(steps)), f"{x + 1:.0f}"
+    return (
+        f'<svg viewBox="0 0 {across} 34" style="max-width:{across}px" role="img" aria-label="{label}">'
+        f"{''.join(parts)}</svg>"
+    )

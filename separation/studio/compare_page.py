@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from separation.studio import cards, results
+from separation.studio.results import in_order
 from separation.studio.words import Words, label, words_for
 
 __all__ = ["build", "draw", "show"]
@@ -16,8 +17,8 @@ __all__ = ["build", "draw", "show"]
 
 def build(token: gr.State, tab: gr.Tab) -> None:
     """Lay the page out inside its tab, and wire it; what it shows comes from the Separate page."""
-    place = gr.HTML(cards.work(Words("en")("compare_first")), elem_id="compare")
-    button = gr.Button(label("draw_figures"), elem_id="draw-figures", visible=False)
+    place = gr.HTML(cards.hint(Words("en")("compare_first")), elem_id="compare")
+    button = gr.Button(label("draw_figures"), elem_id="draw-figures", elem_classes="narrow", visible=False)
     figures = gr.HTML(visible=False, elem_id="figures")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(show, token, [place, button, figures], **private)
@@ -29,7 +30,7 @@ def show(token: str | None, request: gr.Request) -> tuple[Any, ...]:
     folder = results.find(token)
     if folder is None:
         words = words_for(request)
-        return cards.work(words("compare_first")), gr.update(visible=False), gr.update(value="", visible=False)
+        return cards.hint(words("compare_first")), gr.update(visible=False), gr.update(value="", visible=False)
     scored = any(group["scores"] for group in results.read_player(folder)["groups"])
     return cards.player(folder, view="compare"), gr.update(visible=scored), gr.update(value="", visible=False)
 
@@ -40,7 +41,9 @@ def draw(token: str | None, request: gr.Request) -> Any:
     if folder is None:
         return gr.update(value=cards.work(words("over")), visible=True)
     scores = {
-        group["title"]: group["scores"]["targets"] for group in results.read_player(folder)["groups"] if group["scores"]
+        words.named("method", group["id"], group["title"]): group["scores"]["targets"]
+        for group in results.read_player(folder)["groups"]
+        if group["scores"]
     }
     html = _masks(folder, scores, words) + _violins(folder, scores, words)
     return gr.update(value=html, visible=bool(html))
@@ -50,9 +53,9 @@ def _masks(folder: Path, scores: dict[str, Any], words: Words) -> str:
     """A figure per target, a curve per method."""
     from separation.plots import draw_precision_recall, save
 
-    figures = ""
+    figures = {}
     every = dict.fromkeys(target for targets in scores.values() for target in targets)
-    for number, target in enumerate(every):  # a number names the file: people may call their stems anything
+    for number, target in enumerate(in_order(every)):  # a number names the file: stems may be called anything
         curves = {}
         for title, targets in scores.items():
             masks = targets.get(target, {}).get("masks")
@@ -61,10 +64,9 @@ def _masks(folder: Path, scores: dict[str, Any], words: Words) -> str:
                 precision, recall = (np.array([point[what] for point in points]) for what in ("precision", "recall"))
                 curves[title] = precision, recall, masks["average_precision"]
         if curves:
-            path = save(draw_precision_recall(curves), folder / f"masks-{number}.png")
-            title = f"{words('masks_title')}: {_label(target, words)}"
-            figures += cards.figure(title, path, text=f"{title}: {', '.join(curves)}")
-    return f'<div class="small-figures">{figures}</div>' if figures else ""
+            figure = draw_precision_recall(curves, axes=(words("recall"), words("precision")))
+            figures[words.named("stem", target, target)] = save(figure, folder / f"masks-{number}.png")
+    return cards.small_figures(words("masks_title"), figures) if figures else ""
 
 
 def _violins(folder: Path, scores: dict[str, Any], words: Words) -> str:
@@ -75,24 +77,17 @@ def _violins(folder: Path, scores: dict[str, Any], words: Words) -> str:
     published = published_scores("SDR")
     table: dict[str, dict[str, np.ndarray]] = {}
     ours = [words("this_song", method=title) for title in scores]
-    for target, systems in published.items():
+    for target in in_order(published):
         mine = {
             name: np.array([targets[target]["SDR"]])
             for name, targets in zip(ours, scores.values(), strict=True)
             if targets.get(target, {}).get("SDR") is not None
         }
         if mine:
-            table[target] = {name: np.array(list(tracks.values())) for name, tracks in systems.items()} | mine
+            theirs = {name: np.array(list(tracks.values())) for name, tracks in published[target].items()}
+            table[words.named("stem", target, target)] = theirs | mine
     if not table:
         return ""
     path = folder / "violins.png"
-    note = "median over 1 s frames"
-    save(draw_violins(table, metric="SDR", aggregation=f"one point per track: its {note}", chosen=ours), path)
+    save(draw_violins(table, metric="SDR", aggregation=words("per_track"), chosen=ours), path)
     return cards.figure(words("among"), path, text=f"{words('among')}: {', '.join(ours)}")
-
-
-def _label(target: str, words: Words) -> str:
-    try:
-        return words(f"stem_{target}")
-    except KeyError:  # people call theirs what they like
-        return target

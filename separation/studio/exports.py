@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -101,16 +101,23 @@ def _mix(
     return parts
 
 
-def _write(path: Path, parts: Mapping[Path, float], format: str) -> Path:
-    """The sum of files times gains; lowered as a whole if a fixed-point file would clip."""
+def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
+    """The one gain for all files, each a sum, that keeps them from clipping; 1 for float files."""
+    if FORMATS[format][2] == "FLOAT":
+        return 1.0
+    peak = max((float(np.abs(block).max()) for parts in files for block in _sum(parts)), default=0.0)
+    return 1.0 if peak <= 1 - 2**-15 else (1 - 2**-15) / peak
+
+
+def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | None = None) -> Path:
+    """The sum of files times gains; without a `gain` lowered if a fixed-point file would clip."""
     _, container, subtype = FORMATS[format]
     header = soundfile.info(next(iter(parts)))
     if format == "mp3" and (header.channels > 2 or header.samplerate not in (32000, 44100, 48000, 22050, 16000)):
         raise ValueError(
             f"MP3 holds 1 or 2 channels at usual rates; this has {header.channels} at {header.samplerate} Hz"
         )
-    peak = max((float(np.abs(block).max()) for block in _sum(parts)), default=0.0)
-    gain = 1.0 if subtype == "FLOAT" or peak <= 1 - 2**-15 else (1 - 2**-15) / peak
+    gain = _gain([parts], format) if gain is None else gain
     with soundfile.SoundFile(
         path, "w", samplerate=header.samplerate, channels=header.channels, format=container, subtype=subtype
     ) as out:
@@ -130,10 +137,11 @@ def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
 
 
 def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> Path:
-    """Each stem in the format, with the card; all with the one gain they already share."""
+    """Each stem in the format, with the card; lowered alike if one would clip."""
+    gain = _gain([{stem: 1.0} for stem in stems.values()], format)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, stem in stems.items():
-            file = _write(path.with_name(f"part.{FORMATS[format][0]}"), {stem: 1.0}, format)
+            file = _write(path.with_name(f"part.{FORMATS[format][0]}"), {stem: 1.0}, format, gain)
             archive.write(file, f"{_plain(name)}.{FORMATS[format][0]}")
             file.unlink()
         if card.is_file():

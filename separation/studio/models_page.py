@@ -6,13 +6,14 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from separation.separators import METHODS
 from separation.studio import cards, songs
-from separation.studio.separate_page import TURNS, Result, default_weights, installed
+from separation.studio.separate_page import TURNS, Result, choose_weights, default_weights, installed
 from separation.studio.words import label, words_for
 
 __all__ = ["build", "download", "measure"]
@@ -26,25 +27,33 @@ def build(separate: Result, tab: gr.Tab) -> None:
     """Lay the page out inside its tab, and wire it."""
     from separation import checkpoints
 
-    gr.Markdown(label("models_intro"))
-    with gr.Row():
-        defaults = {
-            name: gr.Dropdown(
-                installed(name), value=default_weights(name), label=METHODS[name].title, elem_id=f"default-{name}"
-            )
-            for name in separate.weights
-        }
-    with gr.Row():
-        missing = [model.name for model in checkpoints.models() if not (model.bundled or model.own)]
-        name = gr.Dropdown(missing, label=label("get"), elem_id="get-model")
-        fetch = gr.Button(label("download"), elem_id="download-model")
-        speed = gr.Button(label("measure"), elem_id="measure")
+    gr.Markdown(label("models_intro"), elem_classes="intro")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            gr.Markdown(label("default_of"), elem_classes="note")
+            with gr.Row():
+                defaults = {
+                    name: gr.Dropdown(
+                        installed(name),
+                        value=default_weights(name),
+                        label=METHODS[name].title,
+                        elem_id=f"default-{name}",
+                        visible=bool(installed(name)),
+                    )
+                    for name in separate.weights
+                }
+        with gr.Column(scale=2, min_width=300):
+            gr.Markdown(label("get"), elem_classes="note")
+            with gr.Row(elem_classes="pair actions"):
+                missing = [model.name for model in checkpoints.models() if not (model.bundled or model.own)]
+                name = gr.Dropdown(missing, show_label=False, container=False, elem_id="get-model", min_width=150)
+                fetch = gr.Button(label("download"), elem_id="download-model", min_width=120)
+            speed = gr.Button(label("measure"), elem_id="measure")
     status = gr.HTML(elem_id="models-status")
     place = gr.HTML(elem_id="models")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(_show, None, place, **private)
     speed.click(measure, None, [status, place], concurrency_limit=None, **private)
-    fetch.click(download, name, [status, place], concurrency_limit=2, **private)
     for method, dropdown in defaults.items():
         dropdown.input(
             lambda chosen, kept, method=method: ({**(kept or {}), method: chosen}, chosen),
@@ -52,29 +61,18 @@ def build(separate: Result, tab: gr.Tab) -> None:
             [separate.defaults, separate.weights[method]],
             **private,
         )
-    separate_load(separate, defaults)
-
-
-def separate_load(separate: Result, defaults: dict[str, gr.Dropdown]) -> None:
-    """What a visitor chose last time is chosen again."""
+    known = partial(_choices, list(defaults))
+    everywhere = [*defaults.values(), *separate.weights.values()]
+    fetched = fetch.click(download, name, [status, place], concurrency_limit=2, **private)
+    fetched.then(known, separate.defaults, everywhere, **private)
     blocks = gr.context.Context.root_block
     assert blocks is not None
+    blocks.load(known, separate.defaults, everywhere, **private)
 
-    def chosen(kept: dict[str, str] | None) -> list[Any]:
-        wanted = [(kept or {}).get(method) for method in defaults]
-        valid = [
-            gr.update(value=name) if name in installed(method) else gr.skip()
-            for method, name in zip(defaults, wanted, strict=True)
-        ]
-        return [*valid, *valid]
 
-    blocks.load(
-        chosen,
-        separate.defaults,
-        [*defaults.values(), *separate.weights.values()],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+def _choices(methods: list[str], kept: dict[str, str] | None) -> list[dict[str, Any]]:
+    """For both pages: the weights that are here by now, and what the visitor chose last time."""
+    return 2 * [choose_weights(method, (kept or {}).get(method)) for method in methods]
 
 
 def _show(request: gr.Request) -> str:

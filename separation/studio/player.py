@@ -114,7 +114,9 @@ class TrackWriter:
         """Lowest and highest of each column, a signed byte each, square-rooted: quiet sounds keep their shape."""
         peaks = self._maker.picture().peaks
         bent = np.sign(peaks) * np.sqrt(np.minimum(np.abs(peaks), 4.0) / 4.0)
-        self.path.with_suffix(".peaks").write_bytes(np.round(bent * 127).astype(np.int8).tobytes())
+        draft = self.path.with_suffix(".draft")  # pages read while we write
+        draft.write_bytes(np.round(bent * 127).astype(np.int8).tobytes())
+        draft.replace(self.path.with_suffix(".peaks"))
 
     def draw(self, loudest: float) -> None:
         """The spectrogram; `loudest` is the power that is 0 dB, the same for all that is compared."""

@@ -10,10 +10,11 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KEEP_SECONDS", "RESULTS", "find", "new_folder", "read_player", "remove_results", "sweep"]
+__all__ = ["KEEP_SECONDS", "RESULTS", "find", "in_order", "new_folder", "read_player", "remove_results", "sweep"]
 
 RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"
 KEEP_SECONDS = 3600.0
@@ -70,3 +71,9 @@ def sweep(now: float | None = None) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:  # another process was faster
             continue
+
+
+def in_order(sources: Iterable[str]) -> list[str]:
+    """As people expect them: vocals, drums, bass, other, then whatever else there is."""
+    usual = ("vocals", "drums", "bass", "other")
+    return sorted(sources, key=lambda source: usual.index(source) if source in usual else len(usual))

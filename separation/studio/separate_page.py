@@ -16,7 +16,7 @@ from separation.studio import cards, jobs, results, songs
 from separation.studio.turns import Turns
 from separation.studio.words import Words, label, words_for
 
-__all__ = ["TURNS", "Result", "build", "leave", "restore"]
+__all__ = ["TURNS", "Result", "build", "choose_weights", "leave", "restore"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Result:
     status: gr.HTML
     defaults: gr.BrowserState
     weights: dict[str, gr.Dropdown]
+    described: gr.HTML
 
 
 def build() -> Result:
@@ -39,22 +40,27 @@ def build() -> Result:
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             song = _song_choice()
+            with gr.Accordion(label("own"), open=False, elem_id="own"):
+                own = _own_sounds()
         with gr.Column(scale=5, min_width=300):
-            chosen = _method_choice()
-            with gr.Row():
-                run = gr.Button(label("separate"), variant="primary", elem_id="separate", scale=3)
-                stop = gr.Button(label("stop"), variant="stop", elem_id="stop", interactive=False, scale=1)
-    with gr.Accordion(label("own"), open=False, elem_id="own"):
-        own = _own_sounds()
-    with gr.Accordion(label("advanced"), open=False, elem_id="advanced"):
-        advanced, weights = _advanced()
-    with gr.Accordion(label("what_methods"), open=False):
-        gr.HTML(cards.method_cards(METHODS.values()))
-    status = gr.HTML(cards.work(Words("en")("ready")), elem_id="status")
+            methods = _method_choice()
+            with gr.Accordion(label("what_methods"), open=False):
+                described = gr.HTML(cards.method_cards(Words("en")))
+            with gr.Row(elem_classes="pair"):
+                start = gr.Number(0, label=label("start"), elem_id="start", minimum=0, min_width=100)
+                duration = gr.Number(0, label=label("duration"), elem_id="duration", minimum=0, min_width=100)
+            with gr.Accordion(label("advanced"), open=False, elem_id="advanced"):
+                advanced, weights = _advanced()
+            with gr.Row(elem_classes="pair"):
+                run = gr.Button(label("separate"), variant="primary", elem_id="separate", scale=3, min_width=100)
+                stop = gr.Button(
+                    label("stop"), variant="stop", elem_id="stop", interactive=False, scale=1, min_width=80
+                )
+    status = gr.HTML(cards.hint(Words("en")("ready")), elem_id="status")
     place = gr.HTML(visible=False, elem_id="result")
     token = gr.State(None)
     defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
-    choice = [*song, *chosen, *own, *advanced, *weights.values()]
+    choice = [*song, methods, start, duration, *own, *advanced, *weights.values()]
     run.click(
         separate,
         choice,
@@ -64,7 +70,7 @@ def build() -> Result:
         api_visibility="private",
     )
     stop.click(ask_to_stop, None, stop, queue=False, show_progress="hidden", api_visibility="private")
-    return Result(token=token, place=place, status=status, defaults=defaults, weights=weights)
+    return Result(token=token, place=place, status=status, defaults=defaults, weights=weights, described=described)
 
 
 def _song_choice() -> list[Any]:
@@ -95,38 +101,31 @@ def _song_choice() -> list[Any]:
     return [kind, upload, sample, track]
 
 
-def _method_choice() -> list[Any]:
-    methods = gr.CheckboxGroup(
-        [(method.title, method.name) for method in METHODS.values()],
+def _method_choice() -> gr.CheckboxGroup:
+    return gr.CheckboxGroup(
+        [(label(f"method_{name}"), name) for name in METHODS],
         value=["open-unmix"],
         label=label("methods_label"),
         info=label("methods_info"),
         elem_id="methods",
     )
-    with gr.Row():
-        start = gr.Number(0, label=label("start"), elem_id="start", minimum=0)
-        duration = gr.Number(0, label=label("duration"), elem_id="duration", minimum=0)
-    return [methods, start, duration]
 
 
 def _own_sounds() -> list[Any]:
-    with gr.Row():
-        references = gr.File(
-            label=label("references"), file_count="multiple", type="filepath", elem_id="references", height=120
-        )
-        with gr.Column():
-            estimates = gr.File(
-                label=label("estimates"), file_count="multiple", type="filepath", elem_id="estimates", height=120
-            )
-            name = gr.Textbox("Your separator", label=label("estimates_name"), elem_id="yours", max_length=40)
+    gr.Markdown(label("references_info"), elem_classes="note")
+    references, estimates = (
+        gr.File(label=label(name), file_count="multiple", type="filepath", elem_id=name, height=150)
+        for name in ("references", "estimates")
+    )
+    name = gr.Textbox("Your separator", label=label("estimates_name"), elem_id="yours", max_length=40)
     return [references, estimates, name]
 
 
 def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
     together = gr.Checkbox(False, label=label("sum"), info=label("sum_info"), elem_id="sum")
-    with gr.Row():
-        iterations = gr.Slider(0, 4, value=1, step=1, label=label("iterations"), elem_id="iterations")
-        shifts = gr.Slider(0, 10, value=0, step=1, label=label("shifts"), elem_id="shifts")
+    iterations = gr.Slider(0, 4, value=1, step=1, label=label("iterations"), elem_id="iterations")
+    shifts = gr.Slider(0, 10, value=0, step=1, label=label("shifts"), elem_id="shifts")
+    gr.Markdown(label("model_of"), elem_classes="note")
     with gr.Row():
         weights = {
             method.name: gr.Dropdown(
@@ -134,6 +133,7 @@ def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
                 value=default_weights(method.name),
                 label=method.title,
                 elem_id=f"weights-{method.name}",
+                visible=bool(installed(method.name)),
             )
             for method in METHODS.values()
             if method.has_model
@@ -151,6 +151,12 @@ def installed(method: str) -> list[str]:
 def default_weights(method: str) -> str | None:
     here, usual = installed(method), METHODS[method].default_model
     return usual if usual in here else here[0] if here else None
+
+
+def choose_weights(method: str, wanted: str | None = None) -> dict[str, Any]:
+    """What a method's choice of weights shows, also after a download; `wanted` is chosen if it is here."""
+    here = installed(method)
+    return gr.update(choices=here, value=wanted if wanted in here else default_weights(method), visible=bool(here))
 
 
 # Gradio's own way to cancel races with the running generator, and the page then shows an error;
@@ -180,7 +186,7 @@ def restore(request: gr.Request) -> tuple[Any, ...]:
     token = request.query_params.get("result")
     folder = results.find(token)
     if folder is None:
-        return cards.work(words("over") if token else words("ready")), gr.skip(), None
+        return cards.work(words("over")) if token else cards.hint(words("ready")), gr.skip(), None
     return cards.work(words("done")), gr.update(value=cards.player(folder), visible=True), token
 
 
@@ -220,8 +226,12 @@ def separate(
         named = [name for name, method in METHODS.items() if method.has_model]
         models = {name: model for name, model in zip(named, weights, strict=True) if model}
         demucs = {"shifts": int(shifts)} if shifts else {}
+        missing = [name for name in methods if METHODS[name].has_model and not installed(name)]
+        problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
+        if missing and len(missing) == len(methods) and not song.estimates:
+            raise songs.StudioError(" ".join(problems))
         order = jobs.Order(
-            methods=methods,
+            methods=[name for name in methods if name not in missing],
             models={name: model for name, model in models.items() if model != METHODS[name].default_model},
             options={
                 "open-unmix": {"segment": jobs.SEGMENT} | ({"iterations": int(iterations)} if iterations != 1 else {}),
@@ -231,7 +241,7 @@ def separate(
             sum_to_mixture=together,
             yours=yours,
         )
-        yield from _work(song, order, stop, words, (idle, busy))
+        yield from _work(song, order, stop, words, (idle, busy), problems)
     except ValueError as error:
         yield (cards.work(words("failed_title"), problems=[str(error)]), *idle, *nothing)
     except Exception:  # the visitor is told so; the log has the rest
@@ -261,11 +271,19 @@ def open_with_own(
 
 
 def _work(
-    song: songs.Song, order: jobs.Order, stop: threading.Event, words: Words, buttons: tuple[Any, Any]
+    song: songs.Song,
+    order: jobs.Order,
+    stop: threading.Event,
+    words: Words,
+    buttons: tuple[Any, Any],
+    problems: list[str],
 ) -> Iterator[tuple[Any, ...]]:
-    """Wait for one's turn, then separate; the player appears with the first sound and goes on by itself."""
+    """Wait for one's turn, then separate; the player appears with the first sound and goes on by itself.
+
+    `problems` are known before: they are told at the end, with those that come up.
+    """
     idle, busy = buttons
-    total = len(order.methods) + bool(song.estimates)
+    total = len(order.methods) + len(problems) + bool(song.estimates)
     with TURNS.queue() as turn:
         for ahead in turn.wait():
             yield (cards.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
@@ -285,9 +303,9 @@ def _work(
     done = len(update.results)
     if update.stage == "done":
         title = words("done" if done or song.estimates else "nothing")
-        problems = list(update.failed)
+        problems = [*problems, *update.failed]
     else:
-        title, problems = words("stopped"), []
+        title = words("stopped")
     finished = done + bool(song.estimates and update.stage == "done")
     kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
     yield (cards.work(title, [kept], problems=problems), *idle, gr.skip(), gr.skip())
@@ -298,6 +316,7 @@ def _said(update: jobs.Update, words: Words) -> tuple[str, list[str]]:
     stage = words("done") if update.stage == "done" else words(f"stage_{update.stage}")
     if not update.method:
         return stage, []
+    name = next((method.name for method in METHODS.values() if method.title == update.method), "")
     details = [stage]
     if update.segments:
         details.append(words("segment", segment=update.segment, segments=update.segments))
@@ -307,4 +326,4 @@ def _said(update: jobs.Update, words: Words) -> tuple[str, list[str]]:
         details.append(words("on_device", device=update.device))
     if update.real_time_factor is not None:
         details.append(words("of_real_time", factor=f"{update.real_time_factor:.2f}"))
-    return update.method, details
+    return words.named("method", name, update.method), details

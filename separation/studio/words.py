@@ -1,4 +1,8 @@
-"""What the studio says, in the visitor's language: a file in ``assets/languages`` is a language."""
+"""What the studio says, in the visitor's language: a file in ``assets/languages`` is a language.
+
+What the methods are called and what they are is said in English by the registry, under the keys
+``method_<name>`` and ``method_<name>_what``; other languages translate it.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,23 @@ from typing import Any
 
 import gradio as gr
 
-__all__ = ["I18N", "Words", "label", "script", "words_for"]
+from separation.separators import METHODS
+
+__all__ = ["I18N", "Words", "label", "languages", "script", "words_for"]
 
 _FOLDER = Path(__file__).resolve().parents[2] / "assets" / "languages"
 
 
 @cache
-def _languages() -> dict[str, dict[str, str]]:
-    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.json"))}
+def languages() -> dict[str, dict[str, str]]:
+    """Every language's texts by key."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.json"))}
+    titles = {f"method_{method.name}": method.title for method in METHODS.values()}
+    found["en"] |= titles | {f"method_{method.name}_what": method.summary for method in METHODS.values()}
+    return found
 
 
-I18N = gr.I18n(**_languages())
+I18N = gr.I18n(**languages())
 
 
 def label(key: str) -> Any:
@@ -31,10 +41,14 @@ class Words:
     """The words of one language, English where one is missing."""
 
     def __init__(self, language: str) -> None:
-        self._words = {**_languages()["en"], **_languages().get(language, {})}
+        self._words = {**languages()["en"], **languages().get(language, {})}
 
     def __call__(self, key: str, **values: object) -> str:
         return self._words[key].format(**values)
+
+    def named(self, kind: str, name: str, otherwise: str) -> str:
+        """A "stem", "method" or "group" by the name that programs give it; people may call theirs anything."""
+        return self._words.get(f"{kind}_{name}", otherwise)
 
 
 def words_for(request: gr.Request | None) -> Words:
@@ -42,11 +56,11 @@ def words_for(request: gr.Request | None) -> Words:
     wanted = request.headers.get("accept-language", "") if request is not None else ""
     for part in wanted.split(","):
         language = part.split(";")[0].strip()[:2].lower()
-        if language in _languages():
+        if language in languages():
             return Words(language)
     return Words("en")
 
 
 def script() -> str:
     """For the page's own scripts: all languages, as a global."""
-    return f"<script>window.stemscopeWords = {json.dumps(_languages())};</script>\n"
+    return f"<script>window.stemscopeWords = {json.dumps(languages())};</script>\n"

@@ -19,7 +19,7 @@ from separation.plots import (
     draw_violins,
     save,
 )
-from separation.plots.style import CHOSEN, COLOURS
+from separation.plots.style import CHOSEN, CHOSEN_INK, COLOURS
 
 RANDOM = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def test_methods_are_sorted_by_their_medians_and_the_chosen_is_yellow() -> None:
     assert labels(axes) == ["bad", "fair", "good"]
     bodies: list[Any] = [c for c in axes.collections if type(c).__name__ == "FillBetweenPolyCollection"]
     assert sorted(to_hex(body.get_facecolor()[0]) == CHOSEN for body in bodies) == [False, False, True]
-    assert [label.get_color() == CHOSEN for label in axes.get_xticklabels()] == [False, True, False]
+    assert [label.get_color() == CHOSEN_INK for label in axes.get_xticklabels()] == [False, True, False]
     assert axes.get_ylabel() == "vocals\nSDR (dB)"
 
 
@@ -162,7 +162,7 @@ def test_precision_is_drawn_over_recall() -> None:
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
-        "vocals, average precision 0.61",
+        "vocals, AP 0.61",
         "at the chosen threshold",
     ]
 

@@ -172,6 +172,34 @@ def test_whatever_the_length_the_stems_have_it(folder: str, song: Tensor, shifts
         assert torch.equal(mixture, before)
 
 
+# -- soft masks --------------------------------------------------------------------------------------
+
+
+def test_softmask_shares_the_mixture_out_by_the_estimates_magnitudes(folder: str, song: Tensor) -> None:
+    mixture = song[:, RATE : 4 * RATE]
+    window = torch.hann_window(8192)
+
+    def spectra(sound: Tensor) -> Tensor:
+        return torch.stft(sound, 8192, 2048, window=window, return_complex=True)
+
+    sizes = torch.stack([spectra(stem).abs() for stem in separate(folder, mixture, segment=30)])
+    expected = [
+        torch.istft(share * spectra(mixture), 8192, 2048, window=window, length=3 * RATE)
+        for share in sizes / sizes.sum(0)
+    ]
+    for stem, by_definition in zip(separate(folder, mixture, segment=30, softmask=True), expected, strict=True):
+        assert snr(stem, by_definition) > 80
+
+
+def test_with_softmask_nothing_of_the_mixture_is_left_out(folder: str, song: Tensor) -> None:
+    for length in (1, 4097, 8191, 30000, 4 * RATE):
+        mixture = song[:, RATE : RATE + length]
+        stems = separate(folder, mixture, segment=1, softmask=True)
+        assert stems.shape == (4, 2, length)
+        assert snr(stems.sum(0), mixture) > 60
+        assert snr(separate(folder, mixture, segment=1).sum(0), mixture) < 20, "they leave nothing out anyway"
+
+
 # -- shifts ------------------------------------------------------------------------------------------
 
 

@@ -60,16 +60,16 @@ DEMUCS: dict[str, Any] = {"channels": 6, "depth": 4, "resample": False}
 HYBRID: dict[str, Any] = {"channels": 8, "nfft": 1024, "depth": 5}
 
 
-def write_tiny(folder: Path, method: str) -> Path:
+def write_tiny(folder: Path, method: str, **description: Any) -> Path:
     """A model of the method with random weights that separates a second in milliseconds."""
     if method == "open-unmix":
         shape = {"max_bin": OPEN_UNMIX["max_bin"], "hidden_size": OPEN_UNMIX["hidden_size"]}
         networks = {name: randomise(OpenUnmix(n_bins=1025, **shape), seed) for seed, name in enumerate(SOURCES)}
-        return write_model(folder, method, networks, OPEN_UNMIX)
+        return write_model(folder, method, networks, OPEN_UNMIX, **description)
     if method == "demucs":
-        return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS)
+        return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS, **description)
     torch.manual_seed(0)
-    return write_model(folder, method, {"all": HDemucs(list(SOURCES), **HYBRID)}, HYBRID)
+    return write_model(folder, method, {"all": HDemucs(list(SOURCES), **HYBRID)}, HYBRID, **description)
 
 
 @pytest.fixture(scope="session")
@@ -442,6 +442,23 @@ def test_stems_are_named_by_the_file_that_made_them(tmp_path: Path, excerpt: dic
         assert snr(stems[1][name], stems[0][name]) > 80
 
 
+def test_a_model_may_ask_for_options_and_the_user_for_others(tmp_path: Path, tiny_models: dict[str, str]) -> None:
+    description = json.loads(Path(tiny_models["demucs"], "model.json").read_text())
+    for path in Path(tiny_models["demucs"]).glob("*.safetensors"):
+        (tmp_path / path.name).symlink_to(path)
+    asked = {"options": {"softmask": True, "shifts": 2}}
+    (tmp_path / "model.json").write_text(json.dumps(description | asked))
+
+    def made(given: dict[str, object]) -> tuple[bool, int, float]:
+        options = create("demucs", model=str(tmp_path), options=given).options
+        return options.softmask, options.shifts, options.overlap
+
+    assert made({}) == (True, 2, 0.25)
+    assert made({"shifts": "1", "overlap": 0.5}) == (True, 1, 0.5)
+    assert made({"softmask": "false"}) == (False, 2, 0.25)
+    assert not create("demucs", model=tiny_models["demucs"]).options.softmask, "they stick to another model"
+
+
 @pytest.mark.parametrize(
     ("method", "change"),
     [
@@ -466,6 +483,9 @@ def test_stems_are_named_by_the_file_that_made_them(tmp_path: Path, excerpt: dic
         ("demucs", {"architecture": None}),
         ("demucs", {"sources": ["vocals", "rest"]}),
         ("demucs", {"files": []}),
+        ("demucs", {"options": ["softmask"]}),
+        ("demucs", {"options": {"iterations": 1}}),
+        ("demucs", {"options": {"overlap": 1}}),
         ("hybrid-demucs", {"architecture": HYBRID | {"nfft": 1000}}),
         ("hybrid-demucs", {"architecture": HYBRID | {"sorcery": True}}),
         ("hybrid-demucs", {"architecture": {}}),

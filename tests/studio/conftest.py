@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from separation.studio import jobs, results, songs
+from tests.studio.server import Server, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One studio for all tests that go through HTTP: starting it takes as long as several of them."""
+    with running(tmp_path_factory.mktemp("temporary")) as server:
+        yield server
 
 
 @pytest.fixture

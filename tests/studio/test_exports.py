@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -76,6 +77,18 @@ def test_all_stems_as_zip(result: Path) -> None:
     with zipfile.ZipFile(keep(result, what="all", method="hpss", format="flac")) as archive:
         assert set(archive.namelist()) == {"vocals.flac", "drums.flac", "bass.flac", "other.flac", "result.json"}
         assert json.loads(archive.read("result.json"))["method"] == "hpss"
+
+
+def test_stems_that_would_clip_are_lowered_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("separation.studio.results.RESULTS", tmp_path / "results")
+    song = short_song()
+    quiet = song.audio.read(0, song.audio.frames) / song.audio.waveform.abs().max() / 2
+    folder = work(replace(song, estimates={"vocals": 4 * quiet, "drums": quiet}), "mix").folder
+    with zipfile.ZipFile(keep(folder, what="all", method="yours", format="wav24")) as archive:
+        archive.extractall(tmp_path)
+    loud, soft = (read(tmp_path / f"{name}.wav") for name in ("vocals", "drums"))
+    assert np.abs(loud).max() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(loud, 4 * soft, atol=1e-6)
 
 
 def boxes(data: bytes) -> dict[bytes, bytes]:

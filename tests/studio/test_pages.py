@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import time
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,7 +14,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.studio import benchmark_page, blind_page, cards, compare_page, results, separate_page, words
+from separation import checkpoints
+from separation.separators import METHODS
+from separation.studio import (
+    benchmark_page,
+    blind_page,
+    cards,
+    compare_page,
+    models_page,
+    results,
+    separate_page,
+    songs,
+    words,
+)
 from tests.studio.conftest import short_song, work
 
 
@@ -41,14 +56,22 @@ def here(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_languages_have_the_same_words() -> None:
-    files = sorted(Path(words.__file__).parents[2].glob("assets/languages/*.json"))
-    keys = {path.stem: json.loads(path.read_text("utf-8")) for path in files}
+    keys = words.languages()
     assert set(keys) >= {"en", "de"}
     for language, texts in keys.items():
         assert set(texts) == set(keys["en"]), language
         for key, text in texts.items():  # the same blanks to fill in
-            assert sorted(part for part in text.split() if "{" in part) is not None
             assert set(_blanks(text)) == set(_blanks(keys["en"][key])), (language, key)
+
+
+def test_every_word_is_said_somewhere() -> None:
+    sources = [*Path(words.__file__).parent.glob("*.py"), *Path(words.__file__).parents[2].glob("assets/player/*.js")]
+    said = "".join(path.read_text("utf-8") for path in sources)
+    kinds = ("kind_", "stage_", "stem_", "state_", "method_", "about_")  # put together where they are said
+    silent = [
+        key for key in words.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"']{key}[\"']", said)
+    ]
+    assert silent == []
 
 
 def _blanks(text: str) -> list[str]:
@@ -59,6 +82,14 @@ def test_a_visitor_is_spoken_to_in_their_language() -> None:
     assert words.words_for(Request("de-AT,de;q=0.9,en;q=0.5"))("separate") == "Trennen"  # type: ignore[arg-type]
     assert words.words_for(Request("fr,en"))("separate") == "Separate"  # type: ignore[arg-type]
     assert words.words_for(None)("separate") == "Separate"
+
+
+def test_methods_are_described_in_a_visitors_language() -> None:
+    german = cards.method_cards(words.Words("de"))
+    for method in METHODS.values():
+        assert words.Words("en")(f"method_{method.name}_what") == method.summary
+        assert words.Words("de")(f"method_{method.name}_what") in unescape(german)
+    assert "Immer hinhören" in cards.about(words.Words("de"))
 
 
 # -- separate --------------------------------------------------------------------------------------
@@ -72,6 +103,64 @@ def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
     status, _, token = separate_page.restore(Request(result="a" * 22))  # type: ignore[arg-type]
     assert "kept for an hour" in status
     assert token is None
+
+
+def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    options = {"start": 2.0, "duration": 1.0, "references": None, "estimates": None, "yours": "", "together": False}
+    *_, last = separate_page.separate(
+        Request(),  # type: ignore[arg-type]
+        "sample",
+        None,
+        next(iter(songs.samples())),
+        None,
+        ["mix", "hybrid-demucs"],
+        *options.values(),  # type: ignore[arg-type]
+        1,  # type: ignore[arg-type]
+        0,  # type: ignore[arg-type]
+        "open-unmix-compact",
+        "demucs-compact",
+        None,
+    )
+    assert "1 of 2 methods" in last[0]
+    assert "Hybrid Demucs: its weights are not here yet. Get them on the Models page." in last[0]
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    chosen = separate_page.choose_weights("hybrid-demucs")
+    assert (chosen["choices"], chosen["visible"]) == ([], False)
+
+    def fetch(model: checkpoints.Model, progress: checkpoints.Progress) -> list[str]:
+        model.folder.mkdir(parents=True)
+        for file in model.files:
+            progress(file.name, 5_000_000, 10_000_000)
+            time.sleep(0.35)
+            model.path(file).write_bytes(b"weights")
+        return [file.name for file in model.files]
+
+    monkeypatch.setattr(checkpoints, "download", fetch)
+    first, *middle, last = models_page.download("hdemucs_high_musdb", Request())  # type: ignore[arg-type]
+    assert "scientific use only" in first[0]
+    assert any("5.0 MB / 10.0 MB" in status and 'aria-valuenow="50"' in status for status, _ in middle)
+    assert "Done" in last[0]
+    chosen = separate_page.choose_weights("hybrid-demucs", "gone")
+    assert (chosen["choices"], chosen["value"], chosen["visible"]) == (
+        ["hdemucs_high_musdb"],
+        "hdemucs_high_musdb",
+        True,
+    )
+
+
+def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    monkeypatch.setenv("SEPARATION_MODELS_URL", "http://127.0.0.1:9/")
+    *_, last = models_page.download("umxse", Request())  # type: ignore[arg-type]
+    assert "That did not work" in last[0]
+    assert "cannot download" in last[0]
 
 
 # -- compare ---------------------------------------------------------------------------------------
@@ -92,7 +181,21 @@ def test_without_a_result_compare_says_what_to_do() -> None:
     assert not button["visible"]
 
 
+def test_figures_are_in_a_visitors_language(result: Path) -> None:
+    drawn = compare_page.draw(result.name, Request("de"))["value"]  # type: ignore[arg-type]
+    for word in ("Gesang", "Schlagzeug", "Wie gut die Masken wählen", "Orakel: Verhältnismaske, dieses Lied"):
+        assert word in drawn
+
+
 # -- blind test ------------------------------------------------------------------------------------
+
+
+def test_sources_of_most_methods_come_first(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert blind_page.sources(result) == ["vocals", "drums", "bass", "other"]
+    tracks = [["component 1", "component 2"], ["other", "drums", "residual"], ["drums", "vocals"]]
+    groups = [{"id": str(n), "working": False, "tracks": [{"name": t} for t in its]} for n, its in enumerate(tracks)]
+    monkeypatch.setattr(results, "read_player", lambda folder: {"groups": groups})
+    assert blind_page.sources(result) == ["drums", "vocals", "other", "component 1", "component 2"]
 
 
 def test_a_blind_test_hides_what_is_behind_the_letters(result: Path) -> None:
@@ -153,7 +256,7 @@ def test_a_song_called_like_a_formula_is_no_formula_in_the_csv() -> None:
 def test_the_benchmark_draws_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     html = benchmark_page.draw(["open-unmix", "mix"], "SDR", True, None, "mine", Request())  # type: ignore[arg-type]
     assert "<img" in html
-    assert "open-unmix - mix" in html
+    assert "open-unmix \N{EN DASH} mix" in html
     assert "Wilcoxon" in html
 
 

@@ -8,7 +8,6 @@ import subprocess
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,9 @@ import soundfile
 from gradio_client import Client, handle_file
 
 from tests.conftest import ROOT, SAMPLES
-from tests.studio.server import Server, running
+from tests.studio.server import Server
 
 SONG = SAMPLES / "night-drive" / "mixture.flac"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("temporary")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ class WaveformSeparator(Separator):
     @property
     def _together(self) -> int:
         """Segments that the network gets at once, 40 s in all: its wide LSTM takes little longer than for one."""
-        return max(1, int(40 // self.options.segment))
+        return 1 if self.options.shifts else max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:
         """As upstream: the last segments may lie within the one before."""
@@ -117,36 +117,42 @@ class WaveformSeparator(Separator):
             found[:, : max(0, -first)] = found[:, max(0, mixture.frames - first) :] = 0  # beyond the ends is silence
             return found.to(self.device)
 
-        def estimate(spans: list[tuple[int, int]]) -> list[Tensor]:
-            found = self.network([context(*span) for span in spans])
-            return [
-                center_trim(one.cpu(), stop - start) * deviation + mean
-                for one, (start, stop) in zip(found, spans, strict=True)
-            ]
+        def estimate(contexts: list[Tensor], spans: list[tuple[int, int]]) -> list[Tensor]:
+            found = zip(self.network(contexts), spans, strict=True)
+            return [center_trim(one.cpu(), stop - start) * deviation + mean for one, (start, stop) in found]
+
+        def shifted(start: int, stop: int) -> Tensor:
+            total = torch.zeros(())
+            for _ in range(self.options.shifts):
+                early = int(torch.randint(0, most + 1, (), generator=generator))
+                span = (start - early, stop + most - early)
+                (found,) = estimate([context(*span)], [span])
+                total = total + found[..., early : early + stop - start]
+            return total / self.options.shifts
+
+        def together(spans: list[tuple[int, int]]) -> list[Tensor]:
+            read = [(context(*span), mixture.read(*span)) for span in spans]  # ever forward
+            if self.options.shifts:
+                found = [shifted(*span) for span in spans]
+            else:
+                found = estimate([one for one, _ in read], spans)
+            if not self.options.softmask:
+                return found
+            return [_shares(one, own) for one, (_, own) in zip(found, read, strict=True)]
 
         ahead: dict[int, Tensor] = {}  # the next segments' estimates, by their starts
 
         def process(start: int, stop: int) -> Tensor:
-            if not self.options.shifts:
-                if start not in ahead:
-                    following = range(start, length, starts.step)[: self._together]
-                    spans = [(at, min(at + self._segment, length)) for at in following]
-                    ahead.update(zip(following, estimate(spans), strict=True))
-                return ahead.pop(start)
-            total = torch.zeros(())
-            for _ in range(self.options.shifts):
-                early = int(torch.randint(0, most + 1, (), generator=generator))
-                (shifted,) = estimate([(start - early, stop + most - early)])
-                total = total + shifted[..., early : early + stop - start]
-            return total / self.options.shifts
-
-        def shares(start: int, stop: int) -> Tensor:
-            return _shares(process(start, stop), mixture.read(start, stop))
+            if start not in ahead:
+                following = range(start, length, starts.step)[: self._together]
+                spans = [(at, min(at + self._segment, length)) for at in following]
+                ahead.update(zip(following, together(spans), strict=True))
+            return ahead.pop(start)
 
         length = mixture.frames
         starts = self._starts(length)
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(shares if self.options.softmask else process, length, starts=starts, window=window)
+        return overlap_add(process, length, starts=starts, window=window)
 
 
 def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ from separation.stft import StftConfig, istft, stft
 
 __all__ = ["DemucsOptions", "DemucsSeparator", "WaveformSeparator"]
 
+_READ = 1 << 18  # frames that are looked at at a time
+
 FILTER = StftConfig(n_fft=8192, hop_length=2048)  # of the soft masks; 1024 costs what they gain
 
 
@@ -163,7 +165,7 @@ def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
 def _level(mixture: Signal) -> tuple[float, float]:
     """Mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
     count, mean, spread = 0, 0.0, 0.0
-    for piece in pieces(mixture, 1 << 20):
+    for piece in pieces(mixture, _READ):
         mono = piece.double().mean(0)
         own, size = float(mono.mean()), mono.numel()
         shift = own - mean

@@ -18,7 +18,7 @@ __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
 FIT_FRAMES = 1_000_000  # 23 s at 44.1 kHz, drawn from all over the signal, determine a handful of numbers well enough
 PIECE_SECONDS = 20.0  # that are unmixed at a time
-_READ = 1 << 20  # frames that are looked at at a time
+_READ = 1 << 18  # frames that are looked at at a time
 
 
 @dataclass(frozen=True, kw_only=True)

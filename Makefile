@@ -13,7 +13,7 @@ app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
 
 test: lint chromium ffmpeg
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -20,11 +20,13 @@ __all__ = ["on_all_cores"]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+_worker = threading.local()  # knows that it is one, lest workers wait for each other
+
 
 def on_all_cores(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
     """``[function(item) for item in items]``, in inference mode, on as many cores as torch may use."""
     threads = torch.get_num_threads()
-    if threads == 1 or len(items) == 1:  # also within a worker
+    if threads == 1 or len(items) == 1 or hasattr(_worker, "busy"):
         return [function(item) for item in items]
 
     def work(item: Item) -> Made:
@@ -40,6 +42,8 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     all_there = threading.Barrier(threads + 1)
 
     def begin() -> None:
+        _worker.busy = True
+        torch.get_num_threads()  # a thread takes the number that was set last at its first look, and so not later
         torch.set_num_threads(1)
         all_there.wait()
 

@@ -77,13 +77,16 @@ def frames_between(
     Tensor, shape (..., bins, last - first)
     """
     half, hop = config.n_fft // 2, config.hop_length
-    extra = 1 if first > 0 and last * hop > length else 0  # the mirrored end needs more than the last frame's samples
-    start, stop = (first - extra) * hop - half, (last - 1) * hop + config.n_fft - half
-    samples = read(max(0, start), min(length, stop))
-    flat = samples.reshape(1, -1, samples.shape[-1])
-    flat = F.pad(flat, (max(0, -start), max(0, stop - length)), mode="reflect")[0]
-    spectrogram = torch.stft(flat, config.n_fft, hop, window=config.window(samples), center=False, return_complex=True)
-    return spectrogram[..., extra:].reshape(*samples.shape[:-1], config.n_bins, last - first)
+    start, stop = first * hop - half, (last - 1) * hop + config.n_fft - half
+    before, after = max(0, -start), max(0, stop - length)  # samples that mirror the ends, which must then be at hand
+    low, high = min(max(0, start), length - after - 1), max(min(stop, length), before + 1)
+    samples = read(low, high)
+    flat = F.pad(samples.reshape(1, -1, high - low), (before, after), mode="reflect")[0]
+    low -= before
+    flat = flat[:, start - low : stop - low]
+    window = config.window(samples)
+    spectrogram = torch.stft(flat, config.n_fft, hop, window=window, center=False, return_complex=True)
+    return spectrogram.reshape(*samples.shape[:-1], config.n_bins, last - first)
 
 
 class InverseStft:

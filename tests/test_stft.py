@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from separation.stft import StftConfig, istft, stft
+from separation.stft import InverseStft, StftConfig, frames_between, istft, stft
 
 CONFIGS = [StftConfig(), StftConfig(n_fft=512, hop_length=128), StftConfig(n_fft=300, hop_length=70)]
 
@@ -86,3 +86,38 @@ def test_it_works_in_the_precision_it_is_given() -> None:
 def test_settings_with_no_way_back_are_refused(settings: dict[str, int], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         StftConfig(**settings)
+
+
+# -- a few frames at a time ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("length", [4096, 4097, 8192, 10007])
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_frames_are_those_of_the_whole(step: int, length: int, config: StftConfig) -> None:
+    waveform = noise(2, length)
+    whole = stft(waveform, config)
+    reads: list[int] = []
+
+    def read(start: int, stop: int) -> torch.Tensor:
+        assert 0 <= start < stop <= length
+        reads.append(stop - start)
+        return waveform[:, start:stop]
+
+    frames = whole.shape[-1]
+    parts = [frames_between(read, length, first, min(first + step, frames), config) for first in range(0, frames, step)]
+    assert torch.allclose(torch.cat(parts, -1), whole, atol=1e-5)
+    assert max(reads) <= config.n_fft + step * config.hop_length  # no more than they need
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("length", [4096, 10007])
+@pytest.mark.parametrize("step", [1, 2, 5, 1000])
+def test_the_inverse_in_pieces_is_the_inverse(step: int, length: int, config: StftConfig) -> None:
+    X = noise(3, 2, config.n_bins, length // config.hop_length + 1) * (1 + 1j)
+    expected = istft(X, config, length=length)
+    inverse = InverseStft(config, length)
+    frames = X.shape[-1]
+    blocks = [inverse(X[..., first : first + step], last=first + step >= frames) for first in range(0, frames, step)]
+    assert torch.allclose(torch.cat(blocks, -1), expected, atol=1e-5)
+    assert all(block.shape[-1] for block in blocks[4:-1])  # what is finished is handed out

@@ -1,0 +1,58 @@
+"""Whole pieces of work side by side are what they are one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from separation.parallel import on_all_cores
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert on_all_cores(lambda item: item * item, range(20)) == [item * item for item in range(20)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_pieces_of_work_really_go_on_at_once() -> None:
+    both_there = threading.Barrier(2, timeout=20)
+    on_all_cores(lambda item: both_there.wait(), range(2))
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_worker_has_one_core_and_whoever_comes_later_has_all() -> None:
+    assert on_all_cores(lambda item: torch.get_num_threads(), range(4)) == [1, 1, 1, 1]
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [*seen, torch.get_num_threads()] == [2, 2]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_work_within_work_is_done_on_the_spot() -> None:
+    nested = on_all_cores(lambda item: on_all_cores(lambda inner: (item, inner), range(3)), range(3))
+    assert nested == [[(item, inner) for inner in range(3)] for item in range(3)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_no_gradients_are_kept_and_errors_come_out() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    assert not any(found.requires_grad for found in on_all_cores(lambda item: weight * item, range(2)))
+
+    def fail(item: int) -> None:
+        raise ValueError(f"no {item}")
+
+    with pytest.raises(ValueError, match="no 0"):
+        on_all_cores(fail, range(2))

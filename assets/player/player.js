@@ -43,6 +43,14 @@ const KNOWN_ORDER = ["vocals", "drums", "bass", "other"];
 const players = new Set();
 
 class StemPlayer extends HTMLElement {
+  static observedAttributes = ["manifest"];
+
+  // The page puts another result into the element that is there, and takes its content away:
+  // a new element begins anew when all attributes have come.
+  attributeChangedCallback(name, before) {
+    if (before !== null) setTimeout(() => this.isConnected && this.replaceWith(this.cloneNode(false)));
+  }
+
   connectedCallback() {
     if (this.engine) return;
     this.view = this.getAttribute("view") ?? "stems";

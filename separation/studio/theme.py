@@ -106,7 +106,6 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
   .masthead svg { width: 2.6rem; height: 2.6rem; }
   .masthead p { font-size: 0.9rem; }
   .figure .scroll img { width: 62rem; max-width: none; }
-  footer .divider { display: none !important; }  /* the link before it is hidden here */
   .tab-container button { padding-left: 0.7rem; padding-right: 0.7rem; }
 }
 """
@@ -114,11 +113,15 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 _PLAYER = Path(__file__).resolve().parents[2] / "assets" / "player"
 
 
+#: Gradio applies CSS to its pages only, and hides the link to the API on phones but not the dot behind it.
+_FOOTER = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
+
+
 def _head() -> str:
     """The player's script and style: ours, in the page itself, with no build step and nothing to fetch."""
     script = "\n".join((_PLAYER / f"{name}.js").read_text("utf-8") for name in ("engine", "drawing", "player"))
     style = (_PLAYER / "player.css").read_text("utf-8")
-    return f'<style>{style}</style>\n<script type="module">{script}</script>\n'
+    return f'<style>{style}{_FOOTER}</style>\n<script type="module">{script}</script>\n'
 
 
 HEAD = words.script() + _head()

@@ -568,6 +568,25 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     assert {row["method"] for row in rows} == {"open-unmix", "demucs", "references", "song"}
 
 
+def test_another_test_and_another_song_take_the_place_of_the_last(page: Page) -> None:
+    choose_sample(page)
+    choose(page, "Mixture ÷ 4")
+    for seconds in (2, 3):
+        tab(page, "Separate")
+        excerpt(page, 1, seconds)
+        separate(page)
+        wait_for(page, "Done.*1 of 1 methods")
+        for name, view, parts in (("Compare", "compare", ".cell.picture"), ("Blind test", "blind", ".stimulus")):
+            for _ in range(2):  # coming back changes nothing, beginning again does
+                tab(page, name)
+                if view == "blind":
+                    page.click("#begin")
+                player = page.locator(f"stem-player[view={view}]")
+                expect(player.locator(parts).first).to_be_visible(timeout=30 * SECOND)
+                expect(player.locator(".clock")).to_have_text(f"0:00.0 / 0:0{seconds}.0")
+                tab(page, "About")
+
+
 def test_benchmark_models_and_about(page: Page) -> None:
     tab(page, "Benchmark")
     expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)

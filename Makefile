@@ -33,6 +33,11 @@ format: $(VENV)/dev.stamp
 docs: $(VENV)/dev.stamp
 	$(BIN)/python -m docs.render build/docs
 
+# Runs all notebooks again and keeps what they show: on the sample tracks, whose sounds may be published.
+notebooks: $(VENV)/dev.stamp
+	env -u MUSDB_ROOT PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)" PYTHONWARNINGS="ignore:IProgress not found" \
+		$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+
 samples: $(VENV)/app.stamp
 	$(BIN)/python assets/samples/make_samples.py
 

@@ -78,7 +78,7 @@ def launch() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
     jobs.fetch_models()
     studio = build()
-    if is_zero_gpu():
+    if is_zero_gpu():  # it keeps what the main thread has loaded when the studio is launched
         jobs.warm_up()
     studio.queue(max_size=64)
     studio.launch(

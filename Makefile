@@ -7,13 +7,18 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads that spin slow busy machines down many times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: app test lint format samples train-bundled results benchmarks clean
+.PHONY: app test test-space lint format docs notebooks samples train-bundled results benchmarks clean
 
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
 
 test: lint chromium ffmpeg
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Starts the app as a Hugging Face Space would: an environment of its own (minutes, 6 GB), everything read-only.
+SPACE_PYTHON ?= python3.12
+test-space: $(VENV)/dev.stamp ffmpeg
+	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -23,6 +28,15 @@ lint: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Pages of all docstrings: open build/docs/index.html.
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m docs.render build/docs
+
+# Runs all notebooks again and keeps what they show: on the sample tracks, whose sounds may be published.
+notebooks: $(VENV)/dev.stamp
+	env -u MUSDB_ROOT PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)" PYTHONWARNINGS="ignore:IProgress not found" \
+		$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 samples: $(VENV)/app.stamp
 	$(BIN)/python assets/samples/make_samples.py
@@ -56,7 +70,7 @@ benchmarks: $(VENV)/dev.stamp ffmpeg
 	@for one in $(ONLY); do $(BIN)/python -m tests.benchmarks.$$one --root "$(ROOT)" || exit 1; done
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build runs .mypy_cache .ruff_cache .pytest_cache
 
 # -- set-up ---------------------------------------------------------------------------------------
 

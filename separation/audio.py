@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -261,6 +262,10 @@ class Recording:
     def digest(self) -> str:
         self._wait(None)
         return self._hash.hexdigest()
+
+    def __reduce__(self) -> tuple[Callable[[], Audio], tuple[()]]:
+        """Another process gets it in memory."""
+        return partial(Audio, waveform=self.read(0, self.frames), sample_rate=self.sample_rate), ()
 
     def close(self) -> None:
         self._stopped = True

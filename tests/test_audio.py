@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +231,14 @@ def test_a_recording_that_is_closed_stops_decoding(tmp_path: Path, monkeypatch: 
     seen = asked
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
     assert asked == seen
+
+
+def test_another_process_gets_a_recording_in_memory(tmp_path: Path) -> None:
+    write_soundfile(tmp_path / "song.wav", chord(), "WAV", "FLOAT")
+    with Recording(tmp_path / "song.wav", tmp_path) as recording:
+        there = pickle.loads(pickle.dumps(recording))
+    assert isinstance(there, Audio)
+    assert torch.equal(there.waveform, read(tmp_path / "song.wav").waveform)
 
 
 def test_what_is_no_sound_is_refused_at_once(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from separation.studio import (
 )
 from separation.studio.theme import CSS, HEAD, theme
 from separation.studio.words import I18N, Words, label, words_for
+from separation.studio.zero_gpu import is_zero_gpu
 
 __all__ = ["build", "launch"]
 
@@ -75,11 +76,15 @@ def _welcome(request: gr.Request) -> tuple[str, str, str]:
 
 
 def launch() -> None:
-    """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say, 127.0.0.1:7860 by default."""
+    """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT, say, 127.0.0.1:7860 by default."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
+    jobs.fetch_models()
     studio = build()
+    if is_zero_gpu():  # it keeps what the main thread has loaded when the studio is launched
+        jobs.warm_up()
     studio.queue(max_size=64)
     studio.launch(
+        server_port=_port(),
         theme=theme(),
         css=CSS,
         head=HEAD,
@@ -96,9 +101,16 @@ def launch() -> None:
     print(f"Stemscope is at {studio.local_url}", flush=True)
     atexit.register(results.remove_results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill is an exit
-    threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
+    if not is_zero_gpu():
+        threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
     studio.block_thread()
+
+
+def _port() -> int | None:
+    """Hosts of containers say it in PORT; None: what Gradio makes of its own variable."""
+    given = os.environ.get("PORT", "")
+    return int(given) if given.isdigit() and "GRADIO_SERVER_PORT" not in os.environ else None
 
 
 def _sweep_for_ever() -> None:

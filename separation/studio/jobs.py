@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import shutil
 import time
@@ -11,11 +12,12 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from separation.separators import METHODS, Method
 from separation.studio.results import new_folder, sweep
 from separation.studio.songs import Song, StudioError
+from separation.studio.zero_gpu import with_gpu
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +27,17 @@ if TYPE_CHECKING:
     from separation.separators.base import Separator
     from separation.studio.player import Group, Player
 
-__all__ = ["SEGMENT", "YOURS", "Order", "Update", "separate_song", "separator_for", "warm_up"]
+__all__ = [
+    "SEGMENT",
+    "YOURS",
+    "Order",
+    "Update",
+    "fetch_models",
+    "gpu_seconds",
+    "separate_song",
+    "separator_for",
+    "warm_up",
+]
 
 SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: a fourth of the usual, so that something can be heard soon
 YOURS = "yours"  # the group of another tool's stems
@@ -114,9 +126,26 @@ def separate_song(song: Song, order: Order) -> Generator[Update]:
         raise StudioError("There is no such method.")
     sweep()
     try:
-        yield from _Work(song, order).steps()
+        yield from _separate_song(song, order)
     finally:
         song.close()
+
+
+def gpu_seconds(song: Song, order: Order) -> float:
+    """How long a GPU is asked for: what the work takes at most, most of it encoding, drawing and scoring.
+
+    Each method is given 5 s, and 0.2 s for a second of sound - the processor needs 0.12 s of that -, with 0.05 s
+    more for each of Demucs's shifts, and 0.4 s where there are true sources to score it against (0.26 s).
+    """
+    shifts = [cast(int, order.options.get(name, {}).get("shifts", 0)) for name in order.methods]
+    scoring = 0.4 if song.references else 0.0
+    per_second = sum(0.2 + 0.05 * count + scoring for count in shifts)
+    return 10 + 5 * len(order.methods) + per_second * song.audio.duration
+
+
+@with_gpu(gpu_seconds)
+def _separate_song(song: Song, order: Order) -> Iterator[Update]:
+    yield from _Work(song, order).steps()
 
 
 class _Work:
@@ -391,14 +420,42 @@ def _loaded(name: str, model: str | None, options: tuple[tuple[str, object], ...
     return create(name, model=model, options=dict(options))
 
 
+def _preloaded() -> list[str]:
+    """The models that ``SEPARATION_PRELOAD`` names, with commas between."""
+    names = os.environ.get("SEPARATION_PRELOAD", "").split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def fetch_models() -> None:
+    """Download what ``SEPARATION_PRELOAD`` names, so that visitors find it; what cannot be had is logged."""
+    from separation import checkpoints
+
+    known = {model.name: model for model in checkpoints.models()}
+    for name in _preloaded():
+        if name not in known:
+            log.warning("SEPARATION_PRELOAD: no model %r; there are %s", name, ", ".join(known))
+        elif not known[name].installed:
+            log.warning("downloading %s", name)
+            try:
+                checkpoints.download(known[name])
+            except ValueError as error:
+                log.warning("SEPARATION_PRELOAD: %s", error)
+
+
 def warm_up() -> None:
     """Load what the first separation needs, so that the first visitor does not wait for it."""
     import separation.evaluation.track_scores
     import separation.pipeline
     import separation.studio.player  # noqa: F401
+    from separation import checkpoints
 
-    for name, options in (("open-unmix", (("segment", SEGMENT),)), ("demucs", ())):
+    wanted: list[tuple[str, str | None]] = [("open-unmix", None), ("demucs", None)]
+    for model in checkpoints.models():
+        if model.installed and model.name in _preloaded():
+            usual = model.name == METHODS[model.method].default_model
+            wanted.append((model.method, None if usual else model.name))
+    for method, name in wanted:
         try:
-            _loaded(name, None, options)
+            _loaded(method, name, (("segment", SEGMENT),) if method == "open-unmix" else ())
         except ValueError as error:
-            log.warning("%s: %s", name, error)
+            log.warning("%s: %s", name or method, error)

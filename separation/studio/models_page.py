@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -15,6 +15,10 @@ from separation.separators import METHODS
 from separation.studio import cards, songs
 from separation.studio.separate_page import TURNS, Result, choose_weights, default_weights, installed
 from separation.studio.words import label, words_for
+from separation.studio.zero_gpu import with_gpu
+
+if TYPE_CHECKING:
+    from separation.checkpoints import Model
 
 __all__ = ["build", "download", "measure"]
 
@@ -84,8 +88,6 @@ def _show(request: gr.Request) -> str:
 def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
     """Separate ten seconds with everything that is installed, one after the other, and say how long it took."""
     from separation import checkpoints
-    from separation.pipeline import run
-    from separation.separators import create
 
     words = words_for(request)
     song = songs.open_song("sample", next(iter(songs.samples())), duration=MEASURED)
@@ -96,15 +98,23 @@ def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
         for number, model in enumerate(here):
             yield cards.work(model.name, share=number / len(here)), _show(request)
             try:
-                separator = create(model.method, model=model.name)
+                _speeds[model.name] = _speed(model, song)
             except ValueError as error:
                 yield cards.work(model.name, problems=[str(error)]), _show(request)
-                continue
-            began = time.perf_counter()
-            for _ in run(separator, song.audio):
-                pass
-            _speeds[model.name] = (time.perf_counter() - began) / song.audio.duration
     yield cards.work(words("done")), _show(request)
+
+
+@with_gpu(lambda model, song: 30.0)
+def _speed(model: Model, song: songs.Song) -> float:
+    """Seconds of work for a second of sound; ValueError if the model cannot be loaded."""
+    from separation.pipeline import run
+    from separation.separators import create
+
+    separator = create(model.method, model=model.name)
+    began = time.perf_counter()
+    for _ in run(separator, song.audio):
+        pass
+    return (time.perf_counter() - began) / song.audio.duration
 
 
 def download(name: str | None, request: gr.Request) -> Iterator[tuple[str, str]]:

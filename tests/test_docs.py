@@ -1,0 +1,44 @@
+"""The documents: docstrings become pages, links lead somewhere, the citation is complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "assets").rglob("*.md")])
+
+
+def test_docstrings_become_pages(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    command = [sys.executable, "-m", "docs.render", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    modules = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "separation").rglob("*.py")]
+    named = {str(module).removesuffix("/__init__") for module in modules if module.name != "__main__"}
+    pages = {str(page.relative_to(tmp_path).with_suffix("")) for page in tmp_path.rglob("*.html")}
+    assert pages == named | {"index"}
+    front = (tmp_path / "separation.html").read_text(encoding="utf-8")
+    assert 'id="create"' in front  # a name that loads when it is first used
+    assert "separation/masking.html" in front  # and a room
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_citation_names_all_that_is_used() -> None:
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "separation" / "__init__.py").read_text(encoding="utf-8"))
+    assert version
+    assert f"\nversion: {version[1]}\n" in text
+    for what in ("Independent component", "Open-Unmix", "Waveform Domain", "Hybrid", "MUSDB18", "museval", "norbert"):
+        assert what in text

@@ -1,0 +1,93 @@
+"""The page about a method of one's own: its example runs, and does what the page says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.conftest import ROOT, SAMPLES
+
+PAGE = ROOT / "docs" / "add-your-own-method.md"
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The first block of the page, as its readers save it."""
+    match = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert match
+    path = tmp_path / "centre.py"
+    path.write_text(match[1], encoding="utf-8")
+    return path
+
+
+def run(example: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(example.parent)}
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, cwd=example.parent, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_it_has_forty_lines(example: Path) -> None:
+    lines = example.read_text(encoding="utf-8").splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 40
+
+
+def test_it_is_a_peer_on_the_command_line(example: Path) -> None:
+    song = SAMPLES / "paper-boats" / "mixture.flac"
+    words: list[str | Path] = ["separate", song, "--method", "centre", "--option", "lowest=150", "--float32", "--json"]
+    done = run(example, example.name, *words)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert list(result["stems"]) == ["vocals", "accompaniment"]
+    assert result["residual_db"] < -100  # they sum to the song
+    assert result["frames"] == soundfile.info(song).frames
+    assert json.loads(Path(example.parent / result["card"]).read_text())["options"] == {"lowest": 150.0}
+
+
+def test_it_finds_vocals(example: Path) -> None:
+    song = SAMPLES / "paper-boats" / "mixture.flac"
+    scores = {}
+    for method in ("centre", "mix"):
+        done = run(example, example.name, "separate", song, "--method", method, "--stems", "vocals")
+        assert done.returncode == 0, done.stderr
+        estimates = example.parent / "separated" / "mixture" / method
+        done = run(example, example.name, "score", song.parent, estimates, "--json")
+        assert done.returncode == 0, done.stderr
+        scores[method] = json.loads(done.stdout)["targets"]["vocals"]["SDR"]
+    assert scores["centre"] > scores["mix"] + 0.5
+
+
+def test_a_wrong_option_is_refused_in_one_sentence(example: Path) -> None:
+    song = SAMPLES / "paper-boats" / "mixture.flac"
+    done = run(example, example.name, "separate", song, "--method", "centre", "--option", "highest=150")
+    assert done.returncode == 2
+    assert "the options of this method are: lowest" in done.stderr
+
+
+IN_THE_STUDIO = """
+import json, centre
+from separation.studio import app, jobs, songs
+methods = next(block for block in app.build().blocks.values() if getattr(block, "elem_id", "") == "methods")
+song = songs.open_song("sample", "Paper boats", duration=2)
+*_, last = jobs.separate_song(song, jobs.Order(methods=["centre"]))
+player = json.loads((last.folder / "player.json").read_text())
+group = next(group for group in player["groups"] if group["id"] == "centre")
+print(json.dumps({"choices": methods.choices, "failed": last.failed, "scored": list(group["scores"]["targets"])}))
+"""
+
+
+def test_it_stands_in_the_studio(example: Path) -> None:
+    done = run(example, "-c", IN_THE_STUDIO)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert ["Centre", "centre"] in said["choices"]
+    assert said["failed"] == []
+    assert said["scored"] == ["vocals"]

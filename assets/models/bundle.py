@@ -1,6 +1,6 @@
 """Makes bundled models of finished runs, scores them and writes their cards; `make train-bundled` calls it last.
 
-    PYTHONPATH=. python assets/models/bundle.py --runs RUNS --data DATA     # RUNS/open-unmix-1, -2, demucs-1, -2
+    PYTHONPATH=. python assets/models/bundle.py --runs RUNS --data DATA     # RUNS/open-unmix-1, -2, -3, demucs-1
     PYTHONPATH=. python assets/models/bundle.py --data DATA                 # only the scores and cards
 
 Weights are kept in half precision. The scores are BSSEval v4 as museval computes it (1 s frames; median over
@@ -159,7 +159,8 @@ def card(method: str, test: dict[str, np.ndarray], valid: dict[str, np.ndarray])
     how = {
         "open-unmix": """[plain remixing](1-plain.toml) of all four targets at once (2,200 steps, by an earlier script
   with the same numbers), then bass and other by themselves with [speeds, tilts, widths and doubled
-  sources](2-augmented.toml). The same was tried for the vocals and gained nothing on `valid`.""",
+  sources](2-augmented.toml), and [the drums with the same](3-drums.toml). The vocals
+  gained nothing by it on `valid`.""",
         "demucs": """[plain remixing](demucs.toml) (4,200 steps, by an earlier script with the same numbers). 700 more
   steps with everything that helped Open-Unmix's bass gained nothing on `valid`: it needs many more.""",
     }
@@ -194,7 +195,7 @@ On the 14 `valid` clips:
 ## Learning curves
 
 Whole-clip SDR on `valid` of the network alone (no Wiener filter): the median over the clips in the first stage, the
-mean in the second, which begins at the dotted line.
+mean in the later ones, which begin at the dotted lines.
 
 ![Validation SDR over the steps](curves.png)
 """

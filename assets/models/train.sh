@@ -30,3 +30,4 @@ train open-unmix 1-plain.toml open-unmix-1 & job=$!
 train demucs demucs.toml demucs-1 & both $job $!
 train open-unmix 2-augmented.toml open-unmix-2 --target bass --init $runs/open-unmix-1 & job=$!
 train open-unmix 2-augmented.toml open-unmix-2 --target other --init $runs/open-unmix-1 & both $job $!
+train open-unmix 3-drums.toml open-unmix-3 --target drums --init $runs/open-unmix-1

@@ -75,12 +75,14 @@ def test_a_wrong_option_is_refused_in_one_sentence(example: Path) -> None:
 IN_THE_STUDIO = """
 import json, centre
 from separation.studio import app, jobs, songs
+from separation.studio.words import Words
 methods = next(block for block in app.build().blocks.values() if getattr(block, "elem_id", "") == "methods")
 song = songs.open_song("sample", "Paper boats", duration=2)
 *_, last = jobs.separate_song(song, jobs.Order(methods=["centre"]))
 player = json.loads((last.folder / "player.json").read_text())
 group = next(group for group in player["groups"] if group["id"] == "centre")
-print(json.dumps({"choices": methods.choices, "failed": last.failed, "scored": list(group["scores"]["targets"])}))
+names = [[Words("en")(f"method_{name}"), name] for _, name in methods.choices]
+print(json.dumps({"choices": names, "failed": last.failed, "scored": list(group["scores"]["targets"])}))
 """
 
 

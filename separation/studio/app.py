@@ -23,12 +23,12 @@ from separation.studio import (
     results,
     separate_page,
 )
+from separation.studio.limits import LIMITS
 from separation.studio.theme import CSS, HEAD, theme
 from separation.studio.words import I18N, Words, label, words_for
 
 __all__ = ["build", "launch"]
 
-MAX_UPLOAD = "200mb"
 THREADS = 80  # visitors who wait for their turn each hold one
 
 
@@ -75,6 +75,8 @@ def _welcome(request: gr.Request) -> str:
 def launch() -> None:
     """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say, 127.0.0.1:7860 by default."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(results.UPLOADS))  # before any component is made
+    results.begin()
     studio = build()
     studio.queue(max_size=64)
     studio.launch(
@@ -83,10 +85,12 @@ def launch() -> None:
         head=HEAD,
         i18n=I18N,
         allowed_paths=[str(results.RESULTS)],
-        max_file_size=MAX_UPLOAD,
+        max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
         footer_links=["api", "settings"],
         mcp_server=True,
+        enable_monitoring=False,
+        run_history=False,
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,

@@ -13,6 +13,7 @@ from separation.studio import jobs, results, songs
 def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where results go, for this test alone."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
     return tmp_path / "results"
 

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads that spin slow busy machines down many times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: app test test-space lint format docs notebooks samples train-bundled results benchmarks clean
+.PHONY: app test test-space test-trust lint format docs notebooks samples train-bundled results benchmarks clean
 
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
@@ -19,6 +19,16 @@ test: lint chromium ffmpeg
 SPACE_PYTHON ?= python3.12
 test-space: $(VENV)/dev.stamp ffmpeg
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
+
+# Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
+TRUST := tests/trust tests/test_decoding.py tests/test_checkpoints.py tests/studio/test_songs.py \
+	tests/studio/test_turns.py tests/training/test_run_folder.py tests/training/test_kill.py \
+	tests/test_pipeline.py::test_a_disk_of_any_size_holds_all_or_nothing \
+	tests/test_command_line.py::test_a_full_disk_is_one_line tests/test_command_line.py::test_a_polite_kill_leaves_nothing \
+	tests/evaluation/test_evaluate.py::test_a_track_that_kills_its_workers_is_the_only_one_lost \
+	tests/evaluation/test_evaluate.py::test_a_killed_run_goes_on_where_it_was
+test-trust: $(VENV)/dev.stamp ffmpeg
+	$(BIN)/python -m pytest -q -p tests.trust.report $(TRUST)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -63,8 +73,8 @@ results: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -m separation plot $(METHODS:%=runs/results/%) --out assets/results/violins.png
 
 # Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
-# document for each of ONLY: evaluation, separation, training, studio.
-ONLY ?= evaluation separation training studio
+# document for each of ONLY: evaluation, separation, training, studio, load.
+ONLY ?= evaluation separation training studio load
 benchmarks: $(VENV)/dev.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make benchmarks ROOT=FOLDER))
 	@for one in $(ONLY); do $(BIN)/python -m tests.benchmarks.$$one --root "$(ROOT)" || exit 1; done

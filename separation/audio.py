@@ -18,11 +18,12 @@ import soxr
 import torch
 from torch import Tensor
 
-from separation.decoding import MAX_CHANNELS, AudioError, Decoded, opened
+from separation.decoding import MAX_CHANNELS, AudioError, Decoded, Limits, opened
 
 __all__ = [
     "Audio",
     "AudioError",
+    "Limits",
     "Recording",
     "Remixed",
     "Resampled",
@@ -142,7 +143,7 @@ class Audio:
 # -- files -----------------------------------------------------------------------------------------
 
 
-def read(path: str | Path, *, start: float = 0.0, duration: float | None = None) -> Audio:
+def read(path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()) -> Audio:
     """Decode a sound file, or an excerpt of it, into memory; see :func:`separation.decoding.opened`.
 
     Raises
@@ -150,7 +151,7 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None)
     AudioError
         One sentence that names the file, also if samples are NaN or infinite.
     """
-    with opened(path, start=start, duration=duration) as file:
+    with opened(path, start=start, duration=duration, limits=limits) as file:
         blocks = list(file.blocks)
     waveform = np.empty((file.channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
     np.concatenate(blocks, axis=1, out=waveform)
@@ -168,7 +169,7 @@ class Recording:
 
     Parameters
     ----------
-    path, start, duration
+    path, start, duration, limits
         As for :func:`separation.decoding.opened`.
     folder : path
         Where there is room: 10 MB for a minute of stereo at 44.1 kHz.
@@ -183,12 +184,18 @@ class Recording:
     """
 
     def __init__(
-        self, path: str | Path, folder: str | Path, *, start: float = 0.0, duration: float | None = None
+        self,
+        path: str | Path,
+        folder: str | Path,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        limits: Limits = Limits(),
     ) -> None:
         self._name = Path(path).name
         self._closing = ExitStack()
         try:
-            decoded = self._closing.enter_context(opened(path, start=start, duration=duration))
+            decoded = self._closing.enter_context(opened(path, start=start, duration=duration, limits=limits))
             self._samples = self._closing.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))  # noqa: SIM115
         except BaseException:
             self._closing.close()

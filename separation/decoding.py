@@ -14,7 +14,7 @@ import soundfile
 
 from separation.containers import ends_early, mp3_tells_its_length, peek
 
-__all__ = ["MAX_CHANNELS", "AudioError", "Decoded", "opened"]
+__all__ = ["MAX_CHANNELS", "AudioError", "Decoded", "Limits", "opened"]
 
 MAX_CHANNELS = 8
 BLOCK = 1 << 16  # frames decoded at a time: small enough to forget, large enough to be fast
@@ -46,6 +46,33 @@ class AudioError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of a stranger's file is taken; by default, all of it.
+
+    They hold while it is decoded: what a file says of itself may be a lie.
+
+    Attributes
+    ----------
+    file_bytes : float
+        Of the file.
+    seconds : float
+        Of the excerpt.
+    channels : int
+        At most 8, whatever the limit.
+    sample_rate : float
+        Hz.
+    decoded_bytes : float
+        Of all that has to be decoded, four for a sample, also of what lies before the excerpt.
+    """
+
+    file_bytes: float = float("inf")
+    seconds: float = float("inf")
+    channels: int = MAX_CHANNELS
+    sample_rate: float = float("inf")
+    decoded_bytes: float = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoded:
     """An open file, or an excerpt of it.
 
@@ -68,7 +95,9 @@ class Decoded:
 
 
 @contextmanager
-def opened(path: str | Path, *, start: float = 0.0, duration: float | None = None) -> Iterator[Decoded]:
+def opened(
+    path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()
+) -> Iterator[Decoded]:
     """Open a sound file at its own rate and with its own channels.
 
     libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU; what it does not
@@ -81,12 +110,14 @@ def opened(path: str | Path, *, start: float = 0.0, duration: float | None = Non
         A regular file.
     start, duration : float, seconds
         The excerpt; `duration` beyond the end means up to the end.
+    limits : Limits
 
     Raises
     ------
     AudioError
         One sentence that names the file: missing, empty, not sound, cut off, more than 8
-        channels, or an excerpt outside of it. What only decoding shows is raised by the blocks.
+        channels, beyond a limit, or an excerpt outside of it. What only decoding shows is raised
+        by the blocks.
     """
     path = Path(path)
     if not (start >= 0 and np.isfinite(start)):
@@ -97,19 +128,20 @@ def opened(path: str | Path, *, start: float = 0.0, duration: float | None = Non
         with _named(path):
             if not path.is_file():
                 raise AudioError("no such file" if not path.exists() else "not a file")
-            if path.stat().st_size == 0:
+            size = path.stat().st_size
+            if size == 0:
                 raise AudioError("the file is empty")
+            if size > limits.file_bytes:
+                raise AudioError(f"it has {size / 1e6:.1f} MB; the limit is {limits.file_bytes / 1e6:g} MB")
             file = closing.enter_context(path.open("rb", buffering=0))
-            decoded = _decode(file, closing, start, duration)
-            if not 1 <= decoded.channels <= MAX_CHANNELS:
-                raise AudioError(f"the sound has {decoded.channels} channels; 1 to {MAX_CHANNELS} are supported")
-            if decoded.sample_rate <= 0:
-                raise AudioError(f"the sample rate must be positive, got {decoded.sample_rate} Hz")
+            decoded = _decode(file, closing, start, duration, limits)
+            if decoded.frames is not None:
+                _refuse_longer(decoded.frames, decoded.sample_rate, limits)
         yield Decoded(
             sample_rate=decoded.sample_rate,
             channels=decoded.channels,
             frames=decoded.frames,
-            blocks=_named_blocks(decoded.blocks, path),
+            blocks=_named_blocks(_no_longer(decoded, limits), path),
         )
 
 
@@ -133,7 +165,41 @@ def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarr
         yield block
 
 
-def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float | None) -> Decoded:
+def _refuse_beyond(rate: int, channels: int, limits: Limits) -> None:
+    most = min(limits.channels, MAX_CHANNELS)
+    if not 1 <= channels <= most:
+        raise AudioError(f"the sound has {channels} channels; 1 to {most} are supported")
+    if rate <= 0:
+        raise AudioError(f"the sample rate must be positive, got {rate} Hz")
+    if rate > limits.sample_rate:
+        raise AudioError(f"it has {rate} samples a second; the limit is {limits.sample_rate:g} Hz")
+
+
+def _refuse_longer(frames: int, rate: int, limits: Limits) -> None:
+    if frames > limits.seconds * rate:
+        raise AudioError(f"it lasts longer than {limits.seconds / 60:g} min, the limit: choose an excerpt")
+
+
+def _no_longer(decoded: Decoded, limits: Limits) -> Iterator[np.ndarray]:
+    """Its blocks, for as long as they are within the limit: a file may not tell its length, or lie."""
+    frames = 0
+    for block in decoded.blocks:
+        frames += block.shape[1]
+        _refuse_longer(frames, decoded.sample_rate, limits)
+        yield block
+
+
+def _no_larger(blocks: Iterator[np.ndarray], limits: Limits) -> Iterator[np.ndarray]:
+    """Blocks, for as long as all that was decoded is within the limit."""
+    size = 0
+    for block in blocks:
+        size += 4 * block.size
+        if size > limits.decoded_bytes:
+            raise AudioError(f"it unpacks to more than {limits.decoded_bytes / 1e6:g} MB, the limit")
+        yield block
+
+
+def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits) -> Decoded:
     if ends_early(file):
         raise AudioError("the file is cut off: its last part is not all there")
     try:
@@ -148,20 +214,22 @@ def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float |
             raise AudioError(f"{sound.format} files are not supported")
         if sound.frames < _UNKNOWN and (sound.format != "MP3" or mp3_tells_its_length(file)):
             _refuse_truncated(sound)
-            return _with_libsndfile(sound, start, duration)
+            return _with_libsndfile(sound, start, duration, limits)
     file.seek(0)
-    return _with_pyav(file, closing, start, duration)
+    return _with_pyav(file, closing, start, duration, limits)
 
 
-def _with_libsndfile(sound: soundfile.SoundFile, start: float, duration: float | None) -> Decoded:
+def _with_libsndfile(sound: soundfile.SoundFile, start: float, duration: float | None, limits: Limits) -> Decoded:
     rate = sound.samplerate
+    _refuse_beyond(rate, sound.channels, limits)
     first = _frames_in(start, rate)
     wanted = sys.maxsize if duration is None else max(1, _frames_in(duration, rate))
     if 0 < sound.frames <= first:
         raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
     expected = max(0, min(wanted, sound.frames - first))
-    blocks = _libsndfile_blocks(sound, first, wanted, expected)
-    return Decoded(sample_rate=rate, channels=sound.channels, frames=expected, blocks=blocks)
+    blocks = _no_larger(_libsndfile_blocks(sound, first, wanted, expected), limits)
+    # A header that announces nothing tells nothing: the blocks will.
+    return Decoded(sample_rate=rate, channels=sound.channels, frames=expected or None, blocks=blocks)
 
 
 def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expected: int) -> Iterator[np.ndarray]:
@@ -219,7 +287,7 @@ class _Nameless:
             return -1
 
 
-def _with_pyav(file: IO[bytes], closing: ExitStack, start: float, duration: float | None) -> Decoded:
+def _with_pyav(file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits) -> Decoded:
     import av  # slow to import, and seldom needed
 
     whitelist = {"format_whitelist": ",".join(_PYAV_FORMATS)}
@@ -233,7 +301,9 @@ def _with_pyav(file: IO[bytes], closing: ExitStack, start: float, duration: floa
         if stream.codec_context is None:
             raise AudioError("its sound is coded in a way that is not known here")
         rate, channels = stream.rate, stream.channels
-    blocks = _pyav_blocks(cast(Any, container), stream, start, duration)
+    _refuse_beyond(rate, channels, limits)
+    everything = _no_larger(_planar(cast(Any, container), stream), limits)
+    blocks = _excerpt(everything, rate, start, duration)
     return Decoded(sample_rate=rate, channels=channels, frames=None, blocks=blocks)
 
 
@@ -247,12 +317,11 @@ def _pyav_errors() -> Iterator[None]:
         raise AudioError(f"it is not a sound file that can be decoded ({_sentence(error)})") from error
 
 
-def _pyav_blocks(container: Any, stream: Any, start: float, duration: float | None) -> Iterator[np.ndarray]:
-    rate = stream.rate
+def _excerpt(blocks: Iterator[np.ndarray], rate: int, start: float, duration: float | None) -> Iterator[np.ndarray]:
     first = _frames_in(start, rate)
     last = None if duration is None else first + max(1, _frames_in(duration, rate))
     position, found = 0, False
-    for block in _planar(container, stream):
+    for block in blocks:
         begin, end = max(first - position, 0), block.shape[1] if last is None else max(last - position, 0)
         position += block.shape[1]
         if block[:, begin:end].shape[1]:

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "FORMATS", "StemWriter", "check_format", "read_blocks"]
+__all__ = ["BLOCK", "FORMATS", "StemWriter", "check_format", "disk_errors", "read_blocks"]
 
 BLOCK = 1 << 16  # frames handled at a time when copying: small enough to forget, large enough to be fast
 
@@ -71,7 +71,7 @@ class StemWriter:
         self._drafts = {source: folder / f".{source}.draft" for source in sources}
         self._files: dict[str, soundfile.SoundFile] = {}
         try:
-            with _disk_errors():
+            with disk_errors():
                 for source, path in self._drafts.items():
                     self._files[source] = soundfile.SoundFile(
                         path, "w", samplerate=sample_rate, channels=channels, format="W64", subtype="FLOAT"
@@ -83,7 +83,7 @@ class StemWriter:
     def write(self, block: Tensor) -> None:
         """Append (sources, channels, time)."""
         self.peak = max(self.peak, float(block.abs().max()) if block.numel() else 0.0)
-        with _disk_errors():
+        with disk_errors():
             for file, stem in zip(self._files.values(), block, strict=True):
                 file.write(stem.T.contiguous().numpy())
 
@@ -92,7 +92,7 @@ class StemWriter:
         ceiling = 1 - 2**-15
         gain = 1.0 if self.float32 or self.peak <= ceiling else ceiling / self.peak
         self.close()
-        with _disk_errors():
+        with disk_errors():
             for source in self.paths:
                 self._finish_one(source, gain)
         return gain
@@ -119,13 +119,13 @@ class StemWriter:
 
     def close(self) -> None:
         """Close the drafts; nothing is lost that was written."""
-        with _disk_errors():
+        with disk_errors():
             for file in self._files.values():
                 file.close()
 
 
 @contextmanager
-def _disk_errors() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
     """soundfile tells a full disk by whatever went wrong next; say it as the system would."""
     try:
         yield
@@ -155,6 +155,6 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 def read_blocks(path: Path) -> Iterator[Tensor]:
     """A file that libsndfile reads, as (channels, time) blocks of at most 65,536 frames."""
-    with _disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
+    with disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
         for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
             yield torch.from_numpy(block.T.copy())

@@ -35,6 +35,7 @@ ALLOWED = {
     "stem_mp4": set(),
     "studio": {
         "audio",
+        "decoding",
         "segments",
         "writing",
         "checkpoints",

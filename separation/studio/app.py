@@ -23,13 +23,13 @@ from separation.studio import (
     results,
     separate_page,
 )
+from separation.studio.limits import LIMITS
 from separation.studio.theme import CSS, HEAD, theme
 from separation.studio.words import I18N, Words, label, words_for
 from separation.studio.zero_gpu import is_zero_gpu
 
 __all__ = ["build", "launch"]
 
-MAX_UPLOAD = "200mb"
 THREADS = 80  # visitors who wait for their turn each hold one
 
 
@@ -78,6 +78,8 @@ def _welcome(request: gr.Request) -> tuple[str, str, str]:
 def launch() -> None:
     """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT, say, 127.0.0.1:7860 by default."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(results.UPLOADS))  # before any component is made
+    results.begin()
     jobs.fetch_models()
     studio = build()
     if is_zero_gpu():  # it keeps what the main thread has loaded when the studio is launched
@@ -90,10 +92,12 @@ def launch() -> None:
         head=HEAD,
         i18n=I18N,
         allowed_paths=[str(results.RESULTS)],
-        max_file_size=MAX_UPLOAD,
+        max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
         footer_links=["api", "settings"],
         mcp_server=True,
+        enable_monitoring=False,
+        run_history=False,
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from html import escape
@@ -72,8 +71,8 @@ def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
     from separation.studio.uploads import unpack
 
     title = name.strip()[:40] or "mine"
-    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
-        found = unpack(files, Path(folder), suffixes=(".json",))
+    with results.scratch() as folder:
+        found = unpack(files, folder, suffixes=(".json",))
         tracks = scores_by_target([read_result(path) for path in found.values()], metric)
     if not tracks:
         raise ValueError(f"there is no {metric} in these files")

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 
 import gradio as gr
 
-from separation.studio import cards, results
+from separation.studio import cards, jobs, results
 from separation.studio.words import Words, label, words_for
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def _begin(token: str | None, source: str | None, request: gr.Request) -> str:
         return cards.work(words("over"))
     try:
         return cards.player(begin(folder, source or ""), view="blind")
-    except ValueError as error:
-        return cards.work(words("failed_title"), problems=[str(error)])
+    except (ValueError, OSError) as error:
+        return cards.work(words("failed_title"), problems=[jobs.reason(error)])
 
 
 def begin(folder: Path, source: str) -> Path:

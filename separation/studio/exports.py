@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +16,7 @@ import soundfile
 
 from separation.stem_mp4 import write_stem_mp4
 from separation.studio.results import read_player
+from separation.writing import disk_errors
 
 __all__ = ["FORMATS", "keep"]
 
@@ -26,6 +29,7 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "mp3": ("mp3", "MP3", "MPEG_LAYER_III"),
 }
 LOUDEST = 4.0  # of a gain: 12 dB
+MOST_KEPT = 16  # files of one result: each is fetched as soon as it is made
 _BLOCK = 1 << 16
 
 
@@ -56,31 +60,46 @@ def keep(folder: Path, *, what: str, method: str, format: str, gains: Mapping[st
         raise ValueError("this method has no finished stems here")
     stems = {track["name"]: folder / unquote(track["wav"]) for track in group["tracks"] if track["wav"]}
     song = Path(document["name"]).stem[:50] or "song"
-    place = folder / "kept" / secrets.token_urlsafe(8)
-    place.mkdir(parents=True)
-    if format == "stem":
-        mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
-        return write_stem_mp4(place / f"{song} - {method}.stem.mp4", mixture, stems)
-    if format not in FORMATS:
-        raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}, stem")
-    suffix = FORMATS[format][0]
-    if what == "all":
-        return _zip_all(place / f"{song} - {method}.zip", stems, format, folder / method / "result.json")
-    if what.startswith("stem:"):
-        name = what.removeprefix("stem:")
-        gain = float(group["wavGain"])
-        if name == "residual" and name not in stems:
+    with _place(folder) as place, disk_errors():
+        if format == "stem":
             mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
-            parts = {mixture: 1.0} | dict.fromkeys(stems.values(), -gain)
-        elif name in stems:
-            parts = {stems[name]: 1.0}
-        else:
-            raise ValueError("this method gives no such stem")
-        return _write(place / f"{song} - {method} - {_plain(name)}.{suffix}", parts, format)
-    if what != "mix":
-        raise ValueError("what to keep is mix, all or stem:<name>")
-    parts = _mix(document, folder, stems, gains or {}, float(group["wavGain"]))
-    return _write(place / f"{song} - {method} - mix.{suffix}", parts, format)
+            return write_stem_mp4(place / f"{song} - {method}.stem.mp4", mixture, stems)
+        if format not in FORMATS:
+            raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}, stem")
+        suffix = FORMATS[format][0]
+        if what == "all":
+            return _zip_all(place / f"{song} - {method}.zip", stems, format, folder / method / "result.json")
+        if what.startswith("stem:"):
+            name = what.removeprefix("stem:")
+            gain = float(group["wavGain"])
+            if name == "residual" and name not in stems:
+                mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
+                parts = {mixture: 1.0} | dict.fromkeys(stems.values(), -gain)
+            elif name in stems:
+                parts = {stems[name]: 1.0}
+            else:
+                raise ValueError("this method gives no such stem")
+            return _write(place / f"{song} - {method} - {_plain(name)}.{suffix}", parts, format)
+        if what != "mix":
+            raise ValueError("what to keep is mix, all or stem:<name>")
+        parts = _mix(document, folder, stems, gains or {}, float(group["wavGain"]))
+        return _write(place / f"{song} - {method} - mix.{suffix}", parts, format)
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[Path]:
+    """A folder for one file, which goes if none comes of it; of those before, the last few stay."""
+    kept = folder / "kept"
+    earlier = sorted(kept.glob("*"), key=lambda path: path.stat().st_mtime)
+    for old in earlier[: max(0, len(earlier) - MOST_KEPT + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    place = kept / secrets.token_urlsafe(8)
+    place.mkdir(parents=True)
+    try:
+        yield place
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
 
 
 def _mix(

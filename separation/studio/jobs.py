@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shlex
@@ -34,6 +35,7 @@ __all__ = [
     "Update",
     "fetch_models",
     "gpu_seconds",
+    "reason",
     "separate_song",
     "separator_for",
     "warm_up",
@@ -120,12 +122,14 @@ def separate_song(song: Song, order: Order) -> Generator[Update]:
     StudioError
         If no method, and no other tool's stems, are chosen, or a method is unknown.
     """
-    if not order.methods and not song.estimates:
-        raise StudioError("Choose at least one method.")
-    if any(method not in METHODS for method in order.methods):
-        raise StudioError("There is no such method.")
-    sweep()
     try:
+        if not order.methods and not song.estimates:
+            raise StudioError("Choose at least one method.")
+        if any(method not in METHODS for method in order.methods):
+            raise StudioError("There is no such method.")
+        if len(set(order.methods)) < len(order.methods):
+            raise StudioError("Choose each method once.")
+        sweep()
         yield from _separate_song(song, order)
     finally:
         song.close()
@@ -170,8 +174,8 @@ class _Work:
                 self.doing = number
                 try:
                     yield from self._separate(METHODS[name])
-                except (ValueError, OSError) as error:
-                    self.failed.append(f"{METHODS[name].title}: {_reason(error)}")
+                except Exception as error:  # the others go on
+                    self.failed.append(f"{METHODS[name].title}: {reason(error)}")
                     self._drop_unfinished()
             if self.song.estimates:
                 self._take_estimates()
@@ -197,13 +201,17 @@ class _Work:
         self._drop_unfinished()
         self.player.working = False
         if self.results or "yours" in self.player.groups:
-            self.player.publish()
-        else:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            try:
+                self.player.publish()
+                return
+            except OSError:  # no room for a page: what nobody can be told of is of no use
+                pass
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _drop_unfinished(self) -> None:
         for group in [group for group in self.player.groups.values() if group.working]:
             self.player.drop(group)
+            shutil.rmtree(self.folder / group.id, ignore_errors=True)
 
     # -- sounds that are known
 
@@ -337,8 +345,8 @@ class _Work:
             yield self._update("scoring", method=group.title, share=0.96)
             try:
                 group.scores = _scores(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
-            except (ValueError, OSError) as error:
-                self.failed.append(f"{group.title}: no scores: {_reason(error)}")
+            except Exception as error:  # the stems are there all the same
+                self.failed.append(f"{group.title}: no scores: {reason(error)}")
             self.player.publish()
 
 
@@ -370,9 +378,17 @@ def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: (waveform * 32768).round() / 32768 for name, waveform in sounds.items()}
 
 
-def _reason(error: Exception) -> str:
-    """A sentence without the paths that system errors carry."""
-    return str(error) if isinstance(error, ValueError) else (getattr(error, "strerror", None) or "the disk refused")
+def reason(error: Exception) -> str:
+    """A sentence for the visitor, without the paths that system errors carry; the log has the rest."""
+    if isinstance(error, ValueError):
+        return str(error)
+    log.error("failed", exc_info=error)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return "the disk here is full: try again later" if full else f"the disk refused: {error.strerror}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):  # torch's own
+        return "there is not enough memory for it here: try a shorter excerpt"
+    return "something went wrong on our side; it has been noted"
 
 
 def _decibels(energy: float, reference: float) -> float | None:
@@ -410,11 +426,23 @@ def separator_for(method: Method, song: Song, order: Order) -> Separator:
         return create(method.name, references=song.references, options=options)
     if not method.has_model:
         return create(method.name, options=options)
-    return _loaded(method.name, order.models.get(method.name), tuple(sorted(options.items())))
+    return _with_weights(method, order.models.get(method.name), options)
+
+
+def _with_weights(method: Method, model: str | None, options: Mapping[str, object]) -> Separator:
+    """Loaded anew if its files are others by now: a model may be replaced while the studio runs."""
+    from separation import checkpoints
+
+    found = checkpoints.find(model or str(method.default_model), method=method.name)
+    stats = [found.path(file).stat() for file in found.files]
+    files = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+    return _loaded(method.name, model, tuple(sorted(options.items())), files)
 
 
 @lru_cache(maxsize=8)
-def _loaded(name: str, model: str | None, options: tuple[tuple[str, object], ...]) -> Separator:
+def _loaded(
+    name: str, model: str | None, options: tuple[tuple[str, object], ...], files: tuple[tuple[int, ...], ...]
+) -> Separator:
     from separation.separators import create
 
     return create(name, model=model, options=dict(options))
@@ -456,6 +484,6 @@ def warm_up() -> None:
             wanted.append((model.method, None if usual else model.name))
     for method, name in wanted:
         try:
-            _loaded(method, name, (("segment", SEGMENT),) if method == "open-unmix" else ())
-        except ValueError as error:
+            _with_weights(METHODS[method], name, {"segment": SEGMENT} if method == "open-unmix" else {})
+        except (ValueError, OSError) as error:
             log.warning("%s: %s", name or method, error)

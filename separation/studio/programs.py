@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,21 @@ def build() -> None:
     gr.api(reveal, api_name="reveal", **hidden)
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever happens, the caller gets a sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise gr.Error(jobs.reason(error), print_exception=False) from error
+
+
 def separate(
-    audio: str, methods: list[str] | None = None, start: float = 0, duration: float | None = None
+    audio: str,
+    methods: list[str] | None = None,
+    start: float = 0,
+    duration: float | None = None,
+    request: gr.Request | None = None,
 ) -> dict[str, Any]:
     """Take a song apart into stems.
 
@@ -54,16 +67,16 @@ def separate(
     Returns:
         "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
     """
-    try:
-        song = songs.open_song("upload", audio, start=start or 0.0, duration=duration or None)
-        order = jobs.Order(methods=methods or ["open-unmix"])
-        with TURNS.queue() as turn:
+    excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
+    order = jobs.Order(methods=methods or ["open-unmix"])
+    with _told():
+        songs.look("upload", audio, **excerpt)
+        with TURNS.queue(request and request.session_hash) as turn:
             for _ in turn.wait():
                 pass
+            song = songs.open_song("upload", audio, **excerpt)
             with closing(jobs.separate_song(song, order)) as updates:
                 *_, last = updates
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
     return {
         "results": [_served(result.document()) for result in last.results],
         "failed": [{"input": song.name, "error": sentence} for sentence in last.failed],
@@ -99,12 +112,12 @@ def score(references: str, estimates: str) -> dict[str, Any]:
     from separation.evaluation.track_scores import score_signals
     from separation.studio.uploads import read_stems
 
-    try:
+    with _told():
         if not references or not estimates:
             raise ValueError("score takes two ZIPs: the true sources, and a separator's stems")
-        with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
-            truth = read_stems([references], Path(folder) / "references")
-            found = read_stems([estimates], Path(folder) / "estimates")
+        with results.scratch() as folder:
+            truth = read_stems([references], folder / "references")
+            found = read_stems([estimates], folder / "estimates")
         targets = [name for name in truth if name in found]
         if not targets:
             raise ValueError("the two have no source in common: expected files such as vocals.wav in both")
@@ -116,8 +129,6 @@ def score(references: str, estimates: str) -> dict[str, Any]:
             )
         signals = [_stack({name: side[name].waveform for name in targets}, one.frames) for side in (truth, found)]
         return score_signals(targets, ArraySignals(signals[0]), ArraySignals(signals[1]), one.sample_rate)
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _stack(sounds: dict[str, Tensor], frames: int) -> Tensor:
@@ -157,27 +168,23 @@ def keep(token: str, order: str) -> str:
     """What the player's Download does: writes a file and says where it is."""
     from separation.studio import exports
 
-    folder = results.find(token)
-    try:
+    with _told():
+        folder = results.find(token)
         if folder is None:
             raise ValueError("this result is not there any more")
+        return cards.file_url(exports.keep(folder, **_kept(order)))
+
+
+def _kept(order: str) -> dict[str, Any]:
+    try:
         wanted = json.loads(order)
-        path = exports.keep(
-            folder,
-            what=str(wanted["what"]),
-            method=str(wanted["method"]),
-            format=str(wanted["format"]),
-            gains={str(name): float(gain) for name, gain in dict(wanted.get("gains") or {}).items()},
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        sentence = str(error) if type(error) is ValueError else "this order cannot be read"
-        raise gr.Error(sentence, print_exception=False) from error
-    return cards.file_url(path)
+        gains = {str(name): float(gain) for name, gain in dict(wanted.get("gains") or {}).items()}
+        return {name: str(wanted[name]) for name in ("what", "method", "format")} | {"gains": gains}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("this order cannot be read") from error
 
 
 def reveal(token: str, ratings: str) -> dict[str, Any]:
     """What the blind test's last button does."""
-    try:
+    with _told():
         return blind_page.reveal(token, ratings)
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error

@@ -3,36 +3,81 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import math
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KEEP_SECONDS", "RESULTS", "find", "in_order", "new_folder", "read_player", "remove_results", "sweep"]
+__all__ = [
+    "KEEP_SECONDS",
+    "RESULTS",
+    "UPLOADS",
+    "begin",
+    "find",
+    "in_order",
+    "new_folder",
+    "private_folder",
+    "read_player",
+    "remove_results",
+    "scratch",
+    "sweep",
+]
 
 RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"
+UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}-uploads"
 KEEP_SECONDS = 3600.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
-_own_folders: list[Path] = []
+_own_folders: set[Path] = set()
+
+
+def begin() -> None:
+    """What a studio that was killed has left goes at once, unless another one is running here."""
+    private_folder(UPLOADS)
+    lock = os.open(private_folder(RESULTS), os.O_RDONLY)  # stays open: the kernel gives it back, whatever ends us
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
+    else:
+        sweep(now=math.inf)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder that only this user can look into; OSError if somebody else was there first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise OSError(errno.EPERM, "a folder of the studio belongs to somebody else")
+    folder.chmod(0o700)
+    return folder
 
 
 def new_folder() -> Path:
-    """A folder for one run that only this user can look into."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    if RESULTS.stat().st_uid != os.getuid():
-        raise OSError(errno.EPERM, "the folder for results belongs to somebody else")
-    RESULTS.chmod(0o700)
-    folder = RESULTS / secrets.token_urlsafe(16)
+    """A folder for one run."""
+    folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
-    _own_folders.append(folder)
+    _own_folders.add(folder)
     return folder
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for as long as the block lasts; if the process is killed in it, :func:`sweep` finds it."""
+    folder = new_folder()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
 
 
 def find(token: str | None) -> Path | None:
@@ -58,17 +103,24 @@ def read_player(folder: Path) -> dict[str, Any]:
 
 def remove_results() -> None:
     """Remove what this process has made: nothing of a visitor stays when the studio stops."""
-    while _own_folders:
-        shutil.rmtree(_own_folders.pop(), ignore_errors=True)
+    for folder in list(_own_folders):
+        _remove(folder)
+
+
+def _remove(place: Path) -> None:
+    if place.is_file():  # Gradio leaves one in the uploads for each call with a file
+        place.unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    _own_folders.discard(place)
 
 
 def sweep(now: float | None = None) -> None:
-    """Remove results that are older than an hour."""
+    """Remove results and uploads that are older than an hour, whichever process they are from."""
     now = time.time() if now is None else now
-    for folder in RESULTS.glob("*"):
+    for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
         try:
             if now - folder.stat().st_mtime > KEEP_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
         except OSError:  # another process was faster
             continue
 

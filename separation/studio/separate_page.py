@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from separation.separators import METHODS
 from separation.studio import cards, jobs, results, songs
-from separation.studio.turns import Turns
+from separation.studio.turns import Turn, Turns
 from separation.studio.words import Words, label, words_for
 
 __all__ = ["TURNS", "Result", "build", "choose_weights", "leave", "restore"]
@@ -222,13 +223,15 @@ def separate(
     try:
         yield (cards.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
         choice = {"upload": upload, "sample": sample, "musdb": track}.get(kind)
-        song = open_with_own(kind, choice, references, estimates, start=start or 0.0, duration=duration or None)
+        excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
+        songs.look(kind, choice, **excerpt)
+        song = partial(open_with_own, kind, choice, references, estimates, **excerpt)
         named = [name for name, method in METHODS.items() if method.has_model]
         models = {name: model for name, model in zip(named, weights, strict=True) if model}
         demucs = {"shifts": int(shifts)} if shifts else {}
         missing = [name for name in methods if METHODS[name].has_model and not installed(name)]
         problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
-        if missing and len(missing) == len(methods) and not song.estimates:
+        if missing and len(missing) == len(methods) and not estimates:
             raise songs.StudioError(" ".join(problems))
         order = jobs.Order(
             methods=[name for name in methods if name not in missing],
@@ -241,9 +244,10 @@ def separate(
             sum_to_mixture=together,
             yours=yours,
         )
-        yield from _work(song, order, stop, words, (idle, busy), problems)
-    except ValueError as error:
-        yield (cards.work(words("failed_title"), problems=[str(error)]), *idle, *nothing)
+        with TURNS.queue(session) as turn:
+            yield from _work(turn, song, order, stop, words, (idle, busy), problems)
+    except (ValueError, OSError, MemoryError) as error:
+        yield (cards.work(words("failed_title"), problems=[jobs.reason(error)]), *idle, *nothing)
     except Exception:  # the visitor is told so; the log has the rest
         log.exception("separation failed")
         yield (cards.work(words("our_side"), [words("noted")]), *idle, *nothing)
@@ -262,16 +266,22 @@ def open_with_own(
 ) -> songs.Song:
     """The song with what a person brought of it; see :mod:`separation.studio.songs`."""
     song = None
-    if choice or not references:
-        song = songs.open_song(kind, choice, start=start, duration=duration)
-    if references:
-        song = songs.bring_references(song, references, start=start, duration=duration)
-    assert song is not None
-    return songs.bring_estimates(song, estimates, duration=duration) if estimates else song
+    try:
+        if choice or not references:
+            song = songs.open_song(kind, choice, start=start, duration=duration)
+        if references:
+            song = songs.bring_references(song, references, start=start, duration=duration)
+        assert song is not None
+        return songs.bring_estimates(song, estimates, duration=duration) if estimates else song
+    except BaseException:
+        if song is not None:
+            song.close()
+        raise
 
 
 def _work(
-    song: songs.Song,
+    turn: Turn,
+    open_song: Callable[[], songs.Song],
     order: jobs.Order,
     stop: threading.Event,
     words: Words,
@@ -283,23 +293,23 @@ def _work(
     `problems` are known before: they are told at the end, with those that come up.
     """
     idle, busy = buttons
+    for ahead in turn.wait():
+        yield (cards.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+        if stop.is_set():
+            yield (cards.work(words("stopped")), *idle, gr.skip(), gr.skip())
+            return
+    song = open_song()  # not before: who waits takes neither disk nor memory
     total = len(order.methods) + len(problems) + bool(song.estimates)
-    with TURNS.queue() as turn:
-        for ahead in turn.wait():
-            yield (cards.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+    shown = False
+    with closing(jobs.separate_song(song, order)) as updates:
+        for update in updates:
+            player, token = gr.skip(), gr.skip()
+            if not shown and (update.folder / "player.json").exists():
+                shown = True
+                player, token = gr.update(value=cards.player(update.folder), visible=True), update.folder.name
+            yield (cards.work(*_said(update, words), share=update.share), *busy, player, token)
             if stop.is_set():
-                yield (cards.work(words("stopped")), *idle, gr.skip(), gr.skip())
-                return
-        shown = False
-        with closing(jobs.separate_song(song, order)) as updates:
-            for update in updates:
-                player, token = gr.skip(), gr.skip()
-                if not shown and (update.folder / "player.json").exists():
-                    shown = True
-                    player, token = gr.update(value=cards.player(update.folder), visible=True), update.folder.name
-                yield (cards.work(*_said(update, words), share=update.share), *busy, player, token)
-                if stop.is_set():
-                    break
+                break
     done = len(update.results)
     if update.stage == "done":
         title = words("done" if done or song.estimates else "nothing")

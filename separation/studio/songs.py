@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from separation.data.folders import read_references, references_beside
+from separation.studio import results
+from separation.studio.limits import LIMITS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from separation.audio import Audio, Sound
     from separation.data.musdb18 import Track
 
-__all__ = ["Song", "StudioError", "bring_estimates", "bring_references", "musdb_tracks", "open_song", "samples"]
+__all__ = ["Song", "StudioError", "bring_estimates", "bring_references", "look", "musdb_tracks", "open_song", "samples"]
 
 SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
 SHORTEST_EXCERPT = 0.1  # seconds
@@ -62,6 +64,15 @@ class Song:
 
         if isinstance(self.audio, Recording):
             self.audio.close()
+
+
+def look(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> None:
+    """Raise at once what an upload can be refused for before it is decoded; see :func:`open_song`."""
+    from separation.decoding import opened
+
+    if kind == "upload" and choice:
+        with opened(choice, start=start, duration=duration, limits=LIMITS):
+            pass
 
 
 def samples() -> dict[str, Path]:
@@ -109,7 +120,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     if not choice:
         raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
     if kind == "upload":
-        upload = Recording(choice, tempfile.gettempdir(), start=start, duration=duration)
+        upload = Recording(choice, tempfile.gettempdir(), start=start, duration=duration, limits=LIMITS)
         return Song(name=Path(choice).name, audio=upload, start=start, file=Path(choice).name)
     if kind == "sample":
         path = samples().get(choice)
@@ -156,7 +167,7 @@ def bring_references(
     """
     from separation.audio import Audio
 
-    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
+    with results.scratch() as folder:
         stems = _read(files, folder, start=start, duration=duration)
     references = {name: audio.waveform for name, audio in stems.items()}
     if song is None:
@@ -169,16 +180,16 @@ def bring_references(
 
 def bring_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
     """A song with another tool's stems of it, which join the methods; ValueError if they do not fit it."""
-    with tempfile.TemporaryDirectory(prefix="stemscope-upload-") as folder:
+    with results.scratch() as folder:
         stems = _read(files, folder, start=song.start, duration=duration)
     _refuse_unfit(song, stems, "Your separator's stems")
     return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})
 
 
-def _read(files: Sequence[str], folder: str, *, start: float, duration: float | None) -> dict[str, Audio]:
+def _read(files: Sequence[str], folder: Path, *, start: float, duration: float | None) -> dict[str, Audio]:
     from separation.studio.uploads import read_stems
 
-    return read_stems(files, Path(folder), start=start, duration=duration)
+    return read_stems(files, folder, start=start, duration=duration)
 
 
 def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:

@@ -6,7 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Turns"]
+__all__ = ["Turn", "Turns"]
+
+MOST = 64  # each holds a thread of the server's while it waits
+MOST_OF_ONE = 4
 
 
 class Turns:
@@ -14,18 +17,38 @@ class Turns:
 
     Gradio's own queue hides a waiting visitor's request from the program: it could show no place
     and offer no way to stop.
+
+    Visitors with several requests take turns with the others: everybody's first comes before
+    anybody's second.
+
+    Parameters
+    ----------
+    most_of_one, most : int
+        Requests of one visitor, and of all, that are taken at a time.
     """
 
-    def __init__(self) -> None:
-        self._waiting: list[object] = []
+    def __init__(self, most_of_one: int = MOST_OF_ONE, most: int = MOST) -> None:
+        self._most_of_one, self._most = most_of_one, most
+        self._waiting: list[Turn] = []  # by round, then as they came
         self._changed = threading.Condition()
 
     @contextmanager
-    def queue(self) -> Iterator[Turn]:
-        """Stand in the queue for as long as the block lasts, first to wait and then to work."""
-        turn = Turn(self)
+    def queue(self, visitor: object = None) -> Iterator[Turn]:
+        """Stand in the queue for as long as the block lasts, first to wait and then to work.
+
+        Parameters
+        ----------
+        visitor : object
+            Whose request it is; None is a visitor of its own each time.
+
+        Raises
+        ------
+        ValueError
+            If the queue is full, or there is too much of this visitor in it.
+        """
+        turn = Turn(self, object() if visitor is None else visitor)
         with self._changed:
-            self._waiting.append(turn)
+            self._take(turn)
         try:
             yield turn
         finally:
@@ -33,7 +56,18 @@ class Turns:
                 self._waiting.remove(turn)
                 self._changed.notify_all()
 
-    def ahead_of(self, turn: object) -> int:
+    def _take(self, turn: Turn) -> None:
+        own = [other.round for other in self._waiting if other.visitor == turn.visitor]
+        if len(own) >= self._most_of_one:
+            raise ValueError(f"{len(own)} of your requests are in the queue already: wait until one of them is done")
+        if len(self._waiting) >= self._most:
+            raise ValueError(f"the queue is full, {len(self._waiting)} are in it: try again in a few minutes")
+        now = self._waiting[0].round if self._waiting else 0
+        turn.round = max([now, *(number + 1 for number in own)])
+        self._waiting.append(turn)
+        self._waiting.sort(key=lambda other: other.round)  # stable: the first stays first
+
+    def ahead_of(self, turn: Turn) -> int:
         """How many come first; 0: it is one's turn."""
         return self._waiting.index(turn)
 
@@ -41,7 +75,9 @@ class Turns:
 class Turn:
     """One place in the queue."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, visitor: object) -> None:
+        self.visitor = visitor
+        self.round = 0
         self._turns = turns
 
     def wait(self, seconds: float = 0.5) -> Iterator[int]:

@@ -6,15 +6,16 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from separation.audio import Audio, read
+from separation.audio import Audio, AudioError, read
+from separation.studio.limits import LIMITS
 
 __all__ = ["read_stems", "unpack"]
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif")
 MOST_FILES = 64
-MOST_BYTES = 2_000_000_000  # unpacked
 _BLOCK = 1 << 20
 
 
@@ -51,7 +52,7 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
 
 def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
     folder.mkdir(parents=True, exist_ok=True)
-    found, left = [], MOST_BYTES
+    found, left = [], LIMITS.decoded_bytes
     try:
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if _is_meant(member, suffixes)]
@@ -64,7 +65,9 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> li
                     while block := source.read(_BLOCK):  # what the header says of the size may be a lie
                         left -= len(block)
                         if left < 0:
-                            raise ValueError(f"it unpacks to more than {MOST_BYTES // 10**9} GB")
+                            raise ValueError(
+                                f"{file.name!r} unpacks to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit"
+                            )
                         target.write(block)
                 found.append((inside.stem, path))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, exotic, encrypted
@@ -95,7 +98,15 @@ def read_stems(
     """
     found = unpack(files, folder)
     found.pop("mixture", None)
-    stems = {name: read(path, start=start, duration=duration) for name, path in found.items()}
+    limits = replace(LIMITS, file_bytes=LIMITS.decoded_bytes)  # unpacked, it may be larger than an upload
+    stems: dict[str, Audio] = {}
+    for name, path in found.items():
+        try:
+            stems[name] = read(path, start=start, duration=duration, limits=limits)
+        except AudioError as error:  # by the name that its owner knows
+            raise AudioError(str(error).replace(repr(path.name), repr(name), 1)) from error
+        if sum(4 * stem.waveform.numel() for stem in stems.values()) > LIMITS.decoded_bytes:
+            raise ValueError(f"together the stems unpack to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit")
     if not stems:
         raise ValueError("there are no stems in it, only a mixture")
     first, *others = stems

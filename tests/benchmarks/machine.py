@@ -28,9 +28,9 @@ def describe() -> dict[str, object]:
     }
 
 
-def anonymous_memory() -> float:
-    """Megabytes that the process holds, without mapped files."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def anonymous_memory(process: int | str = "self") -> float:
+    """Megabytes that a process holds, without mapped files."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return float(line.split()[1]) / 1024
     raise OSError("this kernel does not tell RssAnon")

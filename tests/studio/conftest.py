@@ -22,6 +22,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where results go, for this test alone."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
     return tmp_path / "results"
 

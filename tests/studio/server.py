@@ -23,10 +23,11 @@ CHROMIUM = shutil.which("chromium")
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is, and where its temporary files go."""
+    """Where it is, where its temporary files go, and its process."""
 
     url: str
     folder: Path
+    pid: int
 
 
 @contextmanager
@@ -43,15 +44,17 @@ def running(folder: Path, **environment: str) -> Iterator[Server]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        for _ in range(1800):
             try:
                 urllib.request.urlopen(url, timeout=2).read()
                 break
             except OSError:
                 assert server.poll() is None, (folder / "server.log").read_text()
                 time.sleep(0.1)
-        yield Server(url, folder)
+        else:
+            raise AssertionError("the studio does not answer")
+        yield Server(url, folder, server.pid)
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
         log.close()

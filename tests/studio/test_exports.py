@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from separation.studio import exports
 from separation.studio.exports import keep
 from tests.studio.conftest import short_song, work
 
@@ -136,3 +137,22 @@ def test_a_stem_file_holds_five_tracks_and_their_names(result: Path) -> None:
 def test_wrong_orders_are_refused(result: Path, order: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         keep(result, **order)  # type: ignore[arg-type]
+
+
+def test_only_the_last_files_that_were_kept_stay(result: Path) -> None:
+    for number in range(exports.MOST_KEPT + 3):
+        last = keep(result, what="mix", method="hpss", format="flac", gains={"vocals": 1 + number / 10})
+    assert last.is_file()
+    assert len(list((result / "kept").iterdir())) == exports.MOST_KEPT
+
+
+def test_a_full_disk_keeps_nothing_half_written(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set((result / "kept").rglob("*"))
+
+    def full(*_: object) -> None:
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        keep(result, what="all", method="hpss", format="wav16")
+    assert set((result / "kept").rglob("*")) <= before

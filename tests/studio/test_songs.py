@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from separation.audio import Limits
 from separation.studio import songs, uploads
 from tests.conftest import SAMPLES
 from tests.studio.conftest import short_song
@@ -148,12 +149,12 @@ def test_a_link_in_a_zip_is_left_aside(tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "MOST_BYTES", 10_000_000)
+    monkeypatch.setattr(uploads, "LIMITS", Limits(decoded_bytes=10_000_000))
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("vocals.wav", bytes(30_000_000))
     assert path.stat().st_size < 100_000
-    with pytest.raises(ValueError, match="unpacks to more than"):
+    with pytest.raises(ValueError, match=r"'bomb\.zip' unpacks to more than 10 MB"):
         uploads.unpack([path], tmp_path / "place")
     assert not (tmp_path / "place").exists()
 

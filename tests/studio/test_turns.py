@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
+
+import pytest
 
 from separation.studio.turns import Turns
 
@@ -51,3 +54,38 @@ def test_one_that_fails_lets_the_next_on() -> None:
         pass
     with turns.queue() as turn:
         assert list(turn.wait()) == []
+
+
+def test_everybodys_first_comes_before_anybodys_second() -> None:
+    turns = Turns()
+    with ExitStack() as stack:
+        places = {name: stack.enter_context(turns.queue(name[0])) for name in ("a1", "a2", "a3", "b1", "b2", "c1")}
+        order = sorted(places, key=lambda name: turns.ahead_of(places[name]))
+        assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_who_comes_while_a_second_is_at_work_waits_for_no_third() -> None:
+    turns = Turns()
+    with ExitStack() as stack:
+        with turns.queue("a"):
+            second, third = (stack.enter_context(turns.queue("a")) for _ in range(2))
+        assert turns.ahead_of(second) == 0
+        other = stack.enter_context(turns.queue("b"))
+        assert (turns.ahead_of(second), turns.ahead_of(other), turns.ahead_of(third)) == (0, 1, 2)
+
+
+def test_too_many_requests_of_one_or_of_all_are_refused() -> None:
+    turns = Turns(most_of_one=2, most=3)
+    with turns.queue("a"), turns.queue("a"):
+        with pytest.raises(ValueError, match="2 of your requests are in the queue already"), turns.queue("a"):
+            pass
+        with turns.queue("b"), pytest.raises(ValueError, match="the queue is full, 3 are in it"), turns.queue("c"):
+            pass
+        with turns.queue("c") as turn:  # there is room again
+            assert turns.ahead_of(turn) == 1
+
+
+def test_who_is_not_known_is_a_visitor_of_their_own() -> None:
+    turns = Turns(most_of_one=1)
+    with turns.queue(), turns.queue() as second:
+        assert turns.ahead_of(second) == 1

@@ -1,0 +1,100 @@
+"""One studio for all attacks, what is told of each, and what must not be in a message."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import ROOT
+from tests.studio.server import Server, running
+from tests.trust.visitor import Answer, Visitor
+
+#: Low, so that what is beyond them is made quickly.
+LIMITS = {"STEMSCOPE_MAX_MB": "4", "STEMSCOPE_MAX_MINUTES": "1", "STEMSCOPE_MAX_DECODED_MB": "60"}
+SECRET = f"hunter2-{secrets.token_hex(8)}"
+
+Tell = Callable[[str, str], None]
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Tell:
+    """Put an attack, and what came of it, into the report."""
+    return lambda attack, outcome: record_property("trust", f"{attack} -> {outcome}")
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running studio with low limits, and with something to hide."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "secret.txt").write_text(SECRET)
+    soundfile.write(folder / "other.wav", tone(1234.0, 2.0), 44100)
+    with running(folder, STEMSCOPE_SECRET=SECRET, **LIMITS) as server:
+        yield server
+
+
+@pytest.fixture
+def visitor(studio: Server) -> Iterator[Visitor]:
+    visitor = Visitor(studio.url)
+    yield visitor
+    visitor.close()
+
+
+@pytest.fixture
+def ear() -> Iterator[tuple[int, list[str]]]:
+    """A port of this machine, and who has knocked there."""
+    calls: list[str] = []
+    with socket.create_server(("0.0.0.0", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                calls.append("connected")
+                connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield server.getsockname()[1], calls
+
+
+def tone(pitch: float, seconds: float, rate: int = 44100, channels: int = 2) -> np.ndarray:
+    """(time, channels)"""
+    wave = 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1)
+
+
+def sentence(answer: Answer, folder: Path) -> str:
+    """What a refusal says: something, in one line, and nothing of the machine."""
+    assert answer.error, f"neither a result nor a sentence: {answer}"
+    clean(answer.error, folder)
+    assert "\n" not in answer.error.strip()
+    assert len(answer.error) < 400
+    return answer.error
+
+
+def clean(text: str, folder: Path) -> None:
+    """No path, nothing of the environment and no traceback in what a visitor gets to see."""
+    for word in (str(folder), str(ROOT), str(Path.home()) + "/", "site-packages", "Traceback", SECRET, "STEMSCOPE_"):
+        assert word not in text, (word, text)
+    assert not re.search(r"File \".*\", line \d+", text)
+
+
+def left(server: Server) -> set[str]:
+    """What lies on the studio's disk, but for what was uploaded to it and its own records."""
+    own = server.folder / f"stemscope-{os.getuid()}-uploads"
+    ours = {server.folder / name for name in ("secret.txt", "other.wav", "server.log", "home")}
+    found = set()
+    for path in server.folder.rglob("*"):
+        if path.is_file() and not path.is_relative_to(own) and not any(path.is_relative_to(one) for one in ours):
+            found.add(str(path.relative_to(server.folder)))
+    return found

@@ -1,0 +1,251 @@
+"""What breaks under the studio: the disk, the process, the models, the memory, the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+import torch
+
+from separation import checkpoints
+from separation.audio import Audio
+from separation.evaluation.results import read_result, write_result
+from separation.separators.baseline import Mix
+from separation.studio import jobs, results
+from separation.studio.songs import Song
+from separation.training.run_folder import RunFolder
+from tests.benchmarks.load import tone_of
+from tests.studio.server import Server, running
+from tests.trust.conftest import Tell, clean, left, sentence
+from tests.trust.visitor import Visitor, page
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    place = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can make a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """Take all of a disk but so many bytes; the file to be removed again."""
+    free = shutil.disk_usage(disk).free
+    filler = disk / "filler"
+    filler.write_bytes(bytes(max(0, free - leave)))
+    return filler
+
+
+# -- the disk --------------------------------------------------------------------------------------
+
+
+def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
+    mirror = "http://127.0.0.1:9"  # nobody is there
+    with running(small_disk, SEPARATION_MODELS_URL=mirror) as server:
+        visitor = Visitor(server.url)
+        song = visitor.upload("song.wav", tone_of(1, 8))
+        for leave in (0, MEGABYTE, 4 * MEGABYTE, 8 * MEGABYTE):
+            before = left(server)
+            filler = fill(small_disk, leave)
+            answer = visitor.ask("separate", song, ["mix"], 0, None)
+            text = answer.error or str(answer.output[0]["failed"])
+            assert "the disk here is full" in text, answer
+            clean(text, small_disk)
+            shown = str(visitor.ask("separate_1", *page(song)))
+            assert "the disk here is full" in shown
+            filler.unlink()
+            assert left(server) <= before, "nothing half-written stays"
+            told(f"{leave / 1e6:g} MB left on the disk", text)
+        filler = fill(small_disk, 0)
+        with pytest.raises(httpx.HTTPError) as refused:
+            Visitor(server.url).upload("a.wav", tone_of(3, 8))
+        told("an upload to a full disk", str(refused.value).partition(" for url")[0])
+        filler.unlink()
+        answer = visitor.ask("separate", visitor.upload("b.wav", tone_of(2, 2)), ["mix"], 0, None)
+        assert answer.output[0]["results"]
+        assert answer.output[0]["failed"] == []
+        told("then there is room again", "the next song is separated")
+        network_gone(server, visitor, told)
+
+
+def network_gone(server: Server, visitor: Visitor, told: Tell) -> None:
+    answer = visitor.ask("download", "umxse")
+    text = str(answer)
+    assert "cannot download" in text
+    clean(text, server.folder)
+    assert not [path for path in (server.folder / "home").rglob("*") if path.suffix in (".pth", ".part")]
+    models = {model["name"]: model for model in visitor.ask("models").output[0]["models"]}
+    assert not models["umxse"]["installed"]
+    told("no network while a model is fetched", text[text.index("cannot download") :].partition("<")[0])
+
+
+def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell) -> None:
+    place = small_disk / "run"
+    run = RunFolder(place, "vocals")
+    run.begin({"epochs": 1}, resume=False)
+    weights = {"w": torch.zeros(MEGABYTE)}
+    run.save(1, weights, {"step": 1})
+    scores: dict[str, Any] = {"targets": {}, "notes": ["x" * MEGABYTE]}
+    write_result(place / "a.json", {"targets": {}, "notes": []}, made={})
+    filler = fill(small_disk, MEGABYTE // 2)
+    with pytest.raises(Exception, match=r"(?i)no space left|failed|error"):
+        run.save(2, weights, {"step": 2})
+    with pytest.raises(OSError, match="No space left"):
+        write_result(place / "a.json", scores, made={})
+    filler.unlink()
+    found = run.load(torch.device("cpu"))
+    assert found is not None
+    assert found[1] == {"step": 1}
+    assert read_result(place / "a.json") is not None
+    assert not [path for path in place.rglob("*") if path.name.endswith(".part")]
+    shutil.rmtree(place)
+    told("a full disk under a checkpoint and a file of scores", "the ones before stay whole, nothing half-written")
+
+
+# -- the process -----------------------------------------------------------------------------------
+
+
+def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
+    with running(tmp_path) as server:
+        visitor = Visitor(server.url)
+        song = visitor.upload("song.wav", tone_of(1, 40))
+        worker = threading.Thread(target=lambda: swallow(lambda: visitor.ask("separate_1", *page(song, ("hpss",)))))
+        worker.start()
+        wait_for(lambda: list(tmp_path.glob("stemscope-*/*/player.json")))
+        os.kill(server.pid, signal.SIGKILL)
+        worker.join(timeout=60)
+    assert list(tmp_path.glob("stemscope-*/*/player.json")), "it had no time to tidy up"
+    with running(tmp_path) as server:
+        assert not list(tmp_path.glob("stemscope-*/*/*")), "neither results nor uploads of the one before"
+        visitor = Visitor(server.url)
+        answer = visitor.ask("separate", visitor.upload("song.wav", tone_of(1, 1)), ["mix"], 0, None)
+        assert answer.output[0]["results"]
+    told("kill -9 at work, then started again", "what was left is swept, the next song is separated")
+
+
+def test_a_second_studio_leaves_the_first_ones_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
+    results.begin()
+    mine = results.new_folder()
+    child = os.fork()
+    if child == 0:
+        results.begin()  # as another process does
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert mine.is_dir()
+
+
+def swallow(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception as error:  # the connection breaks, of course
+        assert error is not None
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    for _ in range(round(seconds / 0.05)):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+# -- models and memory -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the bundled Open-Unmix, to be broken."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
+    monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path / "models")
+    shutil.copytree(Path(jobs.__file__).parents[2] / "assets" / "models", tmp_path / "models")
+    return tmp_path / "models" / "open-unmix-compact"
+
+
+def separated(*methods: str) -> jobs.Update:
+    noise = 0.1 * torch.randn(2, 44100, generator=torch.Generator().manual_seed(0))
+    song = Song(name="song.wav", audio=Audio(waveform=noise, sample_rate=44100))
+    *_, last = jobs.separate_song(song, jobs.Order(methods=methods))
+    return last
+
+
+def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, tmp_path: Path) -> None:
+    weights = sorted(bundled.glob("*.safetensors"))
+    whole = {path: path.read_bytes() for path in weights}
+    good = separated("open-unmix")
+    assert [result.method for result in good.results] == ["open-unmix"]
+
+    def damage(what: str, change: Callable[[Path], object]) -> None:
+        for path in weights:
+            change(path)
+        last = separated("open-unmix", "mix")
+        assert [result.method for result in last.results] == ["mix"], "the others go on"
+        clean(last.failed[0], tmp_path)
+        told(f"the model's files are {what}", last.failed[0])
+        for path, content in whole.items():
+            path.write_bytes(content)
+        assert not separated("open-unmix").failed
+
+    damage("deleted", Path.unlink)
+    damage("truncated", lambda path: os.truncate(path, 1000))
+    damage("emptied", lambda path: path.write_bytes(b""))
+    damage("replaced by a text", lambda path: path.write_text("weights"))
+    from safetensors.torch import load, save
+
+    for path, content in whole.items():
+        path.write_bytes(save({name: 0.5 * tensor for name, tensor in load(content).items()}))
+    other = separated("open-unmix")
+    assert soundfile.read(other.results[0].stems["vocals"])[0].std() > 0
+    cards = [update.results[0].card.read_text() for update in (good, other)]
+    hashes = [next(line for line in card.splitlines() if "model_sha256" in line) for card in cards]
+    assert hashes[0] != hashes[1]
+    told("the model's files are replaced by others", "they are used, and the result is labelled with their hash")
+
+
+@pytest.mark.parametrize("error", ["torch", "python"])
+def test_out_of_memory(error: str, bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
+        if error == "python":
+            raise MemoryError
+        yield torch.empty(1 << 50)
+
+    monkeypatch.setattr(Mix, "stream", stream)
+    last = separated("mix", "ica")
+    assert [result.method for result in last.results] == ["ica"]
+    assert "not enough memory" in last.failed[0]
+    assert not (last.folder / "mix").exists()
+    told(f"no memory left ({error})", last.failed[0])
+
+
+def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
+        raise AttributeError(f"/home/somebody/{os.environ['PATH']}")
+        yield
+
+    monkeypatch.setattr(Mix, "stream", stream)
+    last = separated("mix", "ica")
+    assert last.failed == ("Mixture ÷ 4: something went wrong on our side; it has been noted",)
+    assert [result.method for result in last.results] == ["ica"]
+    told("an error nobody thought of, with a path in it", last.failed[0])
+
+
+def test_a_studio_that_refuses_is_still_polite(studio: Server, visitor: Visitor, told: Tell) -> None:
+    said = sentence(visitor.ask("score", None, None), studio.folder)
+    told("a score of nothing", said)

@@ -1,0 +1,165 @@
+"""Whose is whose, for how long, and the holes that Gradio once had."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from separation.studio.limits import LIMITS
+from separation.studio.results import KEEP_SECONDS
+from tests.conftest import ROOT
+from tests.studio.server import Server
+from tests.trust.conftest import SECRET, Tell, tone
+from tests.trust.visitor import Visitor, file, page
+
+
+def song(pitch: float) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, tone(pitch, 1.0), 44100, format="WAV")
+    return out.getvalue()
+
+
+def stem(visitor: Visitor, answer: Any) -> np.ndarray:
+    return soundfile.read(io.BytesIO(visitor.fetch(answer.output[0]["results"][0]["stems"]["vocals"]["url"])))[0]
+
+
+def test_uploads_of_one_name_never_meet(studio: Server, told: Tell) -> None:
+    visitors = [Visitor(studio.url) for _ in range(3)]
+    pitches = [300.0, 500.0, 800.0]
+    given = [visitor.upload("song.wav", song(pitch)) for visitor, pitch in zip(visitors, pitches, strict=True)]
+    for visitor, upload, pitch in zip(visitors, given, pitches, strict=True):
+        answer = visitor.ask("separate", upload, ["mix"], 0, None)
+        np.testing.assert_allclose(4 * stem(visitor, answer), tone(pitch, 1.0), atol=1e-4)
+        assert len({one["path"] for one in given}) == 3
+    told("three visitors' song.wav", "each has its own")
+
+
+def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, visitor: Visitor, told: Tell) -> None:
+    answer = visitor.ask("separate", visitor.upload("song.wav", song(440)), ["mix"], 0, None)
+    result = answer.output[0]["results"][0]
+    folder = Path(result["card"]["path"]).parents[1]
+    upload = next((studio.folder / f"stemscope-{os.getuid()}-uploads").glob("*/song.wav"))
+    assert re.fullmatch(r"[\w-]{22}", folder.name), "128 bits at random"
+    for path in (folder, folder.parent, upload.parents[1]):
+        assert path.stat().st_mode & 0o077 == 0 or path == folder / "mix"
+        assert httpx.get(f"{studio.url}/gradio_api/file={path}").status_code >= 400
+    card = visitor.fetch(result["card"]["url"]).decode()
+    assert not any(word in card for word in (str(studio.folder), str(ROOT), SECRET))
+    told("listing the folder of results", "refused; a name has 128 random bits")
+    past = time.time() - KEEP_SECONDS - 60
+    old = {folder, *upload.parents[1].iterdir()}
+    for path in old:
+        os.utime(path, (past, past))
+    visitor.ask("separate", visitor.upload("song.wav", song(550)), ["mix"], 0, None)
+    assert not [path for path in old if path.exists()]
+    assert httpx.get(f"{studio.url}/{result['card']['url']}").status_code >= 400
+    told("a result and an upload after their hour", "gone")
+
+
+def test_the_limits_of_a_studio_nobody_has_set_up() -> None:
+    assert (LIMITS.file_bytes, LIMITS.seconds, LIMITS.channels) == (200e6, 1800, 8)
+    assert (LIMITS.sample_rate, LIMITS.decoded_bytes) == (384e3, 2e9)
+
+
+def test_a_visitor_cannot_stop_or_hear_another(studio: Server, visitor: Visitor, told: Tell) -> None:
+    other = Visitor(studio.url)
+    events: Any = None
+    assert visitor.join("separate_1", *page(visitor.upload("song.wav", song(440)), ("hpss",))).is_success
+    other.stop()
+    for event in visitor.events():
+        events = event
+    assert "Done" in str(events)
+    token = re.findall(r"[\w-]{22}", str(events))
+    assert other.ask("keep", "a" * 22, "{}").error == "this result is not there any more"
+    told("Stop, pressed by another visitor", f"the separation ends by itself, {len(token)} names told to nobody else")
+
+
+# -- Gradio's own ------------------------------------------------------------------------------------
+
+UPLOADS = f"{{folder}}/stemscope-{os.getuid()}-uploads"
+
+
+@pytest.mark.parametrize(
+    ("advisory", "path"),
+    [
+        ("CVE-2023-51449, traversal in /file", "/gradio_api/file=" + UPLOADS + "/../secret.txt"),
+        ("CVE-2024-47164, a path that only looks as if inside", "/gradio_api/file=" + UPLOADS + "/x/../../secret.txt"),
+        ("CVE-2025-23042, letters of another case", "/gradio_api/file={folder}/SECRET.TXT"),
+        (
+            "CVE-2024-47166, traversal in /custom_component",
+            "/gradio_api/custom_component/x/client/component/../../../secret",
+        ),
+        ("CVE-2024-2206, the proxy", "/gradio_api/proxy=http://127.0.0.1:1/x"),
+        ("CVE-2024-4940, an open redirect", "/gradio_api/file=https://127.0.0.1:1/"),
+        ("CVE-2024-47168, the monitor", "/monitoring/summary"),
+        ("the monitor's page", "/monitoring"),
+        ("the hub's run history", "/gradio_api/run-history/buckets"),
+        ("editing code", "/gradio_api/vibe-code"),
+        ("a stream that is not there", "/gradio_api/stream/x/1/1/playlist.m3u8"),
+    ],
+)
+def test_a_closed_door_stays_closed(advisory: str, path: str, studio: Server, told: Tell) -> None:
+    answer = httpx.get(studio.url + path.format(folder=studio.folder), follow_redirects=False, timeout=30)
+    assert answer.status_code >= 400 or "<!doctype html>" in answer.text.lower()
+    assert answer.status_code not in (301, 302, 307, 308)
+    assert SECRET not in answer.text
+    told(advisory, str(answer.status_code))
+
+
+@pytest.mark.parametrize(
+    ("advisory", "route", "body"),
+    [
+        (
+            "CVE-2024-1561, a component's own methods",
+            "component_server",
+            {"session_hash": "x", "component_id": 1, "fn_name": "move_resource_to_block_cache", "data": "/etc/passwd"},
+        ),
+        ("editing code", "vibe-edit", {"prompt": "open('/etc/passwd')"}),
+        ("writing code", "vibe-code", {"code": "print(1)"}),
+        ("the hub's run history", "run-history/connect", {"bucket_id": "a/b"}),
+    ],
+)
+def test_nothing_is_run_by_a_post(advisory: str, route: str, body: dict[str, Any], studio: Server, told: Tell) -> None:
+    answer = httpx.post(f"{studio.url}/gradio_api/{route}", json=body, timeout=30)
+    assert answer.status_code >= 400
+    assert "root:x:" not in answer.text
+    told(advisory, str(answer.status_code))
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+def test_another_sites_page_reads_nothing(origin: str, studio: Server, told: Tell) -> None:
+    """CVE-2024-47084, CVE-2024-47165, CVE-2025-5320."""
+    answer = httpx.get(f"{studio.url}/config", headers={"Origin": origin, "Cookie": "x=y"}, timeout=30)
+    assert answer.headers.get("access-control-allow-origin") not in (origin, "*")
+    told(f"a page of the origin {origin} asks for the studio's configuration", "its browser may not read the answer")
+
+
+def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor, told: Tell) -> None:
+    """CVE-2024-47868, CVE-2024-1728, CVE-2024-0964: user text must not reach a file output."""
+    given = visitor.upload("song.wav", song(440))
+    forged = file(str(studio.folder / "secret.txt"))
+    answer = visitor.ask("separate_1", *page(given, ("mix",), yours=forged))
+    assert SECRET not in str(answer)
+    assert not list((studio.folder / f"stemscope-{os.getuid()}-uploads").rglob("secret.txt"))
+    told("a title that is a file's description", "no file comes of it")
+
+
+def test_a_boundary_of_a_megabyte(studio: Server, told: Tell) -> None:
+    """CVE-2025-0187: a long multipart boundary once kept the server busy for minutes."""
+    kind = f"multipart/form-data; boundary={'-' * 4000}"
+    began = time.monotonic()
+    answer = httpx.post(
+        f"{studio.url}/gradio_api/upload", content=b"-" * 2_000_000, headers={"Content-Type": kind}, timeout=60
+    )
+    assert answer.status_code >= 400
+    assert time.monotonic() - began < 10
+    told("CVE-2025-0187, an upload of nothing but its boundary", str(answer.status_code))

@@ -1,0 +1,107 @@
+"""Five hundred damaged real files through reading and separating: sound, or one clear sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from separation.audio import AudioError, Limits, Recording
+from separation.pipeline import run
+from separation.separators import create
+from tests.studio.server import Server
+from tests.test_decoding import EVERY, chord
+from tests.trust.conftest import Tell, clean, sentence
+from tests.trust.visitor import Visitor
+
+KINDS = ("wav-16", "wav-float", "flac-16", "ogg", "mp3", "m4a", "opus.webm", "vorbis.webm", "opus.ogg", "aac")
+LIMITS = Limits(seconds=60, decoded_bytes=50e6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A third of a second of music in every kind of file."""
+    folder = tmp_path_factory.mktemp("whole")
+    for kind in KINDS:
+        EVERY[kind](folder / kind, chord(14000, rate=48000 if "opus" in kind else 44100))
+    return {kind: (folder / kind).read_bytes() for kind in KINDS}
+
+
+def damaged(whole: dict[str, bytes], number: int) -> tuple[str, bytes]:
+    """What was done to the file of that number, and what is left of it: the same every time."""
+    random = np.random.default_rng(number)
+    kind, other = random.choice(KINDS, 2, replace=False)
+    data = bytearray(whole[kind])
+    match number % 5:
+        case 0:  # anywhere
+            for place in random.integers(0, len(data), int(random.integers(1, 40))):
+                data[place] ^= 1 << int(random.integers(8))
+            what = "bits flipped"
+        case 1:  # where it is said what the file is
+            for place in random.integers(0, min(len(data), 200), int(random.integers(1, 8))):
+                data[place] = int(random.integers(256))
+            what = "header overwritten"
+        case 2:
+            del data[int(random.integers(len(data))) :]
+            what = "truncated"
+        case 3:
+            size = int(random.integers(4, 300))
+            data[:size] = whole[other][:size]
+            what = "another's header"
+        case _:
+            first, last = sorted(random.integers(0, len(data), 2).tolist())
+            place = int(random.integers(len(data)))
+            data[place:place] = data[first:last]
+            what = "a part repeated"
+    return what, bytes(data)
+
+
+def outcome(path: Path, folder: Path) -> str:
+    """Read, separate and read again what came of it."""
+    separator = create("mix")
+    try:
+        with Recording(path, folder, limits=LIMITS) as recording:
+            stems = torch.cat(list(run(separator, recording)), dim=-1)
+            assert stems.shape == (4, recording.channels, recording.frames)
+            assert bool(torch.isfinite(stems).all())
+    except AudioError as error:
+        assert "\n" not in str(error)
+        clean(str(error), folder)
+        return "a sentence"
+    return "sound"
+
+
+def test_five_hundred_damaged_files(whole: dict[str, bytes], tmp_path: Path, told: Tell) -> None:
+    counts: dict[str, Counter[str]] = {}
+    (tmp_path / "work").mkdir()
+    for number in range(500):
+        what, content = damaged(whole, number)
+        path = tmp_path / "song.mp3"
+        path.write_bytes(content)
+        counts.setdefault(what, Counter())[outcome(path, tmp_path / "work")] += 1
+    for what, count in counts.items():
+        told(f"{sum(count.values())} files, {what}", ", ".join(f"{n} x {came}" for came, n in count.items()))
+    assert sum(sum(count.values()) for count in counts.values()) == 500
+    assert not list((tmp_path / "work").iterdir())
+    total = sum(counts.values(), Counter())
+    assert min(total["sound"], total["a sentence"]) > 50, "damage that never, or always, shows proves little"
+
+
+def test_damaged_files_through_the_studio(
+    whole: dict[str, bytes], studio: Server, visitor: Visitor, told: Tell
+) -> None:
+    came: Counter[str] = Counter()
+    for number in range(1000, 1030):
+        given = visitor.upload("song.mp3", damaged(whole, number)[1])
+        answer = visitor.ask("separate", given, ["mix"], 0, None)
+        if answer.error is None:
+            came["a result" if answer.output[0]["results"] else "a sentence"] += 1
+            clean(str(answer.output[0]["failed"]), studio.folder)
+        else:
+            sentence(answer, studio.folder)
+            came["a sentence"] += 1
+    told("30 more through the studio", ", ".join(f"{n} x {what}" for what, n in came.items()))
+    assert sum(came.values()) == 30

@@ -1,0 +1,129 @@
+"""Somebody at the studio's address: speaks HTTP as the page does, and as those do who mean it no good."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+__all__ = ["Answer", "Visitor", "page"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """How an event ended.
+
+    Attributes
+    ----------
+    output : list
+        Of the function, if it succeeded.
+    error : str or None
+        What the visitor is told otherwise.
+    steps : list
+        The output of every step on the way, of a function that has several.
+    """
+
+    output: list[Any] = field(default_factory=list)
+    error: str | None = None
+    steps: list[Any] = field(default_factory=list)
+
+
+class Visitor:
+    """A session of its own; not to be shared between threads."""
+
+    def __init__(self, url: str, *, patience: float = 60.0) -> None:
+        self.url, self.session = url, secrets.token_hex(6)
+        self.http = httpx.Client(base_url=url, timeout=patience)
+        self._functions: dict[str, int] = {}
+
+    def function(self, name: str) -> int:
+        """The number of a function that the page, or a program, calls."""
+        if not self._functions:
+            config = self.http.get("/config").json()
+            self._functions = {one["api_name"]: one["id"] for one in config["dependencies"]}
+        return self._functions[name]
+
+    def upload(self, name: str, content: bytes) -> dict[str, Any]:
+        """Leave a file there; what to call it by from then on."""
+        answer = self.http.post("/gradio_api/upload", files={"files": (name, content)})
+        answer.raise_for_status()
+        return file(answer.json()[0], name)
+
+    def ask(self, name: str | int, *data: Any) -> Answer:
+        """Call a function and wait for what comes of it."""
+        steps: list[Any] = []
+        joined = self.join(name, *data)
+        if joined.is_error:
+            return Answer(error=joined.text)
+        for event in self.events():
+            if event["msg"] == "process_generating":
+                steps.append(event["output"].get("data"))
+            elif event["msg"] == "process_completed":
+                if event["success"]:
+                    return Answer(output=event["output"]["data"], steps=steps)
+                return Answer(error=event["output"].get("error") or "", steps=steps)
+        return Answer(error="the connection ended", steps=steps)
+
+    def join(self, name: str | int, *data: Any) -> httpx.Response:
+        """Only begin."""
+        number = self.function(name) if isinstance(name, str) else name
+        body = json.dumps({"data": data, "fn_index": number, "session_hash": self.session})  # with NaN, as JSON has not
+        return self.http.post("/gradio_api/queue/join", content=body, headers={"Content-Type": "application/json"})
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the session is told, until nothing is under way any more."""
+        parameters = {"session_hash": self.session}
+        with self.http.stream("GET", "/gradio_api/queue/data", params=parameters) as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data:"):
+                    event = json.loads(line.removeprefix("data:"))
+                    if event["msg"] == "close_stream":
+                        return
+                    yield event
+
+    def stop(self) -> None:
+        """Press Stop."""
+        body = {"data": [], "fn_index": self.function("ask_to_stop"), "session_hash": self.session}
+        self.http.post("/gradio_api/run/predict", json=body).raise_for_status()
+
+    def fetch(self, url: str) -> bytes:
+        """A file that an answer named."""
+        answer = self.http.get(f"/{url.lstrip('/')}")
+        answer.raise_for_status()
+        return answer.content
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def file(path: str, name: str = "song.wav", **more: Any) -> dict[str, Any]:
+    """What stands for a file in a call."""
+    return {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}, **more}
+
+
+def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]:
+    """What the page sends when Separate is pressed."""
+    fields = {
+        "kind": "upload",
+        "upload": upload,
+        "sample": None,
+        "track": None,
+        "methods": list(methods) if isinstance(methods, tuple) else methods,
+        "start": 0,
+        "duration": 0,
+        "references": None,
+        "estimates": None,
+        "yours": "Your separator",
+        "together": False,
+        "iterations": 1,
+        "shifts": 0,
+        "open-unmix": "open-unmix-compact",
+        "demucs": "demucs-compact",
+        "hybrid-demucs": None,
+    }
+    assert other.keys() <= fields.keys(), other
+    return list((fields | other).values())

@@ -37,11 +37,14 @@ class OpenUnmixOptions:
     residual : bool
         One more stem, "residual": what the networks leave of the mixture.
     window : int or None
-        Frames over which a source's place in the stereo picture is taken as constant; None: the whole segment.
-        Over a whole file of many pieces instead, each loses 0.17 dB of SDR (``notebooks/length.ipynb``).
+        Frames over which a source's place in the stereo picture is taken as constant, counted from the beginning
+        of the signal; None: the whole segment, memory growing with it. Pooled over half an hour of many pieces,
+        each loses 0.17 dB of SDR, and in windows of 300 frames 0.03 dB (``notebooks/length.ipynb``).
     segment : float or None
-        Seconds that the recurrent layers follow at a time, made up to whole windows; None: the whole signal,
-        memory growing with it.
+        Seconds that the recurrent layers follow at a time, made up to whole windows; None: the whole signal.
+        What is no longer is separated as a whole. Beyond, stretches are crossfaded: at 30 s each, songs of 3 min
+        came within 26 to 51 dB of the whole with the bundled weights (bass the worst, since its network remembers
+        longest), and no worse than elsewhere within 10 ms of where they meet (1.2 times the error at most).
     """
 
     iterations: int = 1

@@ -120,7 +120,7 @@ def test_zero_gpu_is_recognised(value: str, expected: bool, monkeypatch: pytest.
 
 def test_what_is_named_is_loaded_before_anybody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(jobs, "_loaded", lambda *names: loaded.append(names))
+    monkeypatch.setattr(jobs, "_loaded", lambda *names: loaded.append(names[:3]))
     monkeypatch.setenv("SEPARATION_PRELOAD", "demucs-compact, umxhq")  # the second one is not here
     jobs.warm_up()
     assert loaded == [

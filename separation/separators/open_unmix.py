@@ -51,7 +51,7 @@ class OpenUnmixOptions:
     softmask: bool = False
     residual: bool = False
     window: int | None = 300
-    segment: float | None = 120.0
+    segment: float | None = 60.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.iterations <= 100:

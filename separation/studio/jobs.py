@@ -41,7 +41,7 @@ __all__ = [
     "warm_up",
 ]
 
-SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: a fourth of the usual, so that something can be heard soon
+SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: fewer than usual, so that something can be heard soon
 YOURS = "yours"  # the group of another tool's stems
 
 log = logging.getLogger(__name__)

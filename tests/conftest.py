@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,22 @@ def snr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     return float((estimate - reference).abs().square().sum().sqrt() / reference.abs().square().sum().sqrt())
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[str]]]:
+    """A port of this machine, and who has knocked there."""
+    calls: list[str] = []
+    with socket.create_server(("0.0.0.0", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                calls.append("connected")
+                connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield server.getsockname()[1], calls

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
-import socket
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +308,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_name_longer_than_the_file_system_has(tmp_path: Path) -> None:
-    refused(tmp_path / ("a" * 300 + ".wav"))
+    assert "name" in refused(tmp_path / ("a" * 300 + ".wav"))
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -442,26 +440,6 @@ def test_tags_that_are_not_unicode_are_no_obstacle(tmp_path: Path) -> None:
 
 
 # -- playlists: files that name other files --------------------------------------------------------
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and who has knocked there."""
-    calls: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                calls.append("connected")
-                connection.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        yield port, calls
 
 
 HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,25 +44,6 @@ def visitor(studio: Server) -> Iterator[Visitor]:
     visitor = Visitor(studio.url)
     yield visitor
     visitor.close()
-
-
-@pytest.fixture
-def ear() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and who has knocked there."""
-    calls: list[str] = []
-    with socket.create_server(("0.0.0.0", 0)) as server:
-
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                calls.append("connected")
-                connection.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        yield server.getsockname()[1], calls
 
 
 def tone(pitch: float, seconds: float, rate: int = 44100, channels: int = 2) -> np.ndarray:

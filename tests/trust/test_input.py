@@ -71,9 +71,9 @@ def zipped(members: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_a_playlist_opens_nothing(
-    kind: str, studio: Server, visitor: Visitor, ear: tuple[int, list[str]], told: Tell
+    kind: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], told: Tell
 ) -> None:
-    port, calls = ear
+    port, calls = listener
     other = studio.folder / "other.wav"
     uploads = studio.folder / f"stemscope-{os.getuid()}-uploads"
     targets = {
@@ -173,9 +173,9 @@ ADDRESSES += ["http://2130706433:{port}/x.wav", "http://[::ffff:127.0.0.1]:{port
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_no_address_in_a_call_is_fetched(
-    address: str, studio: Server, visitor: Visitor, ear: tuple[int, list[str]], told: Tell
+    address: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], told: Tell
 ) -> None:
-    port, calls = ear
+    port, calls = listener
     address = address.format(port=port)
     for given in (file(address), file("", url=address), {"path": address, "url": address}):
         assert visitor.ask("separate", given, ["mix"], 0, None).error is not None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from separation.models.packed import ROWS, Affine, Gated, blocks, split_kernel, split_transposed
+from separation.parallel import on_all_cores
 
 if TYPE_CHECKING:
     from torchaudio.models import HDemucs
@@ -48,8 +49,10 @@ class PackedHybridDemucs:
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """(channels, time) each -> (sources, channels, time) each."""
-        return [self._separate(mixture) for mixture in mixtures]
+        """(channels, time) each -> (sources, channels, time) each; a mixture per core, if there are enough of them."""
+        if len(mixtures) < torch.get_num_threads():
+            return [self._separate(mixture) for mixture in mixtures]
+        return on_all_cores(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:
         network, length = self._network, mixture.shape[-1]
@@ -59,11 +62,13 @@ class PackedHybridDemucs:
         wave = ((mixture - wave_level[0]) / (1e-5 + wave_level[1])).T[:, None].to(self._dtype)
         x, wave = self._through(x.contiguous(), wave.contiguous())
 
-        bins, frames = x.shape[:2]
-        stems = torch.view_as_complex((x.float() * level[1] + level[0]).view(bins, frames, -1, 2)).permute(2, 0, 1)
-        stems = network._ispec(stems.contiguous().view(1, len(network.sources), -1, bins, frames), length)[0]
         wave = wave[:, 0].float() * wave_level[1] + wave_level[0]
-        return stems + wave.T.reshape(stems.shape)
+        stems = wave.T.reshape(len(network.sources), -1, length)
+        parts = x.unflatten(2, (len(network.sources), -1, 2))
+        for index, stem in enumerate(stems):  # one by one: spectrograms of all are what would take most memory
+            part = (parts[:, :, index].float() * level[1] + level[0]).permute(2, 0, 1, 3).contiguous()
+            stem += network._ispec(torch.view_as_complex(part)[None], length)[0]
+        return stems
 
     def _through(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
         """The U-net: down, where the waveform joins the spectrogram, and up, where they part."""

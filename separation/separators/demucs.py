@@ -95,8 +95,8 @@ class WaveformSeparator(Separator):
         return round(self.options.segment * self.sample_rate)
 
     @property
-    def _together(self) -> int:
-        """Segments that the network gets at once, 40 s in all: its wide LSTM takes little longer than for one."""
+    def together(self) -> int:
+        """Segments that the network gets at once, 40 s in all: a wide LSTM takes little longer than for one."""
         return max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:
@@ -136,7 +136,8 @@ class WaveformSeparator(Separator):
         def process(start: int, stop: int) -> Tensor:
             if not self.options.shifts:
                 if start not in ahead:
-                    together = self._together if start else 1  # the first one alone: somebody may be waiting for it
+                    # The first one alone, for whoever waits for a sound, unless one more is all that follows.
+                    together = self.together if start or len(starts) == 2 else 1
                     following = range(start, length, starts.step)[:together]
                     spans = [(at, min(at + self._segment, length)) for at in following]
                     ahead.update(zip(following, estimate(spans), strict=True))

@@ -39,5 +39,10 @@ class HybridDemucsSeparator(WaveformSeparator):
         estimator = waveform_estimator(network, PackedHybridDemucs, precision, device)
         super().__init__(estimator, model, device=device, options=options)
 
+    @property
+    def together(self) -> int:
+        """On a processor a segment per core: there the LSTMs are narrow, and each segment takes its memory."""
+        return super().together if self.device.type != "cpu" else min(super().together, torch.get_num_threads())
+
     def input_length(self, length: int) -> int:
         return max(length, self._shortest)

@@ -98,8 +98,11 @@ UPLOADS = f"{{folder}}/stemscope-{os.getuid()}-uploads"
             "CVE-2024-47166, traversal in /custom_component",
             "/gradio_api/custom_component/x/client/component/../../../secret",
         ),
-        ("CVE-2024-2206, the proxy", "/gradio_api/proxy=http://127.0.0.1:1/x"),
+        ("CVE-2024-2206 and CVE-2026-48545, the proxy", "/gradio_api/proxy=http://127.0.0.1:1/x"),
         ("CVE-2024-4940, an open redirect", "/gradio_api/file=https://127.0.0.1:1/"),
+        ("CVE-2026-28414, an absolute path as a static file", "/static//{folder}/secret.txt"),
+        ("CVE-2026-28415, a redirect after logging out", "/logout?_target_url=https://evil.example/"),
+        ("CVE-2026-27167, the server's own token for whoever logs in", "/login/huggingface"),
         ("CVE-2024-47168, the monitor", "/monitoring/summary"),
         ("the monitor's page", "/monitoring"),
         ("the hub's run history", "/gradio_api/run-history/buckets"),
@@ -153,13 +156,25 @@ def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor,
     told("a title that is a file's description", "no file comes of it")
 
 
-def test_a_boundary_of_a_megabyte(studio: Server, told: Tell) -> None:
-    """CVE-2025-0187: a long multipart boundary once kept the server busy for minutes."""
-    kind = f"multipart/form-data; boundary={'-' * 4000}"
+@pytest.mark.parametrize(
+    ("advisory", "boundary", "content"),
+    [
+        ("CVE-2024-8966, an upload of nothing but its boundary", "-" * 4000, b"-" * 2_000_000),
+        (
+            "CVE-2025-0187, an upload whose name is a megabyte long",
+            "x",
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="'
+            + b"a" * 1_000_000
+            + b'.wav"\r\n\r\n\r\n--x--',
+        ),
+    ],
+)
+def test_an_upload_that_once_kept_the_server_busy(
+    advisory: str, boundary: str, content: bytes, studio: Server, told: Tell
+) -> None:
+    kind = f"multipart/form-data; boundary={boundary}"
     began = time.monotonic()
-    answer = httpx.post(
-        f"{studio.url}/gradio_api/upload", content=b"-" * 2_000_000, headers={"Content-Type": kind}, timeout=60
-    )
+    answer = httpx.post(f"{studio.url}/gradio_api/upload", content=content, headers={"Content-Type": kind}, timeout=60)
     assert answer.status_code >= 400
     assert time.monotonic() - began < 10
-    told("CVE-2025-0187, an upload of nothing but its boundary", str(answer.status_code))
+    told(advisory, str(answer.status_code))

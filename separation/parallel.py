@@ -7,6 +7,8 @@ half the time.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +17,12 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["on_all_cores"]
+__all__ = ["on_all_cores", "share_one_heap"]
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+_M_ARENA_MAX = -8  # of malloc.h
 
 _worker = threading.local()  # knows that it is one, lest workers wait for each other
 
@@ -53,3 +57,13 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     all_there.wait()
     torch.set_num_threads(threads)  # threads that others start later take the number that was set last
     return pool
+
+
+def share_one_heap() -> None:
+    """Let all threads of this process allocate from one heap, where the C library is GNU's; for programs, early.
+
+    By default every thread has a heap of its own and keeps what it once needed: half an hour through Open-Unmix on
+    two cores then holds 100 MB more at its peak than two minutes, with one heap nothing.
+    """
+    if os.name == "posix" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_ARENA_MAX, 1)

@@ -21,7 +21,7 @@ ALLOWED = {
     "parallel": set(),
     "masking": {"stft", "parallel"},
     "segments": {"audio"},
-    "models": {"stft"},
+    "models": {"stft", "parallel"},
     "checkpoints": set(),
     "separators": {"audio", "stft", "parallel", "masking", "segments", "models", "checkpoints"},
     "data": {"audio"},
@@ -34,6 +34,7 @@ ALLOWED = {
     "plots": {"audio", "stft"},
     "stem_mp4": set(),
     "studio": {
+        "parallel",
         "audio",
         "decoding",
         "segments",
@@ -47,6 +48,7 @@ ALLOWED = {
         "stem_mp4",
     },
     "commands": {
+        "parallel",
         "batch",
         "spreading",
         "audio",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -56,3 +59,35 @@ def test_no_gradients_are_kept_and_errors_come_out() -> None:
 
     with pytest.raises(ValueError, match="no 0"):
         on_all_cores(fail, range(2))
+
+
+#: The GNU C library's list of its heaps, after four threads have needed memory at the same time.
+HEAPS = """
+import ctypes, sys, threading
+from separation.parallel import share_one_heap
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+if sys.argv[1] == "one":
+    share_one_heap()
+all_there = threading.Barrier(4)
+def work():
+    all_there.wait()
+    libc.malloc(5000)
+    all_there.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="not the GNU C library")
+def test_threads_share_one_heap() -> None:
+    def heaps(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True)
+        return done.stdout.count("<heap nr=")
+
+    assert heaps("one") == 1
+    assert heaps("many") > 1

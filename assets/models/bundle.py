@@ -164,7 +164,9 @@ def card(method: str, test: dict[str, np.ndarray], valid: dict[str, np.ndarray])
   gained nothing by it on `valid`.""",
         "demucs": """[plain remixing](demucs.toml) (4,200 steps, by an earlier script with the same numbers). 700 more
   steps with everything that helped Open-Unmix's bass gained nothing on `valid`: it needs many more. Its estimates
-  share out the mixture (`softmask`, which `model.json` asks for): 0.3 dB more on `valid` than by themselves.""",
+  share out the mixture (`softmask`, which `model.json` asks for): 0.3 dB more on `valid` than by themselves. Its
+  LSTM has fallen silent (its weights are zero, probably by weight decay), so that an estimate depends on 0.1 s of the
+  mixture; drawn anew and trained on for 800 steps without decay, it gained nothing on `valid`.""",
     }
     return f"""# {model["name"]}
 

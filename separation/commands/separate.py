@@ -56,7 +56,9 @@ def separate(
 ) -> None:
     """Take songs apart: FILE -> OUT/<file>/<method>/<source>.wav and result.json; what is done is not done again."""
     from separation import batch
+    from separation.parallel import share_one_heap
 
+    share_one_heap()
     began = time.monotonic()
     with one_line_errors():
         wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None

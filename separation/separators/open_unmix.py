@@ -39,7 +39,7 @@ class OpenUnmixOptions:
     window : int or None
         Frames over which a source's place in the stereo picture is taken as constant, counted from the beginning
         of the signal; None: the whole segment, memory growing with it. Pooled over half an hour of many pieces,
-        each loses 0.17 dB of SDR, and in windows of 300 frames 0.03 dB (``notebooks/length.ipynb``).
+        each loses 0.17 dB of SDR, and in windows of 300 frames 0.04 dB (``notebooks/length.ipynb``).
     segment : float or None
         Seconds that the recurrent layers follow at a time, made up to whole windows; None: the whole signal.
         What is no longer is separated as a whole. Beyond, stretches are crossfaded: at 30 s each, songs of 3 min

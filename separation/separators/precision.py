@@ -2,20 +2,19 @@
 
 "auto" is "fp32" everywhere: on processors because its output is upstream's to more than 120 dB, on GPUs because
 nothing else has been measured there. What the others cost, as the ratio of the fp32 stems' energy to that of the
-difference, and processor time against fp32, on one thread of an AMD EPYC (avx512_bf16, without AMX):
+difference, and processor time against fp32, on two cores of an AMD EPYC (avx512_bf16, without AMX):
 
 ====================================== ============ ======= ============ =======
 network                                bf16         time    int8         time
 ====================================== ============ ======= ============ =======
-open-unmix-compact, 20 s of a song     39 to 60 dB  0.93    31 to 41 dB  1.01
-demucs-compact, 20 s of a song         44 to 49 dB  0.96    no LSTM
-Demucs, 64 channels, random weights    50 dB        0.6     96 dB        0.4
-Hybrid Demucs, random weights          44 dB        0.7     89 dB        1.1
+open-unmix-compact, 20 s of a song     40 to 56 dB  0.9     34 to 42 dB  0.9
+demucs-compact, 20 s of a song         45 to 50 dB  1.1     no LSTM
+Demucs, 64 channels, 30 s              47 to 52 dB  0.4     93 to 98 dB  0.5
+Hybrid Demucs, 30 s                    41 to 46 dB  0.7     86 to 91 dB  1.1
 ====================================== ============ ======= ============ =======
 
-The ranges are over the stems. Random weights make little of the LSTMs, which is all that int8 concerns in the lower
-two rows: with trained ones expect less. demucs-compact's LSTM has weights of zero. Demucs' times are for segments of
-10 s: bf16 for four at once, int8 (on two threads) for two, where fetching the LSTM's weights weighs more.
+The ranges are over the stems. The lower two have random weights, which make little of the LSTMs, and those are all that
+int8 concerns there: with trained ones expect less. demucs-compact's LSTM has weights of zero.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import time
 
 import gradio as gr
 
+from separation.parallel import share_one_heap
 from separation.studio import (
     about_page,
     benchmark_page,
@@ -77,6 +78,7 @@ def _welcome(request: gr.Request) -> tuple[str, str, str]:
 
 def launch() -> None:
     """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT, say, 127.0.0.1:7860 by default."""
+    share_one_heap()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
     os.environ.setdefault("GRADIO_TEMP_DIR", str(results.UPLOADS))  # before any component is made
     results.begin()

@@ -63,7 +63,7 @@ class PackedHybridDemucs:
         x, wave = self._through(x.contiguous(), wave.contiguous())
 
         wave = wave[:, 0].float() * wave_level[1] + wave_level[0]
-        stems = wave.T.reshape(len(network.sources), -1, length)
+        stems = wave.T.contiguous().view(len(network.sources), -1, length)
         parts = x.unflatten(2, (len(network.sources), -1, 2))
         for index, stem in enumerate(stems):  # one by one: spectrograms of all are what would take most memory
             part = (parts[:, :, index].float() * level[1] + level[0]).permute(2, 0, 1, 3).contiguous()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -100,6 +101,7 @@ def test_tracks_and_models(client: Client) -> None:
     assert not models["umxhq"]["installed"]
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
 def test_curl_as_the_readme_has_it(server: Server) -> None:
     begin = (
         f"curl -s -X POST {server.url}/gradio_api/call/models -H 'Content-Type: application/json' -d '{{\"data\": []}}'"

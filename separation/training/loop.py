@@ -69,8 +69,6 @@ class Trainer:
                 recipe.objectives[name].network.load_state_dict(state)
         self.excerpts = recipe.excerpts(store)
         self.objectives = nn.ModuleDict(recipe.objectives).to(self.device)
-        self.wrapped = {name: processes.wrap(module) for name, module in self.objectives.items()}
-        self.stepped = {name: torch.compile(m) if config.compile else m for name, m in self.wrapped.items()}
         self.average = None
         if config.ema:
             self.average = AveragedModel(
@@ -106,14 +104,21 @@ class Trainer:
         FloatingPointError
             If a loss is not finite; the batch's seed is in the message and in the log.
         """
-        config = self.config
+        with self._wrapped():
+            self._begin(resume)
+            yield from self._steps()
+
+    def _begin(self, resume: bool) -> None:
         if self.processes.first:
-            self.run_folder.begin(as_dict(config) | self.origin, resume=resume)
+            self.run_folder.begin(as_dict(self.config) | self.origin, resume=resume)
         if resume and not self._load() and self.processes.first:
             self.run_folder.refuse_other_beginning(self.origin["initial"])
         if self.processes.first:
             self.run_folder.log(self.log)  # a kill can have come between a checkpoint and its entry
             self.curves = Curves(self.run_folder.own, sample_rate=self.store.sample_rate, step=self.step)
+
+    def _steps(self) -> Iterator[Report]:
+        config = self.config
         steps = config.epochs * self.epoch_steps
         meter = Meter(batch=config.batch * self.processes.size, epoch_steps=self.epoch_steps, epochs=config.epochs)
         losses: list[Tensor] = []
@@ -135,6 +140,20 @@ class Trainer:
                     losses = []
                 yield meter.report(self.step, loss, validation)
 
+    @contextlib.contextmanager
+    def _wrapped(self) -> Iterator[None]:
+        """The networks as they are stepped: compiled if asked for, their gradients the mean over the processes.
+
+        No longer than the steps last: a reducer that is the last to hold the process group ends the group's threads
+        with Python's lock held, and hangs for ever when one of them still wants it, to free a tensor.
+        """
+        self.wrapped = {name: self.processes.wrap(module) for name, module in self.objectives.items()}
+        self.stepped = {name: torch.compile(m) if self.config.compile else m for name, m in self.wrapped.items()}
+        try:
+            yield
+        finally:
+            self.wrapped, self.stepped = {}, {}
+
     def _batches(self, steps: int) -> Batches:
         seeds = (batch_seed(self.config.seed, step, self.processes.rank) for step in range(self.step, steps))
         return Batches(self.excerpts, seeds, size=self.config.batch, device=self.device)
@@ -147,6 +166,21 @@ class Trainer:
 
     def _one_step(self, sources: Tensor) -> Tensor:
         """Update every network by one batch; returns the losses (objectives,), the mean over all processes."""
+        losses = self.processes.mean(self._gradients(sources))
+        if not torch.isfinite(losses).all():
+            self._refuse(losses)
+        self.scaler.unscale_(self.optimizer)
+        if self.config.clip:
+            for module in self.objectives.values():
+                nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.objectives)
+        return losses
+
+    def _gradients(self, sources: Tensor) -> Tensor:
+        """Compute those of a batch, the mean over all processes; returns this process's losses (objectives,)."""
         seed = batch_seed(self.config.seed, self.step, self.processes.rank)
         torch.manual_seed(seed)  # of the dropout
         parts = sources.chunk(self.config.accumulate)
@@ -162,17 +196,6 @@ class Trainer:
                         loss = objective(*inputs[name]) / len(parts)
                     self.scaler.scale(loss).backward()
                 totals[index] += loss.detach()
-        totals = self.processes.mean(totals)
-        if not torch.isfinite(totals).all():
-            self._refuse(totals)
-        self.scaler.unscale_(self.optimizer)
-        if self.config.clip:
-            for module in self.objectives.values():
-                nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update_parameters(self.objectives)
         return totals
 
     def _refuse(self, losses: Tensor) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,9 +167,11 @@ def a_training(trainer: Trainer) -> Result:
         return losses
 
     trainer._one_step = watched  # type: ignore[method-assign]
-    reports = run_all(trainer)
+    with remembering_wraps() as wrapped:
+        reports = run_all(trainer)
     result: Result = {"batches": batches, "seeds": seeds, "losses": [report.loss for report in reports]}
-    return result | {"speed": reports[-1].examples_per_second} | everything(trainer)
+    result |= {"speed": reports[-1].examples_per_second, "wrapped": alive(wrapped)}
+    return result | everything(trainer)
 
 
 def stopped_early(trainer: Trainer, rank: int) -> Result:
@@ -183,16 +187,36 @@ def stopped_early(trainer: Trainer, rank: int) -> Result:
     return {"step": trainer.step, "losses": [entry["valid_loss"] for entry in trainer.log]}
 
 
-def broken_batch(trainer: Trainer, rank: int) -> str:
+def broken_batch(trainer: Trainer, rank: int) -> Result:
     """The other process's third batch is not what it should be."""
     mix, count = trainer.excerpts.batch, iter(range(100))
     poison = {2: torch.nan} if rank == 1 else {}
     trainer.excerpts.batch = lambda draw: mix(draw) * poison.get(next(count), 1.0)  # type: ignore[method-assign]
     try:
-        run_all(trainer)
+        with remembering_wraps() as wrapped:
+            run_all(trainer)
     except FloatingPointError as error:
-        return str(error)
-    return "nothing happened"
+        return {"error": str(error), "wrapped": alive(wrapped)}
+    return {"error": "nothing happened"}
+
+
+@contextlib.contextmanager
+def remembering_wraps() -> Iterator[list[weakref.ref[nn.Module]]]:
+    """Without keeping them alive."""
+    wrap, wrapped = Processes.wrap, []
+
+    def remembered(processes: Processes, module: nn.Module) -> nn.Module:
+        module = wrap(processes, module)
+        wrapped.append(weakref.ref(module))
+        return module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Processes, "wrap", remembered)
+        yield wrapped
+
+
+def alive(references: list[weakref.ref[nn.Module]]) -> list[bool]:
+    return [reference() is not None for reference in references]
 
 
 def main(folder: str, root: str, store: str) -> None:
@@ -370,9 +394,16 @@ def test_all_stop_when_nothing_gets_better(results: list[Result]) -> None:
 
 def test_a_loss_that_is_not_finite_anywhere_stops_all(results: list[Result], folder: Path) -> None:
     for result in results:
-        assert "not finite at step 2" in result["broken"]
+        assert "not finite at step 2" in result["broken"]["error"]
     assert '"not finite"' in (folder / "broken 0" / "job" / "log.jsonl").read_text()
     assert not (folder / "broken 1").exists()
+
+
+@pytest.mark.parametrize("run", ["open-unmix steps", "demucs steps", "broken"])
+def test_no_wrapped_network_outlives_its_training(results: list[Result], run: str) -> None:
+    """One that did could hang the process at its end, and did so on busy machines: see Trainer._wrapped."""
+    for result in results:
+        assert result[run]["wrapped"] in ([False], [False] * 4)
 
 
 def test_the_log_names_the_seed_of_the_batch_that_was_not_finite(results: list[Result], folder: Path) -> None:
@@ -451,7 +482,7 @@ def test_torchrun_makes_one_model_that_separates(name: str, data_root: Path, tmp
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,  # once, on a busy machine, torchrun had not ended 5 minutes after its processes had printed this
+        timeout=300,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )

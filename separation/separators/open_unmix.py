@@ -131,7 +131,7 @@ class OpenUnmixSeparator(Separator):
         """What the networks know of each frame, stretch by stretch.
 
         Where stretches meet, the features of both are crossfaded, from networks that have seen
-        `context_seconds` more on either side: there is no seam in the sound, and whoever is
+        `context_seconds` more on either side, at least: there is no seam in the sound, and whoever is
         shorter than a stretch is seen as a whole.
 
         Yields
@@ -150,7 +150,9 @@ class OpenUnmixSeparator(Separator):
         held = _Held(mixture)
 
         def follow(first: int, last: int) -> Tensor:
+            # At the ends of the signal what lacks on one side is added on the other: all stretches cost the same.
             begin, end = max(0, first - context), min(frames, last + context)
+            begin, end = max(0, end - (last - first) - 2 * context), min(frames, begin + (last - first) + 2 * context)
             held.hold(begin * self.stft.hop_length - self.stft.n_fft, end * self.stft.hop_length + self.stft.n_fft)
             embedded = [self._embedded(held, at, min(at + _PIECE, end)) for at in range(begin, end, _PIECE)]
             parts = list(zip(self.networks, map(torch.cat, zip(*embedded, strict=True)), strict=True))

@@ -5,6 +5,7 @@
 
 const RAMP = 0.012; // seconds from one gain to another: no click, and nobody hears it as a fade
 const AHEAD = 1.2; // seconds that are scheduled in advance
+const NOTICE = 0.03; // seconds that the audio thread needs to be told of a start before it
 const BUDGET = 160e6; // bytes of decoded sound that are kept
 
 class Engine extends EventTarget {
@@ -74,13 +75,15 @@ class Engine extends EventTarget {
     this.#open();
     this.context.resume(); // what a browser refuses before a click it does after one
     if (this.loop && (this.rest < this.loop.from || this.rest >= this.loop.to)) this.rest = this.loop.from;
-    if (this.rest >= this.#end()) this.rest = 0;
+    if (this.rest >= this.frames) this.rest = 0;
+    this.rest = Math.round(this.rest);
     this.#changed();
     const from = this.rest;
+    if (from >= this.#end()) return this.#waitForMore();
     await this.#fetchAudible(from);
     if (!this.wanted || this.playing || from !== this.rest) return;
     this.playing = true;
-    const when = this.#frame(this.context.currentTime + 0.03);
+    const when = this.#frame(this.context.currentTime + 2 * NOTICE);
     this.passes = [{ when, from, to: this.#passEnd(from) }];
     this.#fade(1, when);
     this.#tick();
@@ -97,7 +100,7 @@ class Engine extends EventTarget {
     this.#changed();
   }
 
-  // To a place in the song, in samples; what plays goes on from there.
+  // To a place in the song, in samples; what plays goes on from there, as soon as there is something there.
   async seek(to) {
     const going = this.playing || this.wanted;
     if (this.playing) this.#stop();
@@ -268,7 +271,7 @@ class Engine extends EventTarget {
     let from = Math.max(begin, pass.from);
     const to = Math.min(begin + buffer.length, pass.to);
     let when = pass.when + from - pass.from;
-    const soonest = this.#frame(this.context.currentTime + 0.01);
+    const soonest = this.#frame(this.context.currentTime + NOTICE);
     if (when < soonest) {
       from += soonest - when; // it came late: go on where the others are
       when = soonest;
@@ -278,6 +281,11 @@ class Engine extends EventTarget {
     source.buffer = buffer;
     source.connect(track.gain);
     source.start(when / this.rate, (from - begin) / this.rate, (to - from) / this.rate);
+    if (this.#now() >= when) {
+      source.stop(); // on a busy machine the notice was too short: it would lag behind the others
+      this.#start(track, buffer, number, pass);
+      return;
+    }
     source.onended = () => this.sources.delete(source);
     this.sources.add(source);
   }
@@ -292,12 +300,12 @@ class Engine extends EventTarget {
   }
 
   #waitForMore() {
-    const again = () => {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => {
       if (!this.wanted || this.playing) return;
       if (this.#end() > this.rest + this.rate / 2 || this.#end() >= this.frames) this.play();
-      else setTimeout(again, 300);
-    };
-    setTimeout(again, 300);
+      else this.#waitForMore();
+    }, 300);
   }
 
   // -- fetching and decoding

@@ -311,27 +311,34 @@ class Slow:
         return self.track.read()
 
 
+class DeadlyOnce(Slow):
+    """A track whose first reader is killed in the middle of it."""
+
+    def read(self) -> Any:
+        sound = super().read()
+        killed = self.log.with_suffix(".killed")
+        if not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sound
+
+
 @pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
 def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     """No track lost, none scored twice but those that were being scored, the same numbers."""
     log = tmp_path / "log"
     tracks: Any = [Slow(track, log) for track in list_tracks(hq, wav=True)]
+    tracks[2] = DeadlyOnce(tracks[2].track, log)
     todo, _ = prepare(tracks, tmp_path / "mix", method="mix")
-    outcomes: list[Outcome] = []
-    killed = 0
-    for outcome in evaluate(todo, **how):
-        outcomes.append(outcome)
-        if not killed:
-            killed = int(log.read_text(encoding="utf-8").splitlines()[-1].split()[0])
-            os.kill(killed, signal.SIGKILL)
-    assert killed != os.getpid()
+    outcomes = list(evaluate(todo, **how))
     assert [outcome.error for outcome in outcomes] == [None] * 5
     assert sorted(outcome.name for outcome in outcomes) == sorted(track.name for track in tracks)
     assert files(tmp_path) == files(one_by_one)
-    begun = [line.split(" ", 1)[1] for line in log.read_text(encoding="utf-8").splitlines()]
-    workers = {line.split()[0] for line in log.read_text(encoding="utf-8").splitlines()}
-    assert len(workers) >= 2
-    assert 5 < len(begun) <= 7  # those at work when it was killed are begun again, and no others
+    workers, begun = zip(*(line.split(" ", 1) for line in log.read_text(encoding="utf-8").splitlines()), strict=True)
+    assert str(os.getpid()) not in workers
+    assert len(set(workers)) >= 2
+    assert begun.count(tracks[2].name) == 2
+    assert 6 <= len(begun) <= 7  # those at work when it was killed are begun again, and no others
 
 
 class Deadly(Slow):

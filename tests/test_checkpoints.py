@@ -343,7 +343,7 @@ def test_what_broke_off_goes_on_where_it_was(
     began = time.monotonic()
     with pytest.raises(CheckpointError, match=message):
         download(model, lambda name, done, total: server.arrived.set() if done == 300_000 else None)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert not model.installed
     assert part_of(model).read_bytes() == content[:300_000], "what had come is not lost"
     assert names_in(model.folder) == ["tiny.pth.part"]
@@ -400,7 +400,7 @@ def test_a_server_that_never_answers_is_given_up(tiny: Model, server: Server, mo
     began = time.monotonic()
     with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*timed out; check the network"):
         download(tiny)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert names_in(tiny.folder) == []
 
 

@@ -84,7 +84,7 @@ def python_m_separation(*arguments: str | Path, environment: Mapping[str, str] |
     """In a process of its own, as users run it."""
     command = [sys.executable, "-m", "separation", *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **(environment or {})}
+        command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, **(environment or {})}
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -29,7 +29,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 @pytest.mark.usefixtures("two_threads")
 def test_two_pieces_of_work_really_go_on_at_once() -> None:
-    both_there = threading.Barrier(2, timeout=20)
+    both_there = threading.Barrier(2, timeout=60)
     on_all_cores(lambda item: both_there.wait(), range(2))
 
 

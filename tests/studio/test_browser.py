@@ -24,6 +24,8 @@ RATE = 44100
 SONG = SAMPLES / "night-drive" / "mixture.flac"
 START, LENGTH = 1, 6  # of the excerpt that is taken apart, in seconds
 
+expect.set_options(timeout=30 * SECOND)
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
@@ -64,7 +66,7 @@ class opened:  # noqa: N801  # used like a function
         self.page.goto(url)
 
     def __enter__(self) -> Page:
-        expect(self.page.locator("#separate")).to_be_visible(timeout=30 * SECOND)
+        expect(self.page.locator("#separate")).to_be_visible()
         return self.page
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +105,7 @@ def choose_sample(page: Page) -> None:
 
 def upload(page: Page, path: Path) -> None:
     page.set_input_files("#upload input[type=file]", str(path))
-    expect(page.locator("#upload")).to_contain_text("0:", timeout=20 * SECOND)
+    expect(page.locator("#upload")).to_contain_text("0:")
 
 
 def bring(page: Page, where: str, *files: Path) -> None:
@@ -112,7 +114,7 @@ def bring(page: Page, where: str, *files: Path) -> None:
         page.locator("#own").get_by_role("button").first.click()
     page.set_input_files(f"{where} input[type=file]", [str(file) for file in files])
     for file in files:
-        expect(page.locator(where)).to_contain_text(file.stem, timeout=20 * SECOND)
+        expect(page.locator(where)).to_contain_text(file.stem)
 
 
 def excerpt(page: Page, start: float, seconds: float) -> None:
@@ -198,7 +200,7 @@ def record(page: Page, nodes: str, seconds: float, action: str = "") -> np.ndarr
 
 def play(page: Page) -> None:
     player(page, "p.toggle()")
-    page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing", timeout=20 * SECOND)
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing")
 
 
 def own_result(page: Page, folder: Path, stems: dict[str, np.ndarray]) -> None:
@@ -220,7 +222,7 @@ def own_result(page: Page, folder: Path, stems: dict[str, np.ndarray]) -> None:
 def test_a_song_is_taken_apart_heard_seen_and_saved(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
-        page.get_by_role("radio", name=method).click(timeout=30 * SECOND)
+        page.get_by_role("radio", name=method).click()
         expect(page.locator("stem-player[view=stems] .lane")).to_have_count(rows)
         page.wait_for_function(
             "[...document.querySelectorAll('stem-player .lane img')].every(i => i.complete && i.naturalWidth > 300)"
@@ -257,7 +259,7 @@ def check_archive(archive: Path, song: Path) -> None:
 def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     page.locator(f"{lane(page, 'vocals')} .without").click()
-    with page.expect_download(timeout=30 * SECOND) as caught:
+    with page.expect_download() as caught:
         page.click("#stems-keep")
     caught.value.save_as(tmp_path / "mix.wav")
     sound, rate = soundfile.read(tmp_path / "mix.wav")
@@ -306,7 +308,8 @@ def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, serv
 def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, content: bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    page.set_input_files("#upload input[type=file]", str(path))
+    with page.expect_response(lambda answer: "/upload?" in answer.url):
+        page.set_input_files("#upload input[type=file]", str(path))
     page.wait_for_timeout(1 * SECOND)
     page.click("#separate")
     wait_for(page, re.escape(words))
@@ -326,9 +329,9 @@ def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
 
 def test_a_reload_and_a_link_find_the_result(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     assert page.get_by_role("link", name="Link to this result").get_attribute("href") == result
     page.goto(re.sub("result=.*", "result=" + "a" * 22, result))
     wait_for(page, "kept for an hour")
@@ -436,7 +439,7 @@ def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) ->
 
     page.route("**/player.json", early)
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible(timeout=30 * SECOND)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible()
     player(page, "p.engine.addEventListener('change', () => { if (p.engine.playing) p.from ??= p.seconds; })")
     player(page, "p.seek(4.5)")
     player(page, "p.toggle()")
@@ -450,7 +453,7 @@ def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) ->
 
 def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible(timeout=30 * SECOND)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible()
 
     def audible() -> set[str]:
         found = player(page, "[...p.engine.tracks].filter(([, t]) => t.target > 0).map(([id]) => id)")
@@ -478,7 +481,7 @@ def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> Non
 
 def test_keys(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible(timeout=30 * SECOND)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible()
     page.locator("stem-player[view=stems]").focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
@@ -508,7 +511,7 @@ def test_keys(page: Page, result: str) -> None:
 def test_a_click_goes_there_and_a_loop_repeats(page: Page, result: str) -> None:
     page.goto(result)
     place = page.locator(f"{lane(page, 'vocals')} .place")
-    expect(place).to_be_visible(timeout=30 * SECOND)
+    expect(place).to_be_visible()
     box = place.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
@@ -556,7 +559,7 @@ def test_lossless_is_the_file_itself(page: Page, tmp_path: Path) -> None:
 
 def test_parts_of_the_player_have_names_and_states(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.get_by_role("group", name="Player")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("group", name="Player")).to_be_visible()
     expect(page.get_by_role("radiogroup", name="Methods")).to_be_visible()
     expect(page.get_by_role("radio", name="Open-Unmix")).to_have_attribute("aria-checked", "true")
     for what in ("Mute: Vocals", "Solo; with Shift, several: Vocals", "Everything but this: Vocals"):
@@ -573,10 +576,10 @@ def test_parts_of_the_player_have_names_and_states(page: Page, result: str) -> N
 
 def test_methods_are_compared(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     tab(page, "Compare")
     cells = page.locator("stem-player[view=compare] .cell.picture")
-    expect(cells.first).to_be_visible(timeout=30 * SECOND)
+    expect(cells.first).to_be_visible()
     assert page.locator("stem-player[view=compare] .cell.difference").count() >= 8
     expect(page.locator(".score-table")).to_contain_text("Open-Unmix")
     page.click("#compare-worst")
@@ -591,10 +594,10 @@ def test_methods_are_compared(page: Page, result: str) -> None:
 
 def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     tab(page, "Blind test")
     page.click("#begin")
-    expect(page.locator(".stimulus")).to_have_count(4, timeout=30 * SECOND)
+    expect(page.locator(".stimulus")).to_have_count(4)
     before = page.locator("stem-player[view=blind]").inner_text()
     assert "Open-Unmix" not in before
     for number, letter in enumerate("ABCD"):
@@ -605,7 +608,7 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.click("#blind-play")
     page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
     page.click("#blind-reveal")
-    expect(page.locator(".revealed table")).to_contain_text("Open-Unmix", timeout=20 * SECOND)
+    expect(page.locator(".revealed table")).to_contain_text("Open-Unmix")
     save(page, "blind")
     with page.expect_download() as caught:
         page.get_by_role("link", name="Ratings (CSV)").click()
@@ -630,7 +633,7 @@ def test_another_test_and_another_song_take_the_place_of_the_last(page: Page) ->
                 if view == "blind":
                     page.click("#begin")
                 player = page.locator(f"stem-player[view={view}]")
-                expect(player.locator(parts).first).to_be_visible(timeout=30 * SECOND)
+                expect(player.locator(parts).first).to_be_visible()
                 expect(player.locator(".clock")).to_have_text(f"0:00.0 / 0:0{seconds}.0")
                 tab(page, "About")
 
@@ -644,7 +647,7 @@ def test_benchmark_models_and_about(page: Page) -> None:
     expect(page.locator("#benchmark img")).to_have_attribute("alt", re.compile("^SIR"), timeout=60 * SECOND)
     save(page, "benchmark")
     tab(page, "Models")
-    expect(page.locator("#models article")).to_have_count(11, timeout=20 * SECOND)
+    expect(page.locator("#models article")).to_have_count(11)
     save(page, "models")
     tab(page, "About")
     expect(page.get_by_text("Always listen")).to_be_visible()
@@ -653,7 +656,7 @@ def test_benchmark_models_and_about(page: Page) -> None:
 def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Server, result: str) -> None:
     with opened(browser, result, locale="de-DE") as page:
         expect(page.locator("#separate")).to_have_text("Trennen")
-        expect(page.get_by_role("button", name="Abspielen")).to_be_visible(timeout=30 * SECOND)
+        expect(page.get_by_role("button", name="Abspielen")).to_be_visible()
         expect(page.locator("#status")).to_contain_text("Fertig")
         expect(page.get_by_role("checkbox", name="Mischung ÷ 4")).to_be_visible()
         expect(page.get_by_role("radio", name="Wahre Quellen")).to_be_visible()
@@ -673,12 +676,12 @@ def test_no_serious_violation_of_accessibility(browser: Browser, result: str, sc
     from axe_playwright_python.sync_playwright import Axe
 
     with opened(browser, f"{result}&__theme={scheme}", color_scheme=scheme) as page:
-        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         for name in PAGES:
             tab(page, name)
             if name == "Blind test":
                 page.click("#begin")
-                expect(page.locator(".stimulus").first).to_be_visible(timeout=30 * SECOND)
+                expect(page.locator(".stimulus").first).to_be_visible()
             if name == "Benchmark":
                 expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
             page.wait_for_timeout(800)
@@ -696,7 +699,7 @@ def test_no_serious_violation_of_accessibility(browser: Browser, result: str, sc
 def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
     size = {"width": 360, "height": 740}
     with opened(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:
-        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         page.wait_for_timeout(800)
         save(page, f"phone-{scheme}")
         play(page)
@@ -711,7 +714,7 @@ def test_nothing_is_fetched_from_elsewhere(browser: Browser, server: Server, res
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
     page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=30 * SECOND)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.wait_for_timeout(2 * SECOND)
     page.close()
     assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import time
+import threading
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -133,20 +133,24 @@ def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytes
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     chosen = separate_page.choose_weights("hybrid-demucs")
     assert (chosen["choices"], chosen["visible"]) == ([], False)
+    seen = threading.Event()
 
     def fetch(model: checkpoints.Model, progress: checkpoints.Progress) -> list[str]:
         model.folder.mkdir(parents=True)
         for file in model.files:
             progress(file.name, 5_000_000, 10_000_000)
-            time.sleep(0.35)
+            assert seen.wait(60), "half of it is never shown"
             model.path(file).write_bytes(b"weights")
         return [file.name for file in model.files]
 
     monkeypatch.setattr(checkpoints, "download", fetch)
-    first, *middle, last = models_page.download("hdemucs_high_musdb", Request())  # type: ignore[arg-type]
-    assert "scientific use only" in first[0]
-    assert any("5.0 MB / 10.0 MB" in status and 'aria-valuenow="50"' in status for status, _ in middle)
-    assert "Done" in last[0]
+    told = []
+    for status, _ in models_page.download("hdemucs_high_musdb", Request()):  # type: ignore[arg-type]
+        told.append(status)
+        if "5.0 MB / 10.0 MB" in status and 'aria-valuenow="50"' in status:
+            seen.set()
+    assert "scientific use only" in told[0]
+    assert "Done" in told[-1]
     chosen = separate_page.choose_weights("hybrid-demucs", "gone")
     assert (chosen["choices"], chosen["value"], chosen["visible"]) == (
         ["hdemucs_high_musdb"],

@@ -23,10 +23,11 @@ def test_the_first_does_not_wait_and_the_others_know_their_place() -> None:
 
 
 def test_work_is_done_one_at_a_time_in_order() -> None:
-    turns, order, at_work = Turns(), [], []
+    turns, order, at_work, queued = Turns(), [], [], threading.Event()
 
     def visitor(number: int) -> None:
         with turns.queue() as turn:
+            queued.set()
             for _ in turn.wait(0.01):
                 pass
             at_work.append(number)
@@ -39,7 +40,8 @@ def test_work_is_done_one_at_a_time_in_order() -> None:
     for number in range(6):
         threads.append(threading.Thread(target=visitor, args=(number,)))
         threads[-1].start()
-        time.sleep(0.002)
+        assert queued.wait(60)
+        queued.clear()
     for thread in threads:
         thread.join()
     assert order == sorted(order)

@@ -187,5 +187,5 @@ def test_an_upload_that_once_kept_the_server_busy(
     began = time.monotonic()
     answer = httpx.post(f"{studio.url}/gradio_api/upload", content=content, headers={"Content-Type": kind}, timeout=60)
     assert answer.status_code >= 400
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     told(advisory, str(answer.status_code))

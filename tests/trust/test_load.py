@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from tests.benchmarks.load import many_requests, storm, tone_of
 from tests.studio.server import Server
 from tests.trust.conftest import Tell
-from tests.trust.visitor import Answer, Visitor, page
+from tests.trust.visitor import Visitor, page
 
 
 def test_twelve_at_once(studio: Server, told: Tell) -> None:
@@ -39,42 +40,30 @@ def test_memory_and_disk_stay_as_they_are(studio: Server, told: Tell) -> None:
 def test_stop_works_while_others_wait(studio: Server, told: Tell) -> None:
     busy, waiting = Visitor(studio.url), Visitor(studio.url)
     long, short = busy.upload("long.wav", tone_of(1, 20)), waiting.upload("song.wav", tone_of(2, 3))
-    answers: dict[str, Answer] = {}
-
-    def ask(name: str, visitor: Visitor, song: dict[str, object], methods: tuple[str, ...]) -> None:
-        answers[name] = visitor.ask("separate_1", *page(song, methods))
-
-    def started(visitor: Visitor, *rest: object) -> threading.Thread:
-        thread = threading.Thread(target=ask, args=(*rest[:1], visitor, *rest[1:]))
-        thread.start()
-        return thread
-
-    at_work = started(busy, "busy", long, ("hpss", "open-unmix", "demucs"))
-    time.sleep(0.5)
-    in_line = started(waiting, "waiting", short, ("mix",))
-    time.sleep(0.7)
-    began = time.monotonic()
-    Stopper(studio.url, waiting.session).press()
-    in_line.join(timeout=30)
-    first = time.monotonic() - began
-    Stopper(studio.url, busy.session).press()
-    at_work.join(timeout=60)
-    second = time.monotonic() - began
-    assert set(answers) == {"busy", "waiting"}
-    assert all("Stopped" in str(answer) for answer in answers.values())
+    at_work = under_way(busy, page(long, ("hpss", "open-unmix", "demucs")))
+    in_line = under_way(waiting, page(short, ("mix",)))
+    first = stopped(waiting, in_line)
+    second = stopped(busy, at_work)
     told("Stop in the queue, and at work", f"heard after {first:.1f} s and {second:.1f} s")
 
 
-class Stopper(Visitor):
-    """The same page, from another thread."""
+def under_way(visitor: Visitor, song: list[object]) -> Iterator[dict[str, Any]]:
+    """What a visitor is told after the first word of a separation."""
+    visitor.join("separate_1", *song).raise_for_status()
+    events = visitor.events()
+    assert any(event["msg"] == "process_generating" for event in events)
+    return events
 
-    def __init__(self, url: str, session: str) -> None:
-        super().__init__(url)
-        self.session = session
 
-    def press(self) -> None:
-        self.stop()
-        self.close()
+def stopped(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
+    """Press Stop, on the same page: seconds until it is heard."""
+    began = time.monotonic()
+    same_page = Visitor(visitor.url)
+    same_page.session = visitor.session
+    same_page.stop()
+    same_page.close()
+    assert any(event["msg"] == "process_completed" and "Stopped" in str(event) for event in events)
+    return time.monotonic() - began
 
 
 def test_one_visitor_does_not_starve_the_others(studio: Server, told: Tell) -> None:

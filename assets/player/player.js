@@ -606,7 +606,7 @@ class StemPlayer extends HTMLElement {
           if (!points.length) return;
           const lowest = points.reduce((one, other) => (other.value < one.value ? other : one));
           hear();
-          await this.engine.setLoop({ from: lowest.from * this.manifest.rate, to: Math.min(this.manifest.frames, lowest.to * this.manifest.rate) });
+          await this.#setLoop(lowest.from, Math.min(this.duration, lowest.to));
           await this.seek(lowest.from);
           if (!this.engine.playing) this.toggle();
         },

@@ -22,6 +22,7 @@ __all__ = [
     "PackedLSTM",
     "Resampling",
     "blocks",
+    "has_bfloat16",
     "is_available",
     "pad_rows",
     "split_kernel",
@@ -34,6 +35,11 @@ ROWS = 2048  # in a block: with 64 to 256 channels a megabyte or two
 def is_available() -> bool:
     """Whether this torch has oneDNN."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def has_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 on this processor: it wants AVX-512, or AVX-NE-CONVERT."""
+    return is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def blocks(n_rows: int, size: int = ROWS) -> Iterator[tuple[int, int]]:

@@ -49,13 +49,9 @@ def check_precision(precision: str, device: torch.device) -> str:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "int8" and device.type != "cpu":
         raise ValueError(f"precision int8 is for processors only, not for {device.type}")
-    if precision == "bf16" and device.type == "cpu" and not _has_bfloat16():
+    if precision == "bf16" and device.type == "cpu" and not packed.has_bfloat16():
         raise ValueError("this processor has no bfloat16 arithmetic: use precision fp32")
     return "fp32" if precision == "auto" else precision
-
-
-def _has_bfloat16() -> bool:
-    return packed.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def apply_precision(network: nn.Module, precision: str, device: torch.device) -> nn.Module:

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,7 +35,6 @@ __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 RATE = 48000  # Hz: what Opus works at, whatever the sound's own rate
 CHUNK = 4 * RATE  # samples of a piece
 MARGIN = RATE // 10  # samples a piece reaches over its ends; an Opus decoder needs 80 ms to settle
-_CORES = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="listen")
 BIT_RATE = 128_000  # stereo; half of it for mono
 COLUMNS = 1000  # of the pictures
 CLOSEST = 512  # samples between the frames of a picture, at the least: closer ones tell nothing new
@@ -124,6 +124,12 @@ class TrackWriter:
             save_spectrogram(self.picture, self.path.with_suffix(".png"), loudest=loudest)
 
 
+@lru_cache(maxsize=1)
+def _cores(process: int) -> ThreadPoolExecutor:
+    """This process's own: one that ZeroGPU has forked has none of its parent's threads."""
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="listen")
+
+
 def _opus(samples: Tensor) -> bytes:
     """One piece, (channels, time) at 48 kHz, as an Ogg Opus file of its own."""
     channels = samples.shape[0]
@@ -198,7 +204,7 @@ class Player:
                 # A number: people may call their stems anything.
                 group.tracks[name] = TrackWriter(place, str(len(group.tracks)), rate=self.rate, frames=self.frames)
         # Encoding and transforms leave the interpreter to others: a sound per core.
-        list(_CORES.map(lambda name: group.tracks[name].write(sounds[name]), sounds))
+        list(_cores(os.getpid()).map(lambda name: group.tracks[name].write(sounds[name]), sounds))
 
     def finish(self, group: Group) -> None:
         """Draw what is drawn at the end: all against the same 0 dB, that of the song."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeVar
 
 __all__ = ["is_zero_gpu", "with_gpu"]
@@ -34,7 +35,22 @@ def with_gpu(seconds: Callable[..., float]) -> Callable[[Work], Work]:
             import spaces
         except ImportError:
             return work
+        if is_zero_gpu():  # other Spaces have the package too
+            _leave_threads_to_forks()
         decorated: Work = spaces.GPU(duration=seconds)(work)
         return decorated
 
     return decorate
+
+
+@lru_cache(maxsize=1)
+def _leave_threads_to_forks() -> None:
+    """Let this process compute in one thread, and those that it forks in as many as it could have.
+
+    A process that was forked waits forever for OpenMP's threads if its parent had started them.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(threads))

@@ -16,9 +16,10 @@ from separation.separators import create
 from separation.separators.precision import apply_precision, check_precision, waveform_estimator
 from tests.conftest import snr
 from tests.models.test_open_unmix import randomise
-from tests.models.test_packed import loud_lstm
+from tests.models.test_packed import NO_BFLOAT16, loud_lstm
 
 CPU = torch.device("cpu")
+BF16 = pytest.mark.skipif(not packed.has_bfloat16(), reason=NO_BFLOAT16)
 half = pytest.mark.skipif(not packed.is_available(), reason="this torch has no oneDNN")
 
 
@@ -34,7 +35,11 @@ def music(request: pytest.FixtureRequest) -> Tensor:
 @half
 @pytest.mark.parametrize(
     ("method", "precision", "least"),
-    [("demucs", "bf16", 30), ("open-unmix", "bf16", 30), ("open-unmix", "int8", 20)],
+    [
+        pytest.param("demucs", "bf16", 30, marks=BF16),
+        pytest.param("open-unmix", "bf16", 30, marks=BF16),
+        ("open-unmix", "int8", 20),
+    ],
 )
 def test_stems_of_the_bundled_models_stay_what_they_are(
     music: Tensor, method: str, precision: str, least: float
@@ -47,7 +52,7 @@ def test_stems_of_the_bundled_models_stay_what_they_are(
 
 
 @half
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), ("bf16", 25), ("int8", 25)])
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), pytest.param("bf16", 25, marks=BF16), ("int8", 25)])
 def test_the_lstm_of_demucs_takes_part(precision: str, least: float) -> None:
     network = loud_lstm(Demucs(("a", "b"), channels=6, depth=3, resample=False))
     mixture = torch.randn(2, network.valid_length(4000), generator=torch.Generator().manual_seed(0))
@@ -87,11 +92,11 @@ def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatc
 
 
 @half
-def test_only_the_layers_with_many_weights_change() -> None:
+@pytest.mark.parametrize(("precision", "least"), [pytest.param("bf16", 30, marks=BF16), ("int8", 20)])
+def test_only_the_layers_with_many_weights_change(precision: str, least: float) -> None:
     network: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LSTM(4, 4)), nn.Tanh()).eval()
     x = torch.randn(5, 3)
     expected = network[1](network[0](x))[0]
-    for precision, least in (("bf16", 30), ("int8", 20)):
-        changed: Any = apply_precision(copy.deepcopy(network), precision, CPU)
-        with torch.inference_mode():
-            assert least < snr(changed[1](changed[0](x)[:, None])[0][:, 0], expected) < 100
+    changed: Any = apply_precision(copy.deepcopy(network), precision, CPU)
+    with torch.inference_mode():
+        assert least < snr(changed[1](changed[0](x)[:, None])[0][:, 0], expected) < 100

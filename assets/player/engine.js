@@ -234,7 +234,7 @@ class Engine extends EventTarget {
     }
     while (this.passes.length > 1 && this.passes[1].when + this.rate < now) this.passes.shift();
     for (const pass of this.passes) this.#schedule(pass, now, horizon);
-    if (this.#stalled(now)) {
+    if (this.#stalled()) {
       const at = this.position;
       this.#stop();
       this.rest = at;
@@ -291,12 +291,18 @@ class Engine extends EventTarget {
   }
 
   // Is something that should be heard within a tenth of a second not here?
-  #stalled(now) {
-    const soon = this.position + 0.1 * this.rate;
-    const number = Math.floor(Math.min(soon, this.#end() - 1) / this.chunk);
+  #stalled() {
+    const missing = (piece) => !piece?.buffer && !piece?.broken;
+    const soon = this.#soon(this.position);
     return [...this.tracks.values()].some(
-      (track) => track.target > 0 && !track.pieces.get(number)?.buffer && !track.pieces.get(number)?.broken,
+      (track) => track.target > 0 && soon.some((number) => missing(track.pieces.get(number))),
     );
+  }
+
+  // The pieces that are heard within a tenth of a second of a place: where one ends there are two.
+  #soon(place) {
+    const last = Math.min(place + 0.1 * this.rate, this.#end() - 1, this.#passEnd(place) - 1);
+    return [...new Set([place, last].map((sample) => Math.floor(sample / this.chunk)))];
   }
 
   #waitForMore() {
@@ -311,10 +317,9 @@ class Engine extends EventTarget {
   // -- fetching and decoding
 
   async #fetchAudible(from) {
-    const first = Math.floor(from / this.chunk);
-    const audible = [...this.tracks.values()].filter((track) => track.target > 0);
-    await Promise.all(audible.map((track) => this.#fetch(track, first)));
-    for (const track of this.tracks.values()) this.#fetch(track, first);
+    const fetched = (track) => this.#soon(from).map((number) => this.#fetch(track, number));
+    await Promise.all([...this.tracks.values()].filter((track) => track.target > 0).flatMap(fetched));
+    [...this.tracks.values()].forEach(fetched);
   }
 
   #fetch(track, number) {

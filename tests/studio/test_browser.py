@@ -456,6 +456,31 @@ def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) ->
     assert player(page, "p.from") == 4.5
 
 
+def test_a_piece_that_comes_late_is_waited_for_once(page: Page, result: str) -> None:
+    """Where a piece ends the next one is needed too: without it, playing would be begun over and over."""
+    page.goto(result)
+    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    page.evaluate("""() => {
+      const fetch = window.fetch;
+      window.fetch = async (...what) => {
+        if (String(what[0]).endsWith(".opus")) await new Promise((resolve) => setTimeout(resolve, 600));
+        return fetch(...what);
+      };
+      const p = document.querySelector("stem-player[view=stems]");
+      p.reached = p.begun = 0;
+      let playing = false;
+      p.engine.addEventListener("change", () => {
+        if (p.engine.playing && !playing) p.begun++;
+        playing = p.engine.playing;
+      });
+      setInterval(() => (p.reached = Math.max(p.reached, p.seconds)), 20);
+    }""")
+    player(page, "p.seek(3.95)")
+    player(page, "p.toggle()")
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').reached > 4.3")
+    assert player(page, "p.begun") == 1
+
+
 def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> None:
     page.goto(result)
     expect(page.locator(lane(page, "vocals"))).to_be_visible()

@@ -517,6 +517,10 @@ def test_keys(page: Page, result: str) -> None:
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
     page.keyboard.press("Space")
     assert player(page, "p.engine.playing") is False
+    player(page, "(p.engine.rest = 48000.4, p.toggle())")  # wherever it was paused
+    page.wait_for_function("document.querySelector('stem-player').engine.playing")
+    assert player(page, "p.engine.passes[0].from") == 48000, "it goes on between two samples"
+    player(page, "(p.toggle(), p.seek(0))")
     page.keyboard.press("ArrowRight")
     assert player(page, "Math.round(p.seconds)") == 5
     page.keyboard.press("Shift+ArrowLeft")

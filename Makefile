@@ -7,12 +7,16 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads that spin slow busy machines down many times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: app test test-space test-trust lint format docs notebooks samples train-bundled results benchmarks clean
+.PHONY: app test test-all test-space test-trust lint format docs notebooks samples train-bundled results benchmarks clean
 
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
 
 test: lint chromium ffmpeg
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Everything, with what takes minutes or gigabytes: an hour of audio per method, notebooks on MUSDB18, load, the Space.
+test-all: lint chromium ffmpeg
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Starts the app as a Hugging Face Space would: an environment of its own (minutes, 6 GB), everything read-only.
@@ -21,10 +25,10 @@ test-space: $(VENV)/dev.stamp ffmpeg
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 # Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
-TRUST := tests/trust tests/test_decoding.py tests/test_checkpoints.py tests/studio/test_songs.py \
-	tests/studio/test_turns.py tests/training/test_run_folder.py tests/training/test_kill.py \
-	tests/test_pipeline.py::test_a_disk_of_any_size_holds_all_or_nothing \
-	tests/test_command_line.py::test_a_full_disk_is_one_line tests/test_command_line.py::test_a_polite_kill_leaves_nothing \
+TRUST := tests/trust tests/audio/test_decoding.py tests/weights/test_weights.py tests/studio/test_songs.py \
+	tests/studio/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
+	tests/pipeline/test_to_folder.py::test_a_disk_of_any_size_holds_all_or_nothing \
+	tests/cli/test_command_line.py::test_a_full_disk_is_one_line tests/cli/test_command_line.py::test_a_polite_kill_leaves_nothing \
 	tests/evaluation/test_evaluate.py::test_a_track_that_kills_its_workers_is_the_only_one_lost \
 	tests/evaluation/test_evaluate.py::test_a_killed_run_goes_on_where_it_was
 test-trust: $(VENV)/dev.stamp ffmpeg

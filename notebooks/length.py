@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separation.data.musdb18 import SOURCES, Track, tracks
-from separation.masking import apply_mixture_phase, wiener
+from separation.datasets.musdb18 import Track, tracks
+from separation.sources import SOURCES
 from separation.separators import create
-from separation.stft import istft, stft
+from separation.spectral.masks import apply_mixture_phase
+from separation.spectral.stft import istft, stft
+from separation.spectral.wiener import wiener
 
 RATE = 44100
 MARGIN = 8  # frames of the transform on both sides of an excerpt

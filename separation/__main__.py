@@ -1,19 +1,21 @@
-"""The command line: ``python -m separation --help``."""
+"""The command line: ``stemscope --help``, or ``python -m separation --help``."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from pathlib import Path
 
 import typer
 
-from separation.commands import models
-from separation.commands.evaluate import evaluate
-from separation.commands.plot import plot
-from separation.commands.score import score
-from separation.commands.separate import separate
-from separation.commands.tracks import tracks
-from separation.commands.train import train
+from separation.cli import models
+from separation.cli.evaluate import evaluate
+from separation.cli.plot import plot
+from separation.cli.score import score
+from separation.cli.separate import separate
+from separation.cli.studio import studio
+from separation.cli.tracks import tracks
+from separation.cli.train import train
 
 app = typer.Typer(
     name="separation",
@@ -22,15 +24,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (separate, evaluate, score, plot, train, tracks):
+for command in (separate, evaluate, score, plot, train, tracks, studio):
     app.command()(command)
 app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    # A polite kill is an exit, so that what is half written is removed on the way out.
+    # SIGTERM as a regular exit, so that clean-up code removes partial output.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    app(prog_name="python -m separation")
+    name = Path(sys.argv[0]).stem
+    app(prog_name="stemscope" if name == "stemscope" else "python -m separation")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from separation.audio import Audio, read
+from separation.audio.files import read
+from separation.audio.signal import Audio
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMSCOPE_DATA", ROOT.parent / "shared" / "data"))

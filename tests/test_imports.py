@@ -1,4 +1,4 @@
-"""The rooms import one way, and importing the package is cheap."""
+"""Imports point one way, and importing the package is cheap."""
 
 from __future__ import annotations
 
@@ -7,82 +7,59 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parent.parent / "separation"
 
-#: Each room and the rooms it may import. Nothing else of the package may be imported by it.
-ALLOWED = {
-    "containers": set(),
-    "audio": {"decoding"},
-    "decoding": {"containers"},
-    "writing": set(),
-    "stft": set(),
-    "parallel": set(),
-    "masking": {"stft", "parallel"},
-    "segments": {"audio"},
-    "models": {"stft", "parallel"},
-    "checkpoints": set(),
-    "separators": {"audio", "stft", "parallel", "masking", "segments", "models", "checkpoints"},
-    "data": {"audio"},
-    "training": {"stft", "models", "data", "checkpoints"},
-    "exporting": {"checkpoints"},
-    "evaluation": {"spreading", "audio", "stft", "masking", "separators", "data", "pipeline"},
-    "spreading": {"separators"},
-    "pipeline": {"audio", "writing", "segments", "separators", "checkpoints"},
-    "batch": {"audio", "data", "separators", "pipeline", "spreading"},
-    "plots": {"audio", "stft"},
-    "stem_mp4": set(),
-    "studio": {
-        "parallel",
-        "audio",
-        "decoding",
-        "segments",
-        "writing",
-        "checkpoints",
-        "separators",
-        "data",
-        "pipeline",
-        "evaluation",
-        "plots",
-        "stem_mp4",
-    },
-    "commands": {
-        "parallel",
-        "batch",
-        "spreading",
-        "audio",
-        "checkpoints",
-        "separators",
-        "data",
-        "pipeline",
-        "evaluation",
-        "exporting",
-        "plots",
-        "training",
-    },
-    "__main__": {"commands"},
+#: What each package may import, from the bottom up: only names that stand above it in this table.
+ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
+    "resources": set(),
+    "sources": set(),
+    "atomic": set(),
+    "audio": set(),
+    "workers": set(),
+    "spectral": {"workers"},
+    "models": {"workers"},
+    "weights": {"resources"},
+    "separators": {"sources", "audio", "workers", "spectral", "models", "weights"},
+    "datasets": {"sources", "atomic", "audio"},
+    "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
+    "pipeline": {"atomic", "audio", "workers", "separators", "datasets"},
+    "evaluation": {"resources", "atomic", "audio", "workers", "spectral", "separators", "datasets", "pipeline"},
+    "plots": set(),
+    "studio": {
+        "resources",
+        "audio",
+        "workers",
+        "weights",
+        "separators",
+        "datasets",
+        "pipeline",
+        "evaluation",
+        "plots",
+    },
+    "cli": {"atomic", "workers", "weights", "datasets", "training", "pipeline", "evaluation", "plots", "studio"},
+    "__main__": {"cli"},
 }
 
-#: Packages that only these rooms may import.
+#: Third-party packages that only these packages may import.
 ONLY_IN = {
     "gradio": {"studio"},
     "matplotlib": {"plots"},
-    "musdb": {"data"},
-    "stempeg": {"data"},
+    "musdb": {"datasets"},
+    "stempeg": {"datasets"},
     "tensorboard": {"training"},
-    "typer": {"commands", "__main__"},
+    "typer": {"cli", "__main__"},
 }
 
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-def room_of(path: Path) -> str:
-    part = path.relative_to(PACKAGE).parts[0]
-    return part.removesuffix(".py")
+
+def package_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports_of(path: Path) -> set[str]:
-    """Every module a file imports, also inside functions and for type checking, as dotted names."""
+    """Return the dotted names a file imports, also inside functions and for type checking."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -94,33 +71,48 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def used_packages(path: Path) -> set[str]:
+    """Return the other packages of this project that a file imports."""
+    parts = [name.split(".") for name in imports_of(path)]
+    inside = {part[1] for part in parts if part[0] == "separation" and len(part) > 1}
+    return (inside & ALLOWED.keys()) - {package_of(path)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_one_way(path: Path) -> None:
-    room = room_of(path)
-    assert room in ALLOWED, f"{room} is a new room: say here what it may import"
-    for name in imports_of(path):
-        parts = name.split(".")
-        if (
-            parts[0] == "separation"
-            and len(parts) > 1
-            and (PACKAGE / parts[1]).exists() | (PACKAGE / f"{parts[1]}.py").exists()
-        ):
-            assert parts[1] == room or parts[1] in ALLOWED[room], f"{room} must not import {parts[1]}"
-        if parts[0] in ONLY_IN:
-            assert room in ONLY_IN[parts[0]], f"only {ONLY_IN[parts[0]]} may import {parts[0]}, not {room}"
+def test_imports_point_one_way() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} must not import {name}"
+        for path in FILES
+        for name in used_packages(path) - ALLOWED[package_of(path)]
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-def test_every_room_is_known() -> None:
-    rooms = {room_of(path) for path in FILES}
-    assert rooms == set(ALLOWED)
+def test_the_table_of_imports_has_no_cycle() -> None:
+    order = list(ALLOWED)
+    for name, allowed in ALLOWED.items():
+        assert allowed <= set(order[: order.index(name)]), f"{name} may import only what stands above it"
+
+
+def test_every_permission_is_used() -> None:
+    used: dict[str, set[str]] = {name: set() for name in ALLOWED}
+    for path in FILES:
+        used[package_of(path)] |= used_packages(path)
+    assert used == ALLOWED
+
+
+def test_third_party_packages_stay_where_they_belong() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} must not import {name}"
+        for path in FILES
+        for name in {name.split(".")[0] for name in imports_of(path)} & ONLY_IN.keys()
+        if package_of(path) not in ONLY_IN[name]
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_importing_the_package_is_cheap() -> None:
     heavy = ["torch", "torchaudio", "librosa", "sklearn", "gradio", "matplotlib", "musdb", "numpy"]
-    modules = "separation, separation.separators, separation.checkpoints"
+    modules = "separation, separation.separators, separation.weights.catalogue"
     code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -132,5 +124,5 @@ def test_the_command_line_shows_its_help_without_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_there_is_no_room_for_leftovers() -> None:
+def test_no_module_is_called_utils() -> None:
     assert not list(PACKAGE.rglob("utils.py"))

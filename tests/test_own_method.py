@@ -74,14 +74,15 @@ def test_a_wrong_option_is_refused_in_one_sentence(example: Path) -> None:
 
 IN_THE_STUDIO = """
 import json, centre
-from separation.studio import app, jobs, songs
-from separation.studio.words import Words
+from separation.studio import app, session, songs
+from separation.studio.i18n import Translator
+from separation.studio.request import SeparationRequest
 methods = next(block for block in app.build().blocks.values() if getattr(block, "elem_id", "") == "methods")
 song = songs.open_song("sample", "Paper boats", duration=2)
-*_, last = jobs.separate_song(song, jobs.Order(methods=["centre"]))
+*_, last = session.separate_song(song, SeparationRequest(methods=["centre"]))
 player = json.loads((last.folder / "player.json").read_text())
 group = next(group for group in player["groups"] if group["id"] == "centre")
-names = [[Words("en")(f"method_{name}"), name] for _, name in methods.choices]
+names = [[Translator("en")(f"method_{name}"), name] for _, name in methods.choices]
 print(json.dumps({"choices": names, "failed": last.failed, "scored": list(group["scores"]["targets"])}))
 """
 

@@ -22,13 +22,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from separation.audio import Audio
-from separation.data.musdb18 import SOURCES, Track, tracks
+from separation.audio.signal import Audio
+from separation.datasets.musdb18 import Track, tracks
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
-from separation.masking import ratio_mask
-from separation.pipeline import run
+from separation.pipeline.run import run
 from separation.separators import create
-from separation.stft import StftConfig, istft, stft
+from separation.sources import SOURCES
+from separation.spectral.masks import ratio_mask
+from separation.spectral.stft import StftConfig, istft, stft
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,1 +1,11 @@
-"""How well a mixture was taken apart: the field's metrics, exact and fast."""
+"""Evaluation of separated stems.
+
+- ``bss_eval``       SDR, ISR, SIR and SAR (BSSEval v4), as museval computes them
+- ``mask_scores``    precision and recall of time-frequency masks
+- ``track_scores``   all scores of one track
+- ``evaluate``       a method on a whole data set
+- ``museval_json``   scores on disk, in museval's format
+- ``statistics``     confidence intervals and significance tests
+- ``comparison``     methods compared per target
+- ``published``      scores published by others
+"""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from separation.evaluation.results import AGGREGATION
+from separation.evaluation.museval_json import AGGREGATION
 from separation.evaluation.statistics import compare_methods, confidence_interval
 from separation.evaluation.track_scores import METRICS, finite, median
 

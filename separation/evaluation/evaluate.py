@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from separation.audio import Audio
-from separation.data.musdb18 import Track
+from separation.audio.signal import Audio
+from separation.datasets.musdb18 import Track
 from separation.evaluation.bss_eval import ArraySignals
-from separation.evaluation.results import read_result, write_result
+from separation.evaluation.museval_json import read_result, write_result
 from separation.evaluation.track_scores import score_signals
-from separation.pipeline import run
+from separation.pipeline.run import run
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
-from separation.spreading import LOST, own_gpu, spread
+from separation.workers.executor import WORKER_DIED, claim_gpu, map_jobs
 
-__all__ = ["Job", "Outcome", "evaluate", "evaluate_track", "prepare"]
+__all__ = ["Job", "TrackOutcome", "evaluate_track", "evaluate_tracks", "plan_jobs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrackOutcome:
     """What became of a track: its scores are in the file, or `error` says why not."""
 
     name: str
@@ -67,7 +67,7 @@ class Outcome:
 # -- what there is to do ---------------------------------------------------------------------------
 
 
-def prepare(
+def plan_jobs(
     tracks: Sequence[Track],
     folder: Path,
     *,
@@ -122,18 +122,18 @@ def _refuse_other_origin(job: Job) -> None:
 # -- one track -------------------------------------------------------------------------------------
 
 
-def evaluate_track(job: Job) -> Outcome:
+def evaluate_track(job: Job) -> TrackOutcome:
     """Separate, score and write one track; whatever goes wrong with it is its outcome."""
     if job.file.exists():  # by a worker that was lost before it could say so
-        return Outcome(name=job.track.name, file=job.file)
+        return TrackOutcome(name=job.track.name, file=job.file)
     try:
-        with own_gpu(job.device):
+        with claim_gpu(job.device):
             scores = _scores(job)
         write_result(job.file, scores, made=dict(job.made))
     except Exception as error:  # a bad file can raise anything, and the other tracks must go on
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return Outcome(name=job.track.name, file=job.file, error=said)
-    return Outcome(name=job.track.name, file=job.file)
+        return TrackOutcome(name=job.track.name, file=job.file, error=said)
+    return TrackOutcome(name=job.track.name, file=job.file)
 
 
 def _scores(job: Job) -> dict[str, Any]:
@@ -178,11 +178,11 @@ def _separator(method: str, model: str | None, device: str, options: tuple[tuple
 # -- many tracks -----------------------------------------------------------------------------------
 
 
-def evaluate(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[Outcome]:
-    """Do all jobs; yields each one's outcome as it comes, in any order; see :func:`separation.spreading.spread`."""
+def evaluate_tracks(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[TrackOutcome]:
+    """Run all jobs, yielding each outcome as it finishes; see :func:`separation.workers.executor.map_jobs`."""
     device = jobs[0].device if jobs else "auto"
-    yield from spread(evaluate_track, jobs, lost=_lost, workers=workers, cluster=cluster, device=device)
+    yield from map_jobs(evaluate_track, jobs, lost=_worker_died, workers=workers, cluster=cluster, device=device)
 
 
-def _lost(job: Job) -> Outcome:
-    return Outcome(name=job.track.name, file=job.file, error=LOST)
+def _worker_died(job: Job) -> TrackOutcome:
+    return TrackOutcome(name=job.track.name, file=job.file, error=WORKER_DIED)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from separation.evaluation.bss_eval import Signals
-from separation.masking import binary_mask, ratio_mask
-from separation.stft import StftConfig
+from separation.spectral.masks import binary_mask, ratio_mask
+from separation.spectral.stft import StftConfig
 
 __all__ = ["MaskCurve", "mask_scores"]
 

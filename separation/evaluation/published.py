@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from functools import lru_cache
-from pathlib import Path
 
 from separation.evaluation.track_scores import METRICS
+from separation.resources import ASSETS
 
 __all__ = ["published_scores"]
 
-FILE = Path(__file__).resolve().parents[2] / "assets" / "published" / "musdb18-test.csv"
+FILE = ASSETS / "published" / "musdb18-test.csv"
 
 
 def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float]]]:

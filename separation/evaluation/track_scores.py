@@ -19,13 +19,13 @@ from separation.evaluation.mask_scores import MaskCurve, mask_scores
 __all__ = [
     "METRICS",
     "FileSignals",
-    "Totals",
+    "WholeTrackScores",
     "finite",
     "median",
     "open_folders",
     "score_folders",
     "score_signals",
-    "totals",
+    "whole_track_scores",
 ]
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
@@ -97,7 +97,7 @@ def _sound_files(folder: Path) -> dict[str, Path]:
 
 
 @dataclass(frozen=True)
-class Totals:
+class WholeTrackScores:
     """Scores of whole tracks, in dB, one per source.
 
     Attributes
@@ -115,7 +115,7 @@ class Totals:
     si_sdr: np.ndarray
 
 
-def totals(references: Signals, estimates: Signals) -> Totals:
+def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackScores:
     """Scores of whole tracks from sums over blocks; see :class:`Totals`."""
     sources, _, time = references.shape
     energy, error, inner, estimated = (np.zeros(sources) for _ in range(4))
@@ -127,7 +127,7 @@ def totals(references: Signals, estimates: Signals) -> Totals:
     with np.errstate(divide="ignore", invalid="ignore"):
         target = inner**2 / energy  # |a s|^2
         scale_invariant = 10 * np.log10(target / np.maximum(estimated - target, 0))
-    return Totals(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
+    return WholeTrackScores(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
 
 
 def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def score_signals(
     scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
     taken = [(row, its) for row, its in enumerate(scores.permutation) if its is not None]
     pairs = _Rows(references, [row for row, _ in taken]), _Rows(estimates, [its for _, its in taken])
-    whole = totals(*pairs)
+    whole = whole_track_scores(*pairs)
     scored = 1 < len(targets) == len(taken)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in taken]
     silent = _never(references)
@@ -218,7 +218,7 @@ def _never(signals: Signals) -> list[bool]:
     return (peak == 0).tolist()
 
 
-def _target(scores: Scores, row: int, whole: Totals, place: int, rate: int, time: int) -> dict[str, Any]:
+def _target(scores: Scores, row: int, whole: WholeTrackScores, place: int, rate: int, time: int) -> dict[str, Any]:
     values = {name: getattr(scores, name)[row].numpy() for name in METRICS}
     frames = [
         {

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import julius
-import torch
 from torch import Tensor, nn
 
-from separation.models.packed import (
-    Affine,
-    Gated,
-    PackedLSTM,
-    Resampling,
-    blocks,
-    pad_rows,
-    split_kernel,
-    split_transposed,
-)
-
-__all__ = ["Demucs", "PackedDemucs", "center_trim", "valid_length"]
+__all__ = ["BidirectionalLSTM", "Demucs", "center_trim", "valid_length"]
 
 
 def center_trim(x: Tensor, length: int) -> Tensor:
@@ -166,99 +153,3 @@ class Demucs(nn.Module):
         if self.resample:
             x = julius.resample_frac(x, 2, 1)
         return x.reshape(x.shape[0], len(self.sources), self.n_channels, x.shape[-1])
-
-
-class PackedDemucs:
-    """:class:`Demucs` for inference on a processor: the same output, sooner and in less memory.
-
-    Several mixtures at once cost less than one by one, since the LSTM's weights are fetched once for all;
-    the convolutions take them in turn. The weights are copied: the network may be forgotten.
-
-    Parameters
-    ----------
-    network : Demucs
-    dtype : torch.dtype
-        float32 or bfloat16, of weights and signals inside.
-    """
-
-    def __init__(self, network: Demucs, dtype: torch.dtype = torch.float32) -> None:
-        self._shape = (len(network.sources), network.n_channels, -1)
-        self._doubled = (Resampling(1, 2), Resampling(2, 1)) if network.resample else None
-        self._dtype = dtype
-        self._encoder = [_PackedEncoder(layer, dtype) for layer in network.encoder]
-        self._decoder = [_PackedDecoder(layer, dtype) for layer in network.decoder]
-        self._lstm = PackedLSTM(network.lstm.lstm, dtype)
-        self._linear = Affine(network.lstm.linear.weight, network.lstm.linear.bias, dtype)
-
-    @torch.inference_mode()
-    def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """Estimate every source of every mixture.
-
-        Parameters
-        ----------
-        mixtures : sequence of Tensor, shape (channels, time)
-            As :class:`Demucs` takes them; of equal or different lengths.
-
-        Returns
-        -------
-        list of Tensor, shape (sources, channels, shorter time)
-        """
-        skips = [self._encode(one) for one in mixtures]
-        inner = self._lstm([layers[-1] for layers in skips])
-        return [self._decode(self._linear(x), layers) for x, layers in zip(inner, skips, strict=True)]
-
-    def _encode(self, mixture: Tensor) -> list[Tensor]:
-        x = self._doubled[0](mixture) if self._doubled else mixture
-        layers = [x.T.to(self._dtype).contiguous()]  # (time, channels) from here
-        for encode in self._encoder:
-            layers.append(encode(layers[-1]))
-        return layers[1:]
-
-    def _decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        for decode in self._decoder:
-            x = decode(x, skips.pop())
-        waveforms = x.T.float().contiguous()
-        if self._doubled:
-            waveforms = self._doubled[1](waveforms)
-        return waveforms.reshape(self._shape)
-
-
-class _PackedEncoder:
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        shorten, _, rewrite, _ = layer
-        self._this, self._next = split_kernel(shorten.weight, shorten.bias, Demucs.stride, dtype)
-        self._gated = Gated(rewrite.weight[..., 0], rewrite.bias, dtype)
-        self._channels = shorten.out_channels
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(time, channels) -> (about a quarter of the time, more channels)."""
-        whole = len(x) - len(x) % Demucs.stride
-        rows = x[:whole].view(-1, Demucs.stride * x.shape[1])
-        shorter = x.new_empty(len(rows) - 1, self._channels)
-        for start, stop in blocks(len(shorter)):
-            part = self._next.plus(rows[start + 1 : stop + 1], self._this(rows[start:stop]))
-            shorter[start:stop] = self._gated(part.relu_())
-        return shorter
-
-
-class _PackedDecoder:
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        widen, _, lengthen, *after = layer
-        self._gated = Gated(widen.weight.transpose(1, 2).flatten(1), widen.bias, dtype)
-        self._this, self._before = split_transposed(lengthen.weight, lengthen.bias, Demucs.stride, dtype)
-        self._channels, self._last = lengthen.out_channels, not after
-
-    def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(time, channels) and at least as long -> (about four times the time, fewer channels)."""
-        first, context = (len(skip) - len(x)) // 2, Demucs.context
-        frames = len(x) - context + 1
-        longer = x.new_empty(frames + 1, Demucs.stride * self._channels)
-        for start, stop in blocks(frames + 1):  # the last row is the last frame's second half
-            early, late = max(0, start - 1), min(frames, stop)
-            until = late + context - 1
-            wide = x[early:until] + skip[first + early : first + until]
-            taps = torch.cat([wide[tap : tap + late - early] for tap in range(context)], dim=1)
-            gated = pad_rows(self._gated(taps), int(start == 0), int(stop > frames))
-            rows = self._before.plus(gated[:-1], self._this(gated[1:]))
-            longer[start:stop] = rows if self._last else rows.relu_()
-        return longer.view(-1, self._channels)

@@ -4,29 +4,30 @@ Figures are made without pyplot, so that several can be drawn at once in a serve
 transparent ground in colours that read on white as well as on black.
 """
 
-from separation.plots.scores import draw_precision_recall, draw_score_over_length, draw_score_over_time, draw_violins
-from separation.plots.sound import (
-    LOWEST,
-    PictureMaker,
-    SoundPicture,
-    draw_sound,
-    picture_of,
+from separation.plots.curves import draw_precision_recall, draw_score_over_length, draw_score_over_time
+from separation.plots.spectrogram import (
+    F_MIN,
+    Spectrogram,
+    StreamingSpectrogram,
+    draw_spectrogram,
     save_difference,
     save_spectrogram,
+    spectrogram,
 )
 from separation.plots.style import save
+from separation.plots.violins import draw_violins
 
 __all__ = [
-    "LOWEST",
-    "PictureMaker",
-    "SoundPicture",
+    "F_MIN",
+    "Spectrogram",
+    "StreamingSpectrogram",
     "draw_precision_recall",
     "draw_score_over_length",
     "draw_score_over_time",
-    "draw_sound",
+    "draw_spectrogram",
     "draw_violins",
-    "picture_of",
     "save",
     "save_difference",
     "save_spectrogram",
+    "spectrogram",
 ]

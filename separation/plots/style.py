@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["CHOSEN", "CHOSEN_INK", "COLOURS", "CYCLE", "INK", "save", "tone_down"]
+__all__ = ["CHOSEN", "CHOSEN_INK", "COLOURS", "CYCLE", "INK", "save", "style_axes"]
 
 INK = "#7d8596"  # 3.7:1 on white and 5.0:1 on near-black
 COLOURS = {
@@ -22,7 +22,7 @@ CHOSEN_INK = "#a87600"  # the same for letters: 4.0:1 on white and 4.8:1 on near
 CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # told apart by the colour-blind
 
 
-def tone_down(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Quiet axes on a transparent ground, in a grey that reads on white as well as on black."""
     axes.patch.set_alpha(0)
     axes.tick_params(colors=INK, labelsize=9, length=2, width=0.6)

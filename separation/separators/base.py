@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from separation.audio import Signal, Waveform
+from separation.audio.signal import Signal, TensorSignal
 
-__all__ = ["Separator", "choose_device", "parse_options"]
-
-Options = TypeVar("Options")
+__all__ = ["Separator"]
 
 
 class Separator(ABC):
@@ -88,7 +84,7 @@ class Separator(ABC):
         if isinstance(mixture, Tensor):
             if mixture.dim() != 2:
                 raise ValueError(self._expected(tuple(mixture.shape)))
-            mixture = Waveform(mixture)
+            mixture = TensorSignal(mixture)
         if self.channels is not None and mixture.channels != self.channels:
             raise ValueError(self._expected((mixture.channels, mixture.frames)))
         if mixture.frames < self.min_frames:
@@ -113,52 +109,3 @@ class Separator(ABC):
 
         ``mixture.read(start, stop)`` gives any part of it, and going forward costs least.
         """
-
-
-def choose_device(device: str) -> torch.device:
-    """ "auto" is the GPU where there is one; raises ValueError for one that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here: choose --device cpu or auto")
-    return torch.device(device)
-
-
-def parse_options(options: type[Options], given: Mapping[str, object]) -> Options:
-    """Fill a dataclass of options; strings are converted to the type of each field.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name (the known ones are listed) or a value of the wrong type.
-    """
-    hints = typing.get_type_hints(options)
-    unknown = sorted(set(given) - set(hints))
-    if unknown:
-        known = ", ".join(hints) or "none"
-        raise ValueError(f"unknown option {unknown[0]!r}; the options of this method are: {known}")
-    return options(**{name: _convert(name, value, hints[name]) for name, value in given.items()})
-
-
-def _convert(name: str, value: object, hint: Any) -> object:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if isinstance(value, str):
-        word = value.strip().lower()
-        if type(None) in kinds and word in ("none", ""):
-            return None
-        if bool in kinds and word in ("true", "yes", "1", "false", "no", "0"):
-            return word in ("true", "yes", "1")
-        for kind in (int, float):
-            if kind in kinds and word not in ("inf", "-inf", "infinity", "-infinity", "nan"):
-                try:
-                    return kind(word)
-                except ValueError:
-                    continue
-        if str in kinds:
-            return value
-    elif any(type(value) is kind for kind in kinds) or (float in kinds and type(value) is int):
-        return value
-    expected = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
-    raise ValueError(f"option {name} must be {expected}, got {value!r}")

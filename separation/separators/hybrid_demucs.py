@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from separation.checkpoints import Model
-from separation.models.hybrid_demucs import PackedHybridDemucs
-from separation.separators.demucs import DemucsOptions, WaveformSeparator
+from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from separation.separators.precision import waveform_estimator
+from separation.separators.waveform import DemucsOptions, WaveformSeparator
+from separation.weights.model import Model
 
 __all__ = ["HybridDemucsSeparator"]
 
@@ -36,7 +36,7 @@ class HybridDemucsSeparator(WaveformSeparator):
         network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
         model.load_into(network, model.file("all"))
         self._shortest = network.hop_length * 5 // 2  # its mirrored ends fail on many shorter lengths
-        estimator = waveform_estimator(network, PackedHybridDemucs, precision, device)
+        estimator = waveform_estimator(network, OneDnnHybridDemucs, precision, device)
         super().__init__(estimator, model, device=device, options=options)
 
     @property

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separation.audio import Signal
-from separation.segments import pieces
+from separation.audio.blocks import iter_blocks
+from separation.audio.signal import Signal
 from separation.separators.base import Separator
 
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
@@ -102,7 +102,7 @@ class FastICASeparator(Separator):
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         offset, covariance = _moments(mixture)
         unmixing, mixing = self._matrices(mixture, offset, covariance)
-        for piece in pieces(mixture, self._piece):
+        for piece in iter_blocks(mixture, self._piece):
             x = piece.double() - offset
             components = unmixing @ x
             images = mixing[:, :, None] * components[:, None] + offset / len(mixing)  # the mean belongs to none of them
@@ -159,7 +159,7 @@ def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
     """Mean (channels, 1) and covariance (channels, channels), float64, from one reading of the signal."""
     mean = torch.zeros(mixture.channels, 1, dtype=torch.float64)
     scatter, count = torch.zeros(mixture.channels, mixture.channels, dtype=torch.float64), 0
-    for piece in pieces(mixture, _READ):
+    for piece in iter_blocks(mixture, _READ):
         x, size = piece.double(), piece.shape[1]
         own = x.mean(1, keepdim=True)
         shift = own - mean
@@ -177,7 +177,7 @@ def _some_frames(mixture: Signal, seed: int) -> Tensor:
         within = np.random.default_rng(seed).random(count)
         chosen = torch.from_numpy(((np.arange(count) + within) * (mixture.frames / count)).astype(np.int64))
     found, position = [], 0
-    for piece in pieces(mixture, _READ):
+    for piece in iter_blocks(mixture, _READ):
         here = chosen[(chosen >= position) & (chosen < position + piece.shape[1])]
         found.append(piece[:, here - position].double())
         position += piece.shape[1]

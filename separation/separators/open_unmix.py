@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from separation.audio import Signal
-from separation.checkpoints import Model
-from separation.masking import wiener
+from separation.audio.signal import Signal
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
-from separation.parallel import on_all_cores
-from separation.segments import fade_window, overlap_add
 from separation.separators.base import Separator
+from separation.separators.overlap_add import fade_window, overlap_add
 from separation.separators.precision import apply_precision
-from separation.stft import InverseStft, StftConfig, frames_between
+from separation.spectral.stft import InverseStft, StftConfig, frames_between
+from separation.spectral.wiener import wiener
+from separation.weights.model import Model
+from separation.workers.threads import map_threads
 
 __all__ = ["OpenUnmixOptions", "OpenUnmixSeparator"]
 
@@ -169,7 +169,7 @@ class OpenUnmixSeparator(Separator):
     def _each(self, function: Callable[[Any], Tensor], items: Sequence[Any]) -> list[Tensor]:
         """One network a core: its own operations follow one upon the other."""
         if self.device.type == "cpu":
-            return on_all_cores(function, items)
+            return map_threads(function, items)
         return [function(item) for item in items]
 
     def _embedded(self, mixture: Signal, first: int, last: int) -> list[Tensor]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from separation.audio import Signal
-from separation.masking import binary_mask, expectation_maximization, ratio_mask
+from separation.audio.signal import Signal
 from separation.separators.base import Separator
-from separation.stft import StftConfig, istft, stft
+from separation.spectral.masks import binary_mask, ratio_mask
+from separation.spectral.stft import StftConfig, istft, stft
+from separation.spectral.wiener import expectation_maximization
 
 __all__ = ["KINDS", "Oracle", "OracleOptions"]
 

@@ -1,37 +1,35 @@
-"""In which arithmetic a separator's networks run, and in which form.
+"""The numerical precision of a separator's networks, and the form in which they run.
 
-"auto" is "fp32" everywhere: on processors because its output is upstream's to more than 120 dB, on GPUs because
-nothing else has been measured there. What the others cost, as the ratio of the fp32 stems' energy to that of the
-difference, and processor time against fp32, on two cores of an AMD EPYC (avx512_bf16, without AMX):
+"auto" is "fp32" everywhere: on CPUs because its output equals upstream's to more than 120 dB, on GPUs because nothing
+else has been measured there. "bf16" against "fp32" on two cores of an AMD EPYC (avx512_bf16, without AMX), as the ratio
+of the fp32 stems' energy to that of the difference, and of the CPU times:
 
-====================================== ============ ======= ============ =======
-network                                bf16         time    int8         time
-====================================== ============ ======= ============ =======
-open-unmix-compact, 20 s of a song     40 to 56 dB  0.9     34 to 42 dB  0.9
-demucs-compact, 20 s of a song         45 to 50 dB  1.1     no LSTM
-Demucs, 64 channels, 30 s              47 to 52 dB  0.4     93 to 98 dB  0.5
-Hybrid Demucs, 30 s                    41 to 46 dB  0.7     86 to 91 dB  1.1
-====================================== ============ ======= ============ =======
+====================================== ============ =======
+network                                agreement    time
+====================================== ============ =======
+open-unmix-compact, 20 s of a song     40 to 56 dB  0.9
+demucs-compact, 20 s of a song         45 to 50 dB  1.1
+Demucs, 64 channels, 30 s              47 to 52 dB  0.4
+Hybrid Demucs, 30 s                    41 to 46 dB  0.7
+====================================== ============ =======
 
-The ranges are over the stems. The lower two have random weights, which make little of the LSTMs, and those are all that
-int8 concerns there: with trained ones expect less. demucs-compact's LSTM has weights of zero.
+The ranges are over the stems. The lower two have random weights.
 """
 
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from separation.models import packed
+from separation.models import onednn
 
 __all__ = ["PRECISIONS", "Estimator", "apply_precision", "check_precision", "waveform_estimator"]
 
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 #: Estimates of all sources, (sources, channels, time), of each of several mixtures, (channels, time).
 Estimator = Callable[[Sequence[Tensor]], list[Tensor]]
@@ -47,9 +45,7 @@ def check_precision(precision: str, device: torch.device) -> str:
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if precision == "int8" and device.type != "cpu":
-        raise ValueError(f"precision int8 is for processors only, not for {device.type}")
-    if precision == "bf16" and device.type == "cpu" and not packed.has_bfloat16():
+    if precision == "bf16" and device.type == "cpu" and not onednn.has_bfloat16():
         raise ValueError("this processor has no bfloat16 arithmetic: use precision fp32")
     return "fp32" if precision == "auto" else precision
 
@@ -62,8 +58,7 @@ def apply_precision(network: nn.Module, precision: str, device: torch.device) ->
     network : nn.Module
         In evaluation mode. Its inputs and outputs stay float32.
     precision : str
-        One of :data:`PRECISIONS`. "bf16" rounds weights and signals of those layers to 8 bits of mantissa; "int8"
-        their weights to 8 bits, and their inputs as they come (dynamic quantisation).
+        One of :data:`PRECISIONS`. "bf16" rounds weights and signals of those layers to 8 bits of mantissa.
     device : torch.device
 
     Raises
@@ -73,8 +68,6 @@ def apply_precision(network: nn.Module, precision: str, device: torch.device) ->
     """
     precision = check_precision(precision, device)
     network = network.to(device)
-    if precision == "int8":
-        return _quantised(network, {nn.LSTM, nn.Linear})
     if precision == "bf16":
         for parent in list(network.modules()):
             for name, child in list(parent.named_children()):
@@ -91,7 +84,7 @@ def waveform_estimator(
     On a processor `pack` makes it of the network, which is used up; elsewhere the network itself runs.
     There "bf16" is autocast; on a processor it holds for all but the resampling, the spectrograms and the innermost
     layers of Hybrid Demucs. No convolution is computed in bfloat16: oneDNN's are wrong for some shapes on
-    processors with AMX. "int8" holds for the LSTMs only.
+    processors with AMX.
 
     Raises
     ------
@@ -100,9 +93,7 @@ def waveform_estimator(
     """
     precision = check_precision(precision, device)
     network = network.eval().to(device)
-    if precision == "int8":
-        network = _quantised(network, {nn.LSTM})
-    if device.type == "cpu" and packed.is_available():
+    if device.type == "cpu" and onednn.is_available():
         return pack(network, torch.bfloat16 if precision == "bf16" else torch.float32)
     return _Plain(network, precision == "bf16", device)
 
@@ -129,9 +120,3 @@ class _InBfloat16(nn.Module):
     def forward(self, x: Tensor) -> Any:
         y = self.layer(x.to(torch.bfloat16))
         return (y[0].float(), *y[1:]) if isinstance(y, tuple) else y.float()
-
-
-def _quantised(network: nn.Module, kinds: set[type[nn.Module]]) -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch announces where quantisation is to move
-        return torch.ao.quantization.quantize_dynamic(network, kinds, dtype=torch.qint8, inplace=True)

@@ -1,10 +1,18 @@
-"""The pages in the browser, on Gradio.
+"""The studio: a Gradio app.
 
-Below, without Gradio: ``songs`` and ``uploads`` are what comes in, ``turns`` says who is next, ``jobs``
-does the work, ``results`` knows where it lies and for how long, ``player`` prepares what the page plays
-and draws (the script is in ``assets/player``), ``exports`` writes what people keep.
+Without Gradio:
 
-Above, a module per page: a function builds it and wires it, handlers are plain functions. ``cards``
-writes small pieces of HTML, ``words`` is the visitor's language, ``theme`` the looks, ``programs`` the
-endpoints, and ``app`` puts everything together.
+- ``songs``, ``uploads``         the visitor's song, references and estimates
+- ``request``, ``session``       what to do, and doing it: separate, encode for the player, score
+- ``model_cache``                loaded separators; ``model_choice``: which weights a method uses
+- ``queue``                      a fair queue for the shared processor
+- ``storage``                    result folders and their lifetime
+- ``player_data``                audio pieces and pictures for the player in the page (its scripts: ``assets/player``)
+- ``downloads``                  mixes, stems and archives in the format the visitor chooses
+- ``blind_test``                 blind listening tests
+- ``limits``, ``errors``         limits on uploads; errors as messages
+
+With Gradio: ``pages`` has one module per page, ``components`` builds pieces of HTML, ``i18n`` translates,
+``theme`` styles, ``api`` holds the endpoints for programs, ``zero_gpu`` supports Hugging Face's ZeroGPU, and
+``app`` puts everything together.
 """

@@ -11,23 +11,13 @@ import time
 
 import gradio as gr
 
-from separation.parallel import share_one_heap
-from separation.studio import (
-    about_page,
-    benchmark_page,
-    blind_page,
-    cards,
-    compare_page,
-    jobs,
-    models_page,
-    programs,
-    results,
-    separate_page,
-)
+from separation.studio import api, components, model_cache, storage
+from separation.studio.i18n import I18N, Translator, translatable, translator_for
 from separation.studio.limits import LIMITS
+from separation.studio.pages import about, benchmark, blind_test, compare, models, separate
 from separation.studio.theme import CSS, HEAD, theme
-from separation.studio.words import I18N, Words, label, words_for
 from separation.studio.zero_gpu import is_zero_gpu
+from separation.workers.threads import limit_malloc_arenas
 
 __all__ = ["build", "launch"]
 
@@ -37,55 +27,55 @@ THREADS = 80  # visitors who wait for their turn each hold one
 def build() -> gr.Blocks:
     """All pages, not yet served."""
     with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
-        programs.build()  # first: their names are fixed, and what comes later with the same gets a number
-        masthead = gr.HTML(cards.masthead(Words("en")))
+        api.build()  # first: their names are fixed, and what comes later with the same gets a number
+        masthead = gr.HTML(components.masthead(Translator("en")))
         with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages from a phone's visitor
-            with gr.Tab(label("page_separate"), id="separate"):
-                separate = separate_page.build()
-            with gr.Tab(label("page_compare"), id="compare") as compare:
-                compare_page.build(separate.token, compare)
-            with gr.Tab(label("page_blind"), id="blind") as blind:
-                blind_page.build(separate.token, blind)
-            with gr.Tab(label("page_benchmark"), id="benchmark") as benchmark:
-                benchmark_page.build(benchmark)
-            with gr.Tab(label("page_models"), id="models") as models:
-                models_page.build(separate, models)
-            with gr.Tab(label("page_about"), id="about"):
-                about = about_page.build()
+            with gr.Tab(translatable("page_separate"), id="separate"):
+                separate_page = separate.build()
+            with gr.Tab(translatable("page_compare"), id="compare") as tab:
+                compare.build(separate_page.token, tab)
+            with gr.Tab(translatable("page_blind"), id="blind") as tab:
+                blind_test.build(separate_page.token, tab)
+            with gr.Tab(translatable("page_benchmark"), id="benchmark") as tab:
+                benchmark.build(tab)
+            with gr.Tab(translatable("page_models"), id="models") as tab:
+                models.build(separate_page, tab)
+            with gr.Tab(translatable("page_about"), id="about"):
+                about_html = about.build()
         studio.load(
-            separate_page.restore,
+            separate.restore,
             None,
-            [separate.status, separate.place, separate.token],
+            [separate_page.status, separate_page.place, separate_page.token],
             show_progress="hidden",
             api_visibility="private",
         )
         studio.load(
             _welcome,
             None,
-            [masthead, separate.described, about],
+            [masthead, separate_page.described, about_html],
             show_progress="hidden",
             api_visibility="private",
         )
-        studio.unload(separate_page.leave)
+        studio.unload(separate.leave)
     return studio
 
 
 def _welcome(request: gr.Request) -> tuple[str, str, str]:
     """What is our own HTML, in the visitor's language."""
-    words = words_for(request)
-    return cards.masthead(words), cards.method_cards(words), cards.about(words)
+    words = translator_for(request)
+    return components.masthead(words), components.method_cards(words), components.about(words)
 
 
 def launch() -> None:
     """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT, say, 127.0.0.1:7860 by default."""
-    share_one_heap()
+    limit_malloc_arenas()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(results.UPLOADS))  # before any component is made
-    results.begin()
-    jobs.fetch_models()
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(storage.UPLOADS))  # before any component is made
+    storage.prepare_folders()
+    model_cache.fetch_models()
     studio = build()
     if is_zero_gpu():  # it keeps what the main thread has loaded when the studio is launched
-        jobs.warm_up()
+        model_cache.warm_up()
     studio.queue(max_size=64)
     studio.launch(
         server_port=_port(),
@@ -93,7 +83,7 @@ def launch() -> None:
         css=CSS,
         head=HEAD,
         i18n=I18N,
-        allowed_paths=[str(results.RESULTS)],
+        allowed_paths=[str(storage.RESULTS)],
         max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
         footer_links=["api", "settings"],
@@ -105,10 +95,10 @@ def launch() -> None:
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    atexit.register(results.remove_results)
+    atexit.register(storage.remove_results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill is an exit
     if not is_zero_gpu():
-        threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
+        threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
     studio.block_thread()
 
@@ -122,5 +112,5 @@ def _port() -> int | None:
 def _sweep_for_ever() -> None:
     """Old results go even if nobody comes."""
     while True:
-        results.sweep()
+        storage.remove_expired()
         time.sleep(300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 
-from separation.decoding import Limits
+from separation.audio.limits import Limits
 
 __all__ = ["LIMITS"]
 

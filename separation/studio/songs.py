@@ -11,19 +11,29 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from separation.data.folders import read_references, references_beside
-from separation.studio import results
+from separation.datasets.stem_folders import read_references, references_beside
+from separation.resources import ASSETS
+from separation.studio import storage
 from separation.studio.limits import LIMITS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from separation.audio import Audio, Sound
-    from separation.data.musdb18 import Track
+    from separation.audio.signal import Audio, AudioSource
+    from separation.datasets.musdb18 import Track
 
-__all__ = ["Song", "StudioError", "bring_estimates", "bring_references", "look", "musdb_tracks", "open_song", "samples"]
+__all__ = [
+    "Song",
+    "StudioError",
+    "check_choice",
+    "musdb_tracks",
+    "open_song",
+    "samples",
+    "with_estimates",
+    "with_references",
+]
 
-SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
+SAMPLES = ASSETS / "samples"
 SHORTEST_EXCERPT = 0.1  # seconds
 
 log = logging.getLogger(__name__)
@@ -52,7 +62,7 @@ class Song:
     """
 
     name: str
-    audio: Sound
+    audio: AudioSource
     references: Mapping[str, Tensor] | None = None
     start: float = 0.0
     file: str | None = None
@@ -60,18 +70,18 @@ class Song:
 
     def close(self) -> None:
         """Give back the disk that an upload takes."""
-        from separation.audio import Recording
+        from separation.audio.files import Recording
 
         if isinstance(self.audio, Recording):
             self.audio.close()
 
 
-def look(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> None:
+def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> None:
     """Raise at once what an upload can be refused for before it is decoded; see :func:`open_song`."""
-    from separation.decoding import opened
+    from separation.audio.decoding import open_audio
 
     if kind == "upload" and choice:
-        with opened(choice, start=start, duration=duration, limits=LIMITS):
+        with open_audio(choice, start=start, duration=duration, limits=LIMITS):
             pass
 
 
@@ -86,7 +96,7 @@ def musdb_tracks() -> dict[str, Track]:
     root = os.environ.get("MUSDB_ROOT")
     if not root:
         return {}
-    from separation.data.musdb18 import list_tracks
+    from separation.datasets.musdb18 import list_tracks
 
     try:
         return {f"{track.name} ({track.subset})": track for track in list_tracks(root)}
@@ -113,7 +123,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     ValueError
         If it cannot be read.
     """
-    from separation.audio import Recording, read
+    from separation.audio.files import Recording, read
 
     if duration is not None and duration < SHORTEST_EXCERPT:
         raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
@@ -139,7 +149,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
 def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
     import torch
 
-    from separation.audio import Audio
+    from separation.audio.signal import Audio
 
     mixture, references, rate = track.read()
     first = round(start * rate)
@@ -155,7 +165,7 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
     return Song(name=track.name, audio=audio, references=cut_references, start=start)
 
 
-def bring_references(
+def with_references(
     song: Song | None, files: Sequence[str], *, start: float = 0.0, duration: float | None = None
 ) -> Song:
     """A song with the true sources that a person has of it; without a song, their sum is it.
@@ -165,9 +175,9 @@ def bring_references(
     ValueError
         If they cannot be read or do not fit the song.
     """
-    from separation.audio import Audio
+    from separation.audio.signal import Audio
 
-    with results.scratch() as folder:
+    with storage.scratch() as folder:
         stems = _read(files, folder, start=start, duration=duration)
     references = {name: audio.waveform for name, audio in stems.items()}
     if song is None:
@@ -178,9 +188,9 @@ def bring_references(
     return replace(song, references=references)
 
 
-def bring_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
+def with_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
     """A song with another tool's stems of it, which join the methods; ValueError if they do not fit it."""
-    with results.scratch() as folder:
+    with storage.scratch() as folder:
         stems = _read(files, folder, start=song.start, duration=duration)
     _refuse_unfit(song, stems, "Your separator's stems")
     return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})

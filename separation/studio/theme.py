@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
 
-from separation.studio import words
+from separation.resources import ASSETS
+from separation.studio import i18n
 
 __all__ = ["CSS", "HEAD", "theme"]
 
@@ -110,7 +109,7 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 }
 """
 
-_PLAYER = Path(__file__).resolve().parents[2] / "assets" / "player"
+_PLAYER = ASSETS / "player"
 
 
 #: Gradio applies CSS to its pages only, and hides the link to the API on phones but not the dot behind it.
@@ -124,4 +123,4 @@ def _head() -> str:
     return f'<style>{style}{_FOOTER}</style>\n<script type="module">{script}</script>\n'
 
 
-HEAD = words.script() + _head()
+HEAD = i18n.language_script() + _head()

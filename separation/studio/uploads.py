@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from separation.audio import Audio, AudioError, read
+from separation.audio.files import read
+from separation.audio.signal import Audio
+from separation.audio.stream import AudioError
 from separation.studio.limits import LIMITS
 
 __all__ = ["read_stems", "unpack"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from separation.data.excerpts import MixConfig
+from separation.datasets.mix_config import MixConfig
 
 __all__ = ["TrainingConfig", "as_dict", "from_dict", "read_toml"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from separation.data.excerpts import Excerpts
-from separation.data.store import Store
+from separation.datasets.sampler import MixSampler
+from separation.datasets.store import StemStore
 from separation.models.demucs import Demucs, center_trim
 from separation.training.config import TrainingConfig
 from separation.training.recipe import Objective, Recipe
@@ -109,11 +109,11 @@ class DemucsRecipe(Recipe):
         self.network = Demucs(sources, channels=config.channels, depth=config.depth, resample=config.resample)
         self.objectives = {"all": WaveformLoss(self.network, config.spectral)}
 
-    def excerpts(self, store: Store) -> Excerpts:
+    def excerpts(self, store: StemStore) -> MixSampler:
         length = self.network.valid_length(round(self.config.seconds * store.sample_rate))
-        return Excerpts(store, self.config, length=length)
+        return MixSampler(store, self.config, length=length)
 
-    def initialise(self, store: Store) -> None:
+    def initialise(self, store: StemStore) -> None:
         """Nothing is measured: every mixture is standardised by itself."""
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:

@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 CPU = torch.device("cpu")
 
-__all__ = ["Processes", "SharedBatchNorm", "join", "leave", "share_batch_norms"]
+__all__ = ["ProcessGroup", "SharedBatchNorm", "join", "leave", "share_batch_norms"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processes:
+class ProcessGroup:
     """Which of how many this one is, and where it computes."""
 
     rank: int = 0
@@ -54,7 +54,7 @@ class Processes:
         return box[0]
 
 
-def join(device: str) -> Processes:
+def join(device: str) -> ProcessGroup:
     """Take part in what ``torchrun`` started, or be the only process.
 
     Raises
@@ -77,10 +77,10 @@ def join(device: str) -> Processes:
             torch.cuda.set_device(place)
         # The others wait while the first validates on whole tracks.
         distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=4))
-    return Processes(rank=int(os.environ.get("RANK", 0)), size=size, device=place)
+    return ProcessGroup(rank=int(os.environ.get("RANK", 0)), size=size, device=place)
 
 
-def leave(processes: Processes) -> None:
+def leave(processes: ProcessGroup) -> None:
     """What :func:`join` began."""
     if processes.size > 1 and distributed.is_initialized():
         distributed.destroy_process_group()

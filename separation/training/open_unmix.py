@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from separation.data.excerpts import Excerpts
-from separation.data.store import Store
+from separation.datasets.sampler import MixSampler
+from separation.datasets.store import StemStore
 from separation.models.open_unmix import OpenUnmix, bins_below
-from separation.stft import StftConfig, istft, stft
+from separation.spectral.stft import StftConfig, istft, stft
 from separation.training.config import TrainingConfig
 from separation.training.recipe import Objective, Recipe
 
@@ -107,10 +107,10 @@ class OpenUnmixRecipe(Recipe):
             n_layers=self.config.n_layers,
         )
 
-    def excerpts(self, store: Store) -> Excerpts:
-        return Excerpts(store, self.config)
+    def excerpts(self, store: StemStore) -> MixSampler:
+        return MixSampler(store, self.config)
 
-    def initialise(self, store: Store) -> None:
+    def initialise(self, store: StemStore) -> None:
         mean, deviation = input_statistics(store, self.stft, collections=self.config.whole_from)
         for objective in self.objectives.values():
             objective.network.input_mean.data = -mean[: self.max_bin].float()
@@ -141,7 +141,9 @@ class OpenUnmixRecipe(Recipe):
         return {"architecture": shape if config.n_layers == 3 else shape | {"n_layers": config.n_layers}}
 
 
-def input_statistics(store: Store, config: StftConfig, *, collections: tuple[str, ...] = ()) -> tuple[Tensor, Tensor]:
+def input_statistics(
+    store: StemStore, config: StftConfig, *, collections: tuple[str, ...] = ()
+) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the training mixtures' magnitude, each (bins,), float64.
 
     Over all frames of the whole recordings, the channels' magnitudes averaged first, the deviation floored

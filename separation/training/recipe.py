@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from separation.data.excerpts import Excerpts
-from separation.data.store import Store
+from separation.datasets.sampler import MixSampler
+from separation.datasets.store import StemStore
 from separation.training.config import TrainingConfig
 
 __all__ = ["Objective", "Recipe"]
@@ -39,10 +39,10 @@ class Recipe(Protocol):
     targets: tuple[str, ...]
     objectives: Mapping[str, Objective]
 
-    def excerpts(self, store: Store) -> Excerpts:
+    def excerpts(self, store: StemStore) -> MixSampler:
         """Batches of the length that the networks take."""
 
-    def initialise(self, store: Store) -> None:
+    def initialise(self, store: StemStore) -> None:
         """Set what is measured on the training data."""
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:

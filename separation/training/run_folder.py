@@ -12,22 +12,21 @@ weights become one model. Every file appears whole or not at all, and a checkpoi
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
-from separation.checkpoints import CheckpointError
+from separation.atomic import atomic_write
+from separation.weights.state_dict import CheckpointError
 
 __all__ = ["RunFolder"]
 
@@ -67,7 +66,7 @@ class RunFolder:
                 key = different[0]
                 raise ValueError(f"the run was begun with {key} = {before.get(key)!r}, not {now.get(key)!r}")
         self.own.mkdir(parents=True, exist_ok=True)
-        with _whole(path) as draft:
+        with atomic_write(path) as draft:
             draft.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
     def refuse_other_beginning(self, initial: str | None) -> None:
@@ -79,7 +78,7 @@ class RunFolder:
 
     def log(self, entries: list[dict[str, Any]]) -> None:
         """All entries so far; whole, so that a killed and resumed run leaves none twice."""
-        with _whole(self.own / "log.jsonl") as draft:
+        with atomic_write(self.own / "log.jsonl") as draft:
             draft.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
 
     # -- checkpoints -------------------------------------------------------------------------------
@@ -87,9 +86,9 @@ class RunFolder:
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Write a checkpoint, then drop the older ones."""
         stem = f"step-{step:08d}"
-        with _whole(self.own / f"{stem}.safetensors") as draft:
+        with atomic_write(self.own / f"{stem}.safetensors") as draft:
             save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft)
-        with _whole(self.own / f"{stem}.pt") as draft:
+        with atomic_write(self.own / f"{stem}.pt") as draft:
             torch.save(state, draft)
         for path in self.own.glob("step-*"):
             if not path.name.startswith(stem):
@@ -139,24 +138,19 @@ class RunFolder:
             sources = description["sources"] if "all" in files else [entry["source"] for entry in entries]
             parameters = sum(_parameters(self.folder / entry["name"]) for entry in entries)
             model = dict(description) | {"sources": sources, "parameters": parameters, "files": entries}
-            with _whole(path) as draft:
+            with atomic_write(path) as draft:
                 draft.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
             for other in self.folder.glob("*.safetensors"):
                 if other.name not in {entry["name"] for entry in entries}:
                     other.unlink(missing_ok=True)
 
     def _write_weights(self, source: str, state: dict[str, Tensor]) -> dict[str, str]:
-        draft = self.folder / f".{source}.part"
-        try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, draft)
-            digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-            _sync(draft)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        digest = hashlib.sha256(save(tensors)).hexdigest()
+        name = f"{source}-{digest[:8]}.safetensors"
+        with atomic_write(self.folder / name) as draft:
+            save_file(tensors, draft)
             draft.chmod(0o644)
-            name = f"{source}-{digest[:8]}.safetensors"
-            draft.replace(self.folder / name)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
         return {"source": source, "name": name, "sha256": digest}
 
 
@@ -165,21 +159,3 @@ def _parameters(path: Path) -> int:
     with safe_open(path, framework="pt") as file:
         learned = [name for name in file.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118  # not a dictionary
         return sum(math.prod(file.get_slice(name).get_shape()) for name in learned)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when all is on disk; nothing stays if that fails."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        yield draft
-        _sync(draft)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -30,7 +30,7 @@ METRICS = ("SDR", "ISR", "SIR", "SAR")
 
 def write_stems(root: Path, seconds: int, folder: Path) -> None:
     """References and estimates as 16-bit files: stems of clip after clip, each bleeding into the others."""
-    from separation.data.musdb18 import SOURCES, tracks
+    from separation.datasets.musdb18 import SOURCES, tracks
 
     clips, length = [], 0
     for track in tracks(root):

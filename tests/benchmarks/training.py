@@ -28,10 +28,10 @@ TARGET = "vocals"
 
 def ours(root: Path, steps: int) -> dict[str, float]:
     """Examples per second, share of the time spent waiting for data, peak memory."""
-    from separation.training.start import prepare
+    from separation.training.setup import build_trainer
 
     with tempfile.TemporaryDirectory() as folder, peak_memory() as memory:
-        trainer = prepare("open-unmix", roots=[root], out=Path(folder) / "run", target=TARGET)
+        trainer = build_trainer("open-unmix", roots=[root], out=Path(folder) / "run", target=TARGET)
         trainer.validation = []  # whole tracks, which upstream's step does not hold either
         times, waits = [time.monotonic()], []
         for report in trainer.train():

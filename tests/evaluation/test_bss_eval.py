@@ -11,7 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.evaluation.bss_eval import TAPS, ArraySignals, Scores, bss_eval
 from separation.evaluation.track_scores import FileSignals
 
@@ -76,7 +76,7 @@ def test_music_of_any_length_gives_musevals_numbers(music: Tensor, generator: to
 
 
 def test_musdb_clips_give_musevals_numbers(musdb_root: Path, generator: torch.Generator) -> None:
-    from separation.data.musdb18 import list_tracks
+    from separation.datasets.musdb18 import list_tracks
     from separation.separators import create
 
     track = next(track for track in list_tracks(musdb_root) if track.subset == "test")

@@ -17,11 +17,11 @@ import pytest
 import soundfile
 import torch
 
-from separation.audio import Signal
-from separation.data.musdb18 import Track, list_tracks
+from separation.audio.signal import Signal
+from separation.datasets.musdb18 import Track, list_tracks
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
-from separation.evaluation.evaluate import Job, Outcome, evaluate, evaluate_track, prepare
-from separation.evaluation.results import medians, read_result, read_results, scores_by_target, write_summary
+from separation.evaluation.evaluate import Job, TrackOutcome, evaluate_track, evaluate_tracks, plan_jobs
+from separation.evaluation.museval_json import medians, read_result, read_results, scores_by_target, write_summary
 from separation.separators.base import Separator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -179,8 +179,8 @@ def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     for source, gains in (("drums", (0.05, 0.02)), ("other", (0.01, 0.05))):
         stems[source] = random.laplace(size=(2 * RATE, 1)) * np.array([gains])
     write_track(tmp_path / "hq" / "test" / "Song", stems)
-    todo, _ = prepare(list_tracks(tmp_path / "hq", wav=True), tmp_path / "ica", method="ica")
-    (outcome,) = evaluate(todo)
+    todo, _ = plan_jobs(list_tracks(tmp_path / "hq", wav=True), tmp_path / "ica", method="ica")
+    (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
     found = read_result(outcome.file)
     assert set(found.frames) == {"drums", "other"}
@@ -202,9 +202,9 @@ def test_one_target_is_scored_against_its_accompaniment(
     hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track = list_tracks(hq, wav=True)[:1]
-    todo, _ = prepare(track, tmp_path, method="mix")
+    todo, _ = plan_jobs(track, tmp_path, method="mix")
     monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: OnlyVocals())
-    (outcome,) = evaluate(todo)
+    (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
     found = read_result(outcome.file)
     mixture, references, rate = track[0].read()
@@ -279,12 +279,12 @@ def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said
 
 def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> None:
     track = list_tracks(hq, wav=True)[:1]
-    todo, done = prepare(track, tmp_path, method="ica")
+    todo, done = plan_jobs(track, tmp_path, method="ica")
     assert (len(todo), done) == (1, [])
-    list(evaluate(todo))
-    assert prepare(track, tmp_path, method="ica") == ([], todo)
+    list(evaluate_tracks(todo))
+    assert plan_jobs(track, tmp_path, method="ica") == ([], todo)
     with pytest.raises(ValueError, match=r"holds scores with options .* choose another --out"):
-        prepare(track, tmp_path, method="ica", options={"contrast": "cube"})
+        plan_jobs(track, tmp_path, method="ica", options={"contrast": "cube"})
 
 
 # -- several processes -------------------------------------------------------------------------------
@@ -329,8 +329,8 @@ def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path
     log = tmp_path / "log"
     tracks: Any = [Slow(track, log) for track in list_tracks(hq, wav=True)]
     tracks[2] = DeadlyOnce(tracks[2].track, log)
-    todo, _ = prepare(tracks, tmp_path / "mix", method="mix")
-    outcomes = list(evaluate(todo, **how))
+    todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
+    outcomes = list(evaluate_tracks(todo, **how))
     assert [outcome.error for outcome in outcomes] == [None] * 5
     assert sorted(outcome.name for outcome in outcomes) == sorted(track.name for track in tracks)
     assert files(tmp_path) == files(one_by_one)
@@ -352,8 +352,8 @@ class Deadly(Slow):
 def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     tracks: Any = list_tracks(hq, wav=True)[:3]
     tracks[1] = Deadly(tracks[1], tmp_path / "log")
-    todo, _ = prepare(tracks, tmp_path / "mix", method="mix")
-    outcomes = {outcome.name: outcome.error for outcome in evaluate(todo, **how)}
+    todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
+    outcomes = {outcome.name: outcome.error for outcome in evaluate_tracks(todo, **how)}
     assert outcomes.pop(tracks[1].name) == "the worker was killed while it was at it: out of memory?"
     assert list(outcomes.values()) == [None, None]
 
@@ -386,13 +386,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    todo, _ = prepare(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    (outcome,) = evaluate(todo)
+    (outcome,) = evaluate_tracks(todo)
     assert "No space left on device" in str(outcome.error)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -401,10 +401,10 @@ def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch:
 
 
 def test_clips_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
-    from separation.data.musdb18 import tracks
+    from separation.datasets.musdb18 import tracks
 
-    todo, _ = prepare(tracks(musdb_root, subset="test")[:2], tmp_path, method="mix")
-    outcomes = list(evaluate(todo))
+    todo, _ = plan_jobs(tracks(musdb_root, subset="test")[:2], tmp_path, method="mix")
+    outcomes = list(evaluate_tracks(todo))
     assert [outcome.error for outcome in outcomes] == [None, None]
     for outcome in outcomes:
         found = read_result(outcome.file)
@@ -413,9 +413,9 @@ def test_clips_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
 
 
 def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:
-    todo, _ = prepare(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
     job: Job = todo[0]
     job.file.parent.mkdir()
     job.file.write_text("someone else's")
-    assert evaluate_track(job) == Outcome(name=job.track.name, file=job.file)
+    assert evaluate_track(job) == TrackOutcome(name=job.track.name, file=job.file)
     assert job.file.read_text() == "someone else's"

@@ -7,12 +7,12 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, precision_score, recall_score
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.evaluation import mask_scores as room
 from separation.evaluation.bss_eval import ArraySignals
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
-from separation.masking import binary_mask, ratio_mask
-from separation.stft import StftConfig
+from separation.spectral.masks import binary_mask, ratio_mask
+from separation.spectral.stft import StftConfig
 from tests.conftest import SAMPLES
 
 SOURCES = ("vocals", "drums", "bass", "other")

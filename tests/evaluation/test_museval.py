@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from separation.data.musdb18 import open_musdb
+from separation.datasets.musdb18 import open_musdb
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from separation.__main__ import app
 from separation.evaluation.bss_eval import ArraySignals
-from separation.evaluation.track_scores import score_folders, totals
+from separation.evaluation.track_scores import score_folders, whole_track_scores
 
 RATE = 8000
 
@@ -39,7 +39,7 @@ def folders(tmp_path: Path, stems: dict[str, np.ndarray]) -> tuple[Path, Path]:
 
 def test_half_the_level_is_six_decibels_of_usdr_and_no_error_in_si_sdr(generator: torch.Generator) -> None:
     source = torch.randn(1, 2, 50000, generator=generator, dtype=torch.float64)
-    scores = totals(ArraySignals(source), ArraySignals(0.5 * source))
+    scores = whole_track_scores(ArraySignals(source), ArraySignals(0.5 * source))
     assert scores.usdr[0] == pytest.approx(6.0206, abs=1e-3)
     assert scores.si_sdr[0] > 150
 
@@ -48,16 +48,16 @@ def test_orthogonal_noise_gives_its_own_ratio(generator: torch.Generator) -> Non
     source = torch.zeros(1, 1, 40000, dtype=torch.float64)
     noise = torch.zeros_like(source)
     source[..., ::2], noise[..., 1::2] = 1.0, 0.1
-    scores = totals(ArraySignals(source), ArraySignals(3 * source + noise))
+    scores = whole_track_scores(ArraySignals(source), ArraySignals(3 * source + noise))
     assert scores.si_sdr[0] == pytest.approx(20 * np.log10(30), abs=1e-9)
     assert scores.usdr[0] == pytest.approx(-10 * np.log10(4 + 0.01), abs=1e-6)
 
 
 def test_sums_over_blocks_are_sums(generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     source, estimate = torch.randn(2, 2, 1, 30000, generator=generator, dtype=torch.float64)
-    whole = totals(ArraySignals(source), ArraySignals(estimate))
+    whole = whole_track_scores(ArraySignals(source), ArraySignals(estimate))
     monkeypatch.setattr("separation.evaluation.track_scores.BLOCK", 777)
-    pieces = totals(ArraySignals(source), ArraySignals(estimate))
+    pieces = whole_track_scores(ArraySignals(source), ArraySignals(estimate))
     np.testing.assert_allclose(pieces.usdr, whole.usdr)
     np.testing.assert_allclose(pieces.si_sdr, whole.si_sdr)
 

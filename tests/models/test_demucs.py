@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.models.demucs import Demucs, center_trim
 from tests.conftest import GOLDEN, relative_error
 from tests.models.test_open_unmix import randomise

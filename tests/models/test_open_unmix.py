@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.models.open_unmix import OpenUnmix, bins_below
-from separation.stft import StftConfig, stft
+from separation.spectral.stft import StftConfig, stft
 from tests.conftest import GOLDEN, relative_error
 
 SHAPES = json.loads((GOLDEN / "open_unmix_state_shapes.json").read_text())

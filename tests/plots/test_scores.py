@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from separation.plots import (
-    SoundPicture,
+    Spectrogram,
     draw_precision_recall,
     draw_score_over_length,
     draw_score_over_time,
@@ -131,9 +131,9 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
         save(violins({"vocals": {"a": np.ones(5)}}), tmp_path / "figure.txt")
 
 
-def picture() -> SoundPicture:
+def picture() -> Spectrogram:
     peaks = np.stack([-np.ones(50), np.ones(50)]).astype(np.float32) / 2
-    return SoundPicture(peaks=peaks, power=np.ones((4, 50)), duration=6.5, sample_rate=44100)
+    return Spectrogram(peaks=peaks, power=np.ones((4, 50)), duration=6.5, sample_rate=44100)
 
 
 def test_scores_lie_under_their_seconds(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.models.demucs import Demucs, center_trim
 from separation.separators import create
 from separation.separators.demucs import DemucsSeparator

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torchaudio.models import HDemucs
 
-from separation.audio import read
-from separation.checkpoints import CheckpointError
+from separation.audio.files import read
 from separation.separators import create
+from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
 from tests.separators.test_demucs import SOURCES, upstream
 from tests.separators.test_registry import write_model

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from separation.separators import create
 from separation.separators import ica as ica_module
-from separation.separators.base import parse_options
 from separation.separators.ica import FastICASeparator, IcaOptions, back_project
+from separation.separators.options import parse_options
 from tests.conftest import relative_error, snr
 
 FRAMES = 40_000

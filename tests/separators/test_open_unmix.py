@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.audio import read
-from separation.checkpoints import CheckpointError, find
+from separation.audio.files import read
 from separation.models.open_unmix import OpenUnmix
 from separation.separators import create
 from separation.separators.open_unmix import OpenUnmixOptions
+from separation.weights.catalogue import find_model
+from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
 from tests.models.test_open_unmix import randomise
 from tests.separators.test_registry import SOURCES, write_model
@@ -233,7 +234,7 @@ def test_a_folder_of_upstreams_trainer_separates_as_upstream_does(tmp_path: Path
 
 def test_a_target_whose_name_begins_another_gets_its_own_file(tmp_path: Path) -> None:
     targets = dict(zip(("bass", "bass-guitar", "other"), networks(count=3).values(), strict=True))
-    model = find(str(write_upstream(tmp_path, targets)), method="open-unmix")
+    model = find_model(str(write_upstream(tmp_path, targets)), method="open-unmix")
     found = {file.source: file.name for file in model.files}
     assert found == {"bass": "bass.pth", "bass-guitar": "bass-guitar.pth", "other": "other.pth"}
 

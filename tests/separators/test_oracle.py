@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.audio import read
+from separation.audio.files import read
 from separation.separators import create
 from separation.separators.oracle import KINDS, Oracle, OracleOptions
 from tests.conftest import snr

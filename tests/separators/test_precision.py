@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separation.audio import read
-from separation.models import packed
-from separation.models.demucs import Demucs, PackedDemucs
+from separation.audio.files import read
+from separation.models import onednn
+from separation.models.demucs import Demucs
+from separation.models.onednn_demucs import OneDnnDemucs
 from separation.separators import create
 from separation.separators.precision import apply_precision, check_precision, waveform_estimator
 from tests.conftest import snr
+from tests.models.test_onednn import NO_BFLOAT16, loud_lstm
 from tests.models.test_open_unmix import randomise
-from tests.models.test_packed import NO_BFLOAT16, loud_lstm
 
 CPU = torch.device("cpu")
-BF16 = pytest.mark.skipif(not packed.has_bfloat16(), reason=NO_BFLOAT16)
-half = pytest.mark.skipif(not packed.is_available(), reason="this torch has no oneDNN")
+BF16 = pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16)
+half = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,6 @@ def music(request: pytest.FixtureRequest) -> Tensor:
     [
         pytest.param("demucs", "bf16", 30, marks=BF16),
         pytest.param("open-unmix", "bf16", 30, marks=BF16),
-        ("open-unmix", "int8", 20),
     ],
 )
 def test_stems_of_the_bundled_models_stay_what_they_are(
@@ -52,38 +52,36 @@ def test_stems_of_the_bundled_models_stay_what_they_are(
 
 
 @half
-@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), pytest.param("bf16", 25, marks=BF16), ("int8", 25)])
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 100), pytest.param("bf16", 25, marks=BF16)])
 def test_the_lstm_of_demucs_takes_part(precision: str, least: float) -> None:
     network = loud_lstm(Demucs(("a", "b"), channels=6, depth=3, resample=False))
     mixture = torch.randn(2, network.valid_length(4000), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(mixture[None])[0]
-    (found,) = waveform_estimator(copy.deepcopy(network), PackedDemucs, precision, CPU)([mixture])
+    (found,) = waveform_estimator(copy.deepcopy(network), OneDnnDemucs, precision, CPU)([mixture])
     assert snr(found, expected) > least
     assert precision == "fp32" or snr(found, expected) < 80
 
 
 def test_a_precision_is_refused_where_it_means_nothing() -> None:
-    with pytest.raises(ValueError, match="must be one of auto, fp32, bf16, int8, got 'fp8'"):
+    with pytest.raises(ValueError, match="must be one of auto, fp32, bf16, got 'fp8'"):
         create("demucs", device="cpu", precision="fp8")
-    with pytest.raises(ValueError, match="int8 is for processors only, not for cuda"):
-        check_precision("int8", torch.device("cuda"))
     with pytest.raises(ValueError, match="hpss has no network to choose a precision for"):
         create("hpss", precision="bf16")
     assert check_precision("auto", CPU) == "fp32"
 
 
 def test_a_processor_without_bfloat16_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "is_available", lambda: False)
+    monkeypatch.setattr(onednn, "is_available", lambda: False)
     with pytest.raises(ValueError, match="this processor has no bfloat16 arithmetic: use precision fp32"):
         check_precision("bf16", CPU)
 
 
 def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "is_available", lambda: False)
+    monkeypatch.setattr(onednn, "is_available", lambda: False)
     network: Any = randomise(Demucs(("a", "b"), channels=4, depth=3))
-    estimator = waveform_estimator(network, PackedDemucs, "auto", CPU)
-    assert not isinstance(estimator, PackedDemucs)
+    estimator = waveform_estimator(network, OneDnnDemucs, "auto", CPU)
+    assert not isinstance(estimator, OneDnnDemucs)
     mixtures = [torch.randn(2, network.valid_length(length)) for length in (500, 500, 900)]
     for some in (mixtures[:2], mixtures):
         for found, mixture in zip(estimator(some), some, strict=True):
@@ -92,7 +90,7 @@ def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatc
 
 
 @half
-@pytest.mark.parametrize(("precision", "least"), [pytest.param("bf16", 30, marks=BF16), ("int8", 20)])
+@pytest.mark.parametrize(("precision", "least"), [pytest.param("bf16", 30, marks=BF16)])
 def test_only_the_layers_with_many_weights_change(precision: str, least: float) -> None:
     network: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LSTM(4, 4)), nn.Tanh()).eval()
     x = torch.randn(5, 3)

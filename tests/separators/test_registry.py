@@ -17,13 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchaudio.models import HDemucs
 
-from separation import checkpoints
-from separation.audio import read
-from separation.checkpoints import CheckpointError
+from separation.audio.files import read
 from separation.models.demucs import Demucs
 from separation.models.open_unmix import OpenUnmix
 from separation.separators import METHODS, create
-from separation.separators.base import Separator, choose_device, parse_options
+from separation.separators.base import Separator
+from separation.separators.options import parse_options
+from separation.weights import catalogue, download
+from separation.weights.state_dict import CheckpointError
+from separation.workers.devices import choose_device
 from tests.conftest import snr
 from tests.models.test_open_unmix import randomise
 
@@ -128,7 +130,7 @@ def test_what_the_registry_says_of_a_method_is_there(name: str) -> None:
 
 
 def test_a_default_model_is_known_and_fits_its_method() -> None:
-    known = {model.name: model.method for model in checkpoints.models()}
+    known = {model.name: model.method for model in catalogue.list_models()}
     for name, method in METHODS.items():
         if method.default_model is not None:
             assert known[method.default_model] == name
@@ -152,9 +154,9 @@ def test_every_method_is_made_by_its_name(name: str, tiny_models: dict[str, str]
 def test_the_bundled_models_are_whole_and_are_the_default(name: str, excerpt: dict[str, Tensor]) -> None:
     separator = create(name, device="cpu")
     assert separator.model == METHODS[name].default_model
-    model = checkpoints.find(str(separator.model), method=name)
+    model = catalogue.find_model(str(separator.model), method=name)
     assert model.bundled
-    assert not checkpoints.verify(model)
+    assert not download.verify_model(model)
     stems = separator.separate(excerpt["mixture"])
     gains = [
         snr(stem, excerpt[source]) - snr(excerpt["mixture"] / 4, excerpt[source])

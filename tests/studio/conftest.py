@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from separation.studio import jobs, results, songs
+from separation.studio import session, songs, storage
+from separation.studio.request import SeparationRequest
 from tests.studio.server import Server, running
 
 
@@ -21,8 +22,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where results go, for this test alone."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
+    monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
     return tmp_path / "results"
 
@@ -31,7 +32,7 @@ def short_song(seconds: float = 2.0, start: float = 2.0) -> songs.Song:
     return songs.open_song("sample", next(iter(songs.samples())), start=start, duration=seconds)
 
 
-def work(song: songs.Song, *methods: str, **order: object) -> jobs.Update:
+def work(song: songs.Song, *methods: str, **order: object) -> session.SessionUpdate:
     """Everything, to the end."""
-    *_, last = jobs.separate_song(song, jobs.Order(methods=methods, **order))  # type: ignore[arg-type]
+    *_, last = session.separate_song(song, SeparationRequest(methods=methods, **order))  # type: ignore[arg-type]
     return last

@@ -14,19 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation import checkpoints
 from separation.separators import METHODS
-from separation.studio import (
-    benchmark_page,
-    blind_page,
-    cards,
-    compare_page,
-    models_page,
-    results,
-    separate_page,
-    songs,
-    words,
-)
+from separation.studio import blind_test, components, i18n, model_choice, songs, storage
+from separation.studio.pages import benchmark, compare, models, separate
+from separation.weights import download, model
 from tests.studio.conftest import short_song, work
 
 
@@ -43,20 +34,20 @@ class Request:
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three methods, one of which is another tool's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("separation.studio.results.RESULTS", tmp_path_factory.mktemp("results"))
+        patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
         return work(short_song(), "hpss", "mix", "irm").folder
 
 
 @pytest.fixture(autouse=True)
 def here(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "RESULTS", result.parent)
+    monkeypatch.setattr(storage, "RESULTS", result.parent)
 
 
 # -- languages -------------------------------------------------------------------------------------
 
 
 def test_all_languages_have_the_same_words() -> None:
-    keys = words.languages()
+    keys = i18n.languages()
     assert set(keys) >= {"en", "de"}
     for language, texts in keys.items():
         assert set(texts) == set(keys["en"]), language
@@ -65,11 +56,11 @@ def test_all_languages_have_the_same_words() -> None:
 
 
 def test_every_word_is_said_somewhere() -> None:
-    sources = [*Path(words.__file__).parent.glob("*.py"), *Path(words.__file__).parents[2].glob("assets/player/*.js")]
+    sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/player/*.js")]
     said = "".join(path.read_text("utf-8") for path in sources)
     kinds = ("kind_", "stage_", "stem_", "state_", "method_", "about_")  # put together where they are said
     silent = [
-        key for key in words.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"']{key}[\"']", said)
+        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"']{key}[\"']", said)
     ]
     assert silent == []
 
@@ -79,28 +70,28 @@ def _blanks(text: str) -> list[str]:
 
 
 def test_a_visitor_is_spoken_to_in_their_language() -> None:
-    assert words.words_for(Request("de-AT,de;q=0.9,en;q=0.5"))("separate") == "Trennen"  # type: ignore[arg-type]
-    assert words.words_for(Request("fr,en"))("separate") == "Separate"  # type: ignore[arg-type]
-    assert words.words_for(None)("separate") == "Separate"
+    assert i18n.translator_for(Request("de-AT,de;q=0.9,en;q=0.5"))("separate") == "Trennen"  # type: ignore[arg-type]
+    assert i18n.translator_for(Request("fr,en"))("separate") == "Separate"  # type: ignore[arg-type]
+    assert i18n.translator_for(None)("separate") == "Separate"
 
 
 def test_methods_are_described_in_a_visitors_language() -> None:
-    german = cards.method_cards(words.Words("de"))
+    german = components.method_cards(i18n.Translator("de"))
     for method in METHODS.values():
-        assert words.Words("en")(f"method_{method.name}_what") == method.summary
-        assert words.Words("de")(f"method_{method.name}_what") in unescape(german)
-    assert "Immer hinhören" in cards.about(words.Words("de"))
+        assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
+        assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
+    assert "Immer hinhören" in components.about(i18n.Translator("de"))
 
 
 # -- separate --------------------------------------------------------------------------------------
 
 
 def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
-    status, place, token = separate_page.restore(Request(result=result.name))  # type: ignore[arg-type]
+    status, place, token = separate.restore(Request(result=result.name))  # type: ignore[arg-type]
     assert "Done" in status
     assert result.name in place["value"]
     assert token == result.name
-    status, _, token = separate_page.restore(Request(result="a" * 22))  # type: ignore[arg-type]
+    status, _, token = separate.restore(Request(result="a" * 22))  # type: ignore[arg-type]
     assert "kept for an hour" in status
     assert token is None
 
@@ -108,7 +99,7 @@ def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
 def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     options = {"start": 2.0, "duration": 1.0, "references": None, "estimates": None, "yours": "", "together": False}
-    *_, last = separate_page.separate(
+    *_, last = separate.separate(
         Request(),  # type: ignore[arg-type]
         "sample",
         None,
@@ -131,11 +122,11 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
 
 def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    chosen = separate_page.choose_weights("hybrid-demucs")
+    chosen = model_choice.choose_weights("hybrid-demucs")
     assert (chosen["choices"], chosen["visible"]) == ([], False)
     seen = threading.Event()
 
-    def fetch(model: checkpoints.Model, progress: checkpoints.Progress) -> list[str]:
+    def fetch(model: model.Model, progress: download.DownloadCallback) -> list[str]:
         model.folder.mkdir(parents=True)
         for file in model.files:
             progress(file.name, 5_000_000, 10_000_000)
@@ -143,15 +134,15 @@ def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytes
             model.path(file).write_bytes(b"weights")
         return [file.name for file in model.files]
 
-    monkeypatch.setattr(checkpoints, "download", fetch)
+    monkeypatch.setattr(download, "download_model", fetch)
     told = []
-    for status, _ in models_page.download("hdemucs_high_musdb", Request()):  # type: ignore[arg-type]
+    for status, _ in models.download_weights("hdemucs_high_musdb", Request()):  # type: ignore[arg-type]
         told.append(status)
         if "5.0 MB / 10.0 MB" in status and 'aria-valuenow="50"' in status:
             seen.set()
     assert "scientific use only" in told[0]
     assert "Done" in told[-1]
-    chosen = separate_page.choose_weights("hybrid-demucs", "gone")
+    chosen = model_choice.choose_weights("hybrid-demucs", "gone")
     assert (chosen["choices"], chosen["value"], chosen["visible"]) == (
         ["hdemucs_high_musdb"],
         "hdemucs_high_musdb",
@@ -162,7 +153,7 @@ def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytes
 def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     monkeypatch.setenv("SEPARATION_MODELS_URL", "http://127.0.0.1:9/")
-    *_, last = models_page.download("umxse", Request())  # type: ignore[arg-type]
+    *_, last = models.download_weights("umxse", Request())  # type: ignore[arg-type]
     assert "That did not work" in last[0]
     assert "cannot download" in last[0]
 
@@ -171,22 +162,22 @@ def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_compare_shows_the_result_and_draws_its_figures(result: Path) -> None:
-    html, button, _ = compare_page.show(result.name, Request())  # type: ignore[arg-type]
+    html, button, _ = compare.show(result.name, Request())  # type: ignore[arg-type]
     assert 'view="compare"' in html
     assert button["visible"]
-    drawn = compare_page.draw(result.name, Request())["value"]  # type: ignore[arg-type]
+    drawn = compare.draw(result.name, Request())["value"]  # type: ignore[arg-type]
     assert drawn.count("<img") == 5  # a curve for each of four targets, and the violins
     assert (result / "violins.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_a_result_compare_says_what_to_do() -> None:
-    html, button, _ = compare_page.show(None, Request())  # type: ignore[arg-type]
+    html, button, _ = compare.show(None, Request())  # type: ignore[arg-type]
     assert "Separate a song first" in html
     assert not button["visible"]
 
 
 def test_figures_are_in_a_visitors_language(result: Path) -> None:
-    drawn = compare_page.draw(result.name, Request("de"))["value"]  # type: ignore[arg-type]
+    drawn = compare.draw(result.name, Request("de"))["value"]  # type: ignore[arg-type]
     for word in ("Gesang", "Schlagzeug", "Wie gut die Masken wählen", "Orakel: Verhältnismaske, dieses Lied"):
         assert word in drawn
 
@@ -195,15 +186,15 @@ def test_figures_are_in_a_visitors_language(result: Path) -> None:
 
 
 def test_sources_of_most_methods_come_first(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert blind_page.sources(result) == ["vocals", "drums", "bass", "other"]
+    assert blind_test.ratable_sources(result) == ["vocals", "drums", "bass", "other"]
     tracks = [["component 1", "component 2"], ["other", "drums", "residual"], ["drums", "vocals"]]
     groups = [{"id": str(n), "working": False, "tracks": [{"name": t} for t in its]} for n, its in enumerate(tracks)]
-    monkeypatch.setattr(results, "read_player", lambda folder: {"groups": groups})
-    assert blind_page.sources(result) == ["drums", "vocals", "other", "component 1", "component 2"]
+    monkeypatch.setattr(storage, "read_player", lambda folder: {"groups": groups})
+    assert blind_test.ratable_sources(result) == ["drums", "vocals", "other", "component 1", "component 2"]
 
 
 def test_a_blind_test_hides_what_is_behind_the_letters(result: Path) -> None:
-    folder = blind_page.begin(result, "vocals")
+    folder = blind_test.begin_test(result, "vocals")
     text = (folder / "player.json").read_text()
     for telling in ("hpss", "irm", "Harmonic", "Oracle", "estimate"):
         assert telling not in text
@@ -217,15 +208,15 @@ def test_a_blind_test_hides_what_is_behind_the_letters(result: Path) -> None:
 def test_the_order_is_another_each_time(result: Path) -> None:
     orders = set()
     for _ in range(6):
-        token = blind_page.begin(result, "drums").name
-        rows = blind_page.reveal(token, "{}")["rows"]
+        token = blind_test.begin_test(result, "drums").name
+        rows = blind_test.reveal(token, "{}")["rows"]
         orders.add(tuple(row["method"] for row in sorted(rows, key=lambda row: row["letter"])))
     assert len(orders) > 1
 
 
 def test_ratings_come_back_with_what_they_were_for(result: Path) -> None:
-    folder = blind_page.begin(result, "vocals")
-    answer = blind_page.reveal(folder.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))
+    folder = blind_test.begin_test(result, "vocals")
+    answer = blind_test.reveal(folder.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))
     assert [row["rating"] for row in answer["rows"]] == [100, 55.5, 20, None, None]
     assert {row["method"] for row in answer["rows"]} == {"hpss", "mix", "irm", "references", "song"}
     scored = {row["method"]: row["SDR"] for row in answer["rows"]}
@@ -239,26 +230,26 @@ def test_ratings_come_back_with_what_they_were_for(result: Path) -> None:
 
 @pytest.mark.parametrize("ratings", ["", "[]", '{"A": 101}', '{"A": "good"}', '{"Z": 5}', '{"A": NaN}', "null"])
 def test_what_is_no_rating_is_refused(result: Path, ratings: str) -> None:
-    token = blind_page.begin(result, "vocals").name
+    token = blind_test.begin_test(result, "vocals").name
     with pytest.raises(ValueError, match="numbers from 0 to 100"):
-        blind_page.reveal(token, ratings)
+        blind_test.reveal(token, ratings)
 
 
 def test_another_result_is_no_test(result: Path) -> None:
     with pytest.raises(ValueError, match="not there any more"):
-        blind_page.reveal(result.name, "{}")
+        blind_test.reveal(result.name, "{}")
 
 
 def test_a_song_called_like_a_formula_is_no_formula_in_the_csv() -> None:
-    assert blind_page._plain("=HYPERLINK()") == "'=HYPERLINK()"
-    assert blind_page._plain("song") == "song"
+    assert blind_test._plain("=HYPERLINK()") == "'=HYPERLINK()"
+    assert blind_test._plain("song") == "song"
 
 
 # -- benchmark -------------------------------------------------------------------------------------
 
 
 def test_the_benchmark_draws_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    html = benchmark_page.draw(["open-unmix", "mix"], "SDR", True, None, "mine", Request())  # type: ignore[arg-type]
+    html = benchmark.draw(["open-unmix", "mix"], "SDR", True, None, "mine", Request())  # type: ignore[arg-type]
     assert "<img" in html
     assert "open-unmix \N{EN DASH} mix" in html
     assert "Wilcoxon" in html
@@ -267,11 +258,11 @@ def test_the_benchmark_draws_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_own_scores_join_it(tmp_path: Path) -> None:
     files = []
     for number in range(3):
-        frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(benchmark_page.METRICS, 5.0 + number)}
+        frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(benchmark.METRICS, 5.0 + number)}
         path = tmp_path / f"track {number}.json"
         path.write_text(json.dumps({"targets": [{"name": "vocals", "frames": [frame]}]}))
         files.append(str(path))
-    html = benchmark_page.draw([], "SDR", False, files, "<mine>", Request())  # type: ignore[arg-type]
+    html = benchmark.draw([], "SDR", False, files, "<mine>", Request())  # type: ignore[arg-type]
     assert "&lt;mine&gt;" in html
     assert "6.00" in html
 
@@ -279,9 +270,9 @@ def test_own_scores_join_it(tmp_path: Path) -> None:
 def test_what_are_no_scores_gets_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text("{}")
-    html = benchmark_page.draw(["mix"], "SDR", False, [str(path)], "x", Request())  # type: ignore[arg-type]
+    html = benchmark.draw(["mix"], "SDR", False, [str(path)], "x", Request())  # type: ignore[arg-type]
     assert "That did not work" in html
-    nothing = benchmark_page.draw([], "SDR", False, None, "x", Request())  # type: ignore[arg-type]
+    nothing = benchmark.draw([], "SDR", False, None, "x", Request())  # type: ignore[arg-type]
     assert "no SDR to draw" in nothing
 
 
@@ -292,28 +283,28 @@ NASTY = '<img src=x onerror="alert(1)">'
 
 def test_names_are_escaped_wherever_they_are_shown() -> None:
     pieces = (
-        cards.work(NASTY, [NASTY], problems=[NASTY]),
-        cards.figure(NASTY, Path("/x.png"), text=NASTY, note=NASTY),
-        cards.table((NASTY, "b"), [(NASTY, NASTY)], caption=NASTY),
-        cards.player(Path(f"/tmp/{NASTY}")),
+        components.work(NASTY, [NASTY], problems=[NASTY]),
+        components.figure(NASTY, Path("/x.png"), text=NASTY, note=NASTY),
+        components.table((NASTY, "b"), [(NASTY, NASTY)], caption=NASTY),
+        components.player(Path(f"/tmp/{NASTY}")),
     )
     for html in pieces:
         assert "<img src=x" not in html
 
 
 def test_addresses_of_files_are_quoted() -> None:
-    assert cards.file_url(Path("/tmp/a b/#.wav")) == "gradio_api/file=/tmp/a%20b/%23.wav"
+    assert components.file_url(Path("/tmp/a b/#.wav")) == "gradio_api/file=/tmp/a%20b/%23.wav"
 
 
 def test_the_bar_tells_assistive_technology_how_far_it_is() -> None:
-    assert 'aria-valuenow="42"' in cards.work("Demucs", share=0.42)
-    assert 'aria-valuenow="100"' in cards.work("Demucs", share=1.7)
-    assert "progressbar" not in cards.work("Demucs")
+    assert 'aria-valuenow="42"' in components.work("Demucs", share=0.42)
+    assert 'aria-valuenow="100"' in components.work("Demucs", share=1.7)
+    assert "progressbar" not in components.work("Demucs")
 
 
 def test_blind_stimuli_are_thirty_seconds_at_most(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, np.ones((40 * 8000, 1)) * 0.1, 8000)
-    sounds, rate = blind_page._levelled({"song": path})
+    sounds, rate = blind_test._levelled({"song": path})
     assert rate == 8000
     assert sounds["song"].shape[1] == 30 * 8000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.audio import Limits
+from separation.audio.limits import Limits
 from separation.studio import songs, uploads
 from tests.conftest import SAMPLES
 from tests.studio.conftest import short_song
@@ -84,7 +84,7 @@ def zipped(path: Path, members: dict[str, Path]) -> str:
 
 def test_stems_alone_make_a_song(tmp_path: Path) -> None:
     files = stems(tmp_path / "own", "vocals", "drums", "mixture")
-    song = songs.bring_references(None, [str(file) for file in files])
+    song = songs.with_references(None, [str(file) for file in files])
     assert song.references is not None
     assert set(song.references) == {"vocals", "drums"}
     np.testing.assert_array_equal(
@@ -97,7 +97,7 @@ def test_a_zip_is_as_good_as_its_files_and_an_excerpt_is_cut(tmp_path: Path) -> 
     files = {path.stem: path for path in folder.iterdir() if path.suffix in (".flac", ".ogg", ".wav")}
     archive = zipped(tmp_path / "stems.zip", {f"Album/Übung/{path.name}": path for path in files.values()})
     song = songs.open_song("upload", str(files["mixture"]), start=1, duration=2)
-    brought = songs.bring_references(song, [archive], start=1, duration=2)
+    brought = songs.with_references(song, [archive], start=1, duration=2)
     assert brought.references is not None
     assert set(brought.references) == {"vocals", "drums", "bass", "other"}
     assert float(abs(song.audio.read(0, song.audio.frames) - sum(brought.references.values())).max()) < 2 / 32768
@@ -112,12 +112,12 @@ def test_a_zip_is_as_good_as_its_files_and_an_excerpt_is_cut(tmp_path: Path) -> 
     ],
 )
 def test_stems_that_do_not_fit_the_song_are_refused(tmp_path: Path, changes: dict[str, int], words: str) -> None:
-    song = songs.bring_references(None, [str(path) for path in stems(tmp_path / "song", "vocals", "other")])
+    song = songs.with_references(None, [str(path) for path in stems(tmp_path / "song", "vocals", "other")])
     files = [str(path) for path in stems(tmp_path / "own", "vocals", **changes)]
     with pytest.raises(songs.StudioError, match=words):
-        songs.bring_estimates(song, files)
+        songs.with_estimates(song, files)
     with pytest.raises(songs.StudioError, match=words):
-        songs.bring_references(song, files)
+        songs.with_references(song, files)
 
 
 def test_stems_that_differ_among_themselves_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from separation.studio import app, jobs
+from separation.studio import app, model_cache, session
+from separation.studio.request import SeparationRequest
 from separation.studio.zero_gpu import is_zero_gpu, with_gpu
 from tests.conftest import ROOT
 from tests.studio.conftest import short_song
@@ -44,14 +45,15 @@ SEPARATE = """
 import json, os, tempfile
 from pathlib import Path
 import torch
-from separation.studio import jobs, songs
-from separation.studio.player import Player
+from separation.studio import session, songs
+from separation.studio.player_data import Player
+from separation.studio.request import SeparationRequest
 # What the page does itself, for the blind test, starts threads that a fork does not have.
 assert torch.get_num_threads() == 1
 blind = Player(Path(tempfile.mkdtemp()), "noise", rate=44100, frames=400_000)
 blind.write(blind.group("blind", "blind"), {name: torch.rand(2, 400_000) for name in "AB"})
 song = songs.open_song("sample", next(iter(songs.samples())), duration=2)
-*_, last = jobs.separate_song(song, jobs.Order(methods=["mix", "open-unmix"]))
+*_, last = session.separate_song(song, SeparationRequest(methods=["mix", "open-unmix"]))
 print(json.dumps({"methods": [r.method for r in last.results], "failed": list(last.failed),
                   "there": all(path.is_file() for r in last.results for path in r.stems.values())}))
 """
@@ -68,7 +70,7 @@ def test_a_job_goes_through_spaces_where_it_exists(tmp_path: Path) -> None:
     asked, result = (json.loads(line) for line in done.stdout.splitlines())
     song = short_song()
     assert asked == {
-        "seconds": pytest.approx(jobs.gpu_seconds(song, jobs.Order(methods=["mix", "open-unmix"]))),
+        "seconds": pytest.approx(session.gpu_seconds(song, SeparationRequest(methods=["mix", "open-unmix"]))),
         "work": "_separate_song",
     }
     assert result == {"methods": ["mix", "open-unmix"], "failed": [], "there": True}
@@ -76,8 +78,8 @@ def test_a_job_goes_through_spaces_where_it_exists(tmp_path: Path) -> None:
 
 def test_the_time_asked_for_grows_with_the_excerpt_the_methods_and_the_shifts() -> None:
     def seconds(duration: float, *methods: str, **options: object) -> float:
-        order = jobs.Order(methods=methods, options=options)  # type: ignore[arg-type]
-        return jobs.gpu_seconds(short_song(duration), order)
+        order = SeparationRequest(methods=methods, options=options)  # type: ignore[arg-type]
+        return session.gpu_seconds(short_song(duration), order)
 
     one = seconds(2, "demucs")
     assert 10 < one < 30  # a short excerpt does not wait for a long time slot
@@ -128,11 +130,11 @@ def test_zero_gpu_is_recognised(value: str, expected: bool, monkeypatch: pytest.
 
 def test_what_is_named_is_loaded_before_anybody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(jobs, "_loaded", lambda *names: loaded.append(names[:3]))
+    monkeypatch.setattr(model_cache, "_loaded", lambda *names: loaded.append(names[:3]))
     monkeypatch.setenv("SEPARATION_PRELOAD", "demucs-compact, umxhq")  # the second one is not here
-    jobs.warm_up()
+    model_cache.warm_up()
     assert loaded == [
-        ("open-unmix", None, (("segment", jobs.SEGMENT),)),
+        ("open-unmix", None, (("segment", model_cache.SEGMENT),)),
         ("demucs", None, ()),
         ("demucs", None, ()),
     ]
@@ -144,7 +146,7 @@ def test_models_that_are_missing_are_fetched_and_what_fails_is_logged(
     monkeypatch.setenv("SEPARATION_PRELOAD", "open-unmix-compact,nonsense,umxhq")
     monkeypatch.setenv("SEPARATION_MODELS_URL", "http://127.0.0.1:9")  # nobody is there
     with caplog.at_level(logging.WARNING):
-        jobs.fetch_models()
+        model_cache.fetch_models()
     said = "\n".join(caplog.messages)
     assert "no model 'nonsense'; there are" in said
     assert "cannot download" in said

@@ -13,16 +13,16 @@ import soundfile
 import torch
 from torch import Tensor
 
-from separation.data.collections import open_collection
-from separation.data.store import Store, build
+from separation.datasets.dataset import open_dataset
+from separation.datasets.store import StemStore, build_store
 from separation.training.config import TrainingConfig
 from separation.training.demucs import DemucsConfig, DemucsRecipe
-from separation.training.distributed import Processes
-from separation.training.loop import Trainer
+from separation.training.distributed import ProcessGroup
 from separation.training.open_unmix import OpenUnmixConfig, OpenUnmixRecipe
-from separation.training.progress import Report
 from separation.training.recipe import Recipe
 from separation.training.run_folder import RunFolder
+from separation.training.throughput import Report
+from separation.training.trainer import Trainer
 
 RATE = 44100
 SOURCES = ("vocals", "drums", "bass", "other")
@@ -122,13 +122,13 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def store_folder(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stores") / "tiny"
-    build(folder, [open_collection(data_root)], sources=SOURCES)
+    build_store(folder, [open_dataset(data_root)], sources=SOURCES)
     return folder
 
 
 @pytest.fixture(scope="session")
-def store(store_folder: Path) -> Store:
-    return Store(store_folder)
+def store(store_folder: Path) -> StemStore:
+    return StemStore(store_folder)
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +138,7 @@ def validation(data_root: Path) -> list[Tensor]:
 
 
 def read_validation(root: Path) -> list[Tensor]:
-    tracks = [track.read()[1] for track in open_collection(root).valid]
+    tracks = [track.read()[1] for track in open_dataset(root).valid]
     return [torch.stack([torch.from_numpy(stems[source]) for source in SOURCES]) for stems in tracks]
 
 
@@ -148,7 +148,7 @@ MakeTrainer = Callable[..., Trainer]
 
 
 @pytest.fixture
-def make_trainer(store: Store, validation: list[Tensor], tmp_path: Path) -> MakeTrainer:
+def make_trainer(store: StemStore, validation: list[Tensor], tmp_path: Path) -> MakeTrainer:
     """``make_trainer("demucs", folder="run", target="all", recipe=None, processes=..., **config)``."""
 
     def make(
@@ -158,7 +158,7 @@ def make_trainer(store: Store, validation: list[Tensor], tmp_path: Path) -> Make
         target: str = "all",
         recipe: Recipe | None = None,
         tracks: list[Tensor] | None = None,
-        processes: Processes = Processes(),
+        processes: ProcessGroup = ProcessGroup(),
         **changed: Any,
     ) -> Trainer:
         recipe = recipe or tiny_recipe(name, target=target, **changed)

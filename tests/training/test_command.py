@@ -16,14 +16,14 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from separation import checkpoints
-from separation.audio import read
+from separation.audio.files import read
 from separation.separators import create
 from separation.training.run_folder import RunFolder
-from separation.training.start import prepare
+from separation.training.setup import build_trainer
+from separation.weights import catalogue
+from tests.cli.test_command_line import Outcome, complaint, python_m_separation, separation
 from tests.conftest import snr
 from tests.models.test_open_unmix import randomise
-from tests.test_command_line import Outcome, complaint, python_m_separation, separation
 from tests.training.conftest import (
     RATE,
     RECIPES,
@@ -164,7 +164,7 @@ def test_a_validation_track_may_be_mono_slower_and_lack_a_source(data_root: Path
     for source in ("vocals", "bass"):
         soundfile.write(root / "valid" / "song" / f"{source}.wav", stems[source][::2].mean(1), RATE // 2)
     (tmp_path / "mine.toml").write_text(toml(TINY_DEMUCS))
-    trainer = prepare("demucs", roots=[root], out=tmp_path / "run", config=tmp_path / "mine.toml")
+    trainer = build_trainer("demucs", roots=[root], out=tmp_path / "run", config=tmp_path / "mine.toml")
     (track,) = trainer.validation
     assert (track.shape, track.dtype) == ((4, 2, RATE), torch.float32)
     assert not track[[1, 3]].any()
@@ -519,4 +519,4 @@ def test_a_damaged_model_is_not_exported(run: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
     assert f"{path.name} is damaged" in complaint(separation("models", "export", run))
     save_file({"a": torch.ones(1)}, path)
-    assert checkpoints.find(str(run), method="open-unmix").installed
+    assert catalogue.find_model(str(run), method="open-unmix").installed

@@ -10,7 +10,7 @@ import scipy.signal
 import torch
 from torch import Tensor, nn
 
-from separation.data.store import Store
+from separation.datasets.store import StemStore
 from separation.models.demucs import Demucs
 from separation.training.demucs import DemucsConfig, DemucsRecipe
 from tests.conftest import relative_error, snr
@@ -70,7 +70,7 @@ def test_silence_stays_silence() -> None:
 
 
 @pytest.mark.parametrize(("resample", "depth"), [(False, 2), (True, 2), (False, 3)])
-def test_excerpts_are_of_a_length_that_the_network_takes_whole(store: Store, resample: bool, depth: int) -> None:
+def test_excerpts_are_of_a_length_that_the_network_takes_whole(store: StemStore, resample: bool, depth: int) -> None:
     recipe = tiny_recipe("demucs", resample=resample, depth=depth)
     excerpts = recipe.excerpts(store)
     length = excerpts.length
@@ -85,7 +85,7 @@ def test_excerpts_are_of_a_length_that_the_network_takes_whole(store: Store, res
 
 
 @pytest.mark.parametrize("resample", [False, True])
-def test_the_loss_is_the_mean_absolute_error_of_the_middle(store: Store, resample: bool) -> None:
+def test_the_loss_is_the_mean_absolute_error_of_the_middle(store: StemStore, resample: bool) -> None:
     recipe = tiny_recipe("demucs", resample=resample)
     excerpts = recipe.excerpts(store)
     batch = excerpts.batch(excerpts.draw(4, torch.Generator().manual_seed(0)))

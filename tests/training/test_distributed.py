@@ -22,12 +22,12 @@ from torch.multiprocessing import start_processes
 from typer.testing import CliRunner
 
 from separation.__main__ import app
-from separation.data.store import Store
-from separation.training.batches import batch_seed
+from separation.datasets.store import StemStore
 from separation.training.config import TrainingConfig
-from separation.training.distributed import Processes, SharedBatchNorm, join, leave, share_batch_norms
-from separation.training.loop import Trainer
+from separation.training.distributed import ProcessGroup, SharedBatchNorm, join, leave, share_batch_norms
+from separation.training.loader import batch_seed
 from separation.training.run_folder import RunFolder
+from separation.training.trainer import Trainer
 from tests.conftest import ROOT, relative_error
 from tests.training.conftest import (
     RECIPES,
@@ -89,7 +89,7 @@ def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> 
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     processes = join("cpu")
-    store, validation = Store(store_folder), read_validation(root)[:1]
+    store, validation = StemStore(store_folder), read_validation(root)[:1]
 
     def a_trainer(name: str, run: str, **changed: Any) -> Trainer:
         return Trainer(
@@ -119,7 +119,7 @@ def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> 
     leave(processes)
 
 
-def gradient_step(name: str, processes: Processes) -> Result:
+def gradient_step(name: str, processes: ProcessGroup) -> Result:
     recipe = a_recipe(name)
     objective = the_objective(recipe)
     wrapped = processes.wrap(objective)
@@ -203,15 +203,15 @@ def broken_batch(trainer: Trainer, rank: int) -> Result:
 @contextlib.contextmanager
 def remembering_wraps() -> Iterator[list[weakref.ref[nn.Module]]]:
     """Without keeping them alive."""
-    wrap, wrapped = Processes.wrap, []
+    wrap, wrapped = ProcessGroup.wrap, []
 
-    def remembered(processes: Processes, module: nn.Module) -> nn.Module:
+    def remembered(processes: ProcessGroup, module: nn.Module) -> nn.Module:
         module = wrap(processes, module)
         wrapped.append(weakref.ref(module))
         return module
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Processes, "wrap", remembered)
+        patch.setattr(ProcessGroup, "wrap", remembered)
         yield wrapped
 
 
@@ -314,7 +314,7 @@ def test_shared_batch_normalisation_is_that_of_the_joined_batch(results: list[Re
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("label", ["steps", "accumulated"])
-def test_processes_draw_batches_of_their_own(results: list[Result], name: str, label: str, store: Store) -> None:
+def test_processes_draw_batches_of_their_own(results: list[Result], name: str, label: str, store: StemStore) -> None:
     recipe = a_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
     excerpts = recipe.excerpts(store)
     sums = set()
@@ -331,7 +331,7 @@ def test_processes_draw_batches_of_their_own(results: list[Result], name: str, l
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("label", ["steps", "accumulated"])
 def test_a_training_is_that_of_one_process_with_both_batches(
-    results: list[Result], name: str, label: str, store: Store
+    results: list[Result], name: str, label: str, store: StemStore
 ) -> None:
     config: TrainingConfig
     recipe = a_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
@@ -418,7 +418,7 @@ def test_an_epoch_is_shared_among_the_processes(results: list[Result]) -> None:
 
 
 def test_alone_nothing_is_wrapped() -> None:
-    processes = Processes()
+    processes = ProcessGroup()
     module = a_batch_norm()
     assert processes.wrap(module) is module
     assert type(next(module.children())) is nn.BatchNorm1d
@@ -439,13 +439,13 @@ def test_names_and_other_modules_are_left_alone_when_batch_norms_are_shared() ->
 def test_joining_alone_takes_part_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert join("cpu") == Processes()
-    leave(Processes())
+    assert join("cpu") == ProcessGroup()
+    leave(ProcessGroup())
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert join("auto") == Processes()
+    assert join("auto") == ProcessGroup()
     with pytest.raises(ValueError, match="there is no CUDA device here: choose --device cpu or auto"):
         join("cuda")
 

@@ -20,11 +20,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from separation.checkpoints import find, verify
-from separation.data.store import Store
+from separation.datasets.store import StemStore
 from separation.training import run_folder
-from separation.training.loop import Trainer
 from separation.training.run_folder import RunFolder
+from separation.training.trainer import Trainer
+from separation.weights.catalogue import find_model
+from separation.weights.download import verify_model
 from tests.conftest import ROOT
 from tests.training.conftest import (
     RECIPES,
@@ -57,7 +58,7 @@ def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, told:
     target = "vocals" if name == "open-unmix" else "all"
     recipe = tiny_recipe(name, target=target, epochs=24, **CONFIGS[name])
     run = RunFolder(folder, target)
-    trainer = Trainer(recipe, Store(store), read_validation(root), run)
+    trainer = Trainer(recipe, StemStore(store), read_validation(root), run)
 
     def waiting_within(as_bytes: Callable[[Any], bytes]) -> Callable[[Any, Path], None]:
         def save(content: Any, path: Path) -> None:
@@ -137,7 +138,7 @@ def same_runs(one: Path, other: Path, job: str) -> None:
     for path in [*other.glob("*.safetensors"), *other.glob(f"{job}/step-*.safetensors")]:
         assert (one / path.relative_to(other)).read_bytes() == path.read_bytes(), path.name
     assert len(list(one.glob("*.safetensors"))) == len(models[0]["files"])
-    assert verify(find(str(one), method=models[0]["method"])) == []
+    assert verify_model(find_model(str(one), method=models[0]["method"])) == []
     logs = [(folder / job / "log.jsonl").read_text().splitlines() for folder in (one, other)]
     assert [without_speed(json.loads(line)) for line in logs[0]] == [
         without_speed(json.loads(line)) for line in logs[1]

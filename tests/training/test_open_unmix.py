@@ -15,9 +15,9 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from separation.data.collections import Collection, open_collection
-from separation.data.store import Store, build
-from separation.stft import StftConfig
+from separation.datasets.dataset import Dataset, open_dataset
+from separation.datasets.store import StemStore, build_store
+from separation.spectral.stft import StftConfig
 from separation.training.open_unmix import OpenUnmixRecipe, input_statistics, magnitude
 from tests.conftest import relative_error, snr
 from tests.models.test_open_unmix import randomise
@@ -39,7 +39,7 @@ def upstreams_network(recipe: OpenUnmixRecipe, target: str) -> nn.Module:
 
 
 @pytest.fixture
-def recipe(store: Store) -> OpenUnmixRecipe:
+def recipe(store: StemStore) -> OpenUnmixRecipe:
     """All targets, with weights as different from each other as trained ones are."""
     recipe = tiny_recipe("open-unmix", hidden_size=16)
     for number, objective in enumerate(recipe.objectives.values()):
@@ -48,7 +48,7 @@ def recipe(store: Store) -> OpenUnmixRecipe:
 
 
 @pytest.fixture
-def batch(recipe: OpenUnmixRecipe, store: Store, generator: torch.Generator) -> Tensor:
+def batch(recipe: OpenUnmixRecipe, store: StemStore, generator: torch.Generator) -> Tensor:
     """(batch, sources, channels, time)."""
     excerpts = recipe.excerpts(store)
     return excerpts.batch(excerpts.draw(4, generator))
@@ -142,11 +142,11 @@ def upstreams_statistics(mixtures: list[Tensor], n_fft: int, hop: int) -> tuple[
 
 
 def mixtures(root: Path) -> list[Tensor]:
-    return [torch.from_numpy(track.read()[0]) for track in open_collection(root).train]
+    return [torch.from_numpy(track.read()[0]) for track in open_dataset(root).train]
 
 
 @pytest.mark.parametrize("hop", [256, 40])
-def test_statistics_are_upstreams(store: Store, data_root: Path, hop: int) -> None:
+def test_statistics_are_upstreams(store: StemStore, data_root: Path, hop: int) -> None:
     """With a hop of 40, tracks are longer than what is looked at in one go."""
     mean, deviation = input_statistics(store, StftConfig(n_fft=512, hop_length=hop))
     expected_mean, expected_deviation = upstreams_statistics(mixtures(data_root), 512, hop)
@@ -162,7 +162,7 @@ def test_bins_in_which_nothing_happens_get_a_floor(tmp_path: Path) -> None:
         (tmp_path / "tones" / "song").mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / "tones" / "song" / f"{source}.wav", np.stack([sound, 0.5 * sound], 1), RATE)
     root = tmp_path / "tones"
-    store = build(tmp_path / "store", [open_collection(root)], sources=SOURCES)
+    store = build_store(tmp_path / "store", [open_dataset(root)], sources=SOURCES)
     mean, deviation = input_statistics(store, StftConfig(n_fft=512, hop_length=256))
     expected_mean, expected_deviation = upstreams_statistics(mixtures(root), 512, 256)
     assert relative_error(mean, torch.from_numpy(expected_mean)) <= 1e-6
@@ -174,8 +174,8 @@ def test_bins_in_which_nothing_happens_get_a_floor(tmp_path: Path) -> None:
 def test_only_recordings_at_their_own_speed_whose_sum_is_a_mixture_count(data_root: Path, tmp_path: Path) -> None:
     stems = tmp_path / "stems"
     write_track(stems / "solo", seed=9)
-    both = [open_collection(data_root), open_collection(stems)]
-    store = build(tmp_path / "store", both, sources=SOURCES, speeds=(1.0, 0.5))
+    both = [open_dataset(data_root), open_dataset(stems)]
+    store = build_store(tmp_path / "store", both, sources=SOURCES, speeds=(1.0, 0.5))
     config = StftConfig(n_fft=512, hop_length=256)
     expected = upstreams_statistics([*mixtures(data_root), *mixtures(stems)], 512, 256)
     for found, one in zip(input_statistics(store, config), expected, strict=True):
@@ -192,8 +192,8 @@ def test_only_recordings_at_their_own_speed_whose_sum_is_a_mixture_count(data_ro
 
 def test_a_recording_shorter_than_a_frame_adds_nothing_to_the_statistics(data_root: Path, tmp_path: Path) -> None:
     write_track(tmp_path / "clicks" / "click", seconds=0.01)
-    both: list[Collection] = [open_collection(data_root), open_collection(tmp_path / "clicks")]
-    store = build(tmp_path / "store", both, sources=SOURCES)
+    both: list[Dataset] = [open_dataset(data_root), open_dataset(tmp_path / "clicks")]
+    store = build_store(tmp_path / "store", both, sources=SOURCES)
     expected = upstreams_statistics(mixtures(data_root), 512, 256)
     for found, one in zip(input_statistics(store, StftConfig(n_fft=512, hop_length=256)), expected, strict=True):
         np.testing.assert_allclose(found.numpy(), one, rtol=1e-6)

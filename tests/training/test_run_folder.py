@@ -17,10 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from separation.checkpoints import CheckpointError, find, verify
 from separation.separators import create
 from separation.training import run_folder
 from separation.training.run_folder import RunFolder
+from separation.weights.catalogue import find_model
+from separation.weights.download import verify_model
+from separation.weights.state_dict import CheckpointError
 from tests.training.conftest import SOURCES, MakeTrainer, run_all, tiny_recipe
 
 CPU = torch.device("cpu")
@@ -303,8 +305,8 @@ def test_the_best_weights_are_a_model_named_by_their_hash(run: RunFolder) -> Non
     assert entry["name"] == f"vocals-{entry['sha256'][:8]}.safetensors"
     for name, tensor in load_file(path).items():
         assert torch.equal(tensor, state_of("vocals")[name])
-    found = find(str(run.folder), method="open-unmix")
-    assert verify(found) == []
+    found = find_model(str(run.folder), method="open-unmix")
+    assert verify_model(found) == []
     assert create("open-unmix", model=str(run.folder), options={"residual": True}).sources == ("vocals", "residual")
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -318,7 +320,7 @@ def test_jobs_of_one_target_each_become_one_model(run: RunFolder) -> None:
     model = model_of(run)
     assert model["sources"] == list(SOURCES)
     assert [entry["source"] for entry in model["files"]] == list(SOURCES)
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     for entry in model["files"]:
         for name, tensor in load_file(run.folder / entry["name"]).items():
             assert torch.equal(tensor, state_of(entry["source"])[name])
@@ -329,10 +331,10 @@ def test_jobs_of_one_target_each_become_one_model(run: RunFolder) -> None:
 def test_the_number_of_parameters_is_that_of_all_jobs_networks(run: RunFolder) -> None:
     """As for every other model: without the statistics of batch normalisation, which are not learned."""
     run.keep({"vocals": state_of("vocals")}, description())
-    assert find(str(run.folder), method="open-unmix").parameters == parameters_of("vocals")
+    assert find_model(str(run.folder), method="open-unmix").parameters == parameters_of("vocals")
     RunFolder(run.folder, "bass").keep({"bass": state_of("bass")}, description())
     run.keep({"vocals": state_of("vocals", seed=1)}, description())
-    assert find(str(run.folder), method="open-unmix").parameters == 2 * parameters_of("vocals")
+    assert find_model(str(run.folder), method="open-unmix").parameters == 2 * parameters_of("vocals")
 
 
 def test_better_weights_replace_the_file_of_the_old(run: RunFolder) -> None:
@@ -344,9 +346,9 @@ def test_better_weights_replace_the_file_of_the_old(run: RunFolder) -> None:
     (new,) = run.folder.glob("vocals-*.safetensors")
     assert new != old
     assert drums.is_file()
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     run.keep({"vocals": state_of("vocals", seed=2)}, description())  # the same again
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     assert sorted(run.folder.glob("*.safetensors")) == sorted([drums, new])
 
 
@@ -396,9 +398,9 @@ def test_a_model_that_cannot_be_written_leaves_the_one_before(
         run.keep({"vocals": state_of("vocals", seed=2)}, description())
     monkeypatch.undo()
     assert model_of(run) == before
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     run.keep({"vocals": state_of("vocals", seed=2)}, description())
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     assert len(list(run.folder.glob("*.safetensors"))) == 1
 
 
@@ -434,7 +436,7 @@ def test_two_jobs_that_keep_at_once_are_both_in_the_model(run: RunFolder, kind: 
         assert not worker.is_alive()
     model = model_of(run)
     assert model["sources"] == ["drums", "bass"]
-    assert verify(find(str(run.folder), method="open-unmix")) == []
+    assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     for entry in model["files"]:
         assert float(load_file(run.folder / entry["name"])["output_mean"][0]) == 24
     assert len(list(run.folder.glob("*.safetensors"))) == 2

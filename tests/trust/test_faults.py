@@ -17,13 +17,15 @@ import pytest
 import soundfile
 import torch
 
-from separation import checkpoints
-from separation.audio import Audio
-from separation.evaluation.results import read_result, write_result
-from separation.separators.baseline import Mix
-from separation.studio import jobs, results
+import separation
+from separation.audio.signal import Audio
+from separation.evaluation.museval_json import read_result, write_result
+from separation.separators.mixture import Mix
+from separation.studio import session, storage
+from separation.studio.request import SeparationRequest
 from separation.studio.songs import Song
 from separation.training.run_folder import RunFolder
+from separation.weights import catalogue
 from tests.benchmarks.load import tone_of
 from tests.studio.server import Server, running
 from tests.trust.conftest import Tell, clean, left, sentence
@@ -139,13 +141,13 @@ def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
 
 
 def test_a_second_studio_leaves_the_first_ones_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
-    results.begin()
-    mine = results.new_folder()
+    monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
+    storage.prepare_folders()
+    mine = storage.new_folder()
     child = os.fork()
     if child == 0:
-        results.begin()  # as another process does
+        storage.prepare_folders()  # as another process does
         os._exit(0)
     os.waitpid(child, 0)
     assert mine.is_dir()
@@ -172,17 +174,17 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 @pytest.fixture
 def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundled Open-Unmix, to be broken."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UPLOADS", tmp_path / "uploads")
-    monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path / "models")
-    shutil.copytree(Path(jobs.__file__).parents[2] / "assets" / "models", tmp_path / "models")
+    monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
+    monkeypatch.setattr(catalogue, "BUNDLED", tmp_path / "models")
+    shutil.copytree(Path(separation.__file__).parents[1] / "assets" / "models", tmp_path / "models")
     return tmp_path / "models" / "open-unmix-compact"
 
 
-def separated(*methods: str) -> jobs.Update:
+def separated(*methods: str) -> session.SessionUpdate:
     noise = 0.1 * torch.randn(2, 44100, generator=torch.Generator().manual_seed(0))
     song = Song(name="song.wav", audio=Audio(waveform=noise, sample_rate=44100))
-    *_, last = jobs.separate_song(song, jobs.Order(methods=methods))
+    *_, last = session.separate_song(song, SeparationRequest(methods=methods))
     return last
 
 

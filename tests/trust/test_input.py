@@ -22,9 +22,9 @@ import pytest
 import soundfile
 import torch
 
+from tests.audio.test_decoding import PLAYLISTS
 from tests.conftest import ROOT
 from tests.studio.server import Server
-from tests.test_decoding import PLAYLISTS
 from tests.trust.conftest import SECRET, Tell, clean, left, sentence, tone
 from tests.trust.visitor import Visitor, file, page
 

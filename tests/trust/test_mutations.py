@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from separation.audio import AudioError, Limits, Recording
-from separation.pipeline import run
+from separation.audio.files import Recording
+from separation.audio.limits import Limits
+from separation.audio.stream import AudioError
+from separation.pipeline.run import run
 from separation.separators import create
+from tests.audio.test_decoding import EVERY, chord
 from tests.studio.server import Server
-from tests.test_decoding import EVERY, chord
 from tests.trust.conftest import Tell, clean, sentence
 from tests.trust.visitor import Visitor
 

@@ -1,0 +1,79 @@
+"""Decoding with libsndfile."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from separation.audio.limits import Limits, check_format_limits, limit_size
+from separation.audio.stream import BLOCK, AudioError, AudioStream, as_sentence, to_frames
+
+__all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sndfile"]
+
+
+# Containers that hold sound and cannot name another file to be opened in their place. A
+# playlist (HLS, ffconcat, ...) dressed up as song.mp3 would otherwise make the decoder read,
+# and the server hand out, any file of the machine it points to.
+SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU"}
+
+UNKNOWN_LENGTH = 2**62  # frames, or more: libsndfile's word for a FLAC that came from a pipe and does not tell
+
+
+# Names in libsndfile's log of the lengths that a file's header claims.
+_CLAIMS = {
+    "WAV": {"data"},
+    "WAVEX": {"data"},
+    "AIFF": {"SSND"},
+    "CAF": {"data"},
+    "AU": {"Data Size"},
+    "W64": {"riff"},
+    "RF64": {"Riff size"},
+}
+
+
+def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | None, limits: Limits) -> AudioStream:
+    rate = sound.samplerate
+    check_format_limits(rate, sound.channels, limits)
+    first = to_frames(start, rate)
+    wanted = sys.maxsize if duration is None else max(1, to_frames(duration, rate))
+    if 0 < sound.frames <= first:
+        raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
+    expected = max(0, min(wanted, sound.frames - first))
+    blocks = limit_size(_libsndfile_blocks(sound, first, wanted, expected), limits)
+    # A header that announces nothing tells nothing: the blocks will.
+    return AudioStream(sample_rate=rate, channels=sound.channels, frames=expected or None, blocks=blocks)
+
+
+def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expected: int) -> Iterator[np.ndarray]:
+    held = 0
+    try:
+        if first:
+            sound.seek(first)
+        while held < wanted:  # in blocks: the header may announce more than fits into memory
+            block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            held += len(block)
+            yield block.T
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"its sound is cut off or damaged ({as_sentence(error)})") from error
+    if held < expected:
+        raise AudioError(f"the file is cut off: it announces {expected} samples and holds {held}")
+    if not held:
+        raise AudioError("there is no sound in it (0 samples)")
+
+
+def check_claimed_size(sound: soundfile.SoundFile) -> None:
+    """libsndfile quietly shortens a file that ends before its header says; only its log tells."""
+    for line in sound.extra_info.splitlines():
+        name, _, rest = line.strip().partition(":")
+        numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
+        if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
+            claimed, present = numbers
+            # A recorder that could not seek back leaves 0 or the largest number it has: no claim, no error.
+            unknown = any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1))
+            if present < claimed and not unknown:
+                raise AudioError(f"the file is cut off: it announces {claimed} bytes and holds {present}")

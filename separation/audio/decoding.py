@@ -1,0 +1,114 @@
+"""Open any audio file safely and decode it block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+
+from separation.audio.decode_pyav import decode_pyav
+from separation.audio.decode_sndfile import SNDFILE_FORMATS, UNKNOWN_LENGTH, check_claimed_size, decode_sndfile
+from separation.audio.integrity import is_truncated, mp3_has_length, read_bytes_at
+from separation.audio.limits import Limits, check_duration, limit_duration
+from separation.audio.stream import AudioError, AudioStream
+
+__all__ = ["open_audio"]
+
+_MALFORMED = 3  # libsndfile's error for a format that it knows and a file that is not right
+
+
+@contextmanager
+def open_audio(
+    path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()
+) -> Iterator[AudioStream]:
+    """Open a sound file at its own rate and with its own channels.
+
+    libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU; what it does not
+    know goes to PyAV: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files that do not tell their
+    length. The suffix is ignored, the content decides.
+
+    Parameters
+    ----------
+    path : path
+        A regular file.
+    start, duration : float, seconds
+        The excerpt; `duration` beyond the end means up to the end.
+    limits : Limits
+
+    Raises
+    ------
+    AudioError
+        One sentence that names the file: missing, empty, not sound, cut off, more than 8
+        channels, beyond a limit, or an excerpt outside of it. What only decoding shows is raised
+        by the blocks.
+    """
+    path = Path(path)
+    if not (start >= 0 and np.isfinite(start)):
+        raise AudioError(f"the excerpt must start at 0 s or later, got {start}")
+    if duration is not None and not (duration > 0 and np.isfinite(duration)):
+        raise AudioError(f"the excerpt must last longer than 0 s, got {duration}")
+    with ExitStack() as closing:
+        with _errors_name(path):
+            if not path.is_file():
+                raise AudioError("no such file" if not path.exists() else "not a file")
+            size = path.stat().st_size
+            if size == 0:
+                raise AudioError("the file is empty")
+            if size > limits.file_bytes:
+                raise AudioError(f"it has {size / 1e6:.1f} MB; the limit is {limits.file_bytes / 1e6:g} MB")
+            file = closing.enter_context(path.open("rb", buffering=0))
+            decoded = _decode(file, closing, start, duration, limits)
+            if decoded.frames is not None:
+                check_duration(decoded.frames, decoded.sample_rate, limits)
+        yield AudioStream(
+            sample_rate=decoded.sample_rate,
+            channels=decoded.channels,
+            frames=decoded.frames,
+            blocks=_named_blocks(limit_duration(decoded, limits), path),
+        )
+
+
+@contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """Errors as one sentence that names the file and no folder."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"cannot read {path.name!r}: {error}") from error
+    except OSError as error:
+        raise AudioError(f"cannot read {path.name!r}: {error.strerror or 'the disk refused'}") from error
+
+
+def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarray]:
+    while True:
+        with _errors_name(path):  # not around the yield: what goes wrong with a block later is not the file's
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits) -> AudioStream:
+    if is_truncated(file):
+        raise AudioError("the file is cut off: its last part is not all there")
+    try:
+        # The descriptor, not the file object: no name to guess a format from, and no way back into
+        # Python on which a signal, such as Ctrl-C, would get lost.
+        sound = closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
+    except soundfile.LibsndfileError as error:
+        if (
+            error.code == _MALFORMED and read_bytes_at(file, 0, 4) == b"caff"
+        ):  # so it says if a CAF is cut; PyAV would not mind
+            raise AudioError("the file is cut off or damaged") from error
+    else:
+        if sound.format not in SNDFILE_FORMATS:
+            raise AudioError(f"{sound.format} files are not supported")
+        if sound.frames < UNKNOWN_LENGTH and (sound.format != "MP3" or mp3_has_length(file)):
+            check_claimed_size(sound)
+            return decode_sndfile(sound, start, duration, limits)
+    file.seek(0)
+    return decode_pyav(file, closing, start, duration, limits)

@@ -1,0 +1,166 @@
+"""Audio files as signals: read into memory, or decoded to disk and read from there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separation.audio.decoding import open_audio
+from separation.audio.limits import Limits
+from separation.audio.signal import Audio
+from separation.audio.stream import AudioError, AudioStream
+
+__all__ = ["Recording", "read"]
+
+
+def read(path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()) -> Audio:
+    """Decode a sound file, or an excerpt of it, into memory; see :func:`separation.audio.decoding.open_audio`.
+
+    Raises
+    ------
+    AudioError
+        One sentence that names the file, also if samples are NaN or infinite.
+    """
+    with open_audio(path, start=start, duration=duration, limits=limits) as file:
+        blocks = list(file.blocks)
+    waveform = np.empty((file.channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
+    np.concatenate(blocks, axis=1, out=waveform)
+    try:
+        return Audio(waveform=torch.from_numpy(waveform), sample_rate=file.sample_rate)
+    except AudioError as error:
+        raise AudioError(f"cannot read {Path(path).name!r}: {error}") from error
+
+
+class Recording:
+    """A sound file, decoded once to disk and read from there: memory does not grow with its length.
+
+    A thread of its own decodes into a nameless file of float samples, which is gone when this is
+    closed or the process ends; what is there can be read while the rest is still on its way.
+
+    Parameters
+    ----------
+    path, start, duration, limits
+        As for :func:`separation.audio.decoding.open_audio`.
+    folder : path
+        Where there is room: 10 MB for a minute of stereo at 44.1 kHz.
+
+    Raises
+    ------
+    AudioError
+        One sentence that names the file; what only decoding shows is raised where it matters: by
+        :meth:`read`, :meth:`digest` and, for files that do not tell their length, :attr:`frames`.
+    OSError
+        By the same, if the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        folder: str | Path,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._name = Path(path).name
+        self._closing = ExitStack()
+        try:
+            decoded = self._closing.enter_context(open_audio(path, start=start, duration=duration, limits=limits))
+            self._samples = self._closing.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))  # noqa: SIM115
+        except BaseException:
+            self._closing.close()
+            raise
+        self.sample_rate, self.channels = decoded.sample_rate, decoded.channels
+        self._promised = decoded.frames
+        self._written = 0
+        self._error: Exception | None = None
+        self._ended = self._stopped = False
+        self._hash = hashlib.sha256()
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._decode, args=(decoded,), name="decoder", daemon=True)
+        self._thread.start()
+
+    def _decode(self, decoded: AudioStream) -> None:
+        try:
+            for block in decoded.blocks:
+                if self._stopped:
+                    break
+                self._append(np.ascontiguousarray(block.T))
+        except Exception as error:  # whoever reads is told
+            self._error = error
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _append(self, block: np.ndarray) -> None:
+        if not np.isfinite(block).all():
+            when = (self._written + int(np.argmin(np.isfinite(block).all(1)))) / self.sample_rate
+            raise AudioError(f"cannot read {self._name!r}: the sample at {when:.2f} s is NaN or infinite")
+        data = memoryview(block.data).cast("B")
+        self._hash.update(data)
+        while data:
+            data = data[os.write(self._samples.fileno(), data) :]
+        with self._news:
+            self._written += len(block)
+            self._news.notify_all()
+
+    def _wait(self, frames: int | None) -> None:
+        """Until so many are there, or all."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or (frames is not None and self._written >= frames))
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def frames(self) -> int:
+        if self._promised is None:
+            self._wait(None)
+            return self._written
+        return self._promised
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.frames / self.sample_rate
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """As :meth:`Signal.read`; waits until that part is decoded."""
+        self._wait(stop)
+        size = 4 * self.channels
+        found = np.empty((stop - start, self.channels), dtype=np.float32)
+        view, position = memoryview(found.reshape(-1).view(np.uint8).data), start * size
+        while view:
+            count = os.preadv(self._samples.fileno(), [view], position)
+            if not count:
+                raise ValueError(f"samples {start} to {stop} were asked for; there are {self._written}")
+            view, position = view[count:], position + count
+        return torch.from_numpy(found.T).contiguous()
+
+    def digest(self) -> str:
+        self._wait(None)
+        return self._hash.hexdigest()
+
+    def __reduce__(self) -> tuple[Callable[[], Audio], tuple[()]]:
+        """Another process gets it in memory."""
+        return partial(Audio, waveform=self.read(0, self.frames), sample_rate=self.sample_rate), ()
+
+    def close(self) -> None:
+        self._stopped = True
+        self._thread.join()
+        self._closing.close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,88 @@
+"""What the headers of sound files say of their length: which files end before they should.
+
+Decoders read on to the end of a cut-off file and keep quiet about it; the containers' own lengths
+tell. Nothing is decoded here, and no part of a file is read that is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+
+__all__ = ["is_truncated", "mp3_has_length", "read_bytes_at"]
+
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # what a Matroska or WebM file consists of
+_MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
+
+
+def read_bytes_at(file: IO[bytes], position: int, count: int) -> bytes:
+    """Bytes from anywhere in a file; its own position stays."""
+    own = file.tell()
+    file.seek(position)
+    found = file.read(count)
+    file.seek(own)
+    return found
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def is_truncated(file: IO[bytes]) -> bool:
+    """Whether a container whose parts tell their length has a last part that reaches beyond the file's end."""
+    head = read_bytes_at(file, 0, 8)
+    if head.startswith(b"OggS"):
+        return _last_ogg_page_is_cut(file)
+    if head[4:] in _MP4_BOXES:
+        return _last_mp4_box_is_cut(file)
+    return head.startswith(_EBML) and _matroska_is_cut(file)
+
+
+def _last_ogg_page_is_cut(file: IO[bytes]) -> bool:
+    tail = read_bytes_at(file, max(0, _size(file) - (1 << 17)), 1 << 17)  # a page has at most 65,307 bytes
+    page = tail.rfind(b"OggS")
+    if page < 0:
+        return True
+    header = tail[page : page + 27]
+    lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
+    return len(header) < 27 or len(lacing) < header[26] or page + 27 + len(lacing) + sum(lacing) > len(tail)
+
+
+def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
+    size, position = _size(file), 0
+    while position < size:
+        head = read_bytes_at(file, position, 16)
+        if len(head) < 8 or head[4:8] not in _MP4_BOXES:
+            return False  # something else follows: the boxes were whole
+        length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+        if length < 8:
+            return False  # 0: up to the end of the file, wherever that is
+        position += length
+    return position > size
+
+
+def _matroska_is_cut(file: IO[bytes]) -> bool:
+    size, position = _size(file), 0
+    while position < size:
+        head = read_bytes_at(file, position, 12)  # four bytes of name, one to eight of length
+        width = 9 - head[4].bit_length() if len(head) == 12 else 9
+        if head[:4] not in (_EBML, _SEGMENT) or width > 8:
+            return False
+        largest = (1 << 7 * width) - 1
+        length = int.from_bytes(head[4 : 4 + width], "big") & largest
+        if length == largest:
+            return False  # not known: a recording that was sent while it was made
+        position += 4 + width + length
+    return position > size
+
+
+def mp3_has_length(file: IO[bytes]) -> bool:
+    """Whether an MP3's first frame is an index that counts the frames; libsndfile can only guess without one."""
+    head = read_bytes_at(file, 0, 10)
+    first = 0
+    if head.startswith(b"ID3"):
+        first = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    frame = read_bytes_at(file, first, 200)
+    index = max(frame.find(b"Xing"), frame.find(b"Info"))
+    flags, count = (int.from_bytes(frame[index + at : index + at + 4], "big") for at in (4, 8))
+    return index > 0 and bool(flags & 1) and count > 0

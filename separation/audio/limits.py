@@ -1,0 +1,73 @@
+"""Limits on untrusted audio files, enforced while they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from separation.audio.stream import MAX_CHANNELS, AudioError, AudioStream
+
+__all__ = ["Limits", "check_duration", "check_format_limits", "limit_duration", "limit_size"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of a stranger's file is taken; by default, all of it.
+
+    They hold while it is decoded: what a file says of itself may be a lie.
+
+    Attributes
+    ----------
+    file_bytes : float
+        Of the file.
+    seconds : float
+        Of the excerpt.
+    channels : int
+        At most 8, whatever the limit.
+    sample_rate : float
+        Hz.
+    decoded_bytes : float
+        Of all that has to be decoded, four for a sample, also of what lies before the excerpt.
+    """
+
+    file_bytes: float = float("inf")
+    seconds: float = float("inf")
+    channels: int = MAX_CHANNELS
+    sample_rate: float = float("inf")
+    decoded_bytes: float = float("inf")
+
+
+def check_format_limits(rate: int, channels: int, limits: Limits) -> None:
+    most = min(limits.channels, MAX_CHANNELS)
+    if not 1 <= channels <= most:
+        raise AudioError(f"the sound has {channels} channels; 1 to {most} are supported")
+    if rate <= 0:
+        raise AudioError(f"the sample rate must be positive, got {rate} Hz")
+    if rate > limits.sample_rate:
+        raise AudioError(f"it has {rate} samples a second; the limit is {limits.sample_rate:g} Hz")
+
+
+def check_duration(frames: int, rate: int, limits: Limits) -> None:
+    if frames > limits.seconds * rate:
+        raise AudioError(f"it lasts longer than {limits.seconds / 60:g} min, the limit: choose an excerpt")
+
+
+def limit_duration(decoded: AudioStream, limits: Limits) -> Iterator[np.ndarray]:
+    """Its blocks, for as long as they are within the limit: a file may not tell its length, or lie."""
+    frames = 0
+    for block in decoded.blocks:
+        frames += block.shape[1]
+        check_duration(frames, decoded.sample_rate, limits)
+        yield block
+
+
+def limit_size(blocks: Iterator[np.ndarray], limits: Limits) -> Iterator[np.ndarray]:
+    """Blocks, for as long as all that was decoded is within the limit."""
+    size = 0
+    for block in blocks:
+        size += 4 * block.size
+        if size > limits.decoded_bytes:
+            raise AudioError(f"it unpacks to more than {limits.decoded_bytes / 1e6:g} MB, the limit")
+        yield block

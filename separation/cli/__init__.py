@@ -1,0 +1,1 @@
+"""The commands of ``stemscope``, one module each."""

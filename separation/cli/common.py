@@ -1,0 +1,64 @@
+"""What the commands have in common: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from separation.atomic import atomic_write
+
+__all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "write_json"]
+
+
+def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
+    """`models --json list` means what `models list --json` does."""
+    return value or context.obj is True
+
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document on standard output.", callback=_or_as_the_group_was_told),
+]
+
+
+def log_line(message: str) -> None:
+    """For people: standard output belongs to results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    # All in ASCII: file names need not be Unicode, and standard output may have any encoding.
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Wrong usage and unusable input end with one line and exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        log_line(f"error: {error}")
+        raise typer.Exit(2) from None
+
+
+def option_pair(text: str) -> tuple[str, str]:
+    """What ``--option NAME=VALUE`` says."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"--option takes NAME=VALUE, got {text!r}")
+    return name.strip(), value
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    try:
+        with atomic_write(path) as draft:
+            draft.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write {path.name}: {error.strerror}") from error

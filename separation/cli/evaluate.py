@@ -1,0 +1,147 @@
+"""`evaluate`: a method's scores on a data set."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+
+if TYPE_CHECKING:
+    from separation.evaluation.evaluate import TrackOutcome
+    from separation.evaluation.museval_json import TrackResult
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder, with train and test.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="As for separate; irm, ibm and mwf are oracles.")],
+    out: Annotated[Path, typer.Option(help="Scores go to OUT/<method>/<subset>/<track>.json.")],
+    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a folder with one.")] = None,
+    wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
+    subset: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Of train: train or valid.")] = None,
+    jobs: Annotated[int, typer.Option(help="Tracks at a time.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler's address, or local:N for one of N workers.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the method, such as iterations=0; a wrong name lists them."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Separate and score a data set; what is finished is not done again."""
+    failed: list[TrackOutcome] = []
+    with one_line_errors():
+        from separation.datasets.musdb18 import tracks
+        from separation.evaluation import evaluate as work
+
+        folder = out / method
+        found = tracks(root, wav=wav, subset=subset, split=split)
+        options = dict(option_pair(text) for text in option or [])
+        todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
+        if done:
+            log_line(f"{len(done)} of {len(found)} tracks are there already")
+        try:
+            with _progress(len(todo)) as show:
+                for outcome in work.evaluate_tracks(todo, workers=jobs, cluster=cluster):
+                    show(outcome)
+                    failed += [outcome] if outcome.error else []
+            results = _summarise(folder, [job.file for job in (*done, *todo)])
+        except OSError as error:
+            raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
+    for outcome in failed:
+        log_line(f"error: {outcome.name}: {outcome.error}")
+    _print(method, results, failed, json_output=json_output)
+    if failed:
+        raise typer.Exit(1 if results else 2)
+
+
+def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
+    """The scores of this run's tracks; the table beside them holds every track of the folder."""
+    from separation.evaluation.museval_json import read_result, read_results, write_summary
+
+    results = [read_result(file) for file in sorted(files) if file.exists()]
+    if results:
+        write_summary(folder / "summary.csv", read_results(folder))
+    return results
+
+
+def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:
+    from separation.evaluation.museval_json import AGGREGATION, medians, summary_rows
+    from separation.evaluation.track_scores import finite
+
+    if json_output:
+        rows = [
+            {
+                "name": result.name,
+                "targets": {
+                    target: {name: finite(value) for name, value in values.items()}
+                    for target, values in result.medians.items()
+                },
+                "file": str(result.file),
+            }
+            for result in results
+        ]
+        print_json(
+            {
+                "method": method,
+                "model": results[0].made.get("model") if results else None,
+                "aggregation": AGGREGATION,
+                "median": medians(results) if results else {},
+                "tracks": rows,
+                "failed": [{"name": outcome.name, "error": outcome.error} for outcome in failed],
+            }
+        )
+        return
+    if not results:
+        return
+    middle = medians(results)
+    print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with its 95 % confidence interval")
+    print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}")
+    for row in summary_rows(results):
+        rest = "".join(_cell(middle[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
+        interval = f"{row['low']:.2f} to {row['high']:.2f}"
+        print(f"{row['target']:14}{_cell(middle[row['target']]['SDR'])}{interval:>18}{rest}")
+
+
+def _cell(value: float | None) -> str:
+    return f"{'-' if value is None else f'{value:.2f}':>8}"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[TrackOutcome], None]]:
+    """A bar with the time left on a terminal, a line per track elsewhere."""
+    began, count = time.monotonic(), 0
+
+    def line(outcome: TrackOutcome) -> None:
+        nonlocal count
+        count += 1
+        left = round((time.monotonic() - began) / count * (total - count))
+        what = "failed" if outcome.error else "done"
+        log_line(f"{count} of {total}: {outcome.name}, {what}, {left // 60}:{left % 60:02} left")
+
+    if not sys.stderr.isatty() or not total:
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("separating and scoring", total=total)
+        yield lambda outcome: bar.update(task, advance=1, description=outcome.name)

@@ -1,0 +1,146 @@
+"""`models`: what weights there are, getting, checking and handing them on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from separation.cli.common import Json, log_line, one_line_errors, print_json
+
+if TYPE_CHECKING:
+    from separation.weights.model import Model
+
+__all__ = ["app"]
+
+app = typer.Typer(help="What weights there are, and getting them.", invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context, json_output: Json = False) -> None:
+    """What weights there are, and getting them; without a command: the list."""
+    context.obj = json_output
+    if context.invoked_subcommand is None:
+        list_models(json_output=json_output)
+
+
+@app.command("list")
+def list_models(json_output: Json = False) -> None:
+    """All known models: what is installed, what can be had, and on what terms."""
+    from separation.weights import catalogue
+
+    with one_line_errors():
+        known = catalogue.list_models()
+    if json_output:
+        print_json({"models": [model.describe() for model in known]})
+        return
+    for model in known:
+        state = "bundled" if model.bundled else "installed" if model.installed else "to be had"
+        terms = f"trained on {model.trained_on}; licence: {model.licence}"
+        print(f"{model.name:24} {model.method:14} {state:10} {_size(model):>8}  {terms}")
+
+
+def _size(model: Model) -> str:
+    """Megabytes; of what is not here, from the number of parameters in float32."""
+    if model.size is not None:
+        return f"{model.size / 1e6:.0f} MB"
+    return f"~{4 * model.parameters / 1e6:.0f} MB" if model.parameters else ""
+
+
+@app.command("download")
+def download_model(
+    name: Annotated[str, typer.Argument(help="As `models list` shows it.")], json_output: Json = False
+) -> None:
+    """Get a released model; goes on where an interrupted download stopped."""
+    from separation.weights import download
+
+    with one_line_errors():
+        model = _known(name)
+        log_line(f"{model.name}: licence: {model.licence}; trained on {model.trained_on}")
+        with _download_bar() as show:
+            fetched = download.download_model(model, show)
+    log_line(f"{model.name} is installed" if fetched else f"{model.name} is already installed")
+    if json_output:
+        print_json({"models": [_known(name).describe()], "downloaded": fetched})
+
+
+@app.command("verify")
+def verify_models(json_output: Json = False) -> None:
+    """Check the hashes of everything that is installed."""
+    from separation.weights import catalogue, download
+
+    with one_line_errors():
+        found = {model.name: download.verify_model(model) for model in catalogue.list_models() if model.installed}
+    if json_output:
+        print_json({"models": [{"name": name, "problems": problems} for name, problems in found.items()]})
+    else:
+        for name, problems in found.items():
+            print(f"{name}: {'; '.join(problems) or 'whole'}")
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, or a model's name.")],
+    format: Annotated[str, typer.Option(help="openunmix: what upstream's Open-Unmix loads.")] = "openunmix",
+    out: Annotated[Path | None, typer.Option(help="Where to; by default a folder in the run, or here.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Write a model as another program reads it."""
+    from separation.weights import catalogue
+    from separation.weights.export import export_model
+
+    with one_line_errors():
+        model = catalogue.find_model(name, method="open-unmix")
+        folder = out or (model.folder / format if model.own else Path(f"{model.name}-{format}"))
+        written = export_model(model, folder, format=format)
+    log_line(f"{model.name} as {format}: {folder}")
+    if json_output:
+        print_json({"model": model.name, "format": format, "files": [str(path) for path in written]})
+
+
+def _known(name: str) -> Model:
+    from separation.weights import catalogue
+
+    known = {model.name: model for model in catalogue.list_models()}
+    if name not in known:
+        raise ValueError(f"no model {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+@contextmanager
+def _download_bar() -> Iterator[Any]:
+    if not sys.stderr.isatty():
+        yield _download_lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name)
+            bar.update(tasks[name], completed=done, total=total)
+
+        yield show
+
+
+def _download_lines() -> Any:
+    said: dict[str, int] = {}
+
+    def show(name: str, done: int, total: int | None) -> None:
+        quarter = 4 * done // total if total else done // 100_000_000
+        if said.get(name) != quarter:
+            said[name] = quarter
+            log_line(f"{name}: {done / 1e6:.0f}" + (f" of {total / 1e6:.0f} MB" if total else " MB"))
+
+    return show

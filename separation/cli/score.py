@@ -1,0 +1,37 @@
+"""`score`: stems against the true sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from separation.cli.common import Json, log_line, one_line_errors, print_json, write_json
+
+__all__ = ["score"]
+
+
+def score(
+    references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Holds <source>.wav.")],
+    estimates: Annotated[Path, typer.Argument(metavar="ESTIMATE_DIR", help="Holds the same, by any separator.")],
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR and SI-SDR."""
+    from separation.evaluation.track_scores import score_folders
+
+    with one_line_errors():
+        document = score_folders(references, estimates)
+        if out is not None:
+            write_json(out, document)
+    for note in document["notes"]:
+        log_line(f"note: {note}")
+    if json_output:
+        print_json(document)
+        return
+    metrics = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
+    print(f"{'':12}" + "".join(f"{metric:>9}" for metric in metrics) + f"   dB; {document['aggregation']}")
+    for target, scores in document["targets"].items():
+        cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)
+        print(f"{target:12}" + "".join(f"{cell:>9}" for cell in cells))

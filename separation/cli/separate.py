@@ -1,0 +1,185 @@
+"""`separate`: songs into stems."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+
+if TYPE_CHECKING:
+    from separation.pipeline.batch import Job, JobResult
+    from separation.pipeline.result import SeparationProgress
+
+__all__ = ["separate"]
+
+
+def separate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Songs, in any common format, or folders.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs; irm, ibm, mwf with references beside mixture.wav.",
+        ),
+    ],
+    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a folder with one.")] = None,
+    out: Annotated[Path, typer.Option(help="Stems go to OUT/<file>/<method>/.")] = Path("separated"),
+    start: Annotated[float, typer.Option(help="Of an excerpt, in seconds.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="Of an excerpt, in seconds.")] = None,
+    stems: Annotated[str | None, typer.Option(help="Only these, such as: vocals,drums.")] = None,
+    format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
+    float32: Annotated[bool, typer.Option("--float32", help="WAV with float samples, which never clip.")] = False,
+    sum_to_mixture: Annotated[
+        bool, typer.Option("--sum-to-mixture", help="Share out among the stems what they leave of the mixture.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32 or bf16; bf16 is faster for large networks and less exact.")
+    ] = "auto",
+    jobs: Annotated[int, typer.Option(help="Songs at a time.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler's address, or local:N for one of N workers.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Of the method, such as iterations=0; a wrong name lists them."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Take songs apart: FILE -> OUT/<file>/<method>/<source>.wav and result.json; what is done is not done again."""
+    from separation.pipeline import batch
+    from separation.workers.threads import limit_malloc_arenas
+
+    limit_malloc_arenas()
+    began = time.monotonic()
+    with one_line_errors():
+        wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
+        order = batch.JobOptions(
+            method=method,
+            model=model,
+            device=device,
+            precision=precision,
+            options=tuple(option_pair(text) for text in option or []),
+            start=start,
+            duration=duration,
+            stems=None if wanted is None else tuple(wanted),
+            format=format,
+            float32=float32,
+            sum_to_mixture=sum_to_mixture,
+            command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
+        )
+        songs = batch.find_jobs(files, out, order)
+        batch.check_options(order)
+        outcomes = []
+        for outcome in _outcomes(songs, jobs=jobs, cluster=cluster):
+            _report(outcome)
+            outcomes.append(outcome)
+    done = [outcome for outcome in outcomes if outcome.document is not None]
+    speed = _throughput(done, time.monotonic() - began)
+    if json_output:
+        failed = [{"input": str(outcome.song.file), "error": outcome.error} for outcome in outcomes if outcome.error]
+        results = [{**(outcome.document or {}), "skipped": outcome.skipped} for outcome in done]
+        print_json({"results": results, "failed": failed, "throughput": speed})
+    if len(done) < len(outcomes):
+        raise typer.Exit(1 if done else 2)
+
+
+def _outcomes(songs: list[Job], *, jobs: int, cluster: str | None) -> Iterator[JobResult]:
+    """One after the other with a bar each, or side by side."""
+    from separation.pipeline import batch
+
+    if jobs != 1 or cluster is not None:
+        yield from batch.separate_songs(songs, workers=jobs, cluster=cluster)
+        return
+    for song in songs:
+        with _notes_as_lines(), _progress_bar(song.file.name) as show:
+            outcome = batch.separate_song(song, show)
+        yield outcome
+
+
+def _throughput(done: list[JobResult], seconds: float) -> dict[str, Any]:
+    """What was separated now, in seconds of sound, and how many hours of it an hour would do."""
+    new = [outcome.document for outcome in done if outcome.document and not outcome.skipped]
+    sound = sum(document["frames"] / document["sample_rate"] for document in new)
+    if len(done) > 1:
+        skipped = f", {len(done) - len(new)} were there already" if len(new) < len(done) else ""
+        log_line(f"{len(new)} songs, {sound / 3600:.2f} h of sound in {seconds / 3600:.2f} h{skipped}")
+        if new:
+            log_line(f"{sound / seconds:.1f} hours of sound per hour")
+    return {
+        "audio_seconds": round(sound, 3),
+        "seconds": round(seconds, 3),
+        "hours_per_hour": round(sound / seconds, 3) if new else None,
+    }
+
+
+def _report(outcome: JobResult) -> None:
+    if outcome.document is None:
+        log_line(f"error: {outcome.error}")
+        return
+    document, name = outcome.document, outcome.song.file.name
+    if outcome.skipped:
+        log_line(f"{name}: was there already")
+        return
+    residual = "none" if document["residual_db"] is None else f"{document['residual_db']:.1f} dB"
+    gain = f", all lowered by {-document['gain_db']:.1f} dB so that none clips" if document["gain_db"] else ""
+    log_line(
+        f"{name}: {', '.join(document['stems'])} in {document['seconds']:.1f} s "
+        f"({document['real_time_factor']:.2f} of real time, {document['device']}), residual {residual}{gain}"
+    )
+    for path in document["stems"].values():
+        log_line(f"  {path}")
+
+
+@contextmanager
+def _notes_as_lines() -> Iterator[None]:
+    """A warning, such as ICA's of not converging, is a line for the user, not a place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")
+        yield
+
+
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Any]:
+    """A bar with the time left on a terminal, a line per stage and quarter elsewhere."""
+    if not sys.stderr.isatty():
+        yield _progress_lines(name)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+
+        def show(progress: SeparationProgress) -> None:
+            bar.update(
+                task, description=f"{name}: {progress.stage}", total=progress.segments, completed=progress.segment
+            )
+
+        yield show
+
+
+def _progress_lines(name: str) -> Any:
+    last = (-1, "")
+
+    def show(progress: SeparationProgress) -> None:
+        nonlocal last
+        now = (4 * progress.segment // max(1, progress.segments), progress.stage)
+        if now != last and progress.stage != "done":
+            left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+            log_line(f"{name}: {progress.stage}, segment {progress.segment} of {progress.segments}{left}")
+        last = now
+
+    return show

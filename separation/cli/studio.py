@@ -1,0 +1,28 @@
+"""`studio`: the app in the browser."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+__all__ = ["studio"]
+
+
+def studio(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all. GRADIO_SERVER_NAME by default.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port. GRADIO_SERVER_PORT, PORT, or the first free from 7860.")
+    ] = None,
+) -> None:
+    """Serve the studio until Ctrl-C."""
+    if host is not None:
+        os.environ["GRADIO_SERVER_NAME"] = host
+    if port is not None:
+        os.environ["GRADIO_SERVER_PORT"] = str(port)
+    from separation.studio.app import launch
+
+    launch()

@@ -1,0 +1,137 @@
+"""`train`: a model of one's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from separation.cli.common import Json, log_line, one_line_errors, print_json
+
+if TYPE_CHECKING:
+    from separation.training.throughput import Report
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="open-unmix or demucs.")],
+    root: Annotated[
+        list[Path],
+        typer.Option(
+            envvar="MUSDB_ROOT", help="MUSDB18, or a folder of <track>/<source>.wav; may be said several times."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, which becomes a model.")],
+    target: Annotated[
+        str, typer.Option(help="One source, or all: several runs of one target each may share a folder.")
+    ] = "all",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="What differs from the published recipe.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model, by name or folder.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
+    wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json_output: Json = False,
+) -> None:
+    """Train a model; on several devices with: torchrun --nproc-per-node N -m separation train ..."""
+    with one_line_errors():
+        from separation.training.distributed import join, leave
+        from separation.training.setup import build_trainer
+
+        processes = join(device)
+        with _bar(processes.first) as show:
+            trainer = build_trainer(
+                recipe,
+                roots=root,
+                out=out,
+                target=target,
+                config=config,
+                initial=init,
+                wav=wav,
+                processes=processes,
+                progress=lambda done, total, name: show("decoding", done, total, name),
+            )
+            try:
+                for report in trainer.train(resume=resume):
+                    show("training", report.step, report.steps, _line(report))
+                    if report.validation and processes.first:
+                        log_line(_epoch(report))
+            except FloatingPointError as error:
+                raise ValueError(str(error)) from error
+            except OSError as error:
+                name = Path(error.filename).name if error.filename else str(out)
+                raise ValueError(f"cannot write the run: {name}: {error.strerror or error}") from error
+            finally:
+                leave(processes)
+    if processes.first:
+        best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.merit, default=None)
+        log_line(f"{out} is a model: separate with --method {recipe} --model {out}")
+        if json_output:
+            print_json({"run": str(out), "job": target, "steps": trainer.step, "best": best})
+
+
+def _line(report: Report) -> str:
+    minutes, seconds = divmod(round(report.seconds_left), 60)
+    return (
+        f"epoch {report.epoch} of {report.epochs}, loss {report.loss:.4g}, "
+        f"{report.examples_per_second:.1f} examples/s, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+    )
+
+
+def _epoch(report: Report) -> str:
+    validation = report.validation
+    if "loss" not in validation:
+        return f"epoch {report.epoch}: training loss {validation['train']:.4g}"
+    scores = (
+        ", ".join(f"{name} {value:.2f}" for name, value in validation["sdr"].items() if value is not None) or "of none"
+    )
+    kept = "; the best so far, kept" if validation["best"] else ""
+    return (
+        f"epoch {report.epoch}: training loss {validation['train']:.4g}, validation loss {validation['loss']:.4g}, "
+        f"SDR {scores} dB{kept}"
+    )
+
+
+@contextmanager
+def _bar(shown: bool) -> Iterator[Callable[[str, int, int, str], None]]:
+    """A bar on a terminal, a line now and then elsewhere, nothing from all but the first process."""
+    if not shown:
+        yield lambda stage, done, total, text: None
+        return
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int, text: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, text="")
+            bar.update(tasks[stage], completed=done, total=total, text=text)
+
+        yield show
+
+
+def _lines() -> Callable[[str, int, int, str], None]:
+    """About a hundred lines for a long job."""
+    last: dict[str, int] = {}
+
+    def show(stage: str, done: int, total: int, text: str) -> None:
+        part = 100 * done // max(1, total)
+        if last.get(stage) != part:
+            last[stage] = part
+            log_line(f"{stage}: {done} of {total}{', ' + text if text else ''}")
+
+    return show

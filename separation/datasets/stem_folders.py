@@ -1,0 +1,82 @@
+"""Multitracks as plain folders: ``<track>/<source>.<ext>``, perhaps with ``mixture.<ext>`` beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from separation.sources import SOURCES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+__all__ = ["FolderTrack", "folder_tracks", "read_references", "references_beside"]
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".m4a")
+
+
+def references_beside(mixture: Path) -> dict[str, Path]:
+    """The sources that lie beside a file called ``mixture``, by name; none beside any other file."""
+    return _sources_in(mixture.parent) if mixture.stem == "mixture" else {}
+
+
+def _sources_in(folder: Path) -> dict[str, Path]:
+    found = {}
+    for source in SOURCES:
+        for suffix in SUFFIXES:
+            path = folder / (source + suffix)
+            if path.is_file():
+                found[source] = path
+                break
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderTrack:
+    """A folder that holds at least one source; the mixture is the sum of those there are."""
+
+    name: str
+    path: Path
+    sources: tuple[str, ...]
+
+    def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+        """Decode everything, as :meth:`separation.data.musdb18.Track.read`; ValueError if lengths or rates differ."""
+        from separation.audio.files import read
+
+        files = {source: read(path) for source, path in _sources_in(self.path).items()}
+        forms = {(audio.sample_rate, *audio.waveform.shape) for audio in files.values()}
+        if len(forms) != 1:
+            raise ValueError(f"the stems in {self.name!r} differ in length, channels or rate")
+        references = {source: audio.waveform.numpy() for source, audio in files.items()}
+        return sum(references.values()), references, forms.pop()[0]  # type: ignore[return-value]
+
+
+def folder_tracks(root: Path) -> list[FolderTrack]:
+    """The folders in `root` that hold a source, by name."""
+    found = [
+        FolderTrack(name=p.name, path=p, sources=tuple(_sources_in(p))) for p in sorted(root.iterdir()) if p.is_dir()
+    ]
+    return [track for track in found if track.sources]
+
+
+def read_references(
+    paths: dict[str, Path], *, frames: int, start: float = 0.0, duration: float | None = None
+) -> dict[str, Tensor]:
+    """Decode references of a mixture excerpt, each shape (channels, `frames`).
+
+    Raises
+    ------
+    ValueError
+        If one cannot be read, or is not as long as the mixture.
+    """
+    from separation.audio.files import read
+
+    references = {}
+    for source, path in paths.items():
+        audio = read(path, start=start, duration=duration)
+        if audio.frames != frames:
+            raise ValueError(f"{path.name} has {audio.frames} samples where the mixture has {frames}")
+        references[source] = audio.waveform
+    return references

@@ -1,0 +1,203 @@
+"""Scores of whole data sets on disk, in museval's own format, and what is said of them together.
+
+A track is one JSON file, ``<folder>/<subset>/<track>.json``, as `museval` writes and reads it; under
+"stemscope" it says in addition what the stems were made with.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from separation.atomic import atomic_write
+from separation.evaluation.statistics import confidence_interval
+from separation.evaluation.track_scores import METRICS, finite, median
+
+__all__ = [
+    "AGGREGATION",
+    "TrackResult",
+    "medians",
+    "read_result",
+    "read_results",
+    "scores_by_target",
+    "summary_rows",
+    "write_result",
+    "write_summary",
+]
+
+AGGREGATION = "median over 1 s frames, then over tracks"
+WHOLE = ("uSDR", "SI-SDR")  # one number per track and target
+_VERSION = "BSSEval v4 by Stemscope"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackResult:
+    """One track's scores.
+
+    Attributes
+    ----------
+    name, subset : str
+    file : Path
+    frames : dict of str to dict of str to array
+        Target -> metric -> value per frame, dB; NaN where it is undefined.
+    whole : dict of str to dict of str to float
+        Target -> "uSDR" and "SI-SDR", dB; absent from files that museval wrote.
+    made : dict
+        Method, model and options; empty in files of others.
+    """
+
+    name: str
+    subset: str
+    file: Path
+    frames: dict[str, dict[str, np.ndarray]]
+    whole: dict[str, dict[str, float]]
+    made: dict[str, Any]
+
+    @property
+    def medians(self) -> dict[str, dict[str, float]]:
+        """Target -> metric -> median over the frames."""
+        return {
+            target: {name: median(values) for name, values in metrics.items()}
+            for target, metrics in self.frames.items()
+        }
+
+
+# -- one track -------------------------------------------------------------------------------------
+
+
+def write_result(path: Path, scores: Mapping[str, Any], *, made: Mapping[str, Any]) -> None:
+    """Write :func:`separation.evaluation.track_scores.score_signals`' document as museval does: whole or not at all."""
+    document = {
+        "targets": [_target(name, target) for name, target in scores["targets"].items()],
+        "museval_version": _VERSION,
+        "stemscope": {**made, "notes": scores["notes"]},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8") as file:
+        json.dump(document, file, indent=1)  # NaN stays NaN: museval's readers expect it
+
+
+def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
+    frames = [
+        {
+            "time": frame["time"],
+            "duration": frame["duration"],
+            "metrics": {metric: _number(frame[metric]) for metric in METRICS},
+        }
+        for frame in target["frames"]
+    ]
+    masks = {"masks": target["masks"]} if "masks" in target else {}
+    return {"name": name, "frames": frames, **{metric: _number(target[metric]) for metric in WHOLE}, **masks}
+
+
+def _number(value: float | None) -> float:
+    """museval keeps five digits, and the frames without a score as NaN."""
+    return math.nan if value is None else round(value, 5)
+
+
+def read_result(path: Path) -> TrackResult:
+    """Read a track's scores, whoever wrote them.
+
+    Raises
+    ------
+    ValueError
+        If the file is not in museval's format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        targets = {target["name"]: target for target in document["targets"]}
+        frames = {name: _values(target["frames"]) for name, target in targets.items()}
+        whole = {
+            name: {metric: float(target[metric]) for metric in WHOLE if metric in target}
+            for name, target in targets.items()
+        }
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is not a track's scores as museval writes them: {error!r}") from error
+    return TrackResult(
+        name=path.name.removesuffix(".json"),
+        subset=path.parent.name,
+        file=path,
+        frames=frames,
+        whole=whole,
+        made=document.get("stemscope", {}),
+    )
+
+
+def _values(frames: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {metric: np.array([frame["metrics"][metric] for frame in frames], dtype=float) for metric in METRICS}
+
+
+# -- many tracks -----------------------------------------------------------------------------------
+
+
+def read_results(folder: Path) -> list[TrackResult]:
+    """Every track in a method's folder, whatever its subset, by name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one cannot be read.
+    """
+    paths = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    if not paths:
+        raise ValueError(f"{folder.name!r} holds no scores: looked for <subset>/<track>.json")
+    return [read_result(path) for path in paths]
+
+
+def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
+    """Target -> track -> median over the frames, dB, or the track's uSDR or SI-SDR.
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric.
+    """
+    if metric not in METRICS + WHOLE:
+        raise ValueError(f"no metric {metric!r}; there are {', '.join(METRICS + WHOLE)}")
+    found: dict[str, dict[str, float]] = {}
+    for result in results:
+        values = result.medians if metric in METRICS else result.whole
+        for target, metrics in values.items():
+            found.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
+    return found
+
+
+def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]]:
+    """Target -> metric -> :data:`AGGREGATION`, dB; None where no track has a score."""
+    tables = {metric: scores_by_target(results, metric) for metric in METRICS}
+    return {
+        target: {metric: finite(median(np.array(list(table[target].values())))) for metric, table in tables.items()}
+        for target in tables["SDR"]
+    }
+
+
+def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[dict[str, Any]]:
+    """A row per target: tracks with a score, median, and its 95 % confidence interval, dB."""
+    rows = []
+    for target, scores in scores_by_target(results, metric).items():
+        values = np.array(list(scores.values()))
+        low, high = confidence_interval(values)
+        tracks = int(np.isfinite(values).sum())
+        rows.append({"target": target, "tracks": tracks, "median": median(values), "low": low, "high": high})
+    return rows
+
+
+def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
+    """A CSV line per track and target: medians over the frames, and the scores of the whole track, in dB."""
+    with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["method", "model", "subset", "track", "target", *METRICS, *WHOLE])
+        for result in results:
+            first = [result.made.get("method"), result.made.get("model"), result.subset, result.name]
+            for target, values in result.medians.items():
+                numbers = [values[name] for name in METRICS]
+                numbers += [result.whole[target].get(name, math.nan) for name in WHOLE]
+                cells = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+                lines.writerow([*first, target, *cells])

@@ -1,0 +1,202 @@
+"""Layers for inference on a processor: what a convolution does, as matrix products over rows of channels.
+
+Signals are (time, channels): a kernel's taps are then consecutive numbers, a strided convolution is a product
+with a few whole rows, and a transposed one writes whole rows. oneDNN multiplies by weights that are packed once,
+and applies bias, activation and gating while a result is still in a register. Long signals are worked through in
+blocks of rows that stay in the cache from one product to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import julius
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "LSTM",
+    "Linear",
+    "LinearGLU",
+    "Resampling",
+    "blocks",
+    "has_bfloat16",
+    "is_available",
+    "pad_rows",
+    "split_kernel",
+    "split_transposed",
+]
+
+ROWS = 2048  # in a block: with 64 to 256 channels a megabyte or two
+
+
+def is_available() -> bool:
+    """Whether this torch has oneDNN."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def has_bfloat16() -> bool:
+    """Whether oneDNN multiplies bfloat16 on this processor: it wants AVX-512, or AVX-NE-CONVERT."""
+    return is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def blocks(n_rows: int, size: int = ROWS) -> Iterator[tuple[int, int]]:
+    """Consecutive ranges that cover `n_rows`."""
+    return ((start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+
+
+class Linear:
+    """``x @ weight.T + bias`` over the last axis, with what comes after it.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (outputs, inputs)
+    bias : Tensor, shape (outputs,), or None
+    dtype : torch.dtype
+        float32 or bfloat16, of weights, inputs and outputs.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype = torch.float32) -> None:
+        weight = weight.detach().to(dtype).contiguous()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        self._bias = None if bias is None else bias.detach().to(dtype).contiguous()
+
+    def __call__(self, x: Tensor, activation: str = "none") -> Tensor:
+        """`activation`: none, relu, sigmoid, or gelu (by the error function)."""
+        algorithm = "none" if activation == "gelu" else ""
+        return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, activation, [], algorithm)
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The product plus `other`, of the product's shape."""
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self._weight, self._bias, "add")
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """The product times `other`, of the product's shape."""
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self._weight, self._bias, "mul")
+
+
+class LinearGLU:
+    """A product and the gated linear unit after it: the first half of the outputs times the second's sigmoid."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        (value, gate), (value_bias, gate_bias) = weight.chunk(2), bias.chunk(2)
+        self._value, self._gate = Linear(value, value_bias, dtype), Linear(gate, gate_bias, dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._value.times(x, self._gate(x, "sigmoid"))
+
+
+def split_kernel(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dtype) -> tuple[Linear, Linear]:
+    """A convolution whose kernel is twice its stride, over rows of `stride` samples: of this row, and of the next.
+
+    `weight` is (outputs, inputs, 2 * stride) as in ``nn.Conv1d``; a row is (stride * inputs).
+    """
+    outputs = weight.shape[0]
+    this, following = (half.transpose(1, 2).reshape(outputs, -1) for half in weight.split(stride, dim=2))
+    return Linear(this, bias, dtype), Linear(following, None, dtype)
+
+
+def split_transposed(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dtype) -> tuple[Linear, Linear]:
+    """A transposed convolution whose kernel is twice its stride, to rows: of this frame, and of the one before.
+
+    `weight` is (inputs, outputs, 2 * stride) as in ``nn.ConvTranspose1d``; a row is (stride * outputs).
+    """
+    inputs = weight.shape[0]
+    this, before = (half.permute(2, 1, 0).reshape(-1, inputs) for half in weight.split(stride, dim=2))
+    return Linear(this, bias.repeat(stride), dtype), Linear(before, None, dtype)
+
+
+class Resampling:
+    """julius' ``ResampleFrac``: products of overlapping stretches with all shifts of its kernels.
+
+    Parameters
+    ----------
+    old, new : int
+        Rates without a common divisor.
+    """
+
+    frames = 64  # of `new` samples, that a product gives: the more, the more of its matrix is zero
+
+    def __init__(self, old: int, new: int) -> None:
+        made: Any = julius.ResampleFrac(old, new)
+        kernels = made.kernel[:, 0]  # (new, taps)
+        self._old, self._new, self._taps = old, new, kernels.shape[1]
+        shifts = torch.zeros(self.frames, new, old * (self.frames - 1) + self._taps)
+        for frame in range(self.frames):
+            shifts[frame, :, old * frame : old * frame + self._taps] = kernels
+        self._shifts = shifts.flatten(0, 1).T.contiguous()
+        self._reach = (self._taps - old) // 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(channels, time) -> (channels, time * new // old), in float32."""
+        length = x.shape[1] * self._new // self._old
+        stretch, step = len(self._shifts), self._old * self.frames
+        count = max(1, -(-length // (self._new * self.frames)))
+        x = F.pad(x[None], (self._reach, self._reach + self._old), mode="replicate")[0]
+        x = F.pad(x, (0, max(0, (count - 1) * step + stretch - x.shape[1])))
+        found = [channel.unfold(0, stretch, step)[:count] @ self._shifts for channel in x]
+        return torch.stack(found).flatten(1)[:, :length]
+
+
+class LSTM:
+    """Both directions of all layers, over several sequences (time, channels) that may differ in length.
+
+    Of a wide LSTM on few sequences nearly all the time is spent fetching the recurrent weights, once per step
+    however many sequences there are: several together cost little more than one. Narrow ones, whose weights stay
+    in the cache, are left to torch's own.
+    """
+
+    narrow = 1024
+
+    def __init__(self, lstm: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+        self._whole: nn.Module | None = lstm
+        if isinstance(lstm, nn.LSTM) and lstm.hidden_size >= self.narrow:  # a quantised one is another class
+            self._whole = None
+            self._layers = [
+                [_Direction(lstm, f"l{layer}{suffix}", dtype) for suffix in ("", "_reverse")]
+                for layer in range(lstm.num_layers)
+            ]
+
+    def __call__(self, sequences: list[Tensor]) -> list[Tensor]:
+        if self._whole is not None:
+            return [self._whole(x.float()[:, None])[0][:, 0].to(self._dtype) for x in sequences]
+        for forwards, backwards in self._layers:
+            there = forwards(sequences)
+            back = backwards([x.flip(0) for x in sequences])
+            sequences = [torch.cat([x, y.flip(0)], dim=1) for x, y in zip(there, back, strict=True)]
+        return sequences
+
+
+class _Direction:
+    def __init__(self, lstm: nn.LSTM, name: str, dtype: torch.dtype) -> None:
+        def ordered(parameter: Tensor) -> Tensor:
+            """Input, forget and output gate, then the cell: three sigmoids side by side."""
+            entry, forget, cell, out = parameter.detach().chunk(4)
+            return torch.cat([entry, forget, out, cell])
+
+        bias = getattr(lstm, f"bias_ih_{name}") + getattr(lstm, f"bias_hh_{name}")
+        self._input = Linear(ordered(getattr(lstm, f"weight_ih_{name}")), ordered(bias), dtype)
+        self._recurrent = Linear(ordered(getattr(lstm, f"weight_hh_{name}")), None, dtype)
+        self._size = lstm.hidden_size
+
+    def __call__(self, sequences: list[Tensor]) -> list[Tensor]:
+        size = self._size
+        x = nn.utils.rnn.pad_sequence(sequences)  # (time, sequence, channels); what follows an end is dropped
+        driven = self._input(x)
+        outputs = x.new_empty(*x.shape[:2], size)
+        hidden, cell = x.new_zeros(x.shape[1], size), torch.zeros(x.shape[1], size)
+        for step in range(len(x)):
+            gates = self._recurrent.plus(hidden, driven[step]).float()
+            entry, forget, out = gates[:, : 3 * size].sigmoid_().split(size, dim=1)
+            cell = torch.addcmul(forget * cell, entry, gates[:, 3 * size :].tanh_())
+            outputs[step] = out * cell.tanh()
+            hidden = outputs[step]
+        return [outputs[: len(sequence), index] for index, sequence in enumerate(sequences)]
+
+
+def pad_rows(x: Tensor, before: int, after: int) -> Tensor:
+    """Rows of zeros before and after (rows, channels)."""
+    return F.pad(x, (0, 0, before, after)) if before or after else x

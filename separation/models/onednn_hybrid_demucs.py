@@ -1,0 +1,289 @@
+"""Hybrid Demucs for inference on a processor: torchaudio's network, computed otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from separation.models.onednn import ROWS, Linear, LinearGLU, blocks, split_kernel, split_transposed
+from separation.workers.threads import map_threads
+
+if TYPE_CHECKING:
+    from torchaudio.models import HDemucs
+
+__all__ = ["OneDnnHybridDemucs"]
+
+
+class OneDnnHybridDemucs:
+    """torchaudio's ``HDemucs``: the same output, sooner and in less memory.
+
+    Both branches run with the channels last: the spectrogram's signals are (frequency, time, channels), the
+    waveform's (time, 1, channels). The outer layers, where most of the time goes, are matrix products in blocks
+    that stay in the cache, with the group normalisation before each gate folded into the product; the innermost
+    ones, short but for the LSTMs, remain torchaudio's modules.
+
+    Parameters
+    ----------
+    network : torchaudio.models.HDemucs
+        Is used up: its outer layers are taken out, so that no weights are held twice.
+    dtype : torch.dtype
+        float32 or bfloat16, of weights and signals in the outer layers.
+    """
+
+    def __init__(self, network: HDemucs, dtype: torch.dtype = torch.float32) -> None:
+        self._network = network
+        self._dtype = dtype
+        self._joins = network.time_encoder[-1].empty
+        self._frequency = _Branch(network.freq_encoder, network.freq_decoder, dtype)
+        self._time = _Branch(network.time_encoder, network.time_decoder, dtype)
+        for stack in (network.freq_encoder, network.freq_decoder, network.time_encoder, network.time_decoder):
+            for index, layer in enumerate(stack):
+                if _is_plain(layer):
+                    stack[index] = nn.Identity()
+                elif hasattr(layer, "conv_tr") and layer.freq and not layer.pad:
+                    _see_one_frequency(layer.rewrite)
+
+    @torch.inference_mode()
+    def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
+        """(channels, time) each -> (sources, channels, time) each; a mixture per core, if there are enough of them."""
+        if len(mixtures) < torch.get_num_threads():
+            return [self._separate(mixture) for mixture in mixtures]
+        return map_threads(self._separate, mixtures)
+
+    def _separate(self, mixture: Tensor) -> Tensor:
+        network, length = self._network, mixture.shape[-1]
+        spectrum = torch.view_as_real(network._spec(mixture[None])[0])  # (channels, frequency, time, 2)
+        level, wave_level = _level(spectrum), _level(mixture)
+        x = ((spectrum - level[0]) / (1e-5 + level[1])).permute(1, 2, 0, 3).flatten(2).to(self._dtype)
+        wave = ((mixture - wave_level[0]) / (1e-5 + wave_level[1])).T[:, None].to(self._dtype)
+        x, wave = self._through(x.contiguous(), wave.contiguous())
+
+        wave = wave[:, 0].float() * wave_level[1] + wave_level[0]
+        stems = wave.T.contiguous().view(len(network.sources), -1, length)
+        parts = x.unflatten(2, (len(network.sources), -1, 2))
+        for index, stem in enumerate(stems):  # one by one: spectrograms of all are what would take most memory
+            part = (parts[:, :, index].float() * level[1] + level[0]).permute(2, 0, 1, 3).contiguous()
+            stem += network._ispec(torch.view_as_complex(part)[None], length)[0]
+        return stems
+
+    def _through(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """The U-net: down, where the waveform joins the spectrogram, and up, where they part."""
+        skips, wave_skips, lengths, wave_lengths = [], [], [], []
+        for index, encode in enumerate(self._frequency.encoder):
+            lengths.append(x.shape[1])
+            inject = None
+            if index < len(self._time.encoder):
+                wave_lengths.append(len(wave))
+                wave = self._time.encoder[index](wave)
+                if self._joins and index == len(self._time.encoder) - 1:
+                    inject = wave
+                else:
+                    wave_skips.append(wave)
+            x = encode(x, inject)
+            if index == 0 and self._network.freq_emb is not None:
+                x += self._network.freq_emb_scale * self._network.freq_emb.weight[:, None].to(x.dtype)
+            skips.append(x)
+
+        apart = len(self._frequency.decoder) - len(self._time.decoder)
+        x, wave = torch.zeros_like(x), torch.zeros_like(x)
+        for index, decode in enumerate(self._frequency.decoder):
+            x, before = decode(x, skips.pop(), lengths.pop())
+            if index == apart and before is not None:
+                wave = self._time.decoder[0](before.transpose(0, 1), None, wave_lengths.pop())[0]
+            elif index >= apart:
+                wave = self._time.decoder[index - apart](wave, wave_skips.pop(), wave_lengths.pop())[0]
+        return x, wave
+
+
+def _level(signal: Tensor) -> tuple[Tensor, Tensor]:
+    return signal.mean(), signal.std()
+
+
+def _see_one_frequency(convolution: Any) -> None:
+    """Take out what only ever meets padding: here all frequencies have become one."""
+    middle = convolution.kernel_size[0] // 2
+    convolution.weight = nn.Parameter(convolution.weight.detach()[:, :, middle : middle + 1].contiguous())
+    convolution.padding = (0, convolution.padding[1])
+
+
+def _is_plain(layer: Any) -> bool:
+    """Of the outer layers' kind: no normalisation but in the residual branches, no LSTM, no attention."""
+    if layer.empty or not layer.pad or layer.kernel_size != 2 * layer.stride:
+        return False
+    if not isinstance(layer.norm1, nn.Identity) or not isinstance(layer.norm2, nn.Identity):
+        return False
+    if hasattr(layer, "conv_tr"):
+        return True
+    return layer.rewrite.kernel_size[0] == 1 and all(len(branch) == 7 for branch in layer.dconv.layers)
+
+
+class _Branch:
+    def __init__(self, encoder: nn.ModuleList, decoder: nn.ModuleList, dtype: torch.dtype) -> None:
+        self.encoder: list[Any] = [
+            _Encoder(layer, dtype) if _is_plain(layer) else _AdaptedEncoder(layer, dtype) for layer in encoder
+        ]
+        self.decoder: list[Any] = [
+            _Decoder(layer, dtype) if _is_plain(layer) else _AdaptedDecoder(layer, dtype) for layer in decoder
+        ]
+
+
+class _Adapter:
+    """One of torchaudio's layers among ours."""
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        self._layer, self._dtype = layer, dtype
+
+    def _there(self, x: Tensor) -> Tensor:
+        """(frequency, time, channels) or (time, 1, channels) -> (1, channels, [frequency,] time)"""
+        if self._layer.freq:
+            return x.float().permute(2, 0, 1)[None].contiguous()
+        return x.float().flatten(0, 1).T[None].contiguous()
+
+    def _back(self, x: Tensor, like: Tensor) -> Tensor:
+        x = x.to(self._dtype)
+        if x.dim() == 4:
+            return x[0].permute(1, 2, 0).contiguous()
+        return x[0].T.contiguous().unsqueeze(0 if len(like) == 1 else 1)
+
+
+class _AdaptedEncoder(_Adapter):
+    def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
+        joined = None if inject is None else inject.float().flatten(0, 1).T[None]
+        return self._back(self._layer(self._there(x), joined), x)
+
+
+class _AdaptedDecoder(_Adapter):
+    def __call__(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor | None]:
+        longer, before = self._layer(self._there(x), None if skip is None else self._there(skip), length)
+        parts = self._layer.freq and not self._layer.pad
+        return self._back(longer, x), self._back(before, x) if parts else None
+
+
+class _Encoder:
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        self._stride, self._pad, self._is_spectral = layer.stride, layer.pad, layer.freq
+        shape = layer.conv.weight.shape[:3]
+        self._this, self._next = split_kernel(layer.conv.weight.view(shape), layer.conv.bias, self._stride, dtype)
+        self._branches = [_Residual(branch, dtype) for branch in layer.dconv.layers]
+        self._gated = LinearGLU(layer.rewrite.weight.flatten(1), layer.rewrite.bias, dtype)
+        self._channels = shape[0]
+
+    def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
+        """(length, width, channels) -> (a quarter of the length, width, more channels)."""
+        y = self._shorten(x)
+        if not self._is_spectral:
+            self._add_branches(y.transpose(0, 1))
+        for start, stop in blocks(len(y), max(1, ROWS // y.shape[1])):
+            part = y[start:stop]
+            if self._is_spectral:  # each frequency is a signal of its own
+                self._add_branches(part)
+            part.copy_(self._gated(part))
+        return y
+
+    def _shorten(self, x: Tensor) -> Tensor:
+        stride, width = self._stride, x.shape[1]
+        missing = -len(x) % stride
+        x = F.pad(x, (0, 0, 0, 0, self._pad, self._pad + missing))
+        shorter = x.new_empty(len(x) // stride - 1, width, self._channels)
+        for start, stop in blocks(len(shorter), max(1, ROWS // width)):
+            rows = x[stride * start : stride * (stop + 1)].unflatten(0, (-1, stride)).transpose(1, 2).flatten(2)
+            shorter[start:stop] = F.gelu(self._next.plus(rows[1:], self._this(rows[:-1])))
+        return shorter
+
+    def _add_branches(self, x: Tensor) -> None:
+        for branch in self._branches:
+            branch.add_to(x)
+
+
+class _Residual:
+    """A residual branch: dilated convolution, norm, GELU, 1x1 convolution, norm, gate, scale.
+
+    The second norm's input is never computed. Its mean and variance over channels and time follow from the means
+    and covariances of the few channels before the 1x1 convolution, and normalising is multiplying those channels,
+    and two constant ones that are added, by fixed weights.
+    """
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        squeeze, self._norm, _, widen, norm, _, scale = layer
+        self._dilation = squeeze.dilation[0]
+        self._taps = squeeze.kernel_size[0]
+        self._squeeze = Linear(squeeze.weight.transpose(1, 2).flatten(1), squeeze.bias, dtype)
+        self._weight, self._bias, self._eps = widen.weight[..., 0].detach(), widen.bias.detach(), norm.eps
+        apart = self._weight
+        self._products = apart.T @ apart / len(apart)
+        weight = norm.weight[:, None] * torch.cat([apart, self._bias[:, None], torch.ones(len(apart), 1)], dim=1)
+        gain = torch.cat([scale.scale, torch.ones_like(scale.scale)])
+        self._gated = LinearGLU(gain[:, None] * weight, gain * norm.bias, dtype)
+
+    def add_to(self, x: Tensor) -> None:
+        """(items, time, channels), in place."""
+        hidden = self._hidden(x)
+        exact = hidden.float()
+        mean = exact.mean(1)
+        spread = exact.transpose(1, 2) @ exact / exact.shape[1] - mean[:, :, None] * mean[:, None]
+        wide = F.linear(mean, self._weight, self._bias)
+        variance = (spread * self._products).sum((1, 2)) + wide.var(1, correction=0)
+        gain = (variance + self._eps).rsqrt()[:, None]
+        constants = torch.cat([gain, -gain * wide.mean(1, keepdim=True)], dim=1)[:, None]
+        exact = torch.cat([exact * gain[:, None], constants.expand(-1, exact.shape[1], -1)], dim=2).to(x.dtype)
+        for start, stop in blocks(x.shape[1]):
+            x[:, start:stop] += self._gated(exact[:, start:stop])
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        reach = self._dilation * (self._taps // 2)
+        parts = []
+        for start, stop in blocks(x.shape[1]):
+            first, last = start - reach, stop + reach
+            context = x[:, max(0, first) : last]
+            context = F.pad(context, (0, 0, max(0, -first), max(0, last - x.shape[1])))
+            taps = [context[:, self._dilation * tap :][:, : stop - start] for tap in range(self._taps)]
+            parts.append(self._squeeze(torch.cat(taps, dim=2)))
+        squeezed = torch.cat(parts, dim=1)
+        normal = F.layer_norm(squeezed, squeezed.shape[1:], eps=self._norm.eps)
+        weight, bias = self._norm.weight.to(x.dtype), self._norm.bias.to(x.dtype)
+        return F.gelu(torch.addcmul(bias, normal, weight))
+
+
+class _Decoder:
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        self._stride, self._pad, self._last = layer.stride, layer.pad, layer.last
+        weight = layer.rewrite.weight if layer.freq else layer.rewrite.weight[..., None]
+        self._kernel = weight.shape[2:]
+        self._gated = LinearGLU(weight.permute(0, 2, 3, 1).flatten(1), layer.rewrite.bias, dtype)
+        shape = layer.conv_tr.weight.shape[:3]
+        lengthen = layer.conv_tr.weight.view(shape)
+        self._this, self._before = split_transposed(lengthen, layer.conv_tr.bias, self._stride, dtype)
+        self._channels = shape[1]
+        self._is_spectral = layer.freq
+
+    def __call__(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, None]:
+        """(length, width, channels) -> (four times the length, width, fewer channels)."""
+        frames, width = len(x), x.shape[1]
+        longer = x.new_empty(self._stride * (frames + 1), width, self._channels)
+        rows = longer.unflatten(0, (-1, self._stride))
+        before = x.new_zeros(1, width, x.shape[2])
+        for start, stop in blocks(frames + 1, max(1, ROWS // width)):  # the last row is the last frame's second half
+            gated = self._widen(x, skip, start, min(stop, frames))
+            if stop > frames:
+                gated = F.pad(gated, (0, 0, 0, 0, 0, 1))
+            both = torch.cat([before, gated[:-1]])
+            part = self._before.plus(both, self._this(gated)).unflatten(2, (self._stride, -1)).transpose(1, 2)
+            rows[start:stop] = part if self._last else F.gelu(part)
+            before = gated[-1:]
+        stop = len(longer) - self._pad if self._is_spectral else self._pad + length
+        return longer[self._pad : stop], None
+
+    def _widen(self, x: Tensor, skip: Tensor, start: int, stop: int) -> Tensor:
+        """The convolution with context, and its gate, for some of the frames."""
+        tall, wide = self._kernel
+        first, last = start - tall // 2, stop + tall // 2
+        inside = slice(max(0, first), last)
+        beside = (wide // 2, wide // 2)
+        context = F.pad(x[inside] + skip[inside], (0, 0, *beside, max(0, -first), max(0, last - len(x))))
+        width = x.shape[1]
+        taps = [context[i : i + stop - start, j : j + width] for i in range(tall) for j in range(wide)]
+        return self._gated(torch.cat(taps, dim=2))

@@ -1,0 +1,8 @@
+"""From an audio file to a folder of stems.
+
+- ``run``            a separator on audio of any sample rate, channel count and length
+- ``to_folder``      stems written to disk as they are computed
+- ``result``         progress, result and ``result.json``
+- ``consistency``    the residual, and stems that sum to the mixture
+- ``batch``          many songs, one after the other, in processes or on a cluster
+"""

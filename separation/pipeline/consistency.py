@@ -1,0 +1,58 @@
+"""Mixture consistency: the residual, and stems that sum to the mixture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.signal import lfilter
+from torch import Tensor
+
+from separation.audio.blocks import iter_blocks
+from separation.audio.encoding import BLOCK, read_blocks
+from separation.audio.signal import Signal
+
+__all__ = ["MixtureConsistency", "residual_db"]
+
+_ENERGY_SECONDS = 0.05  # time constant of the energies by which a residual is shared
+
+_NOTHING = 1e-20  # where all stems are silent, each gets as much
+
+
+class MixtureConsistency:
+    """Makes stems sum to the mixture: what they leave of it is shared out by their energies.
+
+    A stem's share at any moment is its share of all stems' energy lately, which follows the music
+    with a time constant of 50 ms: what a quiet moment leaves goes to whoever sounds just then, and a
+    silent stem gets nothing. The state goes on from block to block, so that cutting changes nothing.
+    """
+
+    def __init__(self, sources: int, sample_rate: int) -> None:
+        self._keep = math.exp(-1 / (_ENERGY_SECONDS * sample_rate))
+        self._state = np.zeros((sources, 1))
+
+    def __call__(self, mixture: Tensor, stems: Tensor) -> Tensor:
+        """(channels, time) and (sources, channels, time) -> (sources, channels, time)."""
+        power = stems.double().square().sum(1).numpy()
+        energy, self._state = lfilter([1 - self._keep], [1, -self._keep], power, zi=self._state)
+        weights = torch.from_numpy(energy) + _NOTHING
+        weights = (weights / weights.sum(0)).to(stems.dtype)[:, None]
+        return stems + weights * (mixture - stems.sum(0))
+
+
+def residual_db(mixture: Signal, stems: Sequence[Path]) -> float | None:
+    """What the written stems leave of the mixture, in dB of its energy; None if either is silent."""
+    left = energy = 0.0
+    written = zip(*(read_blocks(path) for path in stems), strict=False)
+    for part, blocks in zip_longest(iter_blocks(mixture, BLOCK), written, fillvalue=()):
+        true = part.double() if isinstance(part, Tensor) else torch.zeros(mixture.channels, 0).double()
+        total = torch.zeros_like(true)
+        for block in blocks:  # a lossy file may end a few samples early, or late
+            total[:, : block.shape[1]] += block[:, : true.shape[1]]
+        left += float((true - total).square().sum())
+        energy += float(true.square().sum())
+    return round(10 * math.log10(left / energy), 3) if left > 0 and energy > 0 else None

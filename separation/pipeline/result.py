@@ -1,0 +1,100 @@
+"""The result of a separation and its ``result.json``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from separation.audio.signal import AudioSource
+from separation.separators.base import Separator
+
+__all__ = ["Result", "SeparationProgress", "manifest", "write_manifest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationProgress:
+    """How far one separation is.
+
+    Attributes
+    ----------
+    stage : str
+        "separating", "writing" or "done".
+    segment, segments : int
+        Finished, and in all.
+    seconds_left : float or None
+        Known once a segment is finished.
+    result : Result or None
+        With the stage "done".
+    """
+
+    stage: str
+    segment: int
+    segments: int
+    seconds_left: float | None = None
+    result: Result | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a separation left behind; ``result.json`` holds the same and more.
+
+    Attributes
+    ----------
+    stems : dict of str to Path
+    residual_db : float or None
+        Energy of (mixture - sum of the stems as written) over the mixture's, 10 log10; None if
+        either is silent.
+    gain_db : float
+        Of all stems alike, below 0 if one would have clipped.
+    seconds, real_time_factor : float
+        Time it took, and per second of sound.
+    card : Path
+        ``result.json``.
+    """
+
+    input: str
+    method: str
+    model: str | None
+    stems: dict[str, Path]
+    sample_rate: int
+    channels: int
+    frames: int
+    residual_db: float | None
+    gain_db: float
+    seconds: float
+    real_time_factor: float
+    device: str
+    card: Path
+    warnings: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON knows it: paths as strings."""
+        stems = {source: str(path) for source, path in self.stems.items()}
+        return {**asdict(self), "stems": stems, "card": str(self.card)}
+
+
+def manifest(result: Result, audio: AudioSource, separator: Separator, origin: Mapping[str, Any]) -> dict[str, Any]:
+    document = result.document()
+    document["stems"] = {source: path.name for source, path in result.stems.items()}
+    del document["card"]
+    return {
+        **document,
+        "input_sha256": audio.digest(),
+        "duration": round(audio.duration, 6),
+        "model_sha256": separator.model_hash,
+        "options": asdict(separator.options),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("torch", "numpy", "soundfile", "soxr", "scikit-learn")},
+        **origin,
+    }
+
+
+def write_manifest(folder: Path, card: Mapping[str, Any]) -> None:
+    text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # What of a file's name is not Unicode becomes an escape, as JSON has it.
+    (folder / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -1,0 +1,188 @@
+"""Separate audio into a folder of stems."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from separation.atomic import AtomicFolder
+from separation.audio.encoding import StemWriter, check_format
+from separation.audio.signal import AudioSource
+from separation.pipeline.consistency import MixtureConsistency, residual_db
+from separation.pipeline.result import Result, SeparationProgress, manifest, write_manifest
+from separation.pipeline.run import run_configured, target_mixture
+from separation.separators.base import Separator
+
+__all__ = ["choose_stems", "separate_to_folder"]
+
+
+def separate_to_folder(
+    audio: AudioSource,
+    separator: Separator,
+    folder: Path,
+    *,
+    name: str,
+    stems: Sequence[str] | None = None,
+    format: str = "wav",
+    float32: bool = False,
+    sum_to_mixture: bool = False,
+    origin: Mapping[str, Any] | None = None,
+    on_block: Callable[[Tensor, Tensor], None] | None = None,
+) -> Generator[SeparationProgress, None, None]:
+    """Separate a sound into ``folder/<source>.<format>`` and ``folder/result.json``.
+
+    A generator: it works while it is asked for progress, and stops when it is closed. The folder
+    appears, or replaces its predecessor, only when everything in it is whole; until then, and
+    after an error, there is nothing.
+
+    Memory does not grow with the length of what is not in memory itself
+    (:class:`separation.audio.files.Recording`); reading, computing and writing go on side by side.
+
+    Parameters
+    ----------
+    audio : Sound
+    separator : Separator
+    folder : path
+        Of this method's stems.
+    name : str
+        Of the sound, for the card.
+    stems : sequence of str, optional
+        Only these; all by default.
+    format, float32
+        See :class:`separation.audio.encoding.StemWriter`.
+    sum_to_mixture : bool
+        Share out among the stems what they leave of the mixture: see :class:`MixtureConsistency`.
+    origin : mapping, optional
+        More for the card: the command line, the excerpt.
+    on_block : callable, optional
+        Is given each block as it is finished, for who wants to listen meanwhile: the mixture's
+        (channels, time) and the stems' (sources, channels, time), before any common gain.
+
+    Yields
+    ------
+    Progress
+        The last one holds the result.
+
+    Raises
+    ------
+    ValueError
+        If the sound is too short, a stem is unknown, the format cannot hold the stems or only some
+        of the stems shall sum to the mixture.
+    OSError
+        If the disk is full or the folder cannot be written.
+    """
+    began = time.perf_counter()
+    separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
+    chosen = choose_stems(separator.sources, stems)
+    if sum_to_mixture and len(chosen) < len(separator.sources):
+        raise ValueError("only all stems together can sum to the mixture: leave the choice of stems out")
+    mixture = target_mixture(audio, separator)
+    check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
+    with AtomicFolder(folder) as draft:
+        writer = StemWriter(
+            draft.path,
+            chosen,
+            channels=mixture.channels,
+            sample_rate=audio.sample_rate,
+            format=format,
+            float32=float32,
+        )
+        try:
+            with _BackgroundWriter(writer.write) as write:
+                for progress, block in _blocks(audio, separator, chosen, began, share=sum_to_mixture):
+                    if block is not None:
+                        write(block[1])
+                        if on_block:
+                            on_block(*block)
+                    yield progress
+            gain = writer.finish()
+        finally:
+            writer.close()
+        seconds = time.perf_counter() - began
+        result = Result(
+            input=name,
+            method=separator.name,
+            model=separator.model,
+            stems={source: folder / path.name for source, path in writer.paths.items()},
+            sample_rate=audio.sample_rate,
+            channels=mixture.channels,
+            frames=audio.frames,
+            residual_db=residual_db(mixture, list(writer.paths.values())),
+            gain_db=round(20 * math.log10(gain), 4),
+            seconds=round(seconds, 3),
+            real_time_factor=round(seconds / audio.duration, 4),
+            device=str(separator.device),
+            card=folder / "result.json",
+            warnings=list(separator.notes),
+        )
+        write_manifest(
+            draft.path, manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
+        )
+        draft.keep()
+    segments = _segments(audio, separator)
+    yield SeparationProgress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
+
+
+def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple[str, ...]:
+    """The wanted ones of a method's sources, in its order; ValueError names one it does not give."""
+    if stems is None:
+        return sources
+    for stem in stems:
+        if stem not in sources:
+            raise ValueError(f"there is no stem {stem!r}; this method gives {', '.join(sources)}")
+    if not stems:
+        raise ValueError(f"no stems chosen; this method gives {', '.join(sources)}")
+    return tuple(source for source in sources if source in stems)
+
+
+def _blocks(
+    audio: AudioSource, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
+) -> Iterator[tuple[SeparationProgress, tuple[Tensor, Tensor] | None]]:
+    """Progress, and with it the finished block, if there is one: the mixture's part and the chosen stems'."""
+    rows = [separator.sources.index(source) for source in chosen]
+    segments = _segments(audio, separator)
+    mixture, position = target_mixture(audio, separator), 0
+    shared = MixtureConsistency(len(separator.sources), audio.sample_rate)
+    yield SeparationProgress(stage="separating", segment=0, segments=segments), None
+    for number, block in enumerate(run_configured(separator, audio), start=1):
+        part = mixture.read(position, position + block.shape[-1])
+        position += block.shape[-1]
+        left = (time.perf_counter() - began) / number * max(0, segments - number)
+        progress = SeparationProgress(stage="separating", segment=number, segments=segments, seconds_left=left)
+        yield progress, (part, shared(part, block) if share else block[rows])
+    yield SeparationProgress(stage="writing", segment=segments, segments=segments, seconds_left=0.0), None
+
+
+def _segments(audio: AudioSource, separator: Separator) -> int:
+    return separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
+
+
+class _BackgroundWriter:
+    """Calls a function in a thread of its own, one call behind; an error comes with the next call or at the end."""
+
+    def __init__(self, function: Callable[[Tensor], None]) -> None:
+        self._function = function
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._last: Future[None] | None = None
+
+    def __call__(self, block: Tensor) -> None:
+        self._wait()
+        self._last = self._thread.submit(self._function, block)
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def __enter__(self) -> _BackgroundWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._wait()

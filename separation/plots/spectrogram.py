@@ -1,0 +1,272 @@
+"""What a sound looks like: waveform and spectrogram."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from torch import Tensor
+
+from separation.plots.style import COLOURS, style_axes
+
+__all__ = [
+    "F_MIN",
+    "Spectrogram",
+    "StreamingSpectrogram",
+    "draw_spectrogram",
+    "draw_waveform",
+    "save_difference",
+    "save_spectrogram",
+    "spectrogram",
+]
+
+F_MIN = 40.0  # Hz, at the bottom of the spectrogram
+FLOOR = -80.0  # dB, black
+_N_FFT = 4096
+_BLOCK = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram:
+    """What is drawn of a sound, of the same size whatever its length.
+
+    Attributes
+    ----------
+    peaks : array, shape (2, columns)
+        Lowest and highest sample of each column, all channels together.
+    power : array, shape (rows, columns)
+        Mean power at log-spaced frequencies from 40 Hz to half the sample rate.
+    duration : float
+        Seconds.
+    sample_rate : int
+        Hz.
+    """
+
+    peaks: np.ndarray
+    power: np.ndarray
+    duration: float
+    sample_rate: int
+
+    @property
+    def loudest(self) -> float:
+        """The greatest power anywhere: what 0 dB is in a set of pictures."""
+        return float(self.power.max())
+
+
+def spectrogram(
+    waveform: Tensor, sample_rate: int, *, columns: int = 640, rows: int = 160, frames_per_column: int = 4
+) -> Spectrogram:
+    """Reduce a sound (channels, time) to what fits into a picture; see :class:`StreamingSpectrogram`."""
+    maker = StreamingSpectrogram(
+        waveform.shape[1], sample_rate, columns=columns, rows=rows, frames_per_column=frames_per_column
+    )
+    for block in waveform.split(_BLOCK, dim=1):
+        maker.add(block)
+    return maker.picture()
+
+
+class StreamingSpectrogram:
+    """Reduces a sound to what fits into a picture, block by block.
+
+    A few evenly spread frames stand for each column, so that neither work nor memory grows with
+    length. Asked for before the end, the picture is empty where nothing has come yet.
+
+    Parameters
+    ----------
+    frames : int
+        Of the whole sound.
+    sample_rate : int
+        Hz.
+    columns, rows, frames_per_column : int
+        Of the picture; a sound of fewer frames has fewer columns.
+    highest : float, optional
+        Hz at the top of the spectrogram; half the sample rate by default.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        sample_rate: int,
+        *,
+        columns: int = 640,
+        rows: int = 160,
+        frames_per_column: int = 4,
+        highest: float | None = None,
+    ) -> None:
+        self.frames, self.sample_rate = frames, sample_rate
+        columns = max(1, min(columns, frames))
+        self._edges = np.linspace(0, frames, columns + 1).astype(int)
+        self._centres = torch.linspace(0, frames - 1, columns * frames_per_column).long()
+        self._per_column = frames_per_column
+        self._bands = _log_bands(sample_rate, rows, highest or sample_rate / 2)
+        self._window = torch.hann_window(_N_FFT)
+        self._power = torch.zeros(rows, columns)
+        self._low = np.full(columns, np.inf, dtype=np.float32)
+        self._high = np.full(columns, -np.inf, dtype=np.float32)
+        self._kept: Tensor | None = None  # what the frames still to come reach back to
+        self._came = 0
+        self._looked = 0  # centres
+
+    def add(self, block: Tensor) -> None:
+        """Take the next (channels, time)."""
+        self._reduce_peaks(block)
+        if self._kept is None:
+            self._kept = torch.zeros(block.shape[0], _N_FFT // 2)
+        self._kept = torch.cat([self._kept, block], dim=1)
+        self._came += block.shape[1]
+        if self._came >= self.frames:
+            self._kept = torch.nn.functional.pad(self._kept, (0, _N_FFT))
+        self._look()
+
+    def picture(self) -> Spectrogram:
+        """Of what has come so far."""
+        peaks = np.stack([self._low, self._high])
+        return Spectrogram(
+            peaks=np.where(np.isfinite(peaks), peaks, 0),
+            power=self._power.numpy().copy(),
+            duration=self.frames / self.sample_rate,
+            sample_rate=self.sample_rate,
+        )
+
+    def _reduce_peaks(self, block: Tensor) -> None:
+        """A column of a sound shorter than the picture is wide may hold no frame: columns never outnumber frames."""
+        length = block.shape[1]
+        if not length:
+            return
+        first = int(np.searchsorted(self._edges, self._came, side="right")) - 1
+        last = int(np.searchsorted(self._edges, self._came + length, side="left"))
+        starts = np.maximum(self._edges[first:last] - self._came, 0)
+        low, high = block.amin(0).numpy(), block.amax(0).numpy()
+        self._low[first:last] = np.minimum(self._low[first:last], np.minimum.reduceat(low, starts))
+        self._high[first:last] = np.maximum(self._high[first:last], np.maximum.reduceat(high, starts))
+
+    def _look(self) -> None:
+        """Transform the frames that are complete, a few dozen columns at a time."""
+        assert self._kept is not None
+        begin = self._came + _N_FFT // 2 + (_N_FFT if self._came >= self.frames else 0) - self._kept.shape[1]
+        # `begin` counts from half a window before the sound: a centre's frame starts at its own number there.
+        reach = begin + self._kept.shape[1] - _N_FFT
+        ready = int(torch.searchsorted(self._centres, reach, right=True))
+        ready -= ready % self._per_column
+        for first in range(self._looked, ready, 32 * self._per_column):
+            chunk = self._centres[first : min(ready, first + 32 * self._per_column)]
+            cut = self._kept[:, (chunk - begin)[:, None] + torch.arange(_N_FFT)]  # (channels, frames, n_fft)
+            spectra = torch.view_as_real(torch.fft.rfft(cut * self._window))
+            power = spectra.square_().sum(-1).mean(0)  # (frames, bins); complex abs would take twice as long
+            columns = slice(first // self._per_column, first // self._per_column + len(chunk) // self._per_column)
+            self._power[:, columns] = self._bands @ power.unflatten(0, (-1, self._per_column)).mean(1).T
+        self._looked = ready
+        needed = int(self._centres[ready]) if ready < len(self._centres) else begin + self._kept.shape[1]
+        self._kept = self._kept[:, max(0, needed - begin) :].clone()
+
+
+def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
+    """Weights (rows, bins): each row the mean of the bins in its band, or between two bins where bands are narrow."""
+    low = min(F_MIN, highest / 4)
+    edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # in bins
+    weights = np.zeros((rows, _N_FFT // 2 + 1), dtype=np.float32)
+    for row, (first, last) in enumerate(itertools.pairwise(edges)):
+        inside = np.arange(np.ceil(first), np.floor(last) + 1).astype(int)
+        if len(inside):
+            weights[row, inside] = 1 / len(inside)
+        else:
+            below = int(first)
+            share = (first + last) / 2 - below
+            weights[row, [below, below + 1]] = 1 - share, share
+    return torch.from_numpy(weights)
+
+
+def draw_spectrogram(
+    picture: Spectrogram, *, name: str, loudest: float, peak: float = 1.0, colour: str | None = None
+) -> Figure:
+    """Waveform above, log-frequency spectrogram in dB below, over one time axis.
+
+    Parameters
+    ----------
+    name : str
+        Of the sound; picks its colour where it is a usual source.
+    loudest : float
+        The power that is 0 dB: the same for all pictures that are compared.
+    peak : float
+        The sample value at the waveform's edge, likewise.
+    """
+    figure = Figure(figsize=(5.2, 2.3), dpi=150, layout="constrained")
+    figure.patch.set_alpha(0)
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 2.6), width_ratios=(50, 1))
+    wave = figure.add_subplot(grid[0, 0])
+    spectrogram = figure.add_subplot(grid[1, 0], sharex=wave)
+    extent = (0.0, picture.duration)
+    draw_waveform(wave, picture, colour or COLOURS.get(name, COLOURS["mixture"]), extent, peak)
+    decibels = _decibels(picture.power, loudest)
+    image = spectrogram.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        extent=(*extent, 0, picture.power.shape[0]),
+        cmap="magma",
+        vmin=FLOOR,
+        vmax=0,
+        interpolation="nearest",
+    )
+    _label_frequencies(spectrogram, picture)
+    spectrogram.set_xlabel("time (s)")
+    bar = figure.colorbar(image, cax=figure.add_subplot(grid[1, 1]), ticks=[0, -40, -80])
+    bar.set_label("dB", labelpad=2)
+    for axes in (wave, spectrogram, bar.ax):
+        style_axes(axes)
+    return figure
+
+
+def save_spectrogram(picture: Spectrogram, path: Path, *, loudest: float) -> Path:
+    """The bare spectrogram as PNG, a pixel per row and column, low frequencies below: for pages that draw axes."""
+    return _save_image(path, _decibels(picture.power, loudest), "magma", (FLOOR, 0.0))
+
+
+def save_difference(estimate: Spectrogram, reference: Spectrogram, path: Path, *, loudest: float) -> Path:
+    """Where an estimate has more (red) or less (blue) than it should, as PNG: full colour at 20 dB.
+
+    What lies at the floor in both is left blank.
+    """
+    levels = [np.maximum(_decibels(picture.power, loudest), FLOOR) for picture in (estimate, reference)]
+    return _save_image(path, levels[0] - levels[1], "RdBu_r", (-20.0, 20.0))
+
+
+def _decibels(power: np.ndarray, loudest: float) -> np.ndarray:
+    decibels: np.ndarray = 10 * np.log10(np.maximum(power, 1e-20) / max(loudest, 1e-20))
+    return decibels
+
+
+def _save_image(path: Path, values: np.ndarray, colours: str, limits: tuple[float, float]) -> Path:
+    imsave(path, values, vmin=limits[0], vmax=limits[1], cmap=colours, origin="lower", format="png")
+    return path
+
+
+def draw_waveform(axes: Axes, picture: Spectrogram, colour: str, extent: tuple[float, float], peak: float) -> None:
+    """Lowest and highest sample of each column, filled; `peak` is the sample value at the edges."""
+    columns = picture.peaks.shape[1]
+    time = (np.arange(columns) + 0.5) / columns * picture.duration
+    axes.fill_between(time, picture.peaks[0], picture.peaks[1], color=colour, linewidth=0.4, step="mid")
+    axes.set_xlim(*extent)
+    edge = max(peak, 1e-6)
+    axes.set_ylim(-edge, edge)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.tick_params(labelbottom=False, bottom=False)
+
+
+def _label_frequencies(axes: Axes, picture: Spectrogram) -> None:
+    nyquist = picture.sample_rate / 2
+    low = min(F_MIN, nyquist / 4)
+    ticks = [hertz for hertz in (100, 1000, 10000) if low < hertz < nyquist]
+    rows = picture.power.shape[0]
+    places = [rows * np.log(hertz / low) / np.log(nyquist / low) for hertz in ticks]
+    names = dict(zip(places, (f"{hertz // 1000}k" if hertz >= 1000 else str(hertz) for hertz in ticks), strict=True))
+    axes.yaxis.set_major_locator(FixedLocator(places))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda place, _: names.get(place, "")))
+    axes.set_ylabel("Hz", labelpad=2)

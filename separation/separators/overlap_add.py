@@ -1,0 +1,70 @@
+"""Separate signals of any length in overlapping segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["fade_window", "overlap_add"]
+
+
+def fade_window(length: int, fade: int) -> Tensor:
+    """Ones that rise over the first `fade` samples and fall over the last; shape (length,).
+
+    Never zero, so that the ends of a signal, where only one segment lies, can be divided by it.
+    With ``fade = ceil(length / 2)`` it is the triangle that Demucs uses.
+    """
+    if not 0 < 2 * fade <= length + 1:
+        raise ValueError(f"fades of {fade} samples do not fit into a segment of {length}")
+    rising = torch.arange(1, length + 1, dtype=torch.float32) / fade
+    return torch.minimum(rising, rising.flip(0)).clamp(max=1)
+
+
+def overlap_add(
+    process: Callable[[int, int], Tensor], length: int, *, starts: range, window: Tensor
+) -> Iterator[Tensor]:
+    """Process a long signal segment by segment; yield its result in consecutive blocks.
+
+    Segments of ``len(window)`` samples begin at `starts`; where they overlap, their results are
+    averaged with `window` as weight. A block is handed out as soon as no later
+    segment can change it: memory is that of two segments, whatever `length`.
+
+    Parameters
+    ----------
+    process : callable
+        ``process(start, stop)`` returns the result for that span, shape (..., stop - start).
+        It reads the signal itself, with as much context around the span as it needs.
+    length : int
+        Samples in all.
+    starts : range
+        First samples of the segments, from 0; the last one must reach the end.
+    window : Tensor, shape (segment,)
+        Positive weights.
+
+    Yields
+    ------
+    Tensor, shape (..., block)
+        Concatenated, the blocks have `length` samples.
+    """
+    segment = len(window)
+    covered = starts and starts[0] == 0 and starts.step <= segment and starts[-1] + segment >= length
+    if not covered or starts.step < 1 or starts[-1] >= max(1, length):
+        raise ValueError(f"segments of {segment} samples at {starts} do not cover {length} samples")
+    total = weight = None
+    for start in starts:
+        stop = min(start + segment, length)
+        result = process(start, stop)
+        own = window[: stop - start].to(result.device)
+        if total is None or weight is None:
+            total, weight = result * own, own.clone()
+        else:  # what the segments before left behind, made as long as this one
+            missing = max(0, stop - start - total.shape[-1])
+            total, weight = F.pad(total, (0, missing)), F.pad(weight, (0, missing))
+            total[..., : stop - start] += result * own
+            weight[: stop - start] += own
+        done = length - start if start == starts[-1] else starts.step
+        yield total[..., :done] / weight[:done]
+        total, weight = total[..., done:], weight[done:]

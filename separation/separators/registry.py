@@ -1,0 +1,226 @@
+"""The registry: every method by its name, and `create`, which builds its separator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from separation.weights import catalogue
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from separation.separators.base import Separator
+
+__all__ = ["METHODS", "Method", "create"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """What can be said of a method without loading it.
+
+    Attributes
+    ----------
+    name, title : str
+        "open-unmix" for programs, "Open-Unmix" for people.
+    summary : str
+        What it is, in plain words.
+    reference : str
+        Where it comes from.
+    separator, options : str
+        ``module:class`` of each.
+    default_model : str or None
+        The weights it takes if none are named; None if it has no weights.
+    needs_references : bool
+        An oracle: it must be given the true sources.
+    """
+
+    name: str
+    title: str
+    summary: str
+    reference: str
+    separator: str
+    options: str
+    default_model: str | None = None
+    needs_references: bool = False
+
+    @property
+    def has_model(self) -> bool:
+        return self.default_model is not None
+
+
+def _method(module: str, separator: str, options: str, **fields: Any) -> Method:
+    place = f"separation.separators.{module}"
+    return Method(separator=f"{place}:{separator}", options=f"{place}:{options}", **fields)
+
+
+_ORACLE = ("oracle", "Oracle", "OracleOptions")
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        _method(
+            "mixture",
+            "Mix",
+            "MixOptions",
+            name="mix",
+            title="Mixture ÷ 4",
+            summary="No separation at all: every stem is a quarter of the mixture. The floor that a method must beat.",
+            reference="SiSEC 2018, MIX",
+        ),
+        _method(
+            "hpss",
+            "HarmonicPercussive",
+            "HarmonicPercussiveOptions",
+            name="hpss",
+            title="Harmonic-percussive",
+            summary=(
+                "Sorts the spectrogram by shape: short clicks are drums, long low tones bass, other long tones are "
+                "shared by vocals and other. The best that works without learning."
+            ),
+            reference="Fitzgerald, DAFx 2010",
+        ),
+        _method(
+            "ica",
+            "FastICASeparator",
+            "IcaOptions",
+            name="ica",
+            title="ICA",
+            summary=(
+                "Rotates the channels until they are as independent as they can be. Made for as many microphones as "
+                "sources; a stereo song has two channels, so it gives two components, each still a mixture."
+            ),
+            reference="Hyvärinen and Oja, Neural Networks 2000",
+        ),
+        _method(
+            "open_unmix",
+            "OpenUnmixSeparator",
+            "OpenUnmixOptions",
+            name="open-unmix",
+            title="Open-Unmix",
+            summary=(
+                "A recurrent network per instrument estimates its spectrogram; a Wiener filter then shares the mixture "
+                "out among them. Clean of interference, sometimes hollow."
+            ),
+            reference="Stöter et al., JOSS 2019",
+            default_model="open-unmix-compact",
+        ),
+        _method(
+            "demucs",
+            "DemucsSeparator",
+            "DemucsOptions",
+            name="demucs",
+            title="Demucs",
+            summary=(
+                "One network from waveform to waveforms, with no spectrogram between. Keeps attacks crisp; what it "
+                "takes for another instrument comes through as a whole."
+            ),
+            reference="Défossez et al., 2019",
+            default_model="demucs-compact",
+        ),
+        _method(
+            "hybrid_demucs",
+            "HybridDemucsSeparator",
+            "DemucsOptions",
+            name="hybrid-demucs",
+            title="Hybrid Demucs",
+            summary=(
+                "Demucs with a second branch on the spectrogram. The strongest method here; its weights must be "
+                "downloaded first."
+            ),
+            reference="Défossez, MDX workshop 2021",
+            default_model="hdemucs_high_musdb",
+        ),
+        _method(
+            *_ORACLE,
+            name="irm",
+            title="Oracle: ratio mask",
+            summary="Cheats: knows the true sources, and gives each its share of every bin. A ceiling for soft masks.",
+            reference="SiSEC 2018, IRM1",
+            needs_references=True,
+        ),
+        _method(
+            *_ORACLE,
+            name="ibm",
+            title="Oracle: binary mask",
+            summary="Cheats: knows the true sources, and gives every bin to the loudest. A ceiling for hard masks.",
+            reference="SiSEC 2018, IBM1",
+            needs_references=True,
+        ),
+        _method(
+            *_ORACLE,
+            name="mwf",
+            title="Oracle: Wiener filter",
+            summary="Cheats: the Wiener filter with the true sources' powers and places. The ceiling of them all.",
+            reference="Duong, Vincent and Gribonval, TASLP 2010",
+            needs_references=True,
+        ),
+    )
+}
+
+
+def create(
+    method: str,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    options: Mapping[str, object] | None = None,
+    references: Mapping[str, Tensor] | None = None,
+) -> Separator:
+    """Make a separator.
+
+    Parameters
+    ----------
+    method : str
+        A name in :data:`METHODS`.
+    model : str, optional
+        Name of a known model, or a folder with one; by default the method's own.
+    device : "auto", "cpu" or "cuda"
+    precision : "auto", "fp32" or "bf16"
+        In which a network computes; of the methods that have one. See :mod:`separation.separators.precision`.
+    options : mapping, optional
+        Fields of the method's options dataclass; strings are converted. What is not given is as the model asks for,
+        or as the method does it.
+    references : mapping of str to Tensor, optional
+        The true sources, for the oracles only.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, model, precision or option, a model that is not installed (the message says
+        how to get it) or missing references.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
+    entry = METHODS[method]
+    if model is not None and not entry.has_model:
+        raise ValueError(f"{method} has no weights to choose: leave --model out")
+    if precision != "auto" and not entry.has_model:
+        raise ValueError(f"{method} has no network to choose a precision for: leave --precision out")
+    if entry.needs_references and references is None:
+        raise ValueError(
+            f"{method} is an oracle: it needs the true sources beside the mixture, as <source>.wav next to mixture.wav"
+        )
+    from separation.separators.options import parse_options
+    from separation.workers.devices import choose_device
+
+    chosen = choose_device(device)
+    found = catalogue.find_model(model or str(entry.default_model), method=method) if entry.has_model else None
+    kind = _load(entry.options)
+    if found:
+        found.build(lambda _: parse_options(kind, found.options))  # a mistake in its description is the model's
+    parsed = parse_options(kind, {**(found.options if found else {}), **(options or {})})
+    separator = _load(entry.separator)
+    if entry.needs_references:
+        return separator(method, references, options=parsed)
+    if found:
+        return separator(found, device=chosen, precision=precision, options=parsed)
+    return separator(options=parsed)
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

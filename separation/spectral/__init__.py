@@ -1,0 +1,1 @@
+"""Time-frequency processing: the STFT (``stft``), masks (``masks``) and the Wiener filter (``wiener``)."""

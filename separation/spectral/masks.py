@@ -1,0 +1,53 @@
+"""Time-frequency masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["apply_mixture_phase", "binary_mask", "ratio_mask"]
+
+
+def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) -> Tensor:
+    """Each source's share of the total, between 0 and 1.
+
+    Parameters
+    ----------
+    magnitudes : Tensor, shape (sources, ...)
+        Non-negative.
+    power : float
+        1 compares magnitudes (the ideal ratio mask of SiSEC's IRM1), 2 energies (IRM2).
+    eps : float
+        Added to the total; where nothing sounds, the masks are 0.
+
+    Returns
+    -------
+    Tensor, shape (sources, ...)
+        The masks sum to 1 wherever the total is well above `eps`.
+
+    References
+    ----------
+    Liutkus, Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015.
+    """
+    if power != 1:  # of the ratio to the loudest: powers of the numbers themselves may overflow
+        magnitudes = (magnitudes / magnitudes.amax(0).clamp(min=eps)) ** power
+    return magnitudes / (magnitudes.sum(0) + eps)
+
+
+def binary_mask(magnitudes: Tensor) -> Tensor:
+    """1 for the loudest source of each bin, 0 for the others; the first one wins a draw.
+
+    Shape (sources, ...) in and out; the masks sum to 1 everywhere.
+    """
+    loudest = magnitudes.argmax(0, keepdim=True)
+    return torch.zeros_like(magnitudes).scatter_(0, loudest, 1.0)
+
+
+def apply_mixture_phase(magnitudes: Tensor, mixture: Tensor) -> Tensor:
+    """Complex spectrograms with the given magnitudes and the mixture's phase (0 where it is silent).
+
+    Shape (sources, channels, bins, frames) with (channels, bins, frames).
+    """
+    size = mixture.abs()
+    phase = torch.where(size > 0, mixture / size, torch.ones_like(mixture))  # a fourth of the time of atan2 and back
+    return magnitudes * phase

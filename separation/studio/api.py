@@ -1,0 +1,191 @@
+"""The studio for programs: four endpoints, reached by gradio_client, curl and MCP alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from separation.separators import METHODS
+from separation.studio import blind_test, components, errors, session, songs, storage
+from separation.studio.pages.separate import QUEUE
+from separation.studio.request import SeparationRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["build", "models", "score", "separate", "tracks"]
+
+
+def build() -> None:
+    """Put the endpoints into the current Blocks, where nobody sees them."""
+    with gr.Column(visible=False):
+        audio = gr.File(label="audio", type="filepath")
+        methods = gr.CheckboxGroup(list(METHODS), value=["open-unmix"], label="methods")
+        start = gr.Number(0, label="start")
+        duration = gr.Number(None, label="duration")
+        references = gr.File(label="references", type="filepath")
+        estimates = gr.File(label="estimates", type="filepath")
+        answer = gr.JSON(label="answer")
+        go = [gr.Button() for _ in range(4)]
+    go[0].click(separate, [audio, methods, start, duration], answer, api_name="separate", concurrency_limit=None)
+    go[1].click(score, [references, estimates], answer, api_name="score", concurrency_limit=1)
+    go[2].click(tracks, None, answer, api_name="tracks")
+    go[3].click(models, None, answer, api_name="models")
+    hidden: dict[str, Any] = {"api_visibility": "undocumented", "concurrency_limit": 2}
+    gr.api(keep, api_name="keep", **hidden)
+    gr.api(reveal, api_name="reveal", **hidden)
+
+
+@contextmanager
+def _as_gradio_errors() -> Iterator[None]:
+    """Whatever happens, the caller gets a sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise gr.Error(errors.visitor_message(error), print_exception=False) from error
+
+
+def separate(
+    audio: str,
+    methods: list[str] | None = None,
+    start: float = 0,
+    duration: float | None = None,
+    request: gr.Request | None = None,
+) -> dict[str, Any]:
+    """Take a song apart into stems.
+
+    Args:
+        audio: A sound file.
+        methods: Names of methods, such as open-unmix, demucs, ica, hpss or mix.
+        start: Where the excerpt begins, in seconds.
+        duration: How long it is, in seconds; everything up to the end if it is left out.
+
+    Returns:
+        "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
+    """
+    excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
+    order = SeparationRequest(methods=methods or ["open-unmix"])
+    with _as_gradio_errors():
+        songs.check_choice("upload", audio, **excerpt)
+        with QUEUE.queue(request and request.session_hash) as turn:
+            for _ in turn.wait():
+                pass
+            song = songs.open_song("upload", audio, **excerpt)
+            with closing(session.separate_song(song, order)) as updates:
+                *_, last = updates
+    return {
+        "results": [_served(result.document()) for result in last.results],
+        "failed": [{"input": song.name, "error": sentence} for sentence in last.failed],
+    }
+
+
+def _served(document: dict[str, Any]) -> dict[str, Any]:
+    """A result with files that a client can fetch."""
+
+    def file(path: str) -> dict[str, Any]:
+        return {
+            "path": path,
+            "url": components.file_url(Path(path)),
+            "orig_name": Path(path).name,
+            "meta": {"_type": "gradio.FileData"},
+        }
+
+    stems = {source: file(path) for source, path in document["stems"].items()}
+    return {**document, "stems": stems, "card": file(document["card"])}
+
+
+def score(references: str, estimates: str) -> dict[str, Any]:
+    """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR, SI-SDR, masks.
+
+    Args:
+        references: A ZIP of the true sources, such as vocals.wav and drums.wav.
+        estimates: A ZIP of a separator's stems, under the same names.
+
+    Returns:
+        "targets": per source the medians over 1 s frames of SDR, ISR, SIR and SAR in dB, and every frame.
+    """
+    from separation.evaluation.bss_eval import ArraySignals
+    from separation.evaluation.track_scores import score_signals
+    from separation.studio.uploads import read_stems
+
+    with _as_gradio_errors():
+        if not references or not estimates:
+            raise ValueError("score takes two ZIPs: the true sources, and a separator's stems")
+        with storage.scratch() as folder:
+            truth = read_stems([references], folder / "references")
+            found = read_stems([estimates], folder / "estimates")
+        targets = [name for name in truth if name in found]
+        if not targets:
+            raise ValueError("the two have no source in common: expected files such as vocals.wav in both")
+        one, other = truth[targets[0]], found[targets[0]]
+        if (one.sample_rate, one.channels) != (other.sample_rate, other.channels):
+            raise ValueError(
+                f"the true sources have {one.channels} channels at {one.sample_rate} Hz, "
+                f"the stems {other.channels} at {other.sample_rate} Hz"
+            )
+        signals = [_stack({name: side[name].waveform for name in targets}, one.frames) for side in (truth, found)]
+        return score_signals(targets, ArraySignals(signals[0]), ArraySignals(signals[1]), one.sample_rate)
+
+
+def _stack(sounds: dict[str, Tensor], frames: int) -> Tensor:
+    """Estimates of another length are cut or padded with zeros, as the command line does it."""
+    import torch
+
+    return torch.stack(
+        [torch.nn.functional.pad(x[:, :frames], (0, max(0, frames - x.shape[1]))) for x in sounds.values()]
+    )
+
+
+def tracks() -> dict[str, Any]:
+    """The MUSDB18 tracks that this studio has.
+
+    Returns:
+        "root" and "tracks": name, subset, duration in seconds, sources.
+    """
+    found = [
+        {"name": track.name, "subset": track.subset, "duration": track.duration, "sources": list(track.sources)}
+        for track in songs.musdb_tracks().values()
+    ]
+    return {"root": "MUSDB18" if found else None, "tracks": found}
+
+
+def models() -> dict[str, Any]:
+    """The weights that this studio knows, and whether they are installed.
+
+    Returns:
+        "models": name, method, sources, sample_rate, installed, bundled, bytes, licence, trained_on, files.
+    """
+    from separation.weights import catalogue
+
+    return {"models": [model.describe() for model in catalogue.list_models()]}
+
+
+def keep(token: str, order: str) -> str:
+    """What the player's Download does: writes a file and says where it is."""
+    from separation.studio import downloads
+
+    with _as_gradio_errors():
+        folder = storage.find_result(token)
+        if folder is None:
+            raise ValueError("this result is not there any more")
+        return components.file_url(downloads.export(folder, **_kept(order)))
+
+
+def _kept(order: str) -> dict[str, Any]:
+    try:
+        wanted = json.loads(order)
+        gains = {str(name): float(gain) for name, gain in dict(wanted.get("gains") or {}).items()}
+        return {name: str(wanted[name]) for name in ("what", "method", "format")} | {"gains": gains}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("this order cannot be read") from error
+
+
+def reveal(token: str, ratings: str) -> dict[str, Any]:
+    """What the blind test's last button does."""
+    with _as_gradio_errors():
+        return blind_test.reveal(token, ratings)

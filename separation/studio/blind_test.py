@@ -1,0 +1,199 @@
+"""Blind listening tests: level-matched, shuffled stimuli and their ratings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import secrets
+import string
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from separation.studio import components, storage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MAX_GAIN", "MAX_SECONDS", "BlindTest", "Stimulus", "begin_test", "ratable_sources", "reveal"]
+
+MAX_SECONDS = 30.0  # seconds: who can judge more at once
+
+MAX_GAIN = 10.0  # 20 dB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stimulus:
+    """What is behind a letter."""
+
+    title: str
+    method: str
+    scores: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlindTest:
+    """A test that is under way."""
+
+    song: str
+    source: str
+    stimuli: Mapping[str, Stimulus]
+    began: float
+
+
+_tests: dict[str, BlindTest] = {}  # by the token of its folder; nowhere in that folder
+
+
+def ratable_sources(folder: Path) -> list[str]:
+    """The sources of which a finished method has an estimate: first those that most methods have."""
+    found: Counter[str] = Counter()
+    for group in storage.read_player(folder)["groups"]:
+        if group["id"] not in ("song", "references") and not group["working"]:
+            found.update(track["name"] for track in group["tracks"] if track["name"] != "residual")
+    return sorted(storage.sort_sources(found), key=lambda name: -found[name])
+
+
+def begin_test(folder: Path, source: str) -> Path:
+    """Make a test of a result: the folder of its player.
+
+    Parameters
+    ----------
+    folder : path
+        Of the result.
+    source : str
+        One of :func:`sources`.
+
+    Raises
+    ------
+    ValueError
+        If no method has that source.
+    """
+    from separation.studio.player_data import Player
+
+    document = storage.read_player(folder)
+    found = _estimates(document, folder, source)
+    if not found:
+        raise ValueError(f"no method gives {source!r}")
+    found["song"] = ("mixture", folder / unquote(document["groups"][0]["tracks"][0]["wav"]), {})
+    sounds, rate = _levelled({name: path for name, (_, path, _) in found.items()})
+    frames = next(iter(sounds.values())).shape[1]
+    storage.remove_expired()
+    place = storage.new_folder()
+    player = Player(place, document["name"], rate=rate, frames=frames)
+    song = player.group("song", "Song")
+    player.write(song, {"mixture": sounds["song"]})
+    player.finish(song)
+    if "references" in sounds:
+        known = player.group("known", "True source")
+        player.write(known, {"reference": sounds["references"]})
+        known.working = False
+    order = list(sounds)
+    secrets.SystemRandom().shuffle(order)
+    letters = dict(zip(string.ascii_uppercase, order, strict=False))
+    group = player.group("blind", "Blind test")
+    player.write(group, {letter: sounds[name] for letter, name in letters.items()})
+    group.working = player.working = False
+    player.publish()
+    _forget_old()
+    _tests[place.name] = BlindTest(
+        song=document["name"],
+        source=source,
+        stimuli={
+            letter: Stimulus(title=found[name][0], method=name, scores=found[name][2])
+            for letter, name in letters.items()
+        },
+        began=time.time(),
+    )
+    return place
+
+
+def _estimates(
+    document: Mapping[str, Any], folder: Path, source: str
+) -> dict[str, tuple[str, Path, Mapping[str, Any]]]:
+    """Group -> title, file and scores, of those that have the source."""
+    found = {}
+    for group in document["groups"]:
+        track = next((track for track in group["tracks"] if track["name"] == source and track["wav"]), None)
+        if track is not None:
+            scores = ((group["scores"] or {}).get("targets") or {}).get(source, {})
+            found[group["id"]] = (group["title"], folder / unquote(track["wav"]), scores)
+    return found
+
+
+def _levelled(paths: Mapping[str, Path]) -> tuple[dict[str, Tensor], int]:
+    """All sounds at the level of the true source, or else of the loudest estimate; and their rate."""
+    from separation.audio.files import read
+
+    read_sounds = {name: read(path, duration=MAX_SECONDS) for name, path in paths.items()}
+    levels = {name: float(audio.waveform.double().square().mean().sqrt()) for name, audio in read_sounds.items()}
+    wanted = levels.get("references") or max(levels.values())
+    sounds = {}
+    for name, audio in read_sounds.items():
+        gain = min(wanted / levels[name], MAX_GAIN) if levels[name] > 0 else 1.0
+        sounds[name] = audio.waveform * gain
+    return sounds, next(iter(read_sounds.values())).sample_rate
+
+
+def _forget_old() -> None:
+    now = time.time()
+    for token in [token for token, test in _tests.items() if now - test.began > storage.KEEP_SECONDS]:
+        del _tests[token]
+
+
+def reveal(token: str, ratings: str) -> dict[str, Any]:
+    """What was behind the letters, beside the ratings and the scores; and a CSV of it.
+
+    Parameters
+    ----------
+    token : str
+        Of the test.
+    ratings : str
+        JSON: letter -> 0..100, or null.
+
+    Raises
+    ------
+    ValueError
+        If there is no such test, or a rating is none.
+    """
+    folder, test = storage.find_result(token), _tests.get(token)
+    if folder is None or test is None:
+        raise ValueError("this test is not there any more")
+    given = _checked(ratings, test)
+    metrics = ("SDR", "ISR", "SIR", "SAR")
+    rows = [
+        {"letter": letter, "title": stimulus.title, "method": stimulus.method, "rating": given[letter]}
+        | {metric: stimulus.scores.get(metric) for metric in metrics}
+        for letter, stimulus in test.stimuli.items()
+    ]
+    rows.sort(key=lambda row: -1 if row["rating"] is None else row["rating"], reverse=True)
+    path = folder / "ratings.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["song", "source", "letter", "method", "rating", *metrics])
+        for row in rows:
+            scores = ["" if row[metric] is None else round(row[metric], 3) for metric in metrics]
+            rating = "" if row["rating"] is None else row["rating"]
+            writer.writerow([_plain(test.song), _plain(test.source), row["letter"], row["method"], rating, *scores])
+    return {"rows": rows, "csv": components.file_url(path)}
+
+
+def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
+    try:
+        given = json.loads(ratings)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict) or set(given) - set(test.stimuli):
+        raise ValueError("ratings are a letter's numbers from 0 to 100")
+    for value in given.values():
+        if value is not None and not (isinstance(value, int | float) and 0 <= value <= 100):
+            raise ValueError("ratings are a letter's numbers from 0 to 100")
+    return {letter: given.get(letter) for letter in test.stimuli}
+
+
+def _plain(text: str) -> str:
+    """A stranger's text for a table: spreadsheets take what begins with =, +, - or @ for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

@@ -1,0 +1,173 @@
+"""What a person keeps of a result: the mix as they hear it, a stem, all stems, in the format they need."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import soundfile
+
+from separation.audio.encoding import disk_errors
+from separation.audio.stem_mp4 import write_stem_mp4
+from separation.studio.storage import read_player
+
+__all__ = ["FORMATS", "export"]
+
+#: Name -> suffix, and libsndfile's container and subtype.
+FORMATS: dict[str, tuple[str, str, str]] = {
+    "wav16": ("wav", "WAV", "PCM_16"),
+    "wav24": ("wav", "WAV", "PCM_24"),
+    "wav32": ("wav", "WAV", "FLOAT"),
+    "flac": ("flac", "FLAC", "PCM_24"),
+    "mp3": ("mp3", "MP3", "MPEG_LAYER_III"),
+}
+LOUDEST = 4.0  # of a gain: 12 dB
+MOST_KEPT = 16  # files of one result: each is fetched as soon as it is made
+_BLOCK = 1 << 16
+
+
+def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[str, float] | None = None) -> Path:
+    """Write a file that the visitor asked for, beside the result.
+
+    Parameters
+    ----------
+    folder : path
+        Of the result.
+    what : str
+        "mix" (the stems times their `gains`), "all" (a ZIP with ``result.json``) or "stem:<name>".
+    method : str
+        Whose stems.
+    format : str
+        A key of :data:`FORMATS`; or "stem", Native Instruments' .stem.mp4, for all stems at once.
+    gains : mapping of str to float
+        Stem -> 0..4, for "mix"; the rest is silent. "mixture" is the song itself.
+
+    Raises
+    ------
+    ValueError
+        If there is no such result, method, stem or format, or it cannot hold the sound.
+    """
+    document = read_player(folder)
+    group = next((group for group in document["groups"] if group["id"] == method), None)
+    if group is None or group["working"]:
+        raise ValueError("this method has no finished stems here")
+    stems = {track["name"]: folder / unquote(track["wav"]) for track in group["tracks"] if track["wav"]}
+    song = Path(document["name"]).stem[:50] or "song"
+    with _place(folder) as place, disk_errors():
+        if format == "stem":
+            mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
+            return write_stem_mp4(place / f"{song} - {method}.stem.mp4", mixture, stems)
+        if format not in FORMATS:
+            raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}, stem")
+        suffix = FORMATS[format][0]
+        if what == "all":
+            return _zip_all(place / f"{song} - {method}.zip", stems, format, folder / method / "result.json")
+        if what.startswith("stem:"):
+            name = what.removeprefix("stem:")
+            gain = float(group["wavGain"])
+            if name == "residual" and name not in stems:
+                mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
+                parts = {mixture: 1.0} | dict.fromkeys(stems.values(), -gain)
+            elif name in stems:
+                parts = {stems[name]: 1.0}
+            else:
+                raise ValueError("this method gives no such stem")
+            return _write(place / f"{song} - {method} - {_plain(name)}.{suffix}", parts, format)
+        if what != "mix":
+            raise ValueError("what to keep is mix, all or stem:<name>")
+        parts = _mix(document, folder, stems, gains or {}, float(group["wavGain"]))
+        return _write(place / f"{song} - {method} - mix.{suffix}", parts, format)
+
+
+@contextmanager
+def _place(folder: Path) -> Iterator[Path]:
+    """A folder for one file, which goes if none comes of it; of those before, the last few stay."""
+    kept = folder / "kept"
+    earlier = sorted(kept.glob("*"), key=lambda path: path.stat().st_mtime)
+    for old in earlier[: max(0, len(earlier) - MOST_KEPT + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    place = kept / secrets.token_urlsafe(8)
+    place.mkdir(parents=True)
+    try:
+        yield place
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _mix(
+    document: Mapping[str, Any], folder: Path, stems: Mapping[str, Path], gains: Mapping[str, float], level: float
+) -> dict[Path, float]:
+    """Files and their gains. The residual is the song without all stems, and needs no file of its own."""
+    for name, gain in gains.items():
+        if not 0 <= float(gain) <= LOUDEST:
+            raise ValueError(f"a gain is in 0..{LOUDEST:g}, got {gain} for {name!r}")
+    song = next(group for group in document["groups"] if group["id"] == "song")
+    mixture = folder / unquote(song["tracks"][0]["wav"])
+    rest = float(gains.get("residual", 0)) if "residual" not in stems else 0.0
+    parts = {path: level * (float(gains.get(name, 0)) - rest) for name, path in stems.items()}
+    parts[mixture] = float(gains.get("mixture", 0)) + rest
+    parts = {path: gain for path, gain in parts.items() if gain}
+    if not parts:
+        raise ValueError("everything is silent: there is nothing to keep")
+    return parts
+
+
+def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
+    """The one gain for all files, each a sum, that keeps them from clipping; 1 for float files."""
+    if FORMATS[format][2] == "FLOAT":
+        return 1.0
+    peak = max((float(np.abs(block).max()) for parts in files for block in _sum(parts)), default=0.0)
+    return 1.0 if peak <= 1 - 2**-15 else (1 - 2**-15) / peak
+
+
+def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | None = None) -> Path:
+    """The sum of files times gains; without a `gain` lowered if a fixed-point file would clip."""
+    _, container, subtype = FORMATS[format]
+    header = soundfile.info(next(iter(parts)))
+    if format == "mp3" and (header.channels > 2 or header.samplerate not in (32000, 44100, 48000, 22050, 16000)):
+        raise ValueError(
+            f"MP3 holds 1 or 2 channels at usual rates; this has {header.channels} at {header.samplerate} Hz"
+        )
+    gain = _gain([parts], format) if gain is None else gain
+    with soundfile.SoundFile(
+        path, "w", samplerate=header.samplerate, channels=header.channels, format=container, subtype=subtype
+    ) as out:
+        for block in _sum(parts):
+            out.write(block * np.float32(gain))
+    return path
+
+
+def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
+    readers = [soundfile.blocks(path, _BLOCK, dtype="float32", always_2d=True) for path in parts]
+    for blocks in zip(*readers, strict=True):
+        channels = max(block.shape[1] for block in blocks)
+        total = np.zeros((len(blocks[0]), channels), dtype=np.float32)
+        for block, gain in zip(blocks, parts.values(), strict=True):
+            total += np.float32(gain) * block
+        yield total
+
+
+def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> Path:
+    """Each stem in the format, with the card; lowered alike if one would clip."""
+    gain = _gain([{stem: 1.0} for stem in stems.values()], format)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, stem in stems.items():
+            file = _write(path.with_name(f"part.{FORMATS[format][0]}"), {stem: 1.0}, format, gain)
+            archive.write(file, f"{_plain(name)}.{FORMATS[format][0]}")
+            file.unlink()
+        if card.is_file():
+            archive.write(card, card.name)
+    return path
+
+
+def _plain(name: str) -> str:
+    """A stem's name as part of a file's: people may have called theirs anything."""
+    return "".join(char if char.isalnum() or char in " -_" else "_" for char in name)[:60] or "stem"

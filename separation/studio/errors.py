@@ -1,0 +1,23 @@
+"""Errors as messages for visitors."""
+
+from __future__ import annotations
+
+import errno
+import logging
+
+__all__ = ["visitor_message"]
+
+log = logging.getLogger(__name__)
+
+
+def visitor_message(error: Exception) -> str:
+    """A sentence for the visitor, without the paths that system errors carry; the log has the rest."""
+    if isinstance(error, ValueError):
+        return str(error)
+    log.error("failed", exc_info=error)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return "the disk here is full: try again later" if full else f"the disk refused: {error.strerror}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):  # torch's own
+        return "there is not enough memory for it here: try a shorter excerpt"
+    return "something went wrong on our side; it has been noted"

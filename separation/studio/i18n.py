@@ -1,0 +1,66 @@
+"""What the studio says, in the visitor's language: a file in ``assets/languages`` is a language.
+
+What the methods are called and what they are is said in English by the registry, under the keys
+``method_<name>`` and ``method_<name>_what``; other languages translate it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import gradio as gr
+
+from separation.resources import ASSETS
+from separation.separators import METHODS
+
+__all__ = ["I18N", "Translator", "language_script", "languages", "translatable", "translator_for"]
+
+_FOLDER = ASSETS / "languages"
+
+
+@cache
+def languages() -> dict[str, dict[str, str]]:
+    """Every language's texts by key."""
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.json"))}
+    titles = {f"method_{method.name}": method.title for method in METHODS.values()}
+    found["en"] |= titles | {f"method_{method.name}_what": method.summary for method in METHODS.values()}
+    return found
+
+
+I18N = gr.I18n(**languages())
+
+
+def translatable(key: str) -> Any:
+    """A component's text, which the page puts into the visitor's language."""
+    return I18N(key)
+
+
+class Translator:
+    """The words of one language, English where one is missing."""
+
+    def __init__(self, language: str) -> None:
+        self._words = {**languages()["en"], **languages().get(language, {})}
+
+    def __call__(self, key: str, **values: object) -> str:
+        return self._words[key].format(**values)
+
+    def named(self, kind: str, name: str, otherwise: str) -> str:
+        """A "stem", "method" or "group" by the name that programs give it; people may call theirs anything."""
+        return self._words.get(f"{kind}_{name}", otherwise)
+
+
+def translator_for(request: gr.Request | None) -> Translator:
+    """In the first language of a visitor's browser that there is."""
+    wanted = request.headers.get("accept-language", "") if request is not None else ""
+    for part in wanted.split(","):
+        language = part.split(";")[0].strip()[:2].lower()
+        if language in languages():
+            return Translator(language)
+    return Translator("en")
+
+
+def language_script() -> str:
+    """For the page's own scripts: all languages, as a global."""
+    return f"<script>window.stemscopeWords = {json.dumps(languages())};</script>\n"

@@ -1,0 +1,96 @@
+"""Loaded separators, kept between requests; preloading at start-up."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from separation.separators import METHODS, Method
+from separation.studio.songs import Song, StudioError
+
+if TYPE_CHECKING:
+    from separation.separators.base import Separator
+from separation.studio.request import SeparationRequest
+
+__all__ = ["SEGMENT", "fetch_models", "separator_for", "warm_up"]
+
+log = logging.getLogger(__name__)
+
+SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: fewer than usual, so that something can be heard soon
+
+
+def separator_for(method: Method, song: Song, order: SeparationRequest) -> Separator:
+    """A method's separator; those with weights are loaded once and kept."""
+    from separation.separators import create
+
+    options = order.options.get(method.name, {})
+    if method.needs_references:
+        if song.references is None:
+            raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
+        return create(method.name, references=song.references, options=options)
+    if not method.has_model:
+        return create(method.name, options=options)
+    return _with_weights(method, order.models.get(method.name), options)
+
+
+def _with_weights(method: Method, model: str | None, options: Mapping[str, object]) -> Separator:
+    """Loaded anew if its files are others by now: a model may be replaced while the studio runs."""
+    from separation.weights import catalogue
+
+    found = catalogue.find_model(model or str(method.default_model), method=method.name)
+    stats = [found.path(file).stat() for file in found.files]
+    files = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+    return _loaded(method.name, model, tuple(sorted(options.items())), files)
+
+
+@lru_cache(maxsize=8)
+def _loaded(
+    name: str, model: str | None, options: tuple[tuple[str, object], ...], files: tuple[tuple[int, ...], ...]
+) -> Separator:
+    from separation.separators import create
+
+    return create(name, model=model, options=dict(options))
+
+
+def _preloaded() -> list[str]:
+    """The models that ``SEPARATION_PRELOAD`` names, with commas between."""
+    names = os.environ.get("SEPARATION_PRELOAD", "").split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+def fetch_models() -> None:
+    """Download what ``SEPARATION_PRELOAD`` names, so that visitors find it; what cannot be had is logged."""
+    from separation.weights import catalogue, download
+
+    known = {model.name: model for model in catalogue.list_models()}
+    for name in _preloaded():
+        if name not in known:
+            log.warning("SEPARATION_PRELOAD: no model %r; there are %s", name, ", ".join(known))
+        elif not known[name].installed:
+            log.warning("downloading %s", name)
+            try:
+                download.download_model(known[name])
+            except ValueError as error:
+                log.warning("SEPARATION_PRELOAD: %s", error)
+
+
+def warm_up() -> None:
+    """Load what the first separation needs, so that the first visitor does not wait for it."""
+    import separation.evaluation.track_scores
+    import separation.pipeline.to_folder
+    import separation.studio.player_data  # noqa: F401
+    from separation.weights import catalogue
+
+    wanted: list[tuple[str, str | None]] = [("open-unmix", None), ("demucs", None)]
+    for model in catalogue.list_models():
+        if model.installed and model.name in _preloaded():
+            usual = model.name == METHODS[model.method].default_model
+            wanted.append((model.method, None if usual else model.name))
+    for method, name in wanted:
+        try:
+            _with_weights(METHODS[method], name, {"segment": SEGMENT} if method == "open-unmix" else {})
+        except (ValueError, OSError) as error:
+            log.warning("%s: %s", name or method, error)

@@ -1,0 +1,1 @@
+"""The pages of the studio: `build` lays a page out, its handlers are plain functions."""

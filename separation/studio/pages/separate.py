@@ -1,0 +1,329 @@
+"""The first page: choose a song and methods, watch, listen, look, keep."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from separation.separators import METHODS
+from separation.studio import components, errors, model_cache, session, songs, storage
+from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.model_choice import default_weights, installed_weights
+from separation.studio.queue import FairQueue, Ticket
+from separation.studio.request import SeparationRequest
+
+__all__ = ["QUEUE", "SeparatePage", "ask_to_stop", "build", "leave", "open_with_own", "restore", "separate"]
+
+log = logging.getLogger(__name__)
+
+QUEUE = FairQueue()  # for the processor, whoever asks: a page or a program
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparatePage:
+    """What other pages need of this one: which result is shown, and the parts that show it."""
+
+    token: gr.State
+    place: gr.HTML
+    status: gr.HTML
+    defaults: gr.BrowserState
+    weights: dict[str, gr.Dropdown]
+    described: gr.HTML
+
+
+def build() -> SeparatePage:
+    """Lay the page out inside the current Blocks, and wire it."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            song = _song_choice()
+            with gr.Accordion(translatable("own"), open=False, elem_id="own"):
+                own = _own_sounds()
+        with gr.Column(scale=5, min_width=300):
+            methods = _method_choice()
+            with gr.Accordion(translatable("what_methods"), open=False):
+                described = gr.HTML(components.method_cards(Translator("en")))
+            with gr.Row(elem_classes="pair"):
+                start = gr.Number(0, label=translatable("start"), elem_id="start", minimum=0, min_width=100)
+                duration = gr.Number(0, label=translatable("duration"), elem_id="duration", minimum=0, min_width=100)
+            with gr.Accordion(translatable("advanced"), open=False, elem_id="advanced"):
+                advanced, weights = _advanced()
+            with gr.Row(elem_classes="pair"):
+                run = gr.Button(translatable("separate"), variant="primary", elem_id="separate", scale=3, min_width=100)
+                stop = gr.Button(
+                    translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=1, min_width=80
+                )
+    status = gr.HTML(components.hint(Translator("en")("ready")), elem_id="status")
+    place = gr.HTML(visible=False, elem_id="result")
+    token = gr.State(None)
+    defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
+    choice = [*song, methods, start, duration, *own, *advanced, *weights.values()]
+    run.click(
+        separate,
+        choice,
+        [status, run, stop, place, token],
+        concurrency_limit=None,  # all may come: TURNS says who is next
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    stop.click(ask_to_stop, None, stop, queue=False, show_progress="hidden", api_visibility="private")
+    return SeparatePage(
+        token=token, place=place, status=status, defaults=defaults, weights=weights, described=described
+    )
+
+
+def _song_choice() -> list[Any]:
+    tracks = list(songs.musdb_tracks())
+    titles = list(songs.samples())
+    kinds = ["upload", "sample", *(["musdb"] if tracks else [])]
+    kind = gr.Radio(
+        [(translatable(f"kind_{name}"), name) for name in kinds],
+        value="upload",
+        label=translatable("song"),
+        elem_id="kind",
+    )
+    upload = gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",  # the file itself: Gradio's own decoding would open playlists
+        label=translatable("your_song"),
+        elem_id="upload",
+        buttons=[],
+    )
+    sample = gr.Dropdown(
+        titles, value=titles[0] if titles else None, label=translatable("sample"), visible=False, elem_id="sample"
+    )
+    track = gr.Dropdown(tracks, label=translatable("musdb"), visible=False, elem_id="musdb", filterable=True)
+    kind.change(
+        lambda chosen: [gr.update(visible=chosen == name) for name in ("upload", "sample", "musdb")],
+        kind,
+        [upload, sample, track],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    return [kind, upload, sample, track]
+
+
+def _method_choice() -> gr.CheckboxGroup:
+    return gr.CheckboxGroup(
+        [(translatable(f"method_{name}"), name) for name in METHODS],
+        value=["open-unmix"],
+        label=translatable("methods_label"),
+        info=translatable("methods_info"),
+        elem_id="methods",
+    )
+
+
+def _own_sounds() -> list[Any]:
+    gr.Markdown(translatable("references_info"), elem_classes="note")
+    references, estimates = (
+        gr.File(label=translatable(name), file_count="multiple", type="filepath", elem_id=name, height=150)
+        for name in ("references", "estimates")
+    )
+    name = gr.Textbox("Your separator", label=translatable("estimates_name"), elem_id="yours", max_length=40)
+    return [references, estimates, name]
+
+
+def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
+    together = gr.Checkbox(False, label=translatable("sum"), info=translatable("sum_info"), elem_id="sum")
+    iterations = gr.Slider(0, 4, value=1, step=1, label=translatable("iterations"), elem_id="iterations")
+    shifts = gr.Slider(0, 10, value=0, step=1, label=translatable("shifts"), elem_id="shifts")
+    gr.Markdown(translatable("model_of"), elem_classes="note")
+    with gr.Row():
+        weights = {
+            method.name: gr.Dropdown(
+                installed_weights(method.name),
+                value=default_weights(method.name),
+                label=method.title,
+                elem_id=f"weights-{method.name}",
+                visible=bool(installed_weights(method.name)),
+            )
+            for method in METHODS.values()
+            if method.has_model
+        }
+    return [together, iterations, shifts], weights
+
+
+# Gradio's own way to cancel races with the running generator, and the page then shows an error;
+# a flag that is looked at after every segment always ends in a finished page.
+_stop_asked: dict[str, threading.Event] = {}
+
+
+def ask_to_stop(request: gr.Request) -> dict[str, Any]:
+    """What Stop does: the separation ends after the segment it is working on."""
+    leave(request)
+    return gr.update(interactive=False)
+
+
+def leave(request: gr.Request) -> None:
+    """What closing the page does."""
+    flag = _stop_asked.get(str(request.session_hash))
+    if flag is not None:
+        flag.set()
+
+
+def restore(request: gr.Request) -> tuple[Any, ...]:
+    """What a page that is loaded shows: if its address links to a result, that one.
+
+    Returns the status, the player's place and the token.
+    """
+    words = translator_for(request)
+    token = request.query_params.get("result")
+    folder = storage.find_result(token)
+    if folder is None:
+        return components.work(words("over")) if token else components.hint(words("ready")), gr.skip(), None
+    return components.work(words("done")), gr.update(value=components.player(folder), visible=True), token
+
+
+def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    return gr.update(interactive=not working), gr.update(interactive=working)
+
+
+def separate(
+    request: gr.Request,
+    kind: str,
+    upload: str | None,
+    sample: str | None,
+    track: str | None,
+    methods: list[str],
+    start: float | None,
+    duration: float | None,
+    references: list[str] | None,
+    estimates: list[str] | None,
+    yours: str,
+    together: bool,
+    iterations: float,
+    shifts: float,
+    *weights: str | None,
+) -> Iterator[tuple[Any, ...]]:
+    """What the button does: yields the status, the two buttons, the player's place and the result's token."""
+    words, visitor = translator_for(request), str(request.session_hash)
+    idle, busy = _buttons(working=False), _buttons(working=True)
+    nothing = (gr.skip(), gr.skip())
+    if visitor in _stop_asked:
+        yield (components.work(words("failed_title"), problems=[words("one_at_a_time")]), *idle, *nothing)
+        return
+    stop = _stop_asked[visitor] = threading.Event()
+    try:
+        yield (components.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
+        choice = {"upload": upload, "sample": sample, "musdb": track}.get(kind)
+        excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
+        songs.check_choice(kind, choice, **excerpt)
+        song = partial(open_with_own, kind, choice, references, estimates, **excerpt)
+        named = [name for name, method in METHODS.items() if method.has_model]
+        models = {name: model for name, model in zip(named, weights, strict=True) if model}
+        demucs = {"shifts": int(shifts)} if shifts else {}
+        missing = [name for name in methods if METHODS[name].has_model and not installed_weights(name)]
+        problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
+        if missing and len(missing) == len(methods) and not estimates:
+            raise songs.StudioError(" ".join(problems))
+        order = SeparationRequest(
+            methods=[name for name in methods if name not in missing],
+            models={name: model for name, model in models.items() if model != METHODS[name].default_model},
+            options={
+                "open-unmix": {"segment": model_cache.SEGMENT}
+                | ({"iterations": int(iterations)} if iterations != 1 else {}),
+                "demucs": demucs,
+                "hybrid-demucs": demucs,
+            },
+            sum_to_mixture=together,
+            yours=yours,
+        )
+        with QUEUE.queue(visitor) as turn:
+            yield from _work(turn, song, order, stop, words, (idle, busy), problems)
+    except (ValueError, OSError, MemoryError) as error:
+        yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
+    except Exception:  # the visitor is told so; the log has the rest
+        log.exception("separation failed")
+        yield (components.work(words("our_side"), [words("noted")]), *idle, *nothing)
+    finally:
+        _stop_asked.pop(visitor, None)
+
+
+def open_with_own(
+    kind: str,
+    choice: str | None,
+    references: list[str] | None,
+    estimates: list[str] | None,
+    *,
+    start: float,
+    duration: float | None,
+) -> songs.Song:
+    """The song with what a person brought of it; see :mod:`separation.studio.songs`."""
+    song = None
+    try:
+        if choice or not references:
+            song = songs.open_song(kind, choice, start=start, duration=duration)
+        if references:
+            song = songs.with_references(song, references, start=start, duration=duration)
+        assert song is not None
+        return songs.with_estimates(song, estimates, duration=duration) if estimates else song
+    except BaseException:
+        if song is not None:
+            song.close()
+        raise
+
+
+def _work(
+    turn: Ticket,
+    open_song: Callable[[], songs.Song],
+    order: SeparationRequest,
+    stop: threading.Event,
+    words: Translator,
+    buttons: tuple[Any, Any],
+    problems: list[str],
+) -> Iterator[tuple[Any, ...]]:
+    """Wait for one's turn, then separate; the player appears with the first sound and goes on by itself.
+
+    `problems` are known before: they are told at the end, with those that come up.
+    """
+    idle, busy = buttons
+    for ahead in turn.wait():
+        yield (components.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+        if stop.is_set():
+            yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
+            return
+    song = open_song()  # not before: who waits takes neither disk nor memory
+    total = len(order.methods) + len(problems) + bool(song.estimates)
+    shown = False
+    with closing(session.separate_song(song, order)) as updates:
+        for update in updates:
+            player, token = gr.skip(), gr.skip()
+            if not shown and (update.folder / "player.json").exists():
+                shown = True
+                player, token = gr.update(value=components.player(update.folder), visible=True), update.folder.name
+            yield (components.work(*_describe(update, words), share=update.share), *busy, player, token)
+            if stop.is_set():
+                break
+    done = len(update.results)
+    if update.stage == "done":
+        title = words("done" if done or song.estimates else "nothing")
+        problems = [*problems, *update.failed]
+    else:
+        title = words("stopped")
+    finished = done + bool(song.estimates and update.stage == "done")
+    kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
+    yield (components.work(title, [kept], problems=problems), *idle, gr.skip(), gr.skip())
+
+
+def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, list[str]]:
+    """An update in words: the method, and what is known of its work."""
+    stage = words("done") if update.stage == "done" else words(f"stage_{update.stage}")
+    if not update.method:
+        return stage, []
+    name = next((method.name for method in METHODS.values() if method.title == update.method), "")
+    details = [stage]
+    if update.segments:
+        details.append(words("segment", segment=update.segment, segments=update.segments))
+    if update.seconds_left is not None and update.stage == "separating":
+        details.append(words("left", seconds=f"{update.seconds_left:.0f}"))
+    if update.device:
+        details.append(words("on_device", device=update.device))
+    if update.real_time_factor is not None:
+        details.append(words("of_real_time", factor=f"{update.real_time_factor:.2f}"))
+    return words.named("method", name, update.method), details

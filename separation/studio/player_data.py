@@ -1,0 +1,281 @@
+"""What the player in the page needs of a result: sound to listen to, pictures, and one document about it all.
+
+Stems are served twice. The files that people keep are WAV; for listening there is Ogg Opus, in
+pieces of four seconds that can be decoded by themselves, so that a page fetches what it plays and
+no more. All pieces come from one encoder and reach over their ends on both sides: cut to size they
+join without a seam, and all stems stay together to the sample. ``player.json`` says where the pieces
+lie; it is rewritten as the work goes on, and the page looks again until it is finished.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from separation.audio.channels import downmix
+from separation.audio.resampling import Resampler
+from separation.plots import F_MIN, Spectrogram, StreamingSpectrogram, save_difference, save_spectrogram
+
+__all__ = ["RATE", "Group", "Player", "TrackWriter"]
+
+RATE = 48000  # Hz: what Opus works at, whatever the sound's own rate
+CHUNK = 4 * RATE  # samples of a piece
+MARGIN = RATE // 10  # samples a piece reaches over its ends; an Opus decoder needs 80 ms to settle
+BIT_RATE = 128_000  # stereo; half of it for mono
+COLUMNS = 1000  # of the pictures
+CLOSEST = 512  # samples between the frames of a picture, at the least: closer ones tell nothing new
+
+# -- one sound -------------------------------------------------------------------------------------
+
+
+class TrackWriter:
+    """One sound of the player, written as it comes: pieces of Opus, peaks, a spectrogram, its level.
+
+    Parameters
+    ----------
+    folder, name : path, str
+        ``<folder>/<name>.opus``, ``.peaks`` and ``.png`` are written.
+    rate, frames : int
+        Of the whole sound.
+    """
+
+    def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{name}.opus"
+        self.rate, self.frames = rate, frames
+        self.total = -(-frames * RATE // rate)
+        self.offsets = [0]  # of the pieces in the file, in bytes
+        self.picture: Spectrogram | None = None
+        self.power = 0.0
+        self._maker = StreamingSpectrogram(
+            self.total,
+            RATE,
+            columns=COLUMNS,
+            frames_per_column=min(4, max(1, self.total // (COLUMNS * CLOSEST))),
+            highest=min(rate, RATE) / 2,
+        )
+        self._resampler: Resampler | None = None
+        self._kept: Tensor | None = None  # from one margin before the next piece on
+        self._came = 0  # frames at the sound's own rate
+        self._have = 0  # samples at 48 kHz
+        self.path.write_bytes(b"")
+
+    @property
+    def ready(self) -> int:
+        """Samples at 48 kHz that can be heard by now."""
+        return min(self.total, (len(self.offsets) - 1) * CHUNK)
+
+    def write(self, block: Tensor) -> None:
+        """Take the next (channels, time) at the sound's own rate."""
+        if not block.shape[1]:
+            return
+        block = downmix(block)
+        if self._resampler is None:
+            self._resampler = Resampler(block.shape[0], self.rate, RATE, frames=self.total)
+            self._kept = torch.zeros(block.shape[0], MARGIN)
+        self._came += block.shape[1]
+        self._take(self._resampler(block, last=self._came >= self.frames))
+
+    def _take(self, block: Tensor) -> None:
+        assert self._kept is not None
+        self.power += float(block.double().square().mean(0).sum()) / self.total
+        self._maker.add(block)
+        self._have += block.shape[1]
+        self._kept = torch.cat([self._kept, block], dim=1)
+        ended = self._have >= self.total
+        if ended:
+            missing = MARGIN + -(-self.total // CHUNK) * CHUNK - self.total
+            self._kept = torch.nn.functional.pad(self._kept, (0, missing))
+        while self._kept.shape[1] >= CHUNK + 2 * MARGIN:
+            piece = _opus(self._kept[:, : CHUNK + 2 * MARGIN])
+            with self.path.open("ab") as file:
+                file.write(piece)
+            self.offsets.append(self.offsets[-1] + len(piece))
+            self._kept = self._kept[:, CHUNK:].clone()
+        self._draw_peaks()
+        if ended:
+            self.picture = self._maker.picture()
+
+    def _draw_peaks(self) -> None:
+        """Lowest and highest of each column, a signed byte each, square-rooted: quiet sounds keep their shape."""
+        peaks = self._maker.picture().peaks
+        bent = np.sign(peaks) * np.sqrt(np.minimum(np.abs(peaks), 4.0) / 4.0)
+        draft = self.path.with_suffix(".draft")  # pages read while we write
+        draft.write_bytes(np.round(bent * 127).astype(np.int8).tobytes())
+        draft.replace(self.path.with_suffix(".peaks"))
+
+    def draw(self, loudest: float) -> None:
+        """The spectrogram; `loudest` is the power that is 0 dB, the same for all that is compared."""
+        if self.picture is not None:
+            save_spectrogram(self.picture, self.path.with_suffix(".png"), loudest=loudest)
+
+
+@lru_cache(maxsize=1)
+def _cores(process: int) -> ThreadPoolExecutor:
+    """This process's own: one that ZeroGPU has forked has none of its parent's threads."""
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="listen")
+
+
+def _opus(samples: Tensor) -> bytes:
+    """One piece, (channels, time) at 48 kHz, as an Ogg Opus file of its own."""
+    channels = samples.shape[0]
+    layout = "mono" if channels == 1 else "stereo"
+    out = io.BytesIO()
+    with av.open(out, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=RATE, layout=layout, options={"compression_level": "5"})
+        stream.bit_rate = BIT_RATE * channels // 2
+        data = np.ascontiguousarray(samples.numpy().T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(data, format="flt", layout=layout)
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return out.getvalue()
+
+
+# -- all of a result -------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Group:
+    """What belongs together in the player: a method's stems, the true sources, or the song itself.
+
+    Attributes
+    ----------
+    details : dict
+        What the page says of it: residual, time, device, notes, where its archive is.
+    scores : dict or None
+        As :func:`separation.evaluation.track_scores.score_signals` gives them.
+    """
+
+    id: str
+    title: str
+    tracks: dict[str, TrackWriter] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] | None = None
+    wav: dict[str, Path] = field(default_factory=dict)
+    differences: dict[str, Path] = field(default_factory=dict)
+    wav_gain: float = 1.0  # what the files have to be multiplied by to be at the song's level
+    working: bool = True
+
+
+class Player:
+    """The document of a result, and its sounds for listening.
+
+    Parameters
+    ----------
+    folder : path
+        Of the result.
+    name : str
+        Of the song.
+    rate, frames : int
+        Of the song.
+    """
+
+    def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
+        self.folder, self.name, self.rate, self.frames = folder, name, rate, frames
+        self.groups: dict[str, Group] = {}
+        self.working = True
+        self.loudest = 0.0
+
+    def group(self, name: str, title: str) -> Group:
+        """Begin a group."""
+        self.groups[name] = Group(id=name, title=title)
+        return self.groups[name]
+
+    def write(self, group: Group, sounds: Mapping[str, Tensor]) -> None:
+        """The next (channels, time) of each of a group's sounds."""
+        for name in sounds:
+            if name not in group.tracks:
+                place = self.folder / "listen" / group.id
+                # A number: people may call their stems anything.
+                group.tracks[name] = TrackWriter(place, str(len(group.tracks)), rate=self.rate, frames=self.frames)
+        # Encoding and transforms leave the interpreter to others: a sound per core.
+        list(_cores(os.getpid()).map(lambda name: group.tracks[name].write(sounds[name]), sounds))
+
+    def finish(self, group: Group) -> None:
+        """Draw what is drawn at the end: all against the same 0 dB, that of the song."""
+        group.working = False
+        if "mixture" in group.tracks:
+            picture = group.tracks["mixture"].picture
+            self.loudest = picture.loudest if picture else 0.0
+        for name, track in group.tracks.items():
+            track.draw(self.loudest)
+            truth = self.groups["references"].tracks.get(name) if "references" in self.groups else None
+            if truth is not None and truth is not track and truth.picture and track.picture:
+                path = track.path.with_name(f"{track.path.stem}-difference.png")
+                group.differences[name] = save_difference(track.picture, truth.picture, path, loudest=self.loudest)
+
+    def drop(self, group: Group) -> None:
+        """Take back a group that was not finished."""
+        self.groups.pop(group.id, None)
+        shutil.rmtree(self.folder / "listen" / group.id, ignore_errors=True)
+
+    def publish(self) -> None:
+        """Write the document: a reader sees the last one or this one, never half of either."""
+        draft = self.folder / ".player.json"
+        draft.write_text(json.dumps(self.document(), ensure_ascii=True, allow_nan=False), encoding="utf-8")
+        draft.replace(self.folder / "player.json")
+
+    def document(self) -> dict[str, Any]:
+        """What the page reads; addresses are relative to the document's own."""
+        return {
+            "name": self.name,
+            "working": self.working,
+            "rate": RATE,
+            "chunk": CHUNK,
+            "margin": MARGIN,
+            "frames": -(-self.frames * RATE // self.rate),
+            "lowest": F_MIN,
+            "highest": min(self.rate, RATE) / 2,
+            "groups": [self._group(group) for group in self.groups.values()],
+        }
+
+    def _group(self, group: Group) -> dict[str, Any]:
+        tracks = []
+        for name, track in group.tracks.items():
+            picture, wav = track.path.with_suffix(".png"), group.wav.get(name)
+            tracks.append(
+                {
+                    "name": name,
+                    "ready": track.ready,
+                    "level": _decibels(track.power),
+                    "opus": self._address(track.path),
+                    "offsets": track.offsets,
+                    "peaks": self._address(track.path.with_suffix(".peaks")),
+                    "picture": self._address(picture) if picture.exists() else None,
+                    "difference": self._address(group.differences[name]) if name in group.differences else None,
+                    "wav": self._address(wav) if wav else None,
+                }
+            )
+        return {
+            "id": group.id,
+            "title": group.title,
+            "working": group.working,
+            "wavGain": group.wav_gain,
+            "details": group.details,
+            "scores": group.scores,
+            "tracks": tracks,
+        }
+
+    def _address(self, path: Path) -> str:
+        return quote(path.relative_to(self.folder).as_posix())
+
+
+def _decibels(power: float) -> float | None:
+    """Of full scale; None for silence."""
+    return round(10 * math.log10(power), 2) if power > 0 else None

@@ -1,0 +1,365 @@
+"""Separation of one song by several methods, with scores: the work behind the page and the API."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+import zipfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from separation.separators import METHODS, Method
+from separation.studio.errors import visitor_message
+from separation.studio.request import SeparationRequest
+from separation.studio.songs import Song, StudioError
+from separation.studio.storage import new_folder, remove_expired
+from separation.studio.zero_gpu import with_gpu
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from separation.audio.signal import Signal
+    from separation.pipeline.result import Result, SeparationProgress
+    from separation.separators.base import Separator
+    from separation.studio.player_data import Group, Player
+from separation.studio.model_cache import separator_for
+
+__all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
+
+USER_STEMS = "yours"  # the group of another tool's stems
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUpdate:
+    """Where the work is, and what is finished so far.
+
+    Attributes
+    ----------
+    folder : path
+        Of the result; ``player.json`` in it can be played.
+    stage : str
+        "reading", "loading", "separating", "writing", "scoring" or "done".
+    method : str
+        The method's title, while there is one at work.
+    segment, segments : int
+    seconds_left : float or None
+        Of this method.
+    device : str
+    real_time_factor : float or None
+        Seconds of work for a second of sound, so far.
+    share : float
+        Of everything, 0 to 1.
+    results : tuple of Result
+        The finished methods.
+    failed : tuple of str
+        A sentence for each method that could not work.
+    """
+
+    folder: Path
+    stage: str
+    method: str = ""
+    segment: int = 0
+    segments: int = 0
+    seconds_left: float | None = None
+    device: str = ""
+    real_time_factor: float | None = None
+    share: float = 0.0
+    results: tuple[Result, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def separate_song(song: Song, order: SeparationRequest) -> Generator[SessionUpdate]:
+    """Take a song apart by several methods, one after the other, and score them if its sources are known.
+
+    A generator that stops within one segment when it is closed: what is finished stays. A method
+    that fails is named and the others go on; the results lie in a folder that
+    :func:`separation.studio.results.sweep` removes after an hour.
+
+    Raises
+    ------
+    StudioError
+        If no method, and no other tool's stems, are chosen, or a method is unknown.
+    """
+    try:
+        if not order.methods and not song.estimates:
+            raise StudioError("Choose at least one method.")
+        if any(method not in METHODS for method in order.methods):
+            raise StudioError("There is no such method.")
+        if len(set(order.methods)) < len(order.methods):
+            raise StudioError("Choose each method once.")
+        remove_expired()
+        yield from _separate_song(song, order)
+    finally:
+        song.close()
+
+
+def gpu_seconds(song: Song, order: SeparationRequest) -> float:
+    """How long a GPU is asked for: what the work takes at most, most of it encoding, drawing and scoring.
+
+    Each method is given 5 s, and 0.2 s for a second of sound - the processor needs 0.12 s of that -, with 0.05 s
+    more for each of Demucs's shifts, and 0.4 s where there are true sources to score it against (0.26 s).
+    """
+    shifts = [cast("int", order.options.get(name, {}).get("shifts", 0)) for name in order.methods]
+    scoring = 0.4 if song.references else 0.0
+    per_second = sum(0.2 + 0.05 * count + scoring for count in shifts)
+    return 10 + 5 * len(order.methods) + per_second * song.audio.duration
+
+
+@with_gpu(gpu_seconds)
+def _separate_song(song: Song, order: SeparationRequest) -> Iterator[SessionUpdate]:
+    yield from _Session(song, order).steps()
+
+
+class _Session:
+    """One run: its folder, its player, what is finished."""
+
+    def __init__(self, song: Song, order: SeparationRequest) -> None:
+        from separation.studio.player_data import Player
+
+        self.song, self.order = song, order
+        self.folder = new_folder()
+        self.player: Player = Player(self.folder, song.name, rate=song.audio.sample_rate, frames=song.audio.frames)
+        self.results: list[Result] = []
+        self.failed: list[str] = []
+        self.doing = 0
+
+    def steps(self) -> Iterator[SessionUpdate]:
+        try:
+            yield self._update("reading")
+            self._open()
+            yield self._update("reading")
+            for number, name in enumerate(self.order.methods):
+                self.doing = number
+                try:
+                    yield from self._separate(METHODS[name])
+                except Exception as error:  # the others go on
+                    self.failed.append(f"{METHODS[name].title}: {visitor_message(error)}")
+                    self._drop_unfinished()
+            if self.song.estimates:
+                self._take_estimates()
+            yield from self._score()
+            yield self._update("done", share=1.0)
+        finally:
+            self._close()
+
+    def _update(self, stage: str, **more: Any) -> SessionUpdate:
+        share = more.pop("share", 0.0)
+        total = len(self.order.methods) or 1
+        return SessionUpdate(
+            folder=self.folder,
+            stage=stage,
+            share=share if stage in ("done", "scoring") else 0.95 * (self.doing + share) / total,
+            results=tuple(self.results),
+            failed=tuple(self.failed),
+            **more,
+        )
+
+    def _close(self) -> None:
+        """Whatever ended the work: only finished methods remain, and the page need not look again."""
+        self._drop_unfinished()
+        self.player.working = False
+        if self.results or "yours" in self.player.groups:
+            try:
+                self.player.publish()
+                return
+            except OSError:  # no room for a page: what nobody can be told of is of no use
+                pass
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _drop_unfinished(self) -> None:
+        for group in [group for group in self.player.groups.values() if group.working]:
+            self.player.drop(group)
+            shutil.rmtree(self.folder / group.id, ignore_errors=True)
+
+    # -- sounds that are known
+
+    def _open(self) -> None:
+        """The song, and its true sources if they are known."""
+        self._known("song", "Song", {"mixture": self.song.audio})
+        if self.song.references:
+            self._known("references", "True sources", _in_memory(_at_16_bits(self.song.references)))
+
+    def _take_estimates(self) -> None:
+        title = self.order.yours.strip()[:40] or "Your separator"
+        stems = self.song.estimates
+        song = self.song.audio.read(0, self.song.audio.frames)
+        residual = song - sum(stems.values())
+        group = self._known(USER_STEMS, title, _in_memory({**stems, "residual": residual}))
+        energy = float(song.double().square().sum())
+        group.details = {"residual_db": _decibels(float(residual.double().square().sum()), energy)}
+        self.player.publish()
+
+    def _known(self, name: str, title: str, sounds: Mapping[str, Signal]) -> Group:
+        import torch
+
+        from separation.audio.blocks import iter_blocks
+        from separation.audio.encoding import StemWriter
+
+        group = self.player.group(name, title)
+        place = self.folder / name
+        place.mkdir()
+        names = tuple(_file_name(stem, number) for number, stem in enumerate(sounds))
+        song = self.song.audio
+        writer = StemWriter(place, names, channels=song.channels, sample_rate=song.sample_rate, float32=True)
+        try:
+            for parts in zip(*(iter_blocks(sound, 20 * song.sample_rate) for sound in sounds.values()), strict=True):
+                self.player.write(group, dict(zip(sounds, parts, strict=True)))
+                writer.write(torch.stack(parts))
+            writer.finish()
+        finally:
+            writer.close()
+        group.wav = dict(zip(sounds, writer.paths.values(), strict=True))
+        self.player.finish(group)
+        self.player.publish()
+        return group
+
+    # -- methods
+
+    def _separate(self, method: Method) -> Iterator[SessionUpdate]:
+        from separation.pipeline.to_folder import separate_to_folder
+
+        began = time.monotonic()
+        yield self._update("loading", method=method.title)
+        separator = separator_for(method, self.song, self.order)
+        group = self.player.group(method.name, method.title)
+
+        def listen(mixture: Tensor, stems: Tensor) -> None:
+            sounds = dict(zip(separator.sources, stems, strict=True))
+            self.player.write(group, {**sounds, "residual": mixture - stems.sum(0)})
+            self.player.publish()
+
+        work = separate_to_folder(
+            self.song.audio,
+            separator,
+            self.folder / method.name,
+            name=self.song.name,
+            sum_to_mixture=self.order.sum_to_mixture,
+            origin=self._origin(method),
+            on_block=listen,
+        )
+        result = None
+        for progress in work:
+            yield self._progress(progress, method, separator, began)
+            result = progress.result
+        assert result is not None, "the last step of a separation holds its result"
+        self._finish(method, group, result)
+        yield self._update("writing", method=method.title, share=1.0)
+
+    def _progress(
+        self, progress: SeparationProgress, method: Method, separator: Separator, began: float
+    ) -> SessionUpdate:
+        done = progress.segment / max(progress.segments, 1)
+        seconds = time.monotonic() - began
+        return self._update(
+            progress.stage if progress.stage != "done" else "writing",
+            method=method.title,
+            segment=progress.segment,
+            segments=progress.segments,
+            seconds_left=progress.seconds_left,
+            device=str(separator.device),
+            real_time_factor=seconds / (done * self.song.audio.duration) if done else None,
+            share=0.95 * done,
+        )
+
+    def _finish(self, method: Method, group: Group, result: Result) -> None:
+        group.wav = dict(result.stems)
+        group.wav_gain = 10 ** (-result.gain_db / 20)
+        group.details = {
+            "model": result.model,
+            "residual_db": result.residual_db,
+            "gain_db": result.gain_db,
+            "seconds": result.seconds,
+            "real_time_factor": result.real_time_factor,
+            "device": result.device,
+            "warnings": result.warnings,
+            "archive": _archive(result, self.folder / method.name, self.song.name).relative_to(self.folder).as_posix(),
+        }
+        self.player.finish(group)
+        self.results.append(result)
+        self.player.publish()
+
+    def _origin(self, method: Method) -> dict[str, Any]:
+        """Where the excerpt comes from, and the command that repeats the result."""
+        origin: dict[str, Any] = {"start": self.song.start}
+        if self.song.file is not None:
+            excerpt = ["--start", f"{self.song.start:g}", "--duration", f"{self.song.audio.duration:.6f}"]
+            words = ["python", "-m", "separation", "separate", self.song.file, "--method", method.name, *excerpt]
+            if model := self.order.models.get(method.name):
+                words += ["--model", model]
+            for name, value in self.order.options.get(method.name, {}).items():
+                words += ["--option", f"{name}={value}"]
+            if self.order.sum_to_mixture:
+                words.append("--sum-to-mixture")
+            origin["command"] = shlex.join(words)
+        return origin
+
+    # -- scores
+
+    def _score(self) -> Iterator[SessionUpdate]:
+        truth = self.player.groups.get("references")
+        if truth is None:
+            return
+        for group in list(self.player.groups.values()):
+            if group.id in ("song", "references"):
+                continue
+            yield self._update("scoring", method=group.title, share=0.96)
+            try:
+                group.scores = _scores(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
+            except Exception as error:  # the stems are there all the same
+                self.failed.append(f"{group.title}: no scores: {visitor_message(error)}")
+            self.player.publish()
+
+
+def _scores(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
+    """Of the written stems, against the sources of the same name; unnamed components are matched."""
+    from separation.evaluation.track_scores import FileSignals, score_signals
+
+    stems = {name: path for name, path in group.wav.items() if name != "residual"}
+    named = [name for name in truth.wav if name in stems]
+    unnamed = not named and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
+    targets = list(truth.wav) if unnamed else named
+    if not targets:
+        raise ValueError("no stem is called like one of the true sources")
+    estimates = list(stems.values()) if unnamed else [stems[name] for name in named]
+    signals = [FileSignals(paths, time=frames) for paths in ([truth.wav[name] for name in targets], estimates)]
+    if signals[0].shape[1] != signals[1].shape[1]:
+        raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
+    return score_signals(targets, signals[0], signals[1], rate, permute=unnamed)
+
+
+def _in_memory(sounds: Mapping[str, Tensor]) -> dict[str, Signal]:
+    from separation.audio.signal import TensorSignal
+
+    return {name: TensorSignal(waveform) for name, waveform in sounds.items()}
+
+
+def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As musdb reads its own: above the cut-off of a lossy file BSSEval's filters would be undefined."""
+    return {name: (waveform * 32768).round() / 32768 for name, waveform in sounds.items()}
+
+
+def _decibels(energy: float, reference: float) -> float | None:
+    import math
+
+    return round(10 * math.log10(energy / reference), 3) if energy > 0 and reference > 0 else None
+
+
+def _file_name(stem: str, number: int) -> str:
+    """A stem's own name where every file system takes it, else a number: people may bring any."""
+    plain = all(char.isascii() and (char.isalnum() or char in " -_") for char in stem)
+    return stem if plain and 0 < len(stem) <= 60 else f"stem {number + 1}"
+
+
+def _archive(result: Result, folder: Path, name: str) -> Path:
+    """All stems and result.json in one file; WAV hardly gets smaller, so nothing is compressed.
+
+    Fifty characters of the name at most: file systems allow 255 bytes, and a character can take four.
+    """
+    path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in (*result.stems.values(), result.card):
+            archive.write(file, file.name)
+    return path

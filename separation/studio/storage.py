@@ -1,0 +1,131 @@
+"""Where results lie, and for how long: one folder per run, under a name that nobody can guess."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "KEEP_SECONDS",
+    "RESULTS",
+    "UPLOADS",
+    "find_result",
+    "new_folder",
+    "prepare_folders",
+    "private_folder",
+    "read_player",
+    "remove_expired",
+    "remove_results",
+    "scratch",
+    "sort_sources",
+]
+
+RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"
+UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}-uploads"
+KEEP_SECONDS = 3600.0
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
+_own_folders: set[Path] = set()
+
+
+def prepare_folders() -> None:
+    """What a studio that was killed has left goes at once, unless another one is running here."""
+    private_folder(UPLOADS)
+    lock = os.open(private_folder(RESULTS), os.O_RDONLY)  # stays open: the kernel gives it back, whatever ends us
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pass
+    else:
+        remove_expired(now=math.inf)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder that only this user can look into; OSError if somebody else was there first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise OSError(errno.EPERM, "a folder of the studio belongs to somebody else")
+    folder.chmod(0o700)
+    return folder
+
+
+def new_folder() -> Path:
+    """A folder for one run."""
+    folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
+    folder.mkdir(mode=0o700)
+    _own_folders.add(folder)
+    return folder
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for as long as the block lasts; if the process is killed in it, :func:`sweep` finds it."""
+    folder = new_folder()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def find_result(token: str | None) -> Path | None:
+    """The folder of a result, None if there is none by that name or its hour is over.
+
+    Whatever comes from a page is looked at before it becomes part of a path.
+    """
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        return None
+    folder = RESULTS / token
+    return folder if folder.is_dir() else None
+
+
+def read_player(folder: Path) -> dict[str, Any]:
+    """A result's ``player.json``: see :class:`separation.studio.player.Player`; ValueError if it is not there."""
+    try:
+        document = json.loads((folder / "player.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError("this result is not there any more") from error
+    assert isinstance(document, dict)
+    return document
+
+
+def remove_results() -> None:
+    """Remove what this process has made: nothing of a visitor stays when the studio stops."""
+    for folder in list(_own_folders):
+        _remove(folder)
+
+
+def _remove(place: Path) -> None:
+    if place.is_file():  # Gradio leaves one in the uploads for each call with a file
+        place.unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    _own_folders.discard(place)
+
+
+def remove_expired(now: float | None = None) -> None:
+    """Remove results and uploads that are older than an hour, whichever process they are from."""
+    now = time.time() if now is None else now
+    for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
+        try:
+            if now - folder.stat().st_mtime > KEEP_SECONDS:
+                _remove(folder)
+        except OSError:  # another process was faster
+            continue
+
+
+def sort_sources(sources: Iterable[str]) -> list[str]:
+    """As people expect them: vocals, drums, bass, other, then whatever else there is."""
+    usual = ("vocals", "drums", "bass", "other")
+    return sorted(sources, key=lambda source: usual.index(source) if source in usual else len(usual))

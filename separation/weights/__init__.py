@@ -1,0 +1,9 @@
+"""Model files: where they are, on what terms, and how to read them safely.
+
+- ``model``        one model: files, sources, licence, architecture
+- ``catalogue``    the known models: bundled, released, and the user's own folders
+- ``download``     download and verify
+- ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
+- ``openunmix``    folders written by upstream's Open-Unmix trainer
+- ``export``       write a model for another program
+"""

@@ -1,0 +1,88 @@
+"""The known models: bundled, released, and folders of the user's own."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from separation.resources import ASSETS
+from separation.weights.model import Model, describe_error, model_from_dict, read_json_object
+from separation.weights.openunmix import read_openunmix_folder
+from separation.weights.state_dict import CheckpointError
+
+__all__ = ["BUNDLED", "RELEASED", "cache_dir", "find_model", "list_models"]
+
+BUNDLED = ASSETS / "models"
+
+RELEASED = Path(__file__).with_name("released_models.toml")
+
+
+def cache_dir() -> Path:
+    """The cache folder: ``SEPARATION_HOME``, or ``~/.cache/separation``."""
+    chosen = os.environ.get("SEPARATION_HOME")
+    try:
+        return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "separation"
+    except RuntimeError as error:
+        raise CheckpointError(f"SEPARATION_HOME names the home of a user that there is not: {chosen!r}") from error
+
+
+def list_models() -> list[Model]:
+    """All known models, the bundled ones first."""
+    bundled = [_read_folder(path.parent, bundled=True) for path in sorted(BUNDLED.glob("*/model.json"))]
+    table = tomllib.loads(RELEASED.read_text(encoding="utf-8"))["model"]
+    return bundled + [model_from_dict(entry, folder=cache_dir() / "models" / entry["name"]) for entry in table]
+
+
+def find_model(name: str, *, method: str) -> Model:
+    """The model of that name, or in that folder, ready to be loaded.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, it belongs to another method, or its files are not here yet.
+    """
+    known = {model.name: model for model in list_models()}
+    if name in known:
+        model = known[name]
+    elif folder := _folder(name):
+        model = _read_folder(folder)
+    else:
+        fitting = ", ".join(model.name for model in known.values() if model.method == method)
+        raise CheckpointError(f"no model or folder {name!r}; the models for {method} are: {fitting}")
+    if model.method != method:
+        raise CheckpointError(f"{model.name} is a model for {model.method}, not for {method}")
+    if not model.installed:
+        gone = [file.name for file in model.files if not model.path(file).is_file()]
+        if model.own or model.bundled:
+            raise CheckpointError(f"the model {model.name} is incomplete: {', '.join(gone)} missing from its folder")
+        raise CheckpointError(
+            f"the model {model.name} is not installed; get it with: python -m separation models download {model.name}"
+        )
+    return model
+
+
+def _folder(name: str) -> Path | None:
+    """The folder of that name, if it is one."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):  # too long, or in the home of nobody
+        return None
+
+
+def _read_folder(folder: Path, *, bundled: bool = False) -> Model:
+    """A folder with our ``model.json``, or one by upstream's Open-Unmix trainer (``separator.json``)."""
+    own = not bundled
+    try:
+        if (folder / "model.json").is_file():
+            return model_from_dict(read_json_object(folder / "model.json"), folder=folder, bundled=bundled, own=own)
+        if (folder / "separator.json").is_file():
+            return read_openunmix_folder(folder)
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"the description of the model in {folder.name!r} is not usable: {describe_error(error)}"
+        ) from error
+    raise CheckpointError(f"the folder {folder.name!r} holds neither model.json nor Open-Unmix's separator.json")

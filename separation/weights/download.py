@@ -1,0 +1,146 @@
+"""Download and verify released weights."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from separation.weights.model import Model, ModelFile
+from separation.weights.state_dict import CheckpointError, sha256_of
+
+__all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "verify_model"]
+
+TIMEOUT = 30.0  # seconds without a byte after which a download is given up
+
+DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all if known
+
+
+def verify_model(model: Model) -> list[str]:
+    """What is wrong with a model's files, a sentence each; empty if they are all whole."""
+    return [problem for file in model.files if (problem := find_problem(file, model.path(file)))]
+
+
+def find_problem(file: ModelFile, path: Path) -> str:
+    if not path.is_file():
+        return f"{file.name} is missing"
+    if file.sha256:
+        found = sha256_of(path)
+        if not found.startswith(file.sha256):
+            return f"{file.name} has the hash {found[:8]}, not {file.sha256[:8]}: it is damaged or another file"
+        return ""
+    if path.suffix == ".safetensors":
+        return ""
+    try:  # torch's files are zip archives, with a checksum for every tensor
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except Exception:  # a damaged header may speak of encryption, another compression, names that are none
+        return f"{file.name} is not a complete file of weights"
+    return f"{file.name} is damaged" if bad else ""
+
+
+def download_model(model: Model, progress: DownloadCallback | None = None) -> list[str]:
+    """Get a released model's files; returns the names of those that were not here yet.
+
+    A file appears under its name only when it is whole and its hash is right; until then it is
+    ``<name>.part``, and an interrupted download goes on from there. ``SEPARATION_MODELS_URL``
+    names a mirror: every file is then taken from ``<mirror>/<file name>``.
+
+    Raises
+    ------
+    CheckpointError
+        If the model is bundled or one's own, or a file cannot be had; what was whole stays.
+    """
+    if model.bundled or model.own:
+        raise CheckpointError(f"{model.name} is not downloaded: it is already here")
+    fetched = []
+    for file in model.files:
+        path = model.path(file)
+        if not find_problem(file, path):
+            continue
+        lock = path.with_name(f"{path.name}.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock, timeout=0):
+                try:
+                    if find_problem(file, path):  # or another process has fetched it just now
+                        _fetch(file, path, progress)
+                        fetched.append(file.name)
+                finally:
+                    lock.unlink(missing_ok=True)  # while it is held: whoever opened it meanwhile sees that it is gone
+        except Timeout as error:
+            raise CheckpointError(f"{file.name} is being downloaded by another process; wait for it") from error
+        except OSError as error:
+            raise CheckpointError(f"cannot store {file.name} in the cache folder: {error.strerror}") from error
+    return fetched
+
+
+def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> None:
+    part = path.with_name(f"{path.name}.part")
+    mirror = os.environ.get("SEPARATION_MODELS_URL")
+    url = f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url
+    again = "run the same command again"
+    try:
+        expected = _receive(url, part, file.name, progress)
+    except urllib.error.HTTPError as error:
+        raise CheckpointError(
+            f"cannot download {file.name}: the server answers {error.code} ({error.reason})"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"cannot download {file.name}: SEPARATION_MODELS_URL is not an address") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        why = " ".join(str(getattr(error, "reason", None) or error).split())
+        raise CheckpointError(
+            f"cannot download {file.name}: {why}; check the network and {again}, it will go on"
+        ) from error
+    size = part.stat().st_size
+    if expected is not None and size < expected:
+        raise CheckpointError(
+            f"{file.name} broke off after {size} of {expected} bytes; {again}, it will go on from there"
+        )
+    too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
+    if problem := too_long or find_problem(file, part):
+        part.unlink()
+        raise CheckpointError(f"what came for {file.name} was thrown away ({problem}); {again}, or try another mirror")
+    part.replace(path)
+
+
+def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:
+    """Append what is missing to `part`; returns the size that the server announces for the whole."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # nothing is left to send: what is here is whole, or too long
+            raise
+        announced = error.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(announced) if announced.isdigit() else None
+    except urllib.error.URLError:
+        raise
+    except OSError as error:  # of the socket, while it waits for the answer
+        raise ConnectionError(str(error)) from error
+    with response:
+        resumed = response.status == 206
+        have = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        expected = have + int(length) if length and length.isdigit() else None
+        with part.open("ab" if resumed else "wb") as out:
+            while True:
+                try:
+                    chunk = response.read1(1 << 18)  # whatever is there: nothing that came is lost if it breaks
+                except (OSError, http.client.HTTPException) as error:
+                    raise ConnectionError(f"the connection broke after {have} bytes ({error})") from error
+                if not chunk:
+                    break
+                out.write(chunk)
+                have += len(chunk)
+                if progress:
+                    progress(name, have, expected)
+    return expected

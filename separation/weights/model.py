@@ -1,0 +1,182 @@
+"""A set of weights for one method: its files, sources and terms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
+from separation.weights.state_dict import CheckpointError, read_state_dict, sha256_of
+
+__all__ = ["Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One file of weights.
+
+    Attributes
+    ----------
+    source : str
+        The target it estimates, or "all".
+    name, url : str
+        `url` is empty for files that are not downloaded.
+    sha256 : str
+        The hash, or its first digits; empty if nobody published one.
+    """
+
+    source: str
+    name: str
+    url: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A set of weights for one method.
+
+    Attributes
+    ----------
+    folder : Path
+        Where its files are, or will be.
+    architecture : dict
+        What the network is built with.
+    options : dict
+        Of its method, where other ones than the method's own suit it better.
+    bundled, own : bool
+        Comes with the project; is somebody's own folder.
+    """
+
+    name: str
+    method: str
+    sources: tuple[str, ...]
+    sample_rate: int
+    channels: int
+    files: tuple[ModelFile, ...]
+    folder: Path
+    licence: str = "unknown"
+    trained_on: str = "unknown"
+    page: str = ""
+    parameters: int | None = None
+    architecture: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    bundled: bool = False
+    own: bool = False
+
+    def path(self, file: ModelFile) -> Path:
+        return self.folder / file.name
+
+    @property
+    def installed(self) -> bool:
+        return all(self.path(file).is_file() for file in self.files)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its files, if they are here."""
+        return sum(self.path(file).stat().st_size for file in self.files) if self.installed else None
+
+    def file(self, source: str) -> ModelFile:
+        """The file for that source, or for "all" of them."""
+        for file in self.files:
+            if file.source == source:
+                return file
+        raise CheckpointError(f"the model {self.name} has no file for {source!r}")
+
+    def hash(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 over its files' SHA-256s: what results are labelled with."""
+        total = hashlib.sha256()
+        for file in self.files:
+            total.update(bytes.fromhex(sha256_of(self.path(file))))
+        return total.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """As ``models --json`` and the studio's ``/models`` give it."""
+        return {
+            "name": self.name,
+            "method": self.method,
+            "sources": list(self.sources),
+            "sample_rate": self.sample_rate,
+            "installed": self.installed,
+            "bundled": self.bundled,
+            "bytes": self.size,
+            "parameters": self.parameters,
+            "licence": self.licence,
+            "trained_on": self.trained_on,
+            "page": self.page,
+            "files": [{"name": file.name, "url": file.url, "sha256": file.sha256} for file in self.files],
+        }
+
+    def build(self, constructor: Callable[[dict[str, Any]], Built]) -> Built:
+        """What a constructor makes of a copy of `architecture`.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot: the fault is the description's, whatever the error.
+        """
+        try:
+            return constructor(dict(self.architecture))
+        except Exception as error:  # torch has its own errors for sizes that cannot be
+            raise CheckpointError(
+                f"{self.name} does not describe a model for {self.method}: {describe_error(error)}"
+            ) from error
+
+    def load_into(self, network: nn.Module, file: ModelFile, *, ignore: Sequence[str] = ()) -> None:
+        """Load one file's weights into a network.
+
+        Entries called one of `ignore` are dropped: legacy keys of released files.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or damaged, holds anything but tensors, or fits another network.
+        """
+        state = {key: value for key, value in read_state_dict(self.path(file)).items() if key not in ignore}
+        expected = network.state_dict()
+        for key in [key for key in expected if key.endswith("num_batches_tracked")]:
+            state.setdefault(key, expected[key])  # files of before PyTorch 0.4.1 lack this counter
+        missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+        shapes = [key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape]
+        if missing or surplus or shapes:
+            details = [
+                f"{word} {keys[0]!r}" for word, keys in (("lacks", missing), ("has an unknown", surplus)) if keys
+            ]
+            details += [f"{key!r} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}" for key in shapes[:1]]
+            raise CheckpointError(
+                f"{file.name} does not fit {self.method} as {self.name} describes it: {'; '.join(details)}"
+            )
+        network.load_state_dict(state)
+
+
+def model_from_dict(entry: dict[str, Any], **more: Any) -> Model:
+    fields = dict(entry)
+    files = tuple(ModelFile(**file) for file in fields.pop("files"))
+    texts = [fields["name"], fields["method"], *fields["sources"], *(file.name for file in files)]
+    if not all(isinstance(text, str) for text in texts) or not fields["sources"]:
+        raise TypeError(f"names, the method and the sources must be words, got {texts}")
+    if not all(type(number) is int and number > 0 for number in (fields["sample_rate"], fields["channels"])):
+        raise TypeError("sample_rate and channels must be whole numbers")
+    if not isinstance(fields.get("options", {}), dict):
+        raise TypeError("the options must be an object")
+    return Model(files=files, sources=tuple(fields.pop("sources")), **fields, **more)
+
+
+def describe_error(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} in {path.parent.name!r} cannot be read: it is not JSON") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.name} in {path.parent.name!r} does not hold a JSON object")
+    return content

@@ -1,0 +1,49 @@
+"""Read tensors from weight files without executing anything in them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["CheckpointError", "read_state_dict", "sha256_of"]
+
+
+class CheckpointError(ValueError):
+    """A model that is unknown, not installed, damaged or not to be had; the message says what to do."""
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors file or a torch pickle, in float32; nothing in it is executed.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, or holds anything but named tensors.
+    """
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load
+
+            state = load(path.read_bytes())  # not mapped: a file that shrinks meanwhile would end the process
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.name} is missing") from error
+    except Exception as error:  # every reader has its own errors for a file that is not what it should be
+        raise CheckpointError(f"{path.name} is damaged, or holds more than tensors, and was not loaded") from error
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
+        raise CheckpointError(f"{path.name} does not hold a dictionary of tensors")
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Parallel execution: ``threads`` in this process, ``executor`` for processes and dask, ``devices`` for GPUs."""

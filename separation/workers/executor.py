@@ -1,0 +1,164 @@
+"""Many pieces of work: one after the other, in several processes, or on a cluster.
+
+What a worker is lost over is named, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from filelock import FileLock, Timeout
+
+from separation.workers.devices import choose_device
+
+__all__ = ["WORKER_DIED", "claim_gpu", "map_jobs"]
+
+Job = TypeVar("Job")
+Made = TypeVar("Made")
+
+WORKER_DIED = "the worker was killed while it was at it: out of memory?"
+
+
+def map_jobs(
+    function: Callable[[Job], Made],
+    jobs: Sequence[Job],
+    *,
+    lost: Callable[[Job], Made],
+    workers: int = 1,
+    cluster: str | None = None,
+    device: str = "auto",
+) -> Iterator[Made]:
+    """Do all jobs; yields what each gave as it comes, in any order.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, so that it can be found by other processes; raises nothing.
+    lost : callable
+        What to yield for a job whose worker was lost: :data:`LOST` says it.
+    workers : int
+        Processes on this machine, through joblib; at most one per GPU where there are any.
+    cluster : str, optional
+        Address of a `dask.distributed` scheduler instead, or ``local:N``: one of N processes, for as
+        long as this takes. Data and results must have the same paths on all its machines.
+    device : str
+        That the jobs work on.
+
+    Raises
+    ------
+    ValueError
+        If `workers` is below 1 or there is no such cluster.
+    """
+    if workers < 1:
+        raise ValueError(f"at least one job at a time is needed, got {workers}")
+    if not jobs:
+        return
+    if cluster is not None:
+        yield from _on_cluster(function, jobs, lost, cluster)
+        return
+    if choose_device(device).type == "cuda":
+        workers = min(workers, torch.cuda.device_count())
+    if workers == 1:
+        yield from map(function, jobs)
+    else:
+        yield from _in_processes(function, jobs, lost, workers)
+
+
+def _numbered(function: Callable[[Job], Made], number: int, job: Job) -> tuple[int, Made]:
+    return number, function(job)
+
+
+def _in_processes(
+    function: Callable[[Job], Made], jobs: Sequence[Job], lost: Callable[[Job], Made], workers: int
+) -> Iterator[Made]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+
+    left = dict(enumerate(jobs))
+    try:
+        parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
+        for number, made in parallel(delayed(_numbered)(function, number, job) for number, job in enumerate(jobs)):
+            del left[number]
+            yield made
+    except (BrokenProcessPool, TerminatedWorkerError):
+        # A worker was killed, and joblib gives up all others with it. What is left is done one by
+        # one, so that only the job that a worker dies of is lost.
+        for job in left.values():
+            try:
+                yield Parallel(n_jobs=2)([delayed(function)(job)])[0]
+            except (BrokenProcessPool, TerminatedWorkerError):
+                yield lost(job)
+
+
+def _on_cluster(
+    function: Callable[[Job], Made], jobs: Sequence[Job], lost: Callable[[Job], Made], address: str
+) -> Iterator[Made]:
+    try:
+        from dask.distributed import as_completed
+    except ImportError as error:
+        raise ValueError("a cluster needs dask: pip install 'stemscope[cluster]'") from error
+
+    with _client(address) as client:
+        futures = {client.submit(function, job, pure=False): job for job in jobs}
+        for future in as_completed(list(futures)):  # a lost worker's jobs go to the others, by dask itself
+            yield lost(futures[future]) if future.status != "finished" else future.result()
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    import dask
+    from dask.distributed import Client, LocalCluster
+
+    kind, _, count = address.partition(":")
+    if kind != "local":
+        try:
+            client = Client(address, timeout=10)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"no cluster at {address!r}: give a scheduler's tcp://HOST:PORT, or local:N") from error
+        with client:
+            yield client
+        return
+    if not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"a local cluster has 1 worker or more, such as local:2, got {address!r}")
+    with (
+        dask.config.set({"distributed.worker.daemon": False}),
+        LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None) as own,
+        Client(own) as client,
+    ):
+        yield client
+
+
+# -- GPUs ------------------------------------------------------------------------------------------
+
+_claimed: dict[str, FileLock] = {}  # this process's GPU, held until it ends, however it ends
+
+
+@contextmanager
+def claim_gpu(device: str) -> Iterator[None]:
+    """Within: torch's "cuda" is a GPU that no other worker of this machine's user has taken."""
+    if choose_device(device).type != "cuda":
+        yield
+        return
+    with torch.cuda.device(_claim()):
+        yield
+
+
+def _claim() -> int:
+    for index in range(torch.cuda.device_count()):
+        name = f"stemscope-{os.getuid()}-gpu-{index}"
+        if name in _claimed:
+            return index
+        lock = FileLock(Path(tempfile.gettempdir()) / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _claimed[name] = lock
+        return index
+    return 0  # more workers than GPUs, of another run: they share

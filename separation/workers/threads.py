@@ -1,0 +1,69 @@
+"""Coarse work on all cores.
+
+torch spreads one operation over the cores if it is large. The filter's and the networks' are many
+and small, or follow one upon the other: whole pieces of work side by side, each on one core, take
+half the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+
+__all__ = ["limit_malloc_arenas", "map_threads"]
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+_M_ARENA_MAX = -8  # of malloc.h
+
+_worker = threading.local()  # knows that it is one, lest workers wait for each other
+
+
+def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """``[function(item) for item in items]``, in inference mode, on as many cores as torch may use."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(items) == 1 or hasattr(_worker, "busy"):
+        return [function(item) for item in items]
+
+    def work(item: Item) -> Made:
+        with torch.inference_mode():  # each thread has a mode of its own
+            return function(item)
+
+    return list(_workers(threads).map(work, items))
+
+
+@lru_cache(maxsize=1)
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads in which torch uses one core each."""
+    all_there = threading.Barrier(threads + 1)
+
+    def begin() -> None:
+        _worker.busy = True
+        torch.get_num_threads()  # a thread takes the number that was set last at its first look, and so not later
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="core")
+    for _ in range(threads):
+        pool.submit(begin)
+    all_there.wait()
+    torch.set_num_threads(threads)  # threads that others start later take the number that was set last
+    return pool
+
+
+def limit_malloc_arenas() -> None:
+    """Let all threads of this process allocate from one heap, where the C library is GNU's; for programs, early.
+
+    By default every thread has a heap of its own and keeps what it once needed: half an hour through Open-Unmix on
+    two cores then holds 100 MB more at its peak than two minutes, with one heap nothing.
+    """
+    if os.name == "posix" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_ARENA_MAX, 1)

@@ -1,0 +1,175 @@
+"""MUSDB18's tracks: which there are, and that each source is what it is called."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from separation.datasets.musdb18 import Track, list_tracks, open_musdb, tracks
+from separation.sources import SOURCES
+
+CLIPS = ("AM Contra - Heart Peripheral", "Cristina Vane - So Easy")
+
+
+@pytest.fixture(scope="module")
+def few_clips(musdb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A MUSDB18 of two tracks: `musdb` probes every file when it opens a folder."""
+    if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
+        pytest.skip("musdb needs ffmpeg and ffprobe")
+    root = tmp_path_factory.mktemp("musdb")
+    (root / "test").mkdir()
+    (root / "train").mkdir()
+    for name in CLIPS:
+        (root / "test" / f"{name}.stem.mp4").symlink_to(musdb_root / "test" / f"{name}.stem.mp4")
+    return root
+
+
+def write_wav_track(folder: Path, frames: int = 4410) -> dict[str, np.ndarray]:
+    """A track as MUSDB18-HQ has it; every stem is another noise in 16 bits."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(sum(folder.name.encode()))
+    waves = {source: generator.integers(-3000, 3000, (frames, 2)) / 32768 for source in SOURCES}
+    waves["mixture"] = np.sum(list(waves.values()), axis=0)
+    for name, wave in waves.items():
+        soundfile.write(folder / f"{name}.wav", wave, 44100, subtype="PCM_16")
+    return waves
+
+
+@pytest.fixture
+def wav_root(tmp_path: Path) -> Path:
+    write_wav_track(tmp_path / "train" / "B - Second")
+    write_wav_track(tmp_path / "train" / "A - First")
+    write_wav_track(tmp_path / "test" / "C - Third, 夢", frames=8820)
+    return tmp_path
+
+
+# -- which tracks ----------------------------------------------------------------------------------
+
+
+def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
+    found = list_tracks(musdb_root)
+    assert [(track.subset, track.name) for track in found] == sorted((track.subset, track.name) for track in found)
+    assert {track.subset for track in found} == {"train", "test"}
+    assert len(found) == len(list(musdb_root.rglob("*.stem.mp4")))
+    for track in found:
+        assert track.path == musdb_root / track.subset / f"{track.name}.stem.mp4"
+        assert track.sources == ("vocals", "drums", "bass", "other")
+
+
+def test_musdb_names_the_same_tracks(few_clips: Path) -> None:
+    through_musdb = tracks(few_clips)
+    assert [track.name for track in through_musdb] == list(CLIPS)
+    assert through_musdb == list_tracks(few_clips)
+
+
+def test_folders_of_wav_files(wav_root: Path) -> None:
+    found = list_tracks(wav_root, wav=True)
+    assert [(track.subset, track.name) for track in found] == [
+        ("test", "C - Third, 夢"),
+        ("train", "A - First"),
+        ("train", "B - Second"),
+    ]
+    assert [track.duration for track in found] == pytest.approx([0.2, 0.1, 0.1])
+    assert found[0].path == wav_root / "test" / "C - Third, 夢"
+    assert list_tracks(wav_root) == found
+
+
+def test_musdb_names_the_same_folders_of_wav_files(wav_root: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("musdb needs ffmpeg")
+    found = tracks(wav_root, wav=True)
+    assert sorted(found, key=lambda track: (track.subset, track.name)) == list_tracks(wav_root)
+    assert [track.subset for track in tracks(wav_root, wav=True, subset="test")] == ["test"]
+
+
+def test_other_folders_are_no_subsets(wav_root: Path) -> None:
+    write_wav_track(wav_root / "backup" / "A - First")
+    assert len(list_tracks(wav_root)) == 3
+
+
+# -- what is in them -------------------------------------------------------------------------------
+
+
+def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
+    waves = write_wav_track(tmp_path / "test" / "A - B")
+    (track,) = list_tracks(tmp_path)
+    mixture, references, rate = track.read()
+    assert rate == 44100
+    assert list(references) == ["vocals", "drums", "bass", "other"]
+    np.testing.assert_array_equal(mixture, waves["mixture"].T.astype(np.float32))
+    for source, reference in references.items():
+        assert reference.dtype == np.float32
+        np.testing.assert_array_equal(reference, waves[source].T.astype(np.float32))
+
+
+def test_stem_files_hold_what_musdb_reads_from_them(few_clips: Path) -> None:
+    """The five streams of a file come without names: each must be found at its place."""
+    track = list_tracks(few_clips)[0]
+    mixture, references, rate = track.read()
+    handle = next(handle for handle in open_musdb(few_clips) if handle.name == track.name)
+    assert rate == handle.rate == 44100
+    assert mixture.shape == (2, handle.audio.shape[0])
+    assert mixture.shape[1] / rate == pytest.approx(track.duration, abs=0.01)
+    np.testing.assert_allclose(mixture, handle.audio.T, atol=1e-6)
+    assert list(references) == ["vocals", "drums", "bass", "other"]
+    for source in ("vocals", "bass"):
+        assert references[source].dtype == np.float32
+        np.testing.assert_allclose(references[source], handle.targets[source].audio.T, atol=1e-6)
+    left = mixture - np.sum(list(references.values()), axis=0)
+    assert np.sum(left**2) < 0.02 * np.sum(mixture**2)  # the mixture was coded once more than the sum
+
+
+def test_duration_comes_from_the_header_alone(musdb_root: Path) -> None:
+    track = Track(name=CLIPS[0], subset="test", path=musdb_root / "test" / f"{CLIPS[0]}.stem.mp4")
+    assert track.duration == pytest.approx(6.8, abs=0.1)
+
+
+# -- what is wrong ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("find", [list_tracks, tracks, open_musdb])
+def test_a_folder_that_is_not_musdb18(find: object, tmp_path: Path) -> None:
+    assert callable(find)
+    with pytest.raises(ValueError, match="no folder 'nowhere'"):
+        find(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="neither a train nor a test folder"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize("wav", [False, True])
+def test_an_empty_musdb18(wav: bool, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(ValueError, match="holds no tracks"):
+        list_tracks(tmp_path, wav=wav)
+
+
+def test_wav_folders_without_wav_are_pointed_out(wav_root: Path) -> None:
+    with pytest.raises(ValueError, match="say --wav"):
+        list_tracks(wav_root, wav=False)
+
+
+def test_missing_ffmpeg_is_said_and_not_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test").mkdir()
+    for package in ("musdb", "stempeg"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match="needs ffmpeg"):
+        tracks(tmp_path)
+
+
+def test_listing_needs_no_ffmpeg(wav_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    for package in ("musdb", "stempeg"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert [round(track.duration, 3) for track in list_tracks(wav_root)] == [0.2, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("choice", [{"split": "valid"}, {"subset": "test", "split": "valid"}, {"subset": "nonsense"}])
+def test_a_choice_that_is_none_is_refused(choice: dict[str, str], few_clips: Path) -> None:
+    with pytest.raises(ValueError, match=r"split|subset"):
+        open_musdb(few_clips, **choice)  # type: ignore[arg-type]

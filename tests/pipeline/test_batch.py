@@ -1,0 +1,219 @@
+"""Many songs: which ones, where to, not twice, and none lost to another's trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from separation.pipeline.batch import JobOptions, find_jobs, separate_song, separate_songs
+from tests.cli.test_command_line import separation, write_song
+
+HPSS = JobOptions(method="hpss", command="python -m separation")
+
+
+def album(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        write_song(folder / name, seed=number)
+    return folder
+
+
+def state(folder: Path) -> dict[str, int]:
+    """When each file below was written."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+# -- which songs -----------------------------------------------------------------------------------
+
+
+def test_folders_are_searched_and_their_order_kept(tmp_path: Path) -> None:
+    music = album(tmp_path / "music", "a.wav", "disc 1/a.wav", "disc 1/deep/b.FLAC", "single.ogg")
+    (music / "cover.jpg").write_bytes(b"...")
+    found = find_jobs([music, tmp_path / "elsewhere.mp3"], tmp_path / "out", HPSS)
+    assert [str(song.folder.relative_to(tmp_path / "out")) for song in found] == [
+        "a/hpss",
+        "disc 1/a/hpss",
+        "disc 1/deep/b/hpss",
+        "single/hpss",
+        "elsewhere/hpss",
+    ]
+
+
+def test_two_songs_never_share_a_folder(tmp_path: Path) -> None:
+    music = album(tmp_path / "music", "a.wav", "a.flac")
+    with pytest.raises(ValueError, match="several files are called 'a'"):
+        find_jobs([music], tmp_path, HPSS)
+    with pytest.raises(ValueError, match="several files are called 'a'"):
+        find_jobs([music / "a.wav", music / "a.wav"], tmp_path, HPSS)
+
+
+def test_a_folder_without_sound_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no sound file"):
+        find_jobs([tmp_path], tmp_path, HPSS)
+
+
+# -- not twice -------------------------------------------------------------------------------------
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    album(tmp_path / "music", "a.wav", "b.wav")
+    first = separation("separate", tmp_path / "music", "-m", "hpss", "--out", tmp_path / "out", "--json")
+    before = state(tmp_path / "out")
+    again = separation("separate", tmp_path / "music", "-m", "hpss", "--out", tmp_path / "out", "--json")
+    assert state(tmp_path / "out") == before
+    assert [result["skipped"] for result in first.document["results"]] == [False, False]
+    assert [result["skipped"] for result in again.document["results"]] == [True, True]
+    for old, new in zip(first.document["results"], again.document["results"], strict=True):
+        assert old | {"skipped": True} == new
+    assert first.document["throughput"]["hours_per_hour"] > 0
+    assert again.document["throughput"]["hours_per_hour"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--format", "flac"],
+        ["--stems", "vocals"],
+        ["--option", "kernel=17"],
+        ["--start", "0.1"],
+        ["--duration", "0.3"],
+        ["--float32"],
+        ["--sum-to-mixture"],
+    ],
+)
+def test_another_wish_is_done(change: list[str], tmp_path: Path) -> None:
+    write_song(tmp_path / "a.wav")
+    wish = ["separate", str(tmp_path / "a.wav"), "-m", "hpss", "--out", str(tmp_path / "out"), "--json"]
+    separation(*wish)
+    assert separation(*wish, *change).document["results"][0]["skipped"] is False
+    assert separation(*wish, *change).document["results"][0]["skipped"] is True
+
+
+def _edit(folder: Path) -> None:
+    write_song(folder / "a.wav", seed=5)
+
+
+def _lose_a_stem(folder: Path) -> None:
+    (folder / "out/a/hpss/bass.wav").unlink()
+
+
+def _damage_the_card(folder: Path) -> None:
+    (folder / "out/a/hpss/result.json").write_text("[1, 2")
+
+
+def _another_card(folder: Path) -> None:
+    (folder / "out/a/hpss/result.json").write_text('["a list"]')
+
+
+def _another_model(folder: Path) -> None:
+    card = folder / "out/a/hpss/result.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"model_sha256": "another"}))
+
+
+@pytest.mark.parametrize("change", [_edit, _lose_a_stem, _damage_the_card, _another_card, _another_model])
+def test_what_has_changed_is_done_again(change: Any, tmp_path: Path) -> None:
+    write_song(tmp_path / "a.wav")
+    (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)
+    assert not separate_song(song).skipped
+    change(tmp_path)
+    assert not separate_song(song).skipped
+    assert separate_song(song).skipped
+
+
+# -- side by side ----------------------------------------------------------------------------------
+
+
+def test_jobs_do_what_one_does(tmp_path: Path) -> None:
+    music = album(tmp_path / "music", "a.wav", "b.wav", "c.wav")
+    (music / "broken.wav").write_text("no sound")
+    one, two = (
+        separation("separate", music, "-m", "hpss", "--out", tmp_path / out, "--json", "--jobs", jobs)
+        for out, jobs in (("one", "1"), ("two", "2"))
+    )
+    assert one.code == two.code == 1
+    assert [failure["input"] for failure in two.document["failed"]] == [str(music / "broken.wav")]
+    assert "cannot read 'broken.wav'" in two.document["failed"][0]["error"]
+    for name in ("a", "b", "c"):
+        for stem in ("vocals", "drums", "bass", "other"):
+            path = Path(name) / "hpss" / f"{stem}.wav"
+            assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+def test_a_cluster_does_what_one_does(tmp_path: Path) -> None:
+    songs = find_jobs([album(tmp_path / "music", "a.wav", "b.wav")], tmp_path / "out", JobOptions(method="mix"))
+    outcomes = list(separate_songs(songs, cluster="local:1"))
+    assert sorted(outcome.song.file.name for outcome in outcomes) == ["a.wav", "b.wav"]
+    assert not any(outcome.error for outcome in outcomes)
+    assert all((song.folder / "vocals.wav").is_file() for song in songs)
+
+
+def test_a_wrong_order_fails_before_any_song_is_opened(tmp_path: Path) -> None:
+    for wish in (["-m", "nothing"], ["-m", "mix", "--option", "x=1"], ["-m", "mix", "--jobs", "0"]):
+        outcome = separation("separate", tmp_path / "missing.wav", "--out", tmp_path / "out", *wish)
+        assert outcome.code == 2
+        assert "missing" not in outcome.stderr
+
+
+# -- killed ----------------------------------------------------------------------------------------
+
+
+def test_after_a_kill_the_rest_is_done_and_nothing_half_written_is_left(tmp_path: Path) -> None:
+    music = album(tmp_path / "music", "a.wav")
+    write_song(music / "long.wav", frames=44100 * 120)
+    command = [sys.executable, "-m", "separation", "separate", str(music), "-m", "hpss", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 60
+    while not list((tmp_path / "out").glob("long/.hpss-*/.*.draft")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "out/a/hpss/result.json").is_file()
+    assert not (tmp_path / "out/long/hpss").exists()
+    before = state(tmp_path / "out/a")
+
+    shutil.copy(music / "a.wav", tmp_path / "keep.wav")
+    write_song(music / "long.wav", frames=44100)
+    again = separation("separate", music, "-m", "hpss", "--out", tmp_path / "out")
+    assert again.code == 0
+    assert state(tmp_path / "out/a") == before
+    assert sorted(path.name for path in (tmp_path / "out/long").iterdir()) == ["hpss"]
+
+
+def test_the_draft_of_somebody_at_work_stays(tmp_path: Path) -> None:
+    write_song(tmp_path / "a.wav")
+    (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", JobOptions(method="mix"))
+    seen: list[set[str]] = []
+
+    def another_at_the_same_time(progress: Any) -> None:
+        if progress.stage == "separating" and not seen:
+            seen.append({path.name for path in song.folder.parent.iterdir()})
+            assert separate_song(song).error is None
+            seen.append({path.name for path in song.folder.parent.iterdir()})
+
+    assert separate_song(song, another_at_the_same_time).error is None
+    (draft,) = seen[0]
+    assert draft in seen[1]
+    assert [path.name for path in song.folder.parent.iterdir()] == ["mix"]
+
+
+def test_songs_of_a_disk_that_is_not_there_name_it(tmp_path: Path) -> None:
+    if os.getuid() == 0:
+        place = Path("/proc/nowhere")
+    else:
+        place = tmp_path / "closed"
+        place.mkdir(mode=0o500)
+    write_song(tmp_path / "a.wav")
+    (song,) = find_jobs([tmp_path / "a.wav"], place, JobOptions(method="mix"))
+    outcome = separate_song(song)
+    assert outcome.error
+    assert outcome.document is None

@@ -1,0 +1,609 @@
+"""From a sound of any rate and channels to a folder of stems that is whole, or not there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from separation.audio.blocks import iter_blocks
+from separation.audio.channels import downmix
+from separation.audio.signal import Audio, Signal
+from separation.pipeline.result import Result, SeparationProgress
+from separation.pipeline.run import run, target_mixture
+from separation.pipeline.to_folder import separate_to_folder
+from separation.separators import create
+from separation.separators.base import Separator
+from separation.separators.mixture import MixOptions
+from tests.audio.test_decoding import lag
+from tests.conftest import snr
+
+RATES = [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000]
+GAINS = (0.4, 0.3, 0.2, 0.1)
+
+
+class Copies(Separator):
+    """Bound to 44.1 kHz and stereo like a network; its stems are scaled copies of the mixture, made in blocks."""
+
+    name = "copies"
+    sources = ("vocals", "drums", "bass", "other")
+    channels = 2
+    model = "copies-1"
+    model_hash = "0123456789abcdef"
+
+    def __init__(
+        self,
+        *,
+        channels: int = 2,
+        gains: tuple[float, ...] = GAINS,
+        block: int = 5000,
+        failure: BaseException | None = None,
+        note: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = MixOptions()
+        self.channels = channels
+        self.gains = torch.tensor(gains)[:, None, None]
+        self.block = block
+        self.failure = failure
+        self.note = note
+
+    def segments(self, frames: int) -> int:
+        return -(-frames // self.block)
+
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        if self.note:
+            self.notes.append(self.note)
+        for number, block in enumerate(iter_blocks(mixture, self.block)):
+            if number == 2 and self.failure is not None:
+                raise self.failure
+            yield self.gains * block
+
+
+def sound(rate: int = 44100, channels: int = 2, *, frames: int | None = None, peak: float = 0.5) -> Audio:
+    """Half a second of tones below 3 kHz that swell and fade: nothing that any of the rates could not hold."""
+    frames = rate // 2 + 7 if frames is None else frames
+    time = torch.arange(frames, dtype=torch.float64) / rate
+    pitch = torch.tensor([[220.0 * (c + 1), 1234.0 + 55 * c, 2900.0 - 111 * c] for c in range(channels)])
+    tones = torch.cos(2 * math.pi * pitch[..., None] * time).sum(1)
+    waveform = tones * torch.sin(math.pi * (torch.arange(frames) + 0.5) / frames) ** 2
+    return Audio(waveform=(peak * waveform / waveform.abs().max()).float(), sample_rate=rate)
+
+
+def noise(frames: int = 20000, channels: int = 2, *, seed: int = 0) -> Audio:
+    """Even between -0.3 and 0.3, which ICA can tell from a mixture."""
+    generator = torch.Generator().manual_seed(seed)
+    return Audio(waveform=0.6 * torch.rand(channels, frames, generator=generator) - 0.3, sample_rate=44100)
+
+
+def separate(audio: Audio, separator: Separator, folder: Path, **more: Any) -> Result:
+    *_, last = separate_to_folder(audio, separator, folder, name="song.wav", **more)
+    assert last.result is not None
+    return last.result
+
+
+def read_stem(path: Path) -> Tensor:
+    return torch.from_numpy(soundfile.read(path, dtype="float64", always_2d=True)[0].T.copy())
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, hidden or not: files with their content, folders with None."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+# -- rate, channels, length ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_stems_have_the_rate_length_and_place_of_the_mixture(rate: int) -> None:
+    audio = sound(rate)
+    before = audio.waveform.clone()
+    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
+    assert torch.equal(audio.waveform, before)
+    assert stems.shape == (4, 2, audio.frames)
+    assert snr(stems.sum(0), audio.waveform) > 60
+    for gain, stem in zip(GAINS, stems, strict=True):
+        assert snr(stem, gain * audio.waveform) > 60
+        assert lag(stem[0].numpy(), audio.waveform[0].numpy()) == 0
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 100, 4999, 5000, 5001, 10001])
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_any_number_of_frames_stays_as_it_is(frames: int, rate: int) -> None:
+    blocks = list(run(Copies(), sound(rate, frames=frames)))
+    assert sum(block.shape[-1] for block in blocks) == frames
+    assert all(block.shape[:2] == (4, 2) for block in blocks)
+
+
+def test_blocks_come_while_the_separator_works() -> None:
+    blocks = run(Copies(failure=RuntimeError("broken")), sound())
+    assert next(blocks).shape[-1] == 5000
+    assert next(blocks).shape[-1] == 5000
+    with pytest.raises(RuntimeError, match="broken"):
+        next(blocks)
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_mono_comes_back_as_mono(rate: int) -> None:
+    audio = sound(rate, 1)
+    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
+    assert stems.shape == (4, 1, audio.frames)
+    assert snr(stems.sum(0), audio.waveform) > 60
+
+
+def test_a_stereo_separator_gets_mono_twice_and_gives_its_mean() -> None:
+    class LeftOnly(Copies):
+        def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+            left, right = mixture.read(0, mixture.frames)
+            assert torch.equal(left, right)
+            yield self.gains * torch.stack([left, right]) * torch.tensor([[1.0], [0.0]])
+
+    audio = sound(channels=1)
+    assert torch.allclose(torch.cat(list(run(LeftOnly(), audio)), -1).sum(0), audio.waveform / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", range(3, 9))
+def test_more_than_two_channels_are_mixed_down_for_a_stereo_separator(channels: int) -> None:
+    audio = sound(channels=channels)
+    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
+    assert torch.allclose(stems.sum(0), downmix(audio.waveform), atol=1e-6)
+    assert torch.allclose(target_mixture(audio, Copies()).read(5, 99), downmix(audio.waveform)[:, 5:99], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_a_mono_separator_gets_the_mean_of_the_stereo_mix(channels: int) -> None:
+    audio = sound(channels=channels)
+    stems = torch.cat(list(run(Copies(channels=1), audio)), dim=-1)
+    assert stems.shape[1] == 1
+    assert torch.allclose(stems.sum(0), downmix(audio.waveform).mean(0, keepdim=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+@pytest.mark.parametrize("method", ["mix", "hpss", "ica"])
+def test_methods_for_any_channels_and_rate_see_the_sound_as_it_is(method: str, channels: int) -> None:
+    audio = noise(channels=channels)
+    audio = Audio(waveform=audio.waveform, sample_rate=32000)
+    stems = torch.cat(list(run(create(method), audio)), dim=-1)
+    assert stems.shape[1:] == audio.waveform.shape
+    assert snr(stems.sum(0), audio.waveform) > 100
+
+
+# -- the folder and its card -----------------------------------------------------------------------
+
+
+def test_the_steps_lead_to_the_result(tmp_path: Path) -> None:
+    steps = list(separate_to_folder(sound(96000), Copies(), tmp_path / "song", name="song.wav"))
+    stages = [step.stage for step in steps]
+    blocks = 5  # 22,053 frames at 44.1 kHz
+    assert stages == ["separating"] * (blocks + 1) + ["writing", "done"]
+    assert [step.segment for step in steps] == [0, 1, 2, 3, 4, 5, 5, 5]
+    assert {step.segments for step in steps} == {blocks}
+    assert steps[0].seconds_left is None
+    assert all(step.seconds_left is not None and step.seconds_left >= 0 for step in steps[1:])
+    assert [step.result is None for step in steps] == [True] * (len(steps) - 1) + [False]
+
+
+def test_the_card_says_all_that_a_result_is(tmp_path: Path) -> None:
+    audio = sound(48000)
+    folder = tmp_path / "song" / "copies"
+    result = separate(audio, Copies(note="I only copy."), folder, origin={"command": "python", "start": 1.5})
+    card = json.loads((folder / "result.json").read_text())
+    seconds = card["seconds"]
+    assert 0 < seconds < 60
+    assert card == {
+        "input": "song.wav",
+        "method": "copies",
+        "model": "copies-1",
+        "stems": {source: f"{source}.wav" for source in Copies.sources},
+        "sample_rate": 48000,
+        "channels": 2,
+        "frames": audio.frames,
+        "residual_db": result.residual_db,
+        "gain_db": 0.0,
+        "seconds": seconds,
+        "real_time_factor": pytest.approx(seconds / audio.duration, abs=1e-2),
+        "device": "cpu",
+        "warnings": ["I only copy."],
+        "input_sha256": hashlib.sha256(audio.waveform.T.numpy().tobytes()).hexdigest(),
+        "duration": pytest.approx(audio.duration, abs=1e-6),
+        "model_sha256": "0123456789abcdef",
+        "options": {},
+        "versions": card["versions"],
+        "sum_to_mixture": False,
+        "command": "python",
+        "start": 1.5,
+    }
+    assert {"python", "torch", "numpy", "soundfile"} <= card["versions"].keys()
+    assert result.card == folder / "result.json"
+    document = json.loads(json.dumps(result.document(), allow_nan=False))
+    assert document["stems"] == {source: str(folder / f"{source}.wav") for source in Copies.sources}
+    assert document["card"] == str(folder / "result.json")
+    for key in document.keys() - {"stems", "card"}:
+        assert document[key] == card[key]
+
+
+def test_options_of_the_method_are_on_the_card(tmp_path: Path) -> None:
+    separate(noise(), create("ica", options={"seed": "3", "contrast": "cube"}), tmp_path / "ica")
+    options = json.loads((tmp_path / "ica" / "result.json").read_text())["options"]
+    assert options == {"components": None, "contrast": "cube", "seed": 3, "tolerance": 1e-4, "max_iterations": 200}
+
+
+FORMATS: list[tuple[str, bool, str, str]] = [
+    ("wav", False, "WAV", "PCM_24"),
+    ("wav", True, "WAV", "FLOAT"),
+    ("flac", False, "FLAC", "PCM_24"),
+    ("ogg", False, "OGG", "VORBIS"),
+    ("mp3", False, "MP3", "MPEG_LAYER_III"),
+]
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize(("format", "float32", "container", "subtype"), FORMATS)
+def test_the_residual_is_that_of_the_files(
+    format: str, float32: bool, container: str, subtype: str, rate: int, tmp_path: Path
+) -> None:
+    """Whatever a lossy format adds counts: the sum is taken over what others will read."""
+    audio = sound(rate)
+    gains = (0.4, 0.3, 0.2, 0.09) if format in ("wav", "flac") else GAINS  # lossless: leave 1 % of the amplitude
+    result = separate(audio, Copies(gains=gains), tmp_path / "stems", format=format, float32=float32)
+    stems = {source: read_stem(path) for source, path in result.stems.items()}
+    for source, stem in stems.items():
+        path = tmp_path / "stems" / f"{source}.{format}"
+        assert result.stems[source] == path
+        info = soundfile.info(path)
+        assert (info.format, info.subtype, info.samplerate) == (container, subtype, rate)
+        assert stem.shape == audio.waveform.shape
+    left = audio.waveform.double() - sum(stems.values())
+    expected = 10 * math.log10(float(left.square().sum() / audio.waveform.double().square().sum()))
+    assert result.residual_db == pytest.approx(expected, abs=0.01)
+    if format in ("wav", "flac"):
+        assert result.residual_db == pytest.approx(-40, abs=0.1)
+    else:
+        assert -60 < expected < -10
+
+
+def test_the_residual_of_a_long_sound_is_summed_over_all_of_it(tmp_path: Path) -> None:
+    """Files are read back 65,536 frames at a time, and the mixture must go along."""
+    result = separate(noise(150_000), Copies(gains=(0.4, 0.3, 0.2, 0.09), block=40_000), tmp_path / "stems")
+    assert result.residual_db == pytest.approx(-40, abs=0.1)
+
+
+def test_the_residual_of_many_channels_is_against_their_mix_down(tmp_path: Path) -> None:
+    result = separate(sound(channels=6, peak=0.2), Copies(), tmp_path / "stems")
+    assert result.channels == 2
+    assert result.residual_db is not None and result.residual_db < -90
+
+
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_a_loud_sound_is_lowered_by_one_gain_for_all_stems(format: str, tmp_path: Path) -> None:
+    audio = sound(peak=3.0)
+    gains = (0.9, 0.45, 0.3, 0.15)
+    result = separate(audio, Copies(gains=gains), tmp_path / "stems", format=format)
+    stems = torch.stack([read_stem(path) for path in result.stems.values()])
+    assert 0.9999 < stems.abs().max() < 1
+    gain = 10 ** (result.gain_db / 20)
+    assert result.gain_db == pytest.approx(20 * math.log10(1 / (0.9 * 3)), abs=0.001)
+    for own, stem in zip(gains, stems, strict=True):
+        assert snr(stem, gain * own * audio.waveform) > 80  # and so the ratios between them are kept
+    left = audio.waveform.double() - stems.sum(0)  # as written
+    expected = 10 * math.log10(float(left.square().sum() / audio.waveform.double().square().sum()))
+    assert result.residual_db == pytest.approx(expected, abs=0.01)
+
+
+def test_the_gain_is_that_of_the_loudest_stem_wherever_it_is(tmp_path: Path) -> None:
+    """Also when the peak comes in the last block, after the others have been taken."""
+    audio = noise()
+    audio.waveform[1, -1] = 5.0
+    result = separate(audio, Copies(gains=(0.1, 0.2, 0.3, 0.4)), tmp_path / "stems")
+    assert result.gain_db == pytest.approx(-20 * math.log10(2), abs=0.001)
+    assert read_stem(result.stems["other"])[1, -1] == pytest.approx(1, abs=1e-4)
+
+
+def test_float_files_are_never_scaled(tmp_path: Path) -> None:
+    audio = sound(peak=3.0)
+    result = separate(audio, Copies(), tmp_path / "stems", float32=True)
+    assert result.gain_db == 0
+    for gain, path in zip(GAINS, result.stems.values(), strict=True):
+        assert torch.equal(read_stem(path).float(), gain * audio.waveform)
+
+
+def test_only_the_chosen_stems_are_written(tmp_path: Path) -> None:
+    audio = sound()
+    result = separate(audio, Copies(), tmp_path / "stems", stems=["other", "vocals", "other"])
+    assert list(result.stems) == ["vocals", "other"]  # in the method's order
+    assert sorted(contents(tmp_path / "stems")) == ["other.wav", "result.json", "vocals.wav"]
+    assert snr(read_stem(result.stems["other"]), 0.1 * audio.waveform) > 80
+    assert result.residual_db == pytest.approx(20 * math.log10(0.5), abs=0.01)  # the others are missing in the sum
+
+
+def test_the_gain_is_that_of_the_chosen_stems(tmp_path: Path) -> None:
+    result = separate(sound(peak=3.0), Copies(gains=(0.9, 0.1, 0.1, 0.1)), tmp_path / "stems", stems=["bass"])
+    assert result.gain_db == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"stems": ["vocals", "flute"]}, "no stem 'flute'; this method gives vocals, drums, bass, other"),
+        ({"stems": []}, "no stems chosen"),
+        ({"format": "aac"}, "not as 'aac'"),
+        ({"format": "flac", "float32": True}, "needs WAV"),
+    ],
+)
+def test_wrong_wishes_are_refused_before_any_work(more: dict[str, Any], message: str, tmp_path: Path) -> None:
+    steps = separate_to_folder(sound(), Copies(failure=AssertionError()), tmp_path / "a" / "b", name="song", **more)
+    with pytest.raises(ValueError, match=message):
+        next(steps)
+    assert contents(tmp_path) == {}
+
+
+def test_mp3_cannot_hold_six_channels(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose wav or flac"):
+        separate(noise(channels=6), create("mix"), tmp_path / "stems", format="mp3")
+    separate(noise(channels=6), Copies(), tmp_path / "stems", format="mp3")  # mixed down to two before
+
+
+# -- nothing half-written --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_stopping_after_any_step_leaves_nothing(steps: int, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    work = separate_to_folder(sound(), Copies(), tmp_path / "out" / "song" / "copies", name="song.wav")
+    for _ in range(steps):
+        assert next(work).stage != "done"
+    work.close()
+    assert contents(tmp_path) == {"out": None}
+
+
+@pytest.mark.parametrize(
+    "failure", [ValueError("bad"), OSError(errno.EIO, "bad"), RuntimeError("bad"), KeyboardInterrupt(), SystemExit(143)]
+)
+def test_an_error_leaves_nothing(failure: BaseException, tmp_path: Path) -> None:
+    with pytest.raises(type(failure)):
+        separate(sound(), Copies(failure=failure), tmp_path / "song" / "copies")
+    assert contents(tmp_path) == {}
+
+
+def test_an_error_leaves_an_earlier_result_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "song" / "copies"
+    separate(sound(), Copies(), folder)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match="bad"):
+        separate(sound(), Copies(failure=ValueError("bad")), folder, format="flac")
+    work = separate_to_folder(sound(), Copies(), folder, name="song.wav")
+    next(work)
+    next(work)
+    work.close()
+    assert contents(tmp_path) == before
+
+
+def test_an_error_leaves_what_others_made_meanwhile(tmp_path: Path) -> None:
+    work = separate_to_folder(sound(), Copies(), tmp_path / "song" / "copies", name="song.wav")
+    next(work)
+    separate(sound(), create("mix"), tmp_path / "song" / "mix")
+    work.close()
+    assert [path.name for path in (tmp_path / "song").iterdir()] == ["mix"]
+
+
+def test_success_replaces_an_earlier_result_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "song" / "copies"
+    separate(sound(), Copies(), folder)
+    (folder / "notes.txt").write_text("of the earlier result")
+    before = contents(folder)
+    work = separate_to_folder(sound(), Copies(), folder, name="song.wav", format="flac", stems=["drums"])
+    while next(work).stage != "writing":
+        assert contents(folder) == before  # until everything is there
+    next(work)
+    assert sorted(contents(tmp_path)) == ["song", "song/copies", "song/copies/drums.flac", "song/copies/result.json"]
+
+
+def test_if_the_last_step_fails_the_earlier_result_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "song" / "copies"
+    separate(sound(), Copies(), folder)
+    before = contents(tmp_path)
+    real = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if target == folder and not self.name.endswith(".old"):
+            raise OSError(errno.EIO, "the disk refuses")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="the disk refuses"):
+        separate(noise(), Copies(), folder)
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_made_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path.mkdir
+
+    def fail(self: Path, *arguments: Any, **more: Any) -> None:
+        if self.name.startswith(".copies"):
+            raise OSError(errno.ENOSPC, "no space")
+        real(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(OSError, match="no space"):
+        separate(sound(), Copies(), tmp_path / "a" / "b" / "copies")
+    assert contents(tmp_path) == {}
+
+
+def test_a_file_in_the_place_of_the_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "copies").write_text("mine")
+    with pytest.raises(OSError, match="in the way"):
+        separate(sound(), Copies(), tmp_path / "copies")
+    with pytest.raises(OSError):
+        separate(sound(), Copies(), tmp_path / "copies" / "below")
+    assert contents(tmp_path) == {"copies": b"mine"}
+
+
+def test_folders_are_open_to_whom_the_user_wants(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    separate(sound(), Copies(), tmp_path / "song")
+    assert (tmp_path / "song").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("method", ["write", "close"])
+def test_a_full_disk_leaves_nothing(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = getattr(soundfile.SoundFile, method)
+
+    def fail(self: soundfile.SoundFile, *arguments: Any) -> None:
+        calls.append(method)
+        real(self, *arguments)
+        if len(calls) == 6:
+            raise soundfile.LibsndfileError(2, "")
+
+    monkeypatch.setattr(soundfile.SoundFile, method, fail)
+    with pytest.raises(OSError) as caught:
+        separate(sound(), Copies(), tmp_path / "song" / "copies")
+    assert caught.value.errno == errno.ENOSPC
+    assert contents(tmp_path) == {}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Any]:
+    """Makes file systems of so many kilobytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def unmount() -> None:
+        subprocess.run(["umount", str(place)], check=True, capture_output=True)
+
+    def mount(kilobytes: int) -> Path:
+        if place.is_mount():
+            unmount()
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)], capture_output=True, check=False
+        )
+        if made.returncode:
+            pytest.skip("only root can make a small disk")
+        return place
+
+    try:
+        yield mount
+    finally:
+        if place.is_mount():
+            unmount()
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
+def test_a_disk_of_any_size_holds_all_or_nothing(format: str, small_disk: Any, tmp_path: Path) -> None:
+    """libsndfile reports a full disk in several ways, and for the end of a FLAC not at all."""
+    audio = noise(11025)
+    whole = separate(audio, Copies(), tmp_path / "song", format=format)
+    expected = {path.name: path.stat().st_size for path in whole.stems.values()}
+    drafts = 4 * 2 * 4 * audio.frames // 1024
+    everything = drafts + sum(expected.values()) // 1024
+    sizes = [4, 8, 40, drafts - 20, *range(everything * 3 // 4, everything + 60, 12)]
+    outcomes = set()
+    for kilobytes in sizes:
+        disk = small_disk(kilobytes)
+        try:
+            result = separate(audio, Copies(), disk / "a" / "song", format=format)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            assert contents(disk) == {}
+            outcomes.add("nothing")
+        else:
+            assert {path.name: path.stat().st_size for path in result.stems.values()} == expected
+            assert result.residual_db == whole.residual_db
+            outcomes.add("all")
+    assert outcomes == {"nothing", "all"}
+
+
+# -- extremes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["mix", "hpss", "ica"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_stays_silence(method: str, channels: int, tmp_path: Path) -> None:
+    silence = Audio(waveform=torch.zeros(channels, 20000), sample_rate=44100)
+    result = separate(silence, create(method), tmp_path / "stems")
+    for path in result.stems.values():
+        stem = read_stem(path)
+        assert stem.shape == (channels, 20000)
+        assert not stem.any()
+    assert (result.residual_db, result.gain_db) == (None, 0.0)
+    assert '"residual_db": null' in result.card.read_text()
+
+
+def test_one_sample_is_enough_for_a_copy_and_too_short_for_analysis(tmp_path: Path) -> None:
+    tick = Audio(waveform=torch.tensor([[0.5], [-0.25]]), sample_rate=44100)
+    result = separate(tick, create("mix"), tmp_path / "mix")
+    assert torch.equal(read_stem(result.stems["bass"]), torch.tensor([[0.125], [-0.0625]], dtype=torch.float64))
+    for method in ("hpss", "ica"):
+        with pytest.raises(ValueError, match=f"too short: {method} needs at least"):
+            separate(tick, create(method), tmp_path / method)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mix"]
+
+
+def test_names_that_are_not_unicode_stay_in_the_card(tmp_path: Path) -> None:
+    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
+    *_, last = separate_to_folder(sound(), Copies(), tmp_path / "song", name=name)
+    assert isinstance(last, SeparationProgress)
+    assert json.loads((tmp_path / "song" / "result.json").read_text(encoding="utf-8"))["input"] == name
+
+
+def test_the_hash_is_that_of_the_sound_and_not_of_its_file(tmp_path: Path) -> None:
+    hashes = set()
+    for audio in (sound(), sound(), noise()):
+        result = separate(audio, Copies(), tmp_path / "song")
+        hashes.add(json.loads(result.card.read_text())["input_sha256"])
+    assert len(hashes) == 2
+
+
+def test_a_warning_of_the_method_reaches_the_result(tmp_path: Path) -> None:
+    result = separate(noise(channels=1), create("ica"), tmp_path / "ica")
+    assert result.warnings == ["One channel has one component: there is nothing to unmix."]
+    assert np.isfinite(read_stem(result.stems["component 1"]).numpy()).all()
+
+
+# -- stems that sum to the mixture -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [997, 5000, 100_000])
+def test_stems_can_be_made_to_sum_to_the_mixture(tmp_path: Path, block: int) -> None:
+    separator = Copies(gains=(0.4, 0.2, 0.1, 0.0), block=block)
+    audio = noise()
+    result = separate(audio, separator, tmp_path / "stems", sum_to_mixture=True, float32=True)
+    stems = {source: read_stem(path).float() for source, path in result.stems.items()}
+    torch.testing.assert_close(sum(stems.values()), audio.waveform, atol=1e-6, rtol=0)
+    # Each gets the residual by its energy: 16 : 4 : 1 of what 0.7 leaves of the mixture, and silence gets nothing.
+    torch.testing.assert_close(stems["vocals"], (0.4 + 0.3 * 16 / 21) * audio.waveform, atol=1e-5, rtol=0)
+    assert float(stems["other"].abs().max()) < 1e-6
+    assert json.loads(result.card.read_text())["sum_to_mixture"] is True
+
+
+def test_some_stems_cannot_sum_to_the_mixture(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="only all stems together"):
+        separate(noise(), Copies(), tmp_path / "stems", sum_to_mixture=True, stems=["vocals"])
+    assert not (tmp_path / "stems").exists()
+
+
+def test_silent_stems_share_the_residual_alike(tmp_path: Path) -> None:
+    result = separate(noise(), Copies(gains=(0.0,) * 4), tmp_path / "stems", sum_to_mixture=True, float32=True)
+    for path in result.stems.values():
+        torch.testing.assert_close(read_stem(path).float(), noise().waveform / 4, atol=1e-6, rtol=0)
+
+
+def test_who_listens_meanwhile_hears_every_block(tmp_path: Path) -> None:
+    heard: list[tuple[Tensor, Tensor]] = []
+    audio = noise()
+    result = separate(audio, Copies(block=3000), tmp_path / "stems", on_block=lambda *b: heard.append(b), float32=True)
+    mixture, stems = (torch.cat(parts, dim=-1) for parts in zip(*heard, strict=True))
+    torch.testing.assert_close(mixture, audio.waveform)
+    for stem, path in zip(stems, result.stems.values(), strict=True):
+        torch.testing.assert_close(stem, read_stem(path).float())

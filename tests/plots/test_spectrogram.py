@@ -1,0 +1,64 @@
+"""Pictures show what is there, on scales that can be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from separation.plots import F_MIN, Spectrogram, draw_spectrogram, save, spectrogram
+
+RATE = 44100
+
+
+def tone(frequency: float, seconds: float = 1.0, level: float = 0.5) -> torch.Tensor:
+    time = torch.arange(int(seconds * RATE), dtype=torch.float64) / RATE
+    return (level * torch.sin(2 * torch.pi * frequency * time)).float()[None]
+
+
+def row_of(frequency: float, picture: Spectrogram) -> float:
+    rows = picture.power.shape[0]
+    return float(rows * np.log(frequency / F_MIN) / np.log(RATE / 2 / F_MIN))
+
+
+@pytest.mark.parametrize("frequency", [60.0, 100.0, 440.0, 1000.0, 5000.0, 15000.0])
+def test_a_tone_is_brightest_at_its_own_height(frequency: float) -> None:
+    picture = spectrogram(tone(frequency), RATE)
+    brightest = int(picture.power[:, picture.power.shape[1] // 2].argmax())
+    assert abs(brightest + 0.5 - row_of(frequency, picture)) <= 8 if frequency < 100 else 1.5
+
+
+def test_the_waveform_shows_the_extremes_of_every_column() -> None:
+    waveform = torch.zeros(2, RATE)
+    waveform[0, 20000] = 0.9
+    waveform[1, 30000] = -0.7
+    picture = spectrogram(waveform, RATE, columns=100)
+    assert picture.peaks[1].max() == pytest.approx(0.9)
+    assert picture.peaks[0].min() == pytest.approx(-0.7)
+    assert picture.peaks[1].argmax() == int(20000 / 441)
+
+
+def test_twice_the_level_is_six_decibels_more() -> None:
+    quiet, loud = spectrogram(tone(1000, level=0.25), RATE), spectrogram(tone(1000, level=0.5), RATE)
+    assert 10 * np.log10(loud.loudest / quiet.loudest) == pytest.approx(6.02, abs=0.01)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 100, 5000])
+def test_any_length_can_be_drawn(frames: int, tmp_path: Path) -> None:
+    picture = spectrogram(torch.randn(2, frames), RATE)
+    path = save(draw_spectrogram(picture, name="mixture", loudest=picture.loudest), tmp_path / "picture.png")
+    assert path.stat().st_size > 1000
+
+
+def test_silence_is_drawn_without_complaint(tmp_path: Path) -> None:
+    picture = spectrogram(torch.zeros(1, RATE), 8000)
+    path = save(draw_spectrogram(picture, name="bass", loudest=picture.loudest, peak=0.0), tmp_path / "picture.svg")
+    assert path.read_text().rstrip().endswith("</svg>")
+
+
+def test_long_sounds_make_no_larger_pictures() -> None:
+    short, long = spectrogram(tone(440, 2), RATE), spectrogram(tone(440, 40), RATE)
+    assert short.power.shape == long.power.shape
+    assert short.peaks.shape == long.peaks.shape

@@ -1,0 +1,216 @@
+"""The studio's work, without a browser and without a server."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from separation.audio.signal import Audio
+from separation.studio import session, songs, storage
+from separation.studio.request import SeparationRequest
+from tests.conftest import ROOT
+from tests.studio.conftest import short_song, work
+
+pytestmark = pytest.mark.usefixtures("own_results")
+
+
+def player(update: session.SessionUpdate) -> dict[str, dict[str, object]]:
+    """The groups of a result's document, by name."""
+    return {group["id"]: group for group in storage.read_player(update.folder)["groups"]}
+
+
+def test_several_methods_leave_stems_sounds_pictures_scores_and_archives() -> None:
+    last = work(short_song(), "mix", "ica", "irm")
+    assert [result.method for result in last.results] == ["mix", "ica", "irm"]
+    assert not last.failed
+    groups = player(last)
+    assert list(groups) == ["song", "references", "mix", "ica", "irm"]
+    for result in last.results:
+        tracks = {track["name"]: track for track in groups[result.method]["tracks"]}  # type: ignore[attr-defined]
+        assert set(tracks) == {*result.stems, "residual"}
+        for track in tracks.values():
+            assert track["ready"] == 96000  # all of 2 s at 48 kHz
+            assert (last.folder / track["picture"]).read_bytes().startswith(b"\x89PNG")
+            assert (last.folder / track["opus"]).stat().st_size == track["offsets"][-1] > 0
+        archives = list((last.folder / result.method).glob("*.zip"))
+        with zipfile.ZipFile(archives[0]) as archive:
+            assert set(archive.namelist()) == {f"{stem}.wav" for stem in result.stems} | {"result.json"}
+    oracle = groups["irm"]["scores"]["targets"]["vocals"]["SDR"]  # type: ignore[index]
+    assert oracle > groups["mix"]["scores"]["targets"]["vocals"]["SDR"] + 5  # type: ignore[index]
+    assert groups["ica"]["scores"] is not None  # its components are matched
+
+
+def test_a_lossy_reference_does_not_spoil_the_scores() -> None:
+    """Above its cut-off BSSEval's filters would be undefined: ISR of an oracle then falls below -20 dB."""
+    scores = player(work(short_song(4), "irm"))["irm"]["scores"]["targets"]  # type: ignore[index]
+    assert min(scores[target]["ISR"] for target in scores) > 0
+
+
+def test_progress_only_grows() -> None:
+    shares = [
+        update.share for update in session.separate_song(short_song(), SeparationRequest(methods=["mix", "hpss"]))
+    ]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_work_is_told_as_it_goes() -> None:
+    updates = [
+        u for u in session.separate_song(short_song(), SeparationRequest(methods=["hpss"])) if u.stage == "separating"
+    ]
+    assert updates[-1].method == "Harmonic-percussive"
+    assert updates[-1].segment == updates[-1].segments > 0
+    assert updates[-1].device == "cpu"
+    assert updates[-1].real_time_factor is not None
+    assert updates[-1].real_time_factor > 0
+
+
+def test_stems_can_be_heard_before_a_method_is_done() -> None:
+    ready = []
+    song = open_long()
+    for update in session.separate_song(song, SeparationRequest(methods=["hpss"])):
+        if update.stage == "separating" and update.segment:
+            group = player(update).get("hpss")
+            ready.append(group["tracks"][0]["ready"] if group else 0)  # type: ignore[index]
+    assert 0 < ready[0] < ready[-1] == song.audio.frames * 48000 / 44100
+
+
+def open_long() -> songs.Song:
+    """A minute of noise: several segments for every method."""
+    noise = 0.1 * torch.randn(2, 60 * 44100, generator=torch.Generator().manual_seed(0))
+    return songs.Song(name="noise.wav", audio=Audio(waveform=noise, sample_rate=44100))
+
+
+def test_a_method_that_cannot_work_is_named_and_the_others_go_on() -> None:
+    upload = songs.Song(name="mine.wav", audio=short_song().audio)
+    last = work(upload, "irm", "hybrid-demucs", "mix")
+    assert [result.method for result in last.results] == ["mix"]
+    assert any("true sources" in sentence for sentence in last.failed)
+    assert any("models download hdemucs_high_musdb" in sentence for sentence in last.failed)
+    assert list(player(last)) == ["song", "mix"]
+
+
+def test_closing_keeps_finished_methods_and_nothing_of_the_others() -> None:
+    updates = session.separate_song(short_song(), SeparationRequest(methods=["mix", "hpss"]))
+    for update in updates:
+        if update.results and update.method == "Harmonic-percussive" and update.segment:
+            break
+    updates.close()
+    document = storage.read_player(update.folder)
+    assert [group["id"] for group in document["groups"]] == ["song", "references", "mix"]
+    assert not document["working"]
+    assert not (update.folder / "hpss").exists()
+    assert not (update.folder / "listen" / "hpss").exists()
+
+
+def test_closing_before_anything_is_finished_leaves_nothing(own_results: Path) -> None:
+    updates = session.separate_song(short_song(), SeparationRequest(methods=["hpss"]))
+    for update in updates:
+        if update.method == "Harmonic-percussive":
+            break
+    updates.close()
+    assert not list(own_results.glob("*"))
+
+
+@pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "no such method")])
+def test_a_wrong_order_is_refused(methods: list[str], words: str) -> None:
+    with pytest.raises(songs.StudioError, match=words):
+        work(short_song(), *methods)
+
+
+def test_stems_sum_to_the_mixture_if_asked() -> None:
+    last = work(short_song(), "hpss", sum_to_mixture=True)
+    residual = last.results[0].residual_db
+    assert residual is None or residual < -100  # what 24 bits leave
+    assert "--sum-to-mixture" in json.loads(last.results[0].card.read_text())["command"]
+
+
+def test_options_and_weights_reach_the_method() -> None:
+    last = work(short_song(), "open-unmix", options={"open-unmix": {"iterations": 0}})
+    card = json.loads(last.results[0].card.read_text())
+    assert card["options"]["iterations"] == 0
+    assert "--option iterations=0" in card["command"]
+
+
+def test_another_separators_stems_join_the_methods() -> None:
+    song = short_song()
+    assert song.references is not None
+    halves = {name: waveform / 2 for name, waveform in song.references.items()}
+    last = work(dataclasses.replace(song, estimates=halves), yours="Half <b>")
+    group = player(last)["yours"]
+    assert group["title"] == "Half <b>"
+    # Half of everything leaves half of the mixture.
+    assert group["details"]["residual_db"] == pytest.approx(-6.02, abs=0.02)  # type: ignore[index]
+    assert group["scores"]["targets"]["vocals"]["SI-SDR"] > 60  # type: ignore[index]
+    assert group["scores"]["targets"]["vocals"]["SDR"] == pytest.approx(6.02, abs=0.05)  # type: ignore[index]
+
+
+def test_results_are_swept_after_an_hour_and_not_before() -> None:
+    folder = work(short_song(), "mix").folder
+    storage.remove_expired()
+    assert folder.is_dir()
+    assert storage.find_result(folder.name) == folder
+    storage.remove_expired(now=time.time() + storage.KEEP_SECONDS + 60)
+    assert not folder.exists()
+    assert storage.find_result(folder.name) is None
+
+
+@pytest.mark.parametrize("token", [None, "", "..", "../../../../etc", "a" * 22, "x" * 21 + "/", 7])
+def test_what_is_no_token_finds_nothing(token: object) -> None:
+    assert storage.find_result(token) is None  # type: ignore[arg-type]
+
+
+def test_a_result_is_for_its_owner_only() -> None:
+    folder = work(short_song(), "mix").folder
+    assert len(folder.name) >= 20
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_song_called_like_a_command_is_quoted_in_its_card() -> None:
+    nasty = songs.Song(name="x", audio=short_song().audio, file="$(rm -rf ~); ' song.wav")
+    command = json.loads(work(nasty, "mix").results[0].card.read_text())["command"]
+    assert """'$(rm -rf ~); '"'"' song.wav'""" in command
+
+
+def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
+    last = work(short_song(start=1.25), "hpss", sum_to_mixture=True)
+    card = json.loads(last.results[0].card.read_text())
+    assert card["start"] == 1.25
+    words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
+    again = tmp_path / "again" / "mixture" / "hpss" / "drums.wav"
+    np.testing.assert_array_equal(soundfile.read(again)[0], soundfile.read(last.results[0].stems["drums"])[0])
+
+
+def test_nothing_of_a_visitor_stays_when_the_studio_stops(own_results: Path) -> None:
+    work(short_song(), "mix")
+    assert own_results.stat().st_mode & 0o077 == 0
+    storage.remove_results()
+    assert not list(own_results.glob("*"))
+
+
+def test_a_very_long_name_in_any_script_still_makes_an_archive() -> None:
+    long = songs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=short_song().audio)
+    assert list((work(long, "mix").folder / "mix").glob("*.zip"))
+
+
+def test_a_stem_may_be_called_anything() -> None:
+    song = short_song()
+    third = song.audio.read(0, song.audio.frames) / 3
+    strange = {"../..": third, "a/b": third, "x" * 300: third}
+    last = work(dataclasses.replace(song, estimates=strange, references=None))
+    tracks = player(last)["yours"]["tracks"]
+    assert {track["name"] for track in tracks} == {*strange, "residual"}  # type: ignore[attr-defined]
+    for track in tracks:  # type: ignore[attr-defined]
+        assert (last.folder / track["opus"]).resolve().is_relative_to(last.folder)

@@ -1,0 +1,93 @@
+"""Whole pieces of work side by side are what they are one after the other."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from separation.workers.threads import map_threads
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert map_threads(lambda item: item * item, range(20)) == [item * item for item in range(20)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_pieces_of_work_really_go_on_at_once() -> None:
+    both_there = threading.Barrier(2, timeout=60)
+    map_threads(lambda item: both_there.wait(), range(2))
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_worker_has_one_core_and_whoever_comes_later_has_all() -> None:
+    assert map_threads(lambda item: torch.get_num_threads(), range(4)) == [1, 1, 1, 1]
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [*seen, torch.get_num_threads()] == [2, 2]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_work_within_work_is_done_on_the_spot() -> None:
+    nested = map_threads(lambda item: map_threads(lambda inner: (item, inner), range(3)), range(3))
+    assert nested == [[(item, inner) for inner in range(3)] for item in range(3)]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_no_gradients_are_kept_and_errors_come_out() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    assert not any(found.requires_grad for found in map_threads(lambda item: weight * item, range(2)))
+
+    def fail(item: int) -> None:
+        raise ValueError(f"no {item}")
+
+    with pytest.raises(ValueError, match="no 0"):
+        map_threads(fail, range(2))
+
+
+#: The GNU C library's list of its heaps, after four threads have needed memory at the same time.
+HEAPS = """
+import ctypes, sys, threading
+from separation.workers.threads import limit_malloc_arenas
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+if sys.argv[1] == "one":
+    limit_malloc_arenas()
+all_there = threading.Barrier(4)
+def work():
+    all_there.wait()
+    libc.malloc(5000)
+    all_there.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="not the GNU C library")
+def test_threads_share_one_heap() -> None:
+    def heaps(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True)
+        return done.stdout.count("<heap nr=")
+
+    assert heaps("one") == 1
+    assert heaps("many") > 1

@@ -25,7 +25,7 @@ def test_docstrings_become_pages(tmp_path: Path) -> None:
     assert pages == named | {"index"}
     front = (tmp_path / "separation.html").read_text(encoding="utf-8")
     assert 'id="create"' in front  # a name that loads when it is first used
-    assert "separation/masking.html" in front  # and a room
+    assert "separation/spectral.html" in front  # and a package
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

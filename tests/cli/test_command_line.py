@@ -379,7 +379,7 @@ def test_a_full_disk_is_one_line(song: Path, out: Path, monkeypatch: pytest.Monk
 ENDLESS = """
 import time
 from separation.__main__ import main
-from separation.separators.baseline import Mix
+from separation.separators.mixture import Mix
 
 def stream(self, mixture):
     sound = mixture.read(0, mixture.frames).expand(4, -1, -1)

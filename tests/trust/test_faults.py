@@ -86,7 +86,7 @@ def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
 
 
 def network_gone(server: Server, visitor: Visitor, told: Tell) -> None:
-    answer = visitor.ask("download", "umxse")
+    answer = visitor.ask("download_weights", "umxse")
     text = str(answer)
     assert "cannot download" in text
     clean(text, server.folder)

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from separation.datasets.musdb18 import Track, tracks
-from separation.sources import SOURCES
 from separation.separators import create
+from separation.sources import SOURCES
 from separation.spectral.masks import apply_mixture_phase
 from separation.spectral.stft import istft, stft
 from separation.spectral.wiener import wiener

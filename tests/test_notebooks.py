@@ -52,6 +52,7 @@ def test_it_runs_and_repeats_itself(path: Path, monkeypatch: pytest.MonkeyPatch)
         assert numbers(now) == pytest.approx(numbers(before), rel=0.05, abs=0.5)
 
 
+@pytest.mark.slow  # the same cells run on the sample tracks above
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_it_runs_on_musdb18(path: Path, musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSDB_ROOT", str(musdb_root))

@@ -156,11 +156,13 @@ def visit(url: str, folder: Path) -> None:
     assert abs(waveform).max() > 0.01
 
 
+@pytest.mark.slow  # starts a second studio; what a Space declares is checked above
 def test_it_runs_from_its_tracked_files_on_a_read_only_machine(tmp_path: Path) -> None:
     with space(tmp_path, sys.executable, PORT=free_port()) as url:
         visit(url, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SPACE_PYTHON, reason="an environment of its own takes minutes and 6 GB: make test-space")
 def test_it_runs_in_an_environment_as_a_space_makes_it(tmp_path: Path) -> None:
     environment = tmp_path / "environment"

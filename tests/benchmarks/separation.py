@@ -95,10 +95,13 @@ def write_music(root: Path | None, seconds: float, path: Path) -> None:
 
 
 def ours(pair: str, folder: Path, precision: str) -> Callable[[Tensor], Tensor]:
+    from separation.models import onednn
     from separation.separators import create
 
     method, _, options = PAIRS[pair]
-    chosen = {} if precision == "fp32" else {"precision": precision}
+    if precision == "plain":  # the networks as torch modules, without oneDNN's packed products
+        onednn.is_available = lambda: False
+    chosen = {} if precision in ("fp32", "plain") else {"precision": precision}
     separator = create(method, model=str(folder), device="cpu", options=options, **chosen)  # type: ignore[arg-type]
 
     def separate(mixture: Tensor) -> Tensor:
@@ -257,7 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[10, 30, 120])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "bf16"])
+    parser.add_argument("--precision", nargs="+", default=["fp32"], choices=["fp32", "plain", "bf16"])
     parser.add_argument("--minutes", type=float, nargs="+", default=[2, 10, 60], help="of the files")
     parser.add_argument("--methods", nargs="+", default=["open-unmix", "demucs"], help="of the files")
     parser.add_argument("--one", nargs=4, metavar=("PAIR", "SIDE", "FOLDER", "MUSIC"), help=argparse.SUPPRESS)

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 __all__ = ["AtomicFolder", "atomic_write"]
 
-_LOCK = ".lock"  # in a draft: whoever holds it is at work there
+_LOCK = ".lock"  # held in a temporary folder by the process that writes to it
 
 
 @contextmanager
@@ -39,13 +39,13 @@ def atomic_write(path: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 class AtomicFolder:
-    """A folder beside its final place that takes it in one step if :meth:`keep` is called, or goes without trace."""
+    """A temporary sibling of a folder, renamed into place by :meth:`commit` or removed on exit."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __enter__(self) -> AtomicFolder:
-        self._keep = False
+        self._committed = False
         self._made: list[Path] = []
         if self.folder.exists() and not self.folder.is_dir():
             raise FileExistsError(errno.EEXIST, "a file is in the way of the folder for the stems", str(self.folder))
@@ -63,14 +63,14 @@ class AtomicFolder:
             raise
         return self
 
-    def keep(self) -> None:
-        self._keep = True
+    def commit(self) -> None:
+        self._committed = True
 
     def __exit__(self, kind: object, *rest: object) -> None:
         published = False
         try:
             self._lock.release()
-            if kind is None and self._keep:
+            if kind is None and self._committed:
                 (self.path / _LOCK).unlink(missing_ok=True)
                 self._publish()
                 published = True
@@ -101,7 +101,7 @@ class AtomicFolder:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Drafts of processes that were killed: nobody holds their locks any more."""
+    """Remove temporary folders of killed processes, whose locks are free."""
     for draft in folder.parent.glob(f".{glob.escape(folder.name)}-" + "[0-9a-f]" * 8):
         lock = FileLock(draft / _LOCK)
         try:
@@ -113,7 +113,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _missing(folder: Path) -> list[Path]:
-    """The folders that are to be made for this one to be there, the outermost first."""
+    """Return the parents of a folder that do not exist yet, outermost first."""
     missing: list[Path] = []
     while not folder.exists():
         missing.insert(0, folder)

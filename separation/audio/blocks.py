@@ -1,4 +1,4 @@
-"""Reading a signal in blocks, and beyond its ends."""
+"""Read a signal in blocks, or beyond its ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["iter_blocks", "read_padded"]
 
 
 def read_padded(signal: Signal, start: int, stop: int) -> Tensor:
-    """Samples `start` to `stop`, (channels, stop - start), with zeros where that reaches beyond the ends."""
+    """Return samples `start` to `stop`, shape (channels, stop - start), with zeros beyond the signal's ends."""
     first, last = max(0, start), min(stop, signal.frames)
     inside = signal.read(first, last) if first < last else torch.zeros(signal.channels, 0)
     left = min(max(0, -start), stop - start)
@@ -22,5 +22,5 @@ def read_padded(signal: Signal, start: int, stop: int) -> Tensor:
 
 
 def iter_blocks(signal: Signal, size: int) -> Iterator[Tensor]:
-    """All of a signal in consecutive parts of `size` samples, the last one shorter."""
+    """Yield the whole signal in consecutive blocks of `size` samples; the last one may be shorter."""
     return (signal.read(first, min(first + size, signal.frames)) for first in range(0, signal.frames, size))

@@ -13,7 +13,7 @@ __all__ = ["ChannelMix", "downmix"]
 
 
 class ChannelMix:
-    """A signal with other channels: `mix` makes (channels, time) of what is read."""
+    """A signal whose channels are mixed as it is read: `mix` maps (channels, time) to the new channels."""
 
     def __init__(self, signal: Signal, channels: int, mix: Callable[[Tensor], Tensor]) -> None:
         self._signal, self._mix = signal, mix
@@ -46,7 +46,7 @@ _DOWNMIX = {
 
 
 def downmix(waveform: Tensor) -> Tensor:
-    """More than two channels to stereo, as ITU-R BS.775 has it; mono and stereo stay as they are.
+    """Mix more than two channels down to stereo after ITU-R BS.775; return mono and stereo unchanged.
 
     The channels are taken in WAVE order: 3 = L R C, 4 = L R Ls Rs, 5 = L R C Ls Rs,
     6 = 5.1 (L R C LFE Ls Rs), 7 = 6.1, 8 = 7.1. Centre and surrounds enter at -3 dB, LFE is left

@@ -17,7 +17,7 @@ _PYAV_FORMATS = ("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "
 
 
 class _PathlessFile:
-    """All of a file that the demuxer gets: with no path, there is none to resolve another one against."""
+    """A file object without a path, so that the demuxer cannot open other files relative to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.read, self.tell, self._seek = file.read, file.tell, file.seek
@@ -80,7 +80,7 @@ def _excerpt(blocks: Iterator[np.ndarray], rate: int, start: float, duration: fl
 
 
 def _planar(container: Any, stream: Any) -> Iterator[np.ndarray]:
-    """Everything of a stream as float32, (channels, some time)."""
+    """Decode a whole stream to float32 blocks, each (channels, time)."""
     import av
 
     rate, channels = stream.rate, stream.channels
@@ -94,7 +94,7 @@ def _planar(container: Any, stream: Any) -> Iterator[np.ndarray]:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames. A raw stream, such as a recorded broadcast, may break off within its last one."""
+    """Yield decoded frames; ignore an incomplete last one, as in a recorded broadcast."""
     import av
 
     broken: Exception | None = None

@@ -67,7 +67,10 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expe
 
 
 def check_claimed_size(sound: soundfile.SoundFile) -> None:
-    """libsndfile quietly shortens a file that ends before its header says; only its log tells."""
+    """Raise AudioError if the header declares more audio than the file holds.
+
+    libsndfile silently shortens such files and reports the difference only in its log.
+    """
     for line in sound.extra_info.splitlines():
         name, _, rest = line.strip().partition(":")
         numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]

@@ -25,26 +25,33 @@ _MALFORMED = 3  # libsndfile's error for a format that it knows and a file that 
 def open_audio(
     path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()
 ) -> Iterator[AudioStream]:
-    """Open a sound file at its own rate and with its own channels.
+    """Open an audio file at its own sample rate and channel count.
 
-    libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU; what it does not
-    know goes to PyAV: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files that do not tell their
-    length. The suffix is ignored, the content decides.
+    libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU. PyAV reads what
+    libsndfile does not: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files without a length in
+    their header. The format is detected from the content; the suffix is ignored.
 
     Parameters
     ----------
     path : path
         A regular file.
-    start, duration : float, seconds
-        The excerpt; `duration` beyond the end means up to the end.
+    start : float
+        Start of the excerpt in seconds, at least 0.
+    duration : float, optional
+        Length of the excerpt in seconds, above 0; it ends at the end of the file if it is longer.
     limits : Limits
+        Limits for untrusted files; none by default.
+
+    Yields
+    ------
+    AudioStream
 
     Raises
     ------
     AudioError
-        One sentence that names the file: missing, empty, not sound, cut off, more than 8
-        channels, beyond a limit, or an excerpt outside of it. What only decoding shows is raised
-        by the blocks.
+        If the file is missing, empty, not audio, truncated, beyond a limit, has more than 8
+        channels, or the excerpt starts after its end. The message is one sentence that names the
+        file. Errors found only while decoding are raised by the blocks.
     """
     path = Path(path)
     if not (start >= 0 and np.isfinite(start)):
@@ -52,7 +59,7 @@ def open_audio(
     if duration is not None and not (duration > 0 and np.isfinite(duration)):
         raise AudioError(f"the excerpt must last longer than 0 s, got {duration}")
     with ExitStack() as closing:
-        with _errors_name(path):
+        with _naming_file(path):
             if not path.is_file():
                 raise AudioError("no such file" if not path.exists() else "not a file")
             size = path.stat().st_size
@@ -73,8 +80,8 @@ def open_audio(
 
 
 @contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
-    """Errors as one sentence that names the file and no folder."""
+def _naming_file(path: Path) -> Iterator[None]:
+    """Re-raise errors as one sentence that names the file, without its folder."""
     try:
         yield
     except AudioError as error:
@@ -85,7 +92,7 @@ def _errors_name(path: Path) -> Iterator[None]:
 
 def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarray]:
     while True:
-        with _errors_name(path):  # not around the yield: what goes wrong with a block later is not the file's
+        with _naming_file(path):  # not around the yield: what goes wrong with a block later is not the file's
             block = next(blocks, None)
         if block is None:
             return

@@ -1,4 +1,4 @@
-"""Stems into files: block by block, with one gain for all, whole or not at all."""
+"""Write stems to audio files: block by block, with a common gain, atomically."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ _MOST_IN_WAV = 4_000_000_000  # bytes of a draft, whose samples are no smaller t
 
 
 class StemWriter:
-    """Writes stems block by block, all with one gain.
+    """Writes stems block by block, with one gain for all.
 
-    The blocks go to float files first, since only the end tells whether a fixed-point file
-    would clip; :meth:`finish` then writes the final files and removes these.
+    Blocks are first written to temporary float files, since only at the end is it known whether a
+    fixed-point file would clip. :meth:`finish` writes the final files and removes the temporary ones.
 
     Parameters
     ----------
     folder : path
-        Exists; receives ``<source>.<format>``.
+        An existing folder; receives ``<source>.<format>``.
     sources : sequence of str
         Names of the stems.
-    channels, sample_rate : int
-        Of every stem.
+    channels : int
+        Channels of every stem.
+    sample_rate : int
+        Sample rate of every stem in Hz.
     format : "wav", "flac", "mp3" or "ogg"
         WAV and FLAC are written with 24 bits.
     float32 : bool
-        WAV only: 32-bit float samples, which cannot clip.
+        Write 32-bit float samples, which cannot clip; WAV only.
 
     Raises
     ------
     ValueError
-        If the format cannot hold this rate, number of channels or float samples.
+        If the format does not support this sample rate, channel count or float samples.
     """
 
     def __init__(
@@ -81,14 +83,14 @@ class StemWriter:
             raise
 
     def write(self, block: Tensor) -> None:
-        """Append (sources, channels, time)."""
+        """Append a block, shape (sources, channels, time)."""
         self.peak = max(self.peak, float(block.abs().max()) if block.numel() else 0.0)
         with disk_errors():
             for file, stem in zip(self._files.values(), block, strict=True):
                 file.write(stem.T.contiguous().numpy())
 
     def finish(self) -> float:
-        """Write the final files; returns the gain that all stems share, 1 unless one of them would clip."""
+        """Write the final files and return the common gain, which is 1 unless a stem would clip."""
         ceiling = 1 - 2**-15
         gain = 1.0 if self.float32 or self.peak <= ceiling else ceiling / self.peak
         self.close()
@@ -118,7 +120,7 @@ class StemWriter:
         draft.unlink()
 
     def close(self) -> None:
-        """Close the drafts; nothing is lost that was written."""
+        """Close and remove the temporary files."""
         with disk_errors():
             for file in self._files.values():
                 file.close()
@@ -126,7 +128,7 @@ class StemWriter:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """soundfile tells a full disk by whatever went wrong next; say it as the system would."""
+    """Turn soundfile's vague errors on a full disk into the OSError that the system would raise."""
     try:
         yield
     except (soundfile.SoundFileError, AssertionError) as error:
@@ -134,7 +136,7 @@ def disk_errors() -> Iterator[None]:
 
 
 def check_format(format: str, *, float32: bool, channels: int, sample_rate: int) -> None:
-    """Refuse what a file format cannot hold, before any work is done."""
+    """Raise ValueError if a file format cannot hold such audio, before any work is done."""
     if format not in FORMATS:
         raise ValueError(f"stems can be written as {', '.join(FORMATS)}, not as {format!r}")
     if float32 and format != "wav":
@@ -154,7 +156,7 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 def read_blocks(path: Path) -> Iterator[Tensor]:
-    """A file that libsndfile reads, as (channels, time) blocks of at most 65,536 frames."""
+    """Yield a file that libsndfile reads as blocks (channels, time) of at most 65,536 frames."""
     with disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
         for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
             yield torch.from_numpy(block.T.copy())

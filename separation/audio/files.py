@@ -24,12 +24,15 @@ __all__ = ["Recording", "read"]
 
 
 def read(path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()) -> Audio:
-    """Decode a sound file, or an excerpt of it, into memory; see :func:`separation.audio.decoding.open_audio`.
+    """Decode an audio file, or an excerpt of it, into memory.
+
+    The parameters are those of :func:`separation.audio.decoding.open_audio`.
 
     Raises
     ------
     AudioError
-        One sentence that names the file, also if samples are NaN or infinite.
+        If the file cannot be decoded, or holds NaN or infinite samples. The message is one
+        sentence that names the file.
     """
     with open_audio(path, start=start, duration=duration, limits=limits) as file:
         blocks = list(file.blocks)
@@ -42,25 +45,25 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None,
 
 
 class Recording:
-    """A sound file, decoded once to disk and read from there: memory does not grow with its length.
+    """An audio file that is decoded once to disk and read from there, in constant memory.
 
-    A thread of its own decodes into a nameless file of float samples, which is gone when this is
-    closed or the process ends; what is there can be read while the rest is still on its way.
+    A background thread decodes to an unlinked temporary float32 file, which disappears on close or
+    exit. Samples already decoded can be read while decoding continues.
 
     Parameters
     ----------
     path, start, duration, limits
-        As for :func:`separation.audio.decoding.open_audio`.
+        See :func:`separation.audio.decoding.open_audio`.
     folder : path
-        Where there is room: 10 MB for a minute of stereo at 44.1 kHz.
+        Folder for the temporary file; a minute of stereo at 44.1 kHz takes 20 MB.
 
     Raises
     ------
     AudioError
-        One sentence that names the file; what only decoding shows is raised where it matters: by
-        :meth:`read`, :meth:`digest` and, for files that do not tell their length, :attr:`frames`.
+        If the file cannot be opened. Errors found only while decoding are raised by :meth:`read`,
+        :meth:`digest` and - if the header has no length - :attr:`frames`.
     OSError
-        By the same, if the disk is full.
+        Raised by the same methods if the disk is full.
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class Recording:
             self._news.notify_all()
 
     def _wait(self, frames: int | None) -> None:
-        """Until so many are there, or all."""
+        """Block until `frames` frames are decoded, or the whole file is."""
         with self._news:
             self._news.wait_for(lambda: self._ended or (frames is not None and self._written >= frames))
         if self._error is not None:
@@ -130,11 +133,11 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Length in seconds."""
         return self.frames / self.sample_rate
 
     def read(self, start: int, stop: int) -> Tensor:
-        """As :meth:`Signal.read`; waits until that part is decoded."""
+        """Return samples `start` to `stop` as :meth:`Signal.read` does, waiting until they are decoded."""
         self._wait(stop)
         size = 4 * self.channels
         found = np.empty((stop - start, self.channels), dtype=np.float32)
@@ -151,7 +154,7 @@ class Recording:
         return self._hash.hexdigest()
 
     def __reduce__(self) -> tuple[Callable[[], Audio], tuple[()]]:
-        """Another process gets it in memory."""
+        """Pickle as an :class:`Audio` in memory."""
         return partial(Audio, waveform=self.read(0, self.frames), sample_rate=self.sample_rate), ()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What the headers of sound files say of their length: which files end before they should.
+"""Detect truncated files from the lengths in their containers' headers.
 
-Decoders read on to the end of a cut-off file and keep quiet about it; the containers' own lengths
-tell. Nothing is decoded here, and no part of a file is read that is not looked at.
+Decoders read truncated files to their end without a warning. Nothing is decoded here, and only the
+bytes that are examined are read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"m
 
 
 def read_bytes_at(file: IO[bytes], position: int, count: int) -> bytes:
-    """Bytes from anywhere in a file; its own position stays."""
+    """Return `count` bytes from a position in a file, leaving the file's own position unchanged."""
     own = file.tell()
     file.seek(position)
     found = file.read(count)
@@ -29,7 +29,7 @@ def _size(file: IO[bytes]) -> int:
 
 
 def is_truncated(file: IO[bytes]) -> bool:
-    """Whether a container whose parts tell their length has a last part that reaches beyond the file's end."""
+    """Return whether the last part of a container extends beyond the end of the file."""
     head = read_bytes_at(file, 0, 8)
     if head.startswith(b"OggS"):
         return _last_ogg_page_is_cut(file)
@@ -77,7 +77,10 @@ def _matroska_is_cut(file: IO[bytes]) -> bool:
 
 
 def mp3_has_length(file: IO[bytes]) -> bool:
-    """Whether an MP3's first frame is an index that counts the frames; libsndfile can only guess without one."""
+    """Return whether an MP3's first frame is an index with the number of frames.
+
+    Without one, libsndfile can only estimate the length.
+    """
     head = read_bytes_at(file, 0, 10)
     first = 0
     if head.startswith(b"ID3"):

@@ -14,22 +14,22 @@ __all__ = ["Limits", "check_duration", "check_format_limits", "limit_duration", 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much of a stranger's file is taken; by default, all of it.
+    """Limits on untrusted audio files; unlimited by default.
 
-    They hold while it is decoded: what a file says of itself may be a lie.
+    They are enforced while decoding, since headers can lie.
 
     Attributes
     ----------
     file_bytes : float
-        Of the file.
+        Size of the file in bytes.
     seconds : float
-        Of the excerpt.
+        Length of the excerpt in seconds.
     channels : int
-        At most 8, whatever the limit.
+        Number of channels, at most 8.
     sample_rate : float
-        Hz.
+        Sample rate in Hz.
     decoded_bytes : float
-        Of all that has to be decoded, four for a sample, also of what lies before the excerpt.
+        Size of everything that is decoded, including what precedes the excerpt, at four bytes per sample.
     """
 
     file_bytes: float = float("inf")
@@ -40,6 +40,7 @@ class Limits:
 
 
 def check_format_limits(rate: int, channels: int, limits: Limits) -> None:
+    """Raise AudioError if sample rate or channel count is unsupported or beyond the limits."""
     most = min(limits.channels, MAX_CHANNELS)
     if not 1 <= channels <= most:
         raise AudioError(f"the sound has {channels} channels; 1 to {most} are supported")
@@ -50,12 +51,13 @@ def check_format_limits(rate: int, channels: int, limits: Limits) -> None:
 
 
 def check_duration(frames: int, rate: int, limits: Limits) -> None:
+    """Raise AudioError if `frames` samples last longer than the limit."""
     if frames > limits.seconds * rate:
         raise AudioError(f"it lasts longer than {limits.seconds / 60:g} min, the limit: choose an excerpt")
 
 
 def limit_duration(decoded: AudioStream, limits: Limits) -> Iterator[np.ndarray]:
-    """Its blocks, for as long as they are within the limit: a file may not tell its length, or lie."""
+    """Yield the stream's blocks; raise AudioError once they exceed the duration limit, whatever the header says."""
     frames = 0
     for block in decoded.blocks:
         frames += block.shape[1]
@@ -64,7 +66,7 @@ def limit_duration(decoded: AudioStream, limits: Limits) -> Iterator[np.ndarray]
 
 
 def limit_size(blocks: Iterator[np.ndarray], limits: Limits) -> Iterator[np.ndarray]:
-    """Blocks, for as long as all that was decoded is within the limit."""
+    """Yield the blocks; raise AudioError once all that was decoded exceeds the size limit."""
     size = 0
     for block in blocks:
         size += 4 * block.size

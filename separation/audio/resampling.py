@@ -15,9 +15,17 @@ _BLOCK = 1 << 18  # frames that are resampled at a time
 
 
 class Resampler:
-    """A resampler that is fed block by block and ends at an exact length.
+    """A streaming resampler with an exact output length.
 
-    libsoxr at its "very high quality": linear phase, no delay, 145 dB of stop-band rejection.
+    Uses libsoxr at "very high quality": linear phase, no delay, 145 dB of stop-band rejection.
+
+    Parameters
+    ----------
+    channels : int
+    from_rate, to_rate : int
+        Sample rates in Hz.
+    frames : int
+        Length of the whole output in samples.
     """
 
     def __init__(self, channels: int, from_rate: int, to_rate: int, *, frames: int) -> None:
@@ -27,7 +35,18 @@ class Resampler:
         self._stream = None if same else soxr.ResampleStream(from_rate, to_rate, channels, "float32", "VHQ")
 
     def __call__(self, block: Tensor, *, last: bool = False) -> Tensor:
-        """(channels, time) in, (channels, another time) out; `last` brings out all that remains."""
+        """Resample one block.
+
+        Parameters
+        ----------
+        block : Tensor, shape (channels, time)
+        last : bool
+            Whether this is the last block; it returns all remaining samples.
+
+        Returns
+        -------
+        Tensor, shape (channels, resampled time)
+        """
         if self._stream is not None:
             data = np.ascontiguousarray(block.numpy().T)
             block = torch.from_numpy(self._stream.resample_chunk(data, last=last).T)
@@ -40,7 +59,7 @@ class Resampler:
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """(channels, time) -> (channels, ceil(time * to_rate / from_rate)); see :class:`Resampler`."""
+    """Resample (channels, time) to (channels, ceil(time * to_rate / from_rate)); see :class:`Resampler`."""
     if from_rate == to_rate:
         return waveform
     channels, frames = waveform.shape
@@ -49,10 +68,10 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
 
 class ResampledSignal:
-    """A signal at another rate, resampled as it is read; see :class:`Resampler`.
+    """A signal at another sample rate, resampled as it is read; see :class:`Resampler`.
 
-    Made for readers that go forward: what lies more than a second before the last read is
-    forgotten, and to go back further is to begin again.
+    Optimised for sequential reads: only the last second is buffered, so that seeking back further
+    restarts from the beginning.
     """
 
     def __init__(self, signal: Signal, from_rate: int, to_rate: int) -> None:

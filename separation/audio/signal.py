@@ -1,4 +1,4 @@
-"""Audio signals: what can be read in blocks, in memory or on disk."""
+"""Audio signals that can be read in blocks, and audio in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Audio", "AudioSource", "Signal", "TensorSignal"]
 
 
 class Signal(Protocol):
-    """Samples that need not be in memory: `frames` of them in each of `channels`."""
+    """A signal of `channels` channels and `frames` samples each, not necessarily in memory."""
 
     @property
     def channels(self) -> int: ...
@@ -24,23 +24,23 @@ class Signal(Protocol):
     def frames(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Tensor:
-        """Samples `start` to `stop`, within 0..frames: float32, shape (channels, stop - start)."""
+        """Return samples `start` to `stop`, within 0..frames, as float32 of shape (channels, stop - start)."""
         ...
 
 
 class AudioSource(Signal, Protocol):
-    """A signal with a rate, such as :class:`Audio` and :class:`Recording`."""
+    """A signal with a sample rate, such as :class:`Audio` or :class:`separation.audio.files.Recording`."""
 
     @property
     def sample_rate(self) -> int: ...
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Length in seconds."""
         ...
 
     def digest(self) -> str:
-        """SHA-256 of the decoded samples: the same for the same sound in any container."""
+        """Return the SHA-256 of the decoded samples, which is the same in any lossless container."""
         ...
 
 
@@ -64,12 +64,12 @@ class TensorSignal:
 
 @dataclass(frozen=True, kw_only=True)
 class Audio:
-    """A piece of sound in memory.
+    """Audio in memory.
 
     Attributes
     ----------
     waveform : Tensor, shape (channels, time), float32
-        Full scale is +-1; a float file may hold more. Finite, 1 to 8 channels, at least one frame.
+        Finite samples; full scale is +-1, which float files may exceed. 1 to 8 channels, at least one sample.
     sample_rate : int
         Hz.
     """
@@ -101,7 +101,7 @@ class Audio:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Length in seconds."""
         return self.frames / self.sample_rate
 
     def read(self, start: int, stop: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Native Instruments' stem files: the song and its four stems as tracks of one MP4, for DJ software.
+"""Native Instruments' stem files: a song and its four stems as tracks of one MP4, for DJ software.
 
-Five AAC tracks, the song first, and a box ``moov/udta/stem`` of JSON that names and colours the
-stems. See Native Instruments, "Stems file specification", version 1.0.
+The file has five AAC tracks, the song first, and a box ``moov/udta/stem`` of JSON that names and
+colours the stems. See Native Instruments, "Stems file specification", version 1.0.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ _BLOCK = 1 << 16
 
 
 def write_stem_mp4(path: Path, mixture: Path, stems: Mapping[str, Path]) -> Path:
-    """Write the song and its stems as a stem file.
+    """Write a song and its stems as a stem file.
 
     Parameters
     ----------
     path : path
-        To be written.
+        The file to write.
     mixture : path
+        The song: 1 or 2 channels at 44.1 kHz. Mono is doubled.
     stems : mapping of str to path
-        drums, bass, other and vocals; 1 or 2 channels at 44.1 kHz, like the mixture. Mono is doubled.
+        Drums, bass, other and vocals, with the mixture's channels and sample rate.
 
     Raises
     ------
     ValueError
-        If they are not these four, or have another rate or more channels.
+        If the stems are not these four, or have another sample rate or more channels.
     """
     if set(stems) - {"residual"} != set(_COLOURS):
         raise ValueError(f"a stem file holds {', '.join(_COLOURS)}; this method gives {', '.join(stems)}")
@@ -73,7 +74,7 @@ def write_stem_mp4(path: Path, mixture: Path, stems: Mapping[str, Path]) -> Path
 
 
 def _name_stems(path: Path) -> None:
-    """Add the box that names the stems to ``moov``, which FFmpeg writes last: no offset in the file changes."""
+    """Add the box that names the stems to ``moov``; FFmpeg writes it last, so that no offset changes."""
     content = {
         "version": 1,
         "mastering_dsp": {
@@ -100,7 +101,7 @@ def _name_stems(path: Path) -> None:
 
 
 def _with_user_data(moov: bytes, box: bytes) -> bytes:
-    """The content of ``moov`` with a box more in its ``udta``, which may be there already."""
+    """Return the content of ``moov`` with one more box in its ``udta``, which may not exist yet."""
     others, user_data, place = b"", b"", 0
     while place < len(moov):
         size, name = struct.unpack(">I4s", moov[place : place + 8])

@@ -15,12 +15,12 @@ BLOCK = 1 << 16  # frames decoded at a time: small enough to forget, large enoug
 
 
 class AudioError(ValueError):
-    """A file that cannot be used as sound; the message is one sentence for its owner."""
+    """Raised for a file that cannot be used as audio; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioStream:
-    """An open file, or an excerpt of it.
+    """An open audio file, or an excerpt of it.
 
     Attributes
     ----------
@@ -29,9 +29,9 @@ class AudioStream:
     channels : int
         1 to 8.
     frames : int or None
-        How many `blocks` will hold; None if the file does not tell.
-    blocks : iterator of float32 arrays, each (channels, some time)
-        Full scale is +-1; may hold NaN. Raises AudioError where the file turns out to be damaged.
+        Total length of `blocks` in samples; None if the header does not say.
+    blocks : iterator of float32 arrays, each (channels, time)
+        Full scale is +-1; may hold NaN. Raises AudioError where the file is damaged.
     """
 
     sample_rate: int
@@ -41,10 +41,11 @@ class AudioStream:
 
 
 def to_frames(seconds: float, rate: int) -> int:
+    """Convert seconds to samples."""
     return round(min(seconds * rate, 2.0**62))
 
 
 def as_sentence(error: Exception) -> str:
-    """What a decoder says, without the file names and addresses some of them add."""
+    """Return a decoder's error message without the file names and addresses that some add."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or "unknown format"
     return str(text).strip().rstrip(".").lower()

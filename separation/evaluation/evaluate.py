@@ -23,7 +23,8 @@ from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
-from separation.workers.executor import WORKER_DIED, claim_gpu, map_jobs
+from separation.workers.devices import claim_gpu
+from separation.workers.executor import WORKER_DIED, map_jobs
 
 __all__ = ["Job", "TrackOutcome", "evaluate_track", "evaluate_tracks", "plan_jobs"]
 

@@ -1,4 +1,4 @@
-"""Demucs v2: an encoder-decoder on the waveform, with an LSTM between."""
+"""Demucs v2: an encoder-decoder on the waveform with an LSTM in the middle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BidirectionalLSTM", "Demucs", "center_trim", "valid_length"]
 
 
 def center_trim(x: Tensor, length: int) -> Tensor:
-    """Drop as many samples at the front as at the back (one more there if odd), so that `length` remain."""
+    """Drop as many samples at the front as at the back (one more there if odd), leaving `length`."""
     excess = x.shape[-1] - length
     if excess < 0:
         raise ValueError(f"cannot trim {x.shape[-1]} samples to {length}")
@@ -20,7 +20,7 @@ def center_trim(x: Tensor, length: int) -> Tensor:
 
 
 def valid_length(length: int, *, depth: int, resample: bool) -> int:
-    """:meth:`Demucs.valid_length` of a network of that shape."""
+    """Return :meth:`Demucs.valid_length` of a network with these parameters."""
     kernel_size, stride = Demucs.kernel_size, Demucs.stride
     inside = 2 * length if resample else length
     for _ in range(depth):
@@ -31,7 +31,7 @@ def valid_length(length: int, *, depth: int, resample: bool) -> int:
 
 
 class BidirectionalLSTM(nn.Module):
-    """Two LSTM layers both ways over (batch, channels, time), projected back to `channels`."""
+    """A two-layer bidirectional LSTM over (batch, channels, time), projected back to `channels`."""
 
     def __init__(self, channels: int, n_layers: int = 2) -> None:
         super().__init__()
@@ -113,10 +113,9 @@ class Demucs(nn.Module):
         self._rescale(0.1)
 
     def _rescale(self, reference: float) -> None:
-        """Scale every convolution at birth towards a standard deviation of `reference`.
+        """Scale every convolution's initial weights towards a standard deviation of `reference`.
 
-        Without it the output starts many orders of magnitude below the input
-        (section 4.1.4 of the paper).
+        Without it the output starts many orders of magnitude below the input (section 4.1.4 of the paper).
         """
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
@@ -126,7 +125,7 @@ class Demucs(nn.Module):
                     module.bias.data /= scale
 
     def valid_length(self, length: int) -> int:
-        """Samples of input needed for at least `length` samples of output."""
+        """Return the samples of input needed for at least `length` samples of output."""
         return valid_length(length, depth=self.depth, resample=self.resample)
 
     def forward(self, mixture: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Demucs inference on oneDNN's packed matrix products."""
+"""Inference of Demucs on oneDNN's matrix products."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["OneDnnDemucs"]
 
 
 class OneDnnDemucs:
-    """:class:`Demucs` for inference on a processor: the same output, sooner and in less memory.
+    """:class:`Demucs` for inference on a CPU: the same output, faster and in less memory.
 
     Several mixtures at once cost less than one by one, since the LSTM's weights are fetched once for all;
-    the convolutions take them in turn. The weights are copied: the network may be forgotten.
+    the convolutions process them in turn. The weights are copied, so that the network can be freed.
 
     Parameters
     ----------
     network : Demucs
     dtype : torch.dtype
-        float32 or bfloat16, of weights and signals inside.
+        float32 or bfloat16, for weights and signals inside.
     """
 
     def __init__(self, network: Demucs, dtype: torch.dtype = torch.float32) -> None:
@@ -86,12 +86,12 @@ class _Encoder:
         self._channels = shorten.out_channels
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(time, channels) -> (about a quarter of the time, more channels)."""
+        """Map (time, channels) to (about a quarter of the time, more channels)."""
         whole = len(x) - len(x) % Demucs.stride
         rows = x[:whole].view(-1, Demucs.stride * x.shape[1])
         shorter = x.new_empty(len(rows) - 1, self._channels)
         for start, stop in blocks(len(shorter)):
-            part = self._next.plus(rows[start + 1 : stop + 1], self._this(rows[start:stop]))
+            part = self._next.fused_add(rows[start + 1 : stop + 1], self._this(rows[start:stop]))
             shorter[start:stop] = self._gated(part.relu_())
         return shorter
 
@@ -104,7 +104,7 @@ class _Decoder:
         self._channels, self._last = lengthen.out_channels, not after
 
     def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(time, channels) and at least as long -> (about four times the time, fewer channels)."""
+        """Map (time, channels), with a skip at least as long, to (about four times the time, fewer channels)."""
         first, context = (len(skip) - len(x)) // 2, Demucs.context
         frames = len(x) - context + 1
         longer = x.new_empty(frames + 1, Demucs.stride * self._channels)
@@ -114,6 +114,6 @@ class _Decoder:
             wide = x[early:until] + skip[first + early : first + until]
             taps = torch.cat([wide[tap : tap + late - early] for tap in range(context)], dim=1)
             gated = pad_rows(self._gated(taps), int(start == 0), int(stop > frames))
-            rows = self._before.plus(gated[:-1], self._this(gated[1:]))
+            rows = self._before.fused_add(gated[:-1], self._this(gated[1:]))
             longer[start:stop] = rows if self._last else rows.relu_()
         return longer.view(-1, self._channels)

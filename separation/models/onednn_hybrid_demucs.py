@@ -1,4 +1,4 @@
-"""Hybrid Demucs for inference on a processor: torchaudio's network, computed otherwise."""
+"""Inference of torchaudio's Hybrid Demucs on oneDNN's matrix products."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["OneDnnHybridDemucs"]
 
 
 class OneDnnHybridDemucs:
-    """torchaudio's ``HDemucs``: the same output, sooner and in less memory.
+    """torchaudio's ``HDemucs`` for inference on a CPU: the same output, faster and in less memory.
 
     Both branches run with the channels last: the spectrogram's signals are (frequency, time, channels), the
-    waveform's (time, 1, channels). The outer layers, where most of the time goes, are matrix products in blocks
-    that stay in the cache, with the group normalisation before each gate folded into the product; the innermost
-    ones, short but for the LSTMs, remain torchaudio's modules.
+    waveform's (time, 1, channels). The outer layers, where most of the time is spent, are matrix products in blocks
+    that stay in the cache, with the group normalisation before each gate folded into the product. The innermost
+    layers, short except for the LSTMs, remain torchaudio's modules.
 
     Parameters
     ----------
     network : torchaudio.models.HDemucs
-        Is used up: its outer layers are taken out, so that no weights are held twice.
+        Consumed: its outer layers are removed so that no weights are held twice.
     dtype : torch.dtype
-        float32 or bfloat16, of weights and signals in the outer layers.
+        float32 or bfloat16, for weights and signals in the outer layers.
     """
 
     def __init__(self, network: HDemucs, dtype: torch.dtype = torch.float32) -> None:
@@ -42,14 +42,14 @@ class OneDnnHybridDemucs:
         self._time = _Branch(network.time_encoder, network.time_decoder, dtype)
         for stack in (network.freq_encoder, network.freq_decoder, network.time_encoder, network.time_decoder):
             for index, layer in enumerate(stack):
-                if _is_plain(layer):
+                if _is_supported(layer):
                     stack[index] = nn.Identity()
                 elif hasattr(layer, "conv_tr") and layer.freq and not layer.pad:
-                    _see_one_frequency(layer.rewrite)
+                    _crop_kernel(layer.rewrite)
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """(channels, time) each -> (sources, channels, time) each; a mixture per core, if there are enough of them."""
+        """Separate mixtures (channels, time) into (sources, channels, time), one per core if there are several."""
         if len(mixtures) < torch.get_num_threads():
             return [self._separate(mixture) for mixture in mixtures]
         return map_threads(self._separate, mixtures)
@@ -60,7 +60,7 @@ class OneDnnHybridDemucs:
         level, wave_level = _level(spectrum), _level(mixture)
         x = ((spectrum - level[0]) / (1e-5 + level[1])).permute(1, 2, 0, 3).flatten(2).to(self._dtype)
         wave = ((mixture - wave_level[0]) / (1e-5 + wave_level[1])).T[:, None].to(self._dtype)
-        x, wave = self._through(x.contiguous(), wave.contiguous())
+        x, wave = self._forward_unet(x.contiguous(), wave.contiguous())
 
         wave = wave[:, 0].float() * wave_level[1] + wave_level[0]
         stems = wave.T.contiguous().view(len(network.sources), -1, length)
@@ -70,8 +70,8 @@ class OneDnnHybridDemucs:
             stem += network._ispec(torch.view_as_complex(part)[None], length)[0]
         return stems
 
-    def _through(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """The U-net: down, where the waveform joins the spectrogram, and up, where they part."""
+    def _forward_unet(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the U-net: down to where the waveform joins the spectrogram, and up from where they part."""
         skips, wave_skips, lengths, wave_lengths = [], [], [], []
         for index, encode in enumerate(self._frequency.encoder):
             lengths.append(x.shape[1])
@@ -103,15 +103,15 @@ def _level(signal: Tensor) -> tuple[Tensor, Tensor]:
     return signal.mean(), signal.std()
 
 
-def _see_one_frequency(convolution: Any) -> None:
-    """Take out what only ever meets padding: here all frequencies have become one."""
+def _crop_kernel(convolution: Any) -> None:
+    """Remove kernel rows that only ever meet padding, where a single frequency is left."""
     middle = convolution.kernel_size[0] // 2
     convolution.weight = nn.Parameter(convolution.weight.detach()[:, :, middle : middle + 1].contiguous())
     convolution.padding = (0, convolution.padding[1])
 
 
-def _is_plain(layer: Any) -> bool:
-    """Of the outer layers' kind: no normalisation but in the residual branches, no LSTM, no attention."""
+def _is_supported(layer: Any) -> bool:
+    """Return whether a layer is an outer one: no LSTM, attention, or norm outside the residual branches."""
     if layer.empty or not layer.pad or layer.kernel_size != 2 * layer.stride:
         return False
     if not isinstance(layer.norm1, nn.Identity) or not isinstance(layer.norm2, nn.Identity):
@@ -124,26 +124,27 @@ def _is_plain(layer: Any) -> bool:
 class _Branch:
     def __init__(self, encoder: nn.ModuleList, decoder: nn.ModuleList, dtype: torch.dtype) -> None:
         self.encoder: list[Any] = [
-            _Encoder(layer, dtype) if _is_plain(layer) else _AdaptedEncoder(layer, dtype) for layer in encoder
+            _Encoder(layer, dtype) if _is_supported(layer) else _AdaptedEncoder(layer, dtype) for layer in encoder
         ]
         self.decoder: list[Any] = [
-            _Decoder(layer, dtype) if _is_plain(layer) else _AdaptedDecoder(layer, dtype) for layer in decoder
+            _Decoder(layer, dtype) if _is_supported(layer) else _AdaptedDecoder(layer, dtype) for layer in decoder
         ]
 
 
 class _Adapter:
-    """One of torchaudio's layers among ours."""
+    """Wraps one of torchaudio's layers for signals with the channels last."""
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         self._layer, self._dtype = layer, dtype
 
-    def _there(self, x: Tensor) -> Tensor:
-        """(frequency, time, channels) or (time, 1, channels) -> (1, channels, [frequency,] time)"""
+    def _to_torchaudio(self, x: Tensor) -> Tensor:
+        """Convert (frequency, time, channels) or (time, 1, channels) to (1, channels, [frequency,] time)."""
         if self._layer.freq:
             return x.float().permute(2, 0, 1)[None].contiguous()
         return x.float().flatten(0, 1).T[None].contiguous()
 
-    def _back(self, x: Tensor, like: Tensor) -> Tensor:
+    def _from_torchaudio(self, x: Tensor, like: Tensor) -> Tensor:
+        """Convert torchaudio's layout back to that of `like`."""
         x = x.to(self._dtype)
         if x.dim() == 4:
             return x[0].permute(1, 2, 0).contiguous()
@@ -153,14 +154,16 @@ class _Adapter:
 class _AdaptedEncoder(_Adapter):
     def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         joined = None if inject is None else inject.float().flatten(0, 1).T[None]
-        return self._back(self._layer(self._there(x), joined), x)
+        return self._from_torchaudio(self._layer(self._to_torchaudio(x), joined), x)
 
 
 class _AdaptedDecoder(_Adapter):
     def __call__(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor | None]:
-        longer, before = self._layer(self._there(x), None if skip is None else self._there(skip), length)
+        longer, before = self._layer(
+            self._to_torchaudio(x), None if skip is None else self._to_torchaudio(skip), length
+        )
         parts = self._layer.freq and not self._layer.pad
-        return self._back(longer, x), self._back(before, x) if parts else None
+        return self._from_torchaudio(longer, x), self._from_torchaudio(before, x) if parts else None
 
 
 class _Encoder:
@@ -173,7 +176,7 @@ class _Encoder:
         self._channels = shape[0]
 
     def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """(length, width, channels) -> (a quarter of the length, width, more channels)."""
+        """Map (length, width, channels) to (a quarter of the length, width, more channels)."""
         y = self._shorten(x)
         if not self._is_spectral:
             self._add_branches(y.transpose(0, 1))
@@ -191,7 +194,7 @@ class _Encoder:
         shorter = x.new_empty(len(x) // stride - 1, width, self._channels)
         for start, stop in blocks(len(shorter), max(1, ROWS // width)):
             rows = x[stride * start : stride * (stop + 1)].unflatten(0, (-1, stride)).transpose(1, 2).flatten(2)
-            shorter[start:stop] = F.gelu(self._next.plus(rows[1:], self._this(rows[:-1])))
+            shorter[start:stop] = F.gelu(self._next.fused_add(rows[1:], self._this(rows[:-1])))
         return shorter
 
     def _add_branches(self, x: Tensor) -> None:
@@ -203,8 +206,8 @@ class _Residual:
     """A residual branch: dilated convolution, norm, GELU, 1x1 convolution, norm, gate, scale.
 
     The second norm's input is never computed. Its mean and variance over channels and time follow from the means
-    and covariances of the few channels before the 1x1 convolution, and normalising is multiplying those channels,
-    and two constant ones that are added, by fixed weights.
+    and covariances of the few channels before the 1x1 convolution. Normalising then multiplies those channels, and
+    two constant ones that are appended, by fixed weights.
     """
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
@@ -220,7 +223,7 @@ class _Residual:
         self._gated = LinearGLU(gain[:, None] * weight, gain * norm.bias, dtype)
 
     def add_to(self, x: Tensor) -> None:
-        """(items, time, channels), in place."""
+        """Add the branch to (items, time, channels) in place."""
         hidden = self._hidden(x)
         exact = hidden.float()
         mean = exact.mean(1)
@@ -261,7 +264,7 @@ class _Decoder:
         self._is_spectral = layer.freq
 
     def __call__(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, None]:
-        """(length, width, channels) -> (four times the length, width, fewer channels)."""
+        """Map (length, width, channels) to (four times the length, width, fewer channels)."""
         frames, width = len(x), x.shape[1]
         longer = x.new_empty(self._stride * (frames + 1), width, self._channels)
         rows = longer.unflatten(0, (-1, self._stride))
@@ -271,14 +274,14 @@ class _Decoder:
             if stop > frames:
                 gated = F.pad(gated, (0, 0, 0, 0, 0, 1))
             both = torch.cat([before, gated[:-1]])
-            part = self._before.plus(both, self._this(gated)).unflatten(2, (self._stride, -1)).transpose(1, 2)
+            part = self._before.fused_add(both, self._this(gated)).unflatten(2, (self._stride, -1)).transpose(1, 2)
             rows[start:stop] = part if self._last else F.gelu(part)
             before = gated[-1:]
         stop = len(longer) - self._pad if self._is_spectral else self._pad + length
         return longer[self._pad : stop], None
 
     def _widen(self, x: Tensor, skip: Tensor, start: int, stop: int) -> Tensor:
-        """The convolution with context, and its gate, for some of the frames."""
+        """Apply the convolution with context and its gate to frames `start` to `stop`."""
         tall, wide = self._kernel
         first, last = start - tall // 2, stop + tall // 2
         inside = slice(max(0, first), last)

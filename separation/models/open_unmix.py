@@ -15,30 +15,29 @@ LEGACY_KEYS = ("sample_rate", "stft.window", "transform.0.window")
 
 
 def bins_below(frequency: float, *, n_fft: int, sample_rate: float) -> int:
-    """How many STFT bins lie at or below `frequency` (Hz); 1487 for 16 kHz in the released models."""
+    """Return how many STFT bins are at or below `frequency` (Hz); 1487 for 16 kHz in the released models."""
     return min(math.floor(frequency * n_fft / sample_rate) + 1, n_fft // 2 + 1)
 
 
 class OpenUnmix(nn.Module):
-    """The magnitude spectrogram of one target, from that of the mixture.
+    """Estimates the magnitude spectrogram of one target from that of the mixture.
 
-    The mixture's magnitude is standardised per bin, squeezed to `hidden_size`
-    features per frame, followed over time by three bidirectional LSTM layers,
-    and expanded to a mask per channel and bin that multiplies the mixture.
-    Parameter names are upstream's, so that its state dicts load as they are.
+    The mixture's magnitude is standardised per bin, reduced to `hidden_size` features per frame, processed over
+    time by three bidirectional LSTM layers, and expanded to a mask per channel and bin that multiplies the mixture.
+    Parameter names are upstream's, so that its state dicts load unchanged.
 
     Parameters
     ----------
     n_bins : int
-        Bins of the spectrograms that come in and go out, ``n_fft // 2 + 1``.
+        Bins of input and output, ``n_fft // 2 + 1``.
     max_bin : int, optional
-        Only the first `max_bin` bins are looked at (the bandwidth); all are estimated.
+        Only the first `max_bin` bins are used as input (the bandwidth); all are estimated.
     n_channels : int
         Channels of the mixture, 2 in the released music models.
     hidden_size : int
         Features per frame; must be even. Released: 512, 1024 (umxl), 256 (umxse).
     n_layers : int
-        LSTM layers.
+        Number of LSTM layers.
 
     Notes
     -----
@@ -103,24 +102,24 @@ class OpenUnmix(nn.Module):
             Non-negative magnitude of the target.
         """
         mixture = magnitude.permute(3, 0, 1, 2)  # (frames, batch, channels, bins): the LSTM runs over axis 0
-        return self.estimate(self.follow(self.embed(mixture)), mixture).permute(1, 2, 3, 0)
+        return self.decode_mask(self.recurrent(self.encode(mixture)), mixture).permute(1, 2, 3, 0)
 
     # The three parts of it: only the middle one looks from one frame at another. Mixtures and
     # estimates are magnitudes, (frames, batch, channels, bins).
 
-    def embed(self, mixture: Tensor) -> Tensor:
-        """Each frame of the mixture as features, (frames, batch, hidden_size)."""
+    def encode(self, mixture: Tensor) -> Tensor:
+        """Encode each frame of the mixture as features, shape (frames, batch, hidden_size)."""
         frames, batch, channels, _ = mixture.shape
         x = (mixture[..., : self.max_bin] + self.input_mean) * self.input_scale
         x = self.bn1(self.fc1(x.reshape(frames * batch, channels * self.max_bin)))
         return torch.tanh(x).reshape(frames, batch, self.hidden_size)
 
-    def follow(self, x: Tensor) -> Tensor:
-        """Features, and beside them what the LSTM makes of their course, (frames, batch, 2 * hidden_size)."""
+    def recurrent(self, x: Tensor) -> Tensor:
+        """Return the features concatenated with the BLSTM output, shape (frames, batch, 2 * hidden_size)."""
         return torch.cat([x, self.lstm(x)[0]], dim=-1)
 
-    def estimate(self, x: Tensor, mixture: Tensor) -> Tensor:
-        """The target's magnitude from what :meth:`follow` gives for each frame of the mixture."""
+    def decode_mask(self, x: Tensor, mixture: Tensor) -> Tensor:
+        """Decode the output of :meth:`recurrent` to a mask and return the target's magnitude."""
         frames, batch, channels, bins = mixture.shape
         x = F.relu(self.bn2(self.fc2(x.reshape(frames * batch, 2 * self.hidden_size))))
         x = self.bn3(self.fc3(x)).reshape(frames, batch, channels, bins)

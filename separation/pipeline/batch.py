@@ -16,7 +16,8 @@ from separation.pipeline.result import Result, SeparationProgress
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
-from separation.workers.executor import WORKER_DIED, claim_gpu, map_jobs
+from separation.workers.devices import claim_gpu
+from separation.workers.executor import WORKER_DIED, map_jobs
 
 __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song", "separate_songs"]
 

@@ -124,7 +124,7 @@ def separate_to_folder(
         write_manifest(
             draft.path, manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
         )
-        draft.keep()
+        draft.commit()
     segments = _segments(audio, separator)
     yield SeparationProgress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
 

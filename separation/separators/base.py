@@ -1,4 +1,4 @@
-"""The one interface of all methods."""
+"""The interface of all separation methods."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["Separator"]
 
 
 class Separator(ABC):
-    """Takes a mixture apart.
+    """A method that separates a mixture into sources.
 
-    A method either sees the whole signal (the oracles) or works in segments at constant memory
-    (everything else); :meth:`stream` hides which.
+    A method sees either the whole signal (the oracles) or works in segments at constant memory (all
+    others); :meth:`stream` hides the difference.
 
     Attributes
     ----------
     name : str
-        Of the method: "open-unmix".
+        Name of the method, such as "open-unmix".
     sources : tuple of str
-        What comes out, in order.
+        Names of the estimated sources, in order.
     sample_rate : int
-        Hz, of what it takes and gives.
+        Sample rate of mixture and estimates in Hz.
     channels : int or None
-        It takes and gives; None means any number.
+        Number of channels of mixture and estimates; None for any.
     min_frames : int
-        The shortest mixture it can work on.
+        Length of the shortest possible mixture in samples.
     model : str or None
-        Name of the weights, if it has any; `model_hash` identifies them.
+        Name of the weights, if any; `model_hash` identifies their content.
     notes : list of str
         Sentences for the user about the last separation, such as a failure to converge.
     """
@@ -52,34 +52,37 @@ class Separator(ABC):
         self.notes: list[str] = []
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
-        """This method for sound of that rate and number of channels; itself if it is bound to its own."""
+        """Return a separator for this sample rate and channel count.
+
+        Returns `self` if the model fixes both.
+        """
         return self
 
     def separate(self, mixture: Tensor) -> Tensor:
-        """Take a mixture apart.
+        """Separate a mixture.
 
         Parameters
         ----------
         mixture : Tensor, shape (channels, time), float32
-            Finite; at `sample_rate`. Left unchanged.
+            Finite samples at `sample_rate`; left unchanged.
 
         Returns
         -------
         Tensor, shape (sources, channels, time)
-            The same length and level.
+            Estimates with the mixture's length and level.
 
         Raises
         ------
         ValueError
-            If the shape is another, or the mixture shorter than `min_frames`.
+            If the shape is wrong, or the mixture is shorter than `min_frames`.
         """
         return torch.cat(list(self.stream(mixture)), dim=-1)
 
     @torch.inference_mode()  # on a generator it holds while this one runs, not while it waits
     def stream(self, mixture: Tensor | Signal) -> Iterator[Tensor]:
-        """:meth:`separate` in consecutive blocks (sources, channels, some time), as they are finished.
+        """Yield the estimates in consecutive blocks (sources, channels, time) as they are computed.
 
-        What is not in memory is read piece by piece.
+        Signals that are not in memory are read as needed.
         """
         if isinstance(mixture, Tensor):
             if mixture.dim() != 2:
@@ -100,12 +103,12 @@ class Separator(ABC):
         return f"{self.name} takes a mixture of shape ({wanted} channels, time), got {shape}"
 
     def segments(self, frames: int) -> int:
-        """How many blocks :meth:`stream` will yield for a mixture of that many frames."""
+        """Return the number of blocks that :meth:`stream` yields for a mixture of `frames` samples."""
         return 1
 
     @abstractmethod
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        """What a method implements: blocks for a mixture that has been checked.
+        """Yield the blocks of a mixture that has been checked; every method implements this.
 
-        ``mixture.read(start, stop)`` gives any part of it, and going forward costs least.
+        ``mixture.read(start, stop)`` returns any part of it; sequential reads are cheapest.
         """

@@ -16,7 +16,7 @@ __all__ = ["DemucsSeparator"]
 
 
 class DemucsSeparator(WaveformSeparator):
-    """Demucs v2, with upstream's released weights or ours."""
+    """Separation by Demucs v2, with released or locally trained weights."""
 
     name = "demucs"
 

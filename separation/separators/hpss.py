@@ -29,9 +29,9 @@ class HarmonicPercussiveOptions:
     Attributes
     ----------
     crossover : float
-        Hz; what is harmonic below it is taken for the bass.
+        Frequency in Hz below which the harmonic part is taken as bass.
     kernel : int
-        Bins and frames of the median filters, odd.
+        Length of the median filters in bins and frames; odd.
     """
 
     crossover: float = 180.0
@@ -45,9 +45,10 @@ class HarmonicPercussiveOptions:
 
 
 class HarmonicPercussive(Separator):
-    """Drums from what is short, bass from what is low and lasts, half of the rest each for vocals and other.
+    """Harmonic-percussive separation, the best baseline that needs no training.
 
-    The best that no training gives. The stems sum to the mixture.
+    The percussive part is the drums, the low harmonic part the bass; vocals and other get half of the
+    rest each. The stems sum to the mixture.
 
     References
     ----------

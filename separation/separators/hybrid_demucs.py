@@ -1,4 +1,4 @@
-"""Hybrid Demucs: torchaudio's network and its two released sets of weights."""
+"""Hybrid Demucs: torchaudio's network with its two released sets of weights."""
 
 from __future__ import annotations
 
@@ -40,9 +40,15 @@ class HybridDemucsSeparator(WaveformSeparator):
         super().__init__(estimator, model, device=device, options=options)
 
     @property
-    def together(self) -> int:
-        """On a processor a segment per core: there the LSTMs are narrow, and each segment takes its memory."""
-        return super().together if self.device.type != "cpu" else min(super().together, torch.get_num_threads())
+    def segments_per_batch(self) -> int:
+        """Number of segments per batch: on a CPU one per core, since its LSTMs are narrow and each segment
+        needs its own memory.
+        """
+        return (
+            super().segments_per_batch
+            if self.device.type != "cpu"
+            else min(super().segments_per_batch, torch.get_num_threads())
+        )
 
     def input_length(self, length: int) -> int:
         return max(length, self._shortest)

@@ -1,4 +1,4 @@
-"""Linear independent component analysis, the method of as many microphones as sources."""
+"""Linear independent component analysis, for recordings with as many microphones as sources."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class IcaOptions:
     Attributes
     ----------
     components : int or None
-        How many; None: as many as channels. Fewer leave a residual.
+        Number of components; None for as many as channels. Fewer leave a residual.
     contrast : "logcosh", "exp" or "cube"
-        The function whose expectation tells independent from mixed.
+        The function whose expectation measures independence.
     seed : int
-        Of the starting point, and of which frames are looked at.
+        Seed of the initial matrix and of the selection of samples.
     tolerance : float
-        Change of the unmixing matrix at which it has converged.
+        Change of the unmixing matrix below which it has converged.
     max_iterations : int
-        After so many, it is left where it is, with a note.
+        Iterations after which the search stops, with a note.
     """
 
     components: int | None = None
@@ -61,10 +61,10 @@ class IcaOptions:
 class FastICASeparator(Separator):
     """Statistically independent components of the channels, each at its level in the mixture.
 
-    The model is x = A s with as many sources as channels: a room recorded with N microphones,
-    say. A stereo song has two channels and four sources or more, so that the two components
-    are themselves mixtures: what the method cannot do is part of what it shows here.
-    With as many components as channels they sum to the mixture exactly.
+    The model is x = A s with as many sources as channels, such as a room recorded with N microphones.
+    A stereo song has two channels and four or more sources, so that its two components are mixtures
+    themselves; this limit of the method is part of what it demonstrates. With as many components as
+    channels, they sum to the mixture exactly.
 
     References
     ----------
@@ -110,7 +110,7 @@ class FastICASeparator(Separator):
             yield torch.cat([images, images.new_zeros((missing, *x.shape))]).to(piece.dtype)
 
     def _matrices(self, mixture: Signal, offset: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """The unmixing matrix, and how much of each component every channel holds; (components, channels) both."""
+        """Return the unmixing matrix and each component's level in every channel, (components, channels) both."""
         channels = mixture.channels
         rank = _rank(covariance)
         if rank == 0:
@@ -129,7 +129,7 @@ class FastICASeparator(Separator):
         return unmixing, back_project(unmixing, covariance)
 
     def _fit(self, x: Tensor, count: int) -> Tensor:
-        """The unmixing matrix, shape (count, channels)."""
+        """Return the unmixing matrix, shape (count, channels)."""
         from sklearn.decomposition import FastICA
         from sklearn.exceptions import ConvergenceWarning
 
@@ -156,7 +156,7 @@ class FastICASeparator(Separator):
 
 
 def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
-    """Mean (channels, 1) and covariance (channels, channels), float64, from one reading of the signal."""
+    """Return mean (channels, 1) and covariance (channels, channels) in float64, from one pass over the signal."""
     mean = torch.zeros(mixture.channels, 1, dtype=torch.float64)
     scatter, count = torch.zeros(mixture.channels, mixture.channels, dtype=torch.float64), 0
     for piece in iter_blocks(mixture, _READ):
@@ -170,7 +170,7 @@ def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
 
 
 def _some_frames(mixture: Signal, seed: int) -> Tensor:
-    """At most `FIT_FRAMES` samples of all channels, float64: one drawn from each of as many equal stretches."""
+    """Return at most `FIT_FRAMES` samples of all channels in float64, one from each of as many equal intervals."""
     count = min(FIT_FRAMES, mixture.frames)
     chosen = torch.arange(mixture.frames)
     if count < mixture.frames:
@@ -185,23 +185,23 @@ def _some_frames(mixture: Signal, seed: int) -> Tensor:
 
 
 def _rank(covariance: Tensor) -> int:
-    """How many of the channels are linearly independent, to -100 dB."""
+    """Return how many channels are linearly independent, to -100 dB."""
     powers = torch.linalg.eigvalsh(covariance)
     return int((powers > max(1e-10 * float(powers.max()), 1e-30)).sum())
 
 
 def back_project(unmixing: Tensor, covariance: Tensor) -> Tensor:
-    """Give each independent component the level it has in every channel of the mixture.
+    """Return the level of each independent component in every channel of the mixture.
 
-    ICA leaves scale and sign undetermined. Fitting all components to every channel by least
-    squares settles both, and needs only second moments: the signals may be of any length.
+    ICA leaves scale and sign undetermined. Fitting all components to every channel by least squares
+    settles both. It needs only second moments, so that the signals may be of any length.
 
     Parameters
     ----------
     unmixing : Tensor, shape (sources, channels)
         W in s = W x, of any scale and sign.
     covariance : Tensor, shape (channels, channels)
-        Of the zero-mean mixture x.
+        Covariance of the zero-mean mixture x.
 
     Returns
     -------

@@ -18,11 +18,11 @@ __all__ = ["Mix", "MixOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixOptions:
-    """There is nothing to choose."""
+    """Options of ``mix``: none."""
 
 
 class Mix(Separator):
-    """The mixture over the number of sources as every estimate: SiSEC's MIX, the floor of every comparison."""
+    """The mixture divided by the number of sources as every estimate: SiSEC's MIX, the floor of every comparison."""
 
     name = "mix"
     sources = SOURCES

@@ -26,25 +26,25 @@ _PIECE = 512  # frames that are transformed at a time
 
 @dataclass(frozen=True, kw_only=True)
 class OpenUnmixOptions:
-    """Options of ``open-unmix``; but for `segment` they mean what they mean upstream.
+    """Options of ``open-unmix``; except for `segment`, they mean what they mean upstream.
 
     Attributes
     ----------
     iterations : int
-        Of the Wiener filter; 0: the networks' magnitudes with the mixture's phase.
+        Iterations of the Wiener filter; 0 combines the networks' magnitudes with the mixture's phase.
     softmask : bool
-        Start the filter from shares of the mixture instead.
+        Start the filter from shares of the mixture instead of the networks' magnitudes.
     residual : bool
-        One more stem, "residual": what the networks leave of the mixture.
+        Add a stem "residual", which is what the networks leave of the mixture.
     window : int or None
-        Frames over which a source's place in the stereo picture is taken as constant, counted from the beginning
-        of the signal; None: the whole segment, memory growing with it. Pooled over half an hour of many pieces,
-        each loses 0.17 dB of SDR, and in windows of 300 frames 0.04 dB (``notebooks/length.ipynb``).
+        Frames over which a source's spatial covariance is constant, counted from the start of the signal.
+        None is the whole segment, with memory growing with it. Pooled over half an hour of many pieces,
+        each loses 0.17 dB of SDR; in windows of 300 frames, 0.04 dB (``notebooks/length.ipynb``).
     segment : float or None
-        Seconds that the recurrent layers follow at a time, made up to whole windows; None: the whole signal.
-        What is no longer is separated as a whole. Beyond, stretches are crossfaded: at 30 s each, songs of 3 min
-        came within 26 to 51 dB of the whole with the bundled weights (bass the worst, since its network remembers
-        longest), and no worse than elsewhere within 10 ms of where they meet (1.2 times the error at most).
+        Seconds that the recurrent layers process at a time, rounded up to whole windows; None is the whole signal.
+        Signals up to this length are separated in one pass, longer ones in crossfaded chunks. At 30 s per chunk,
+        songs of 3 min agreed with the single pass to 26 to 51 dB with the bundled weights (worst for bass, whose
+        network remembers longest); within 10 ms of the joins, the error was at most 1.2 times that elsewhere.
     """
 
     iterations: int = 1
@@ -63,7 +63,7 @@ class OpenUnmixOptions:
 
 
 class OpenUnmixSeparator(Separator):
-    """Open-Unmix, with upstream's released or locally trained weights or ours.
+    """Separation by Open-Unmix, with released or locally trained weights.
 
     References
     ----------
@@ -100,26 +100,26 @@ class OpenUnmixSeparator(Separator):
         self.options = options
 
     def segments(self, frames: int) -> int:
-        return -(-self._frames(frames) // self._window(frames))
+        return -(-self._num_frames(frames) // self._window_frames(frames))
 
-    def _frames(self, length: int) -> int:
-        """Of the spectrogram of so many samples."""
+    def _num_frames(self, length: int) -> int:
+        """Return the number of STFT frames of `length` samples."""
         return length // self.stft.hop_length + 1
 
-    def _stretch(self, length: int) -> int:
-        """Frames that the recurrent layers follow at a time, whole windows: those of the filter never straddle two."""
+    def _chunk_frames(self, length: int) -> int:
+        """Return the STFT frames per chunk of the recurrent layers: whole windows, so that none spans two chunks."""
         if self.options.segment is None:
-            return self._frames(length)
+            return self._num_frames(length)
         frames = max(1, round(self.options.segment * self.sample_rate / self.stft.hop_length))
         window = self.options.window or frames
         return -(-frames // window) * window
 
-    def _window(self, length: int) -> int:
-        """Frames that are filtered, and come out, at a time."""
-        return self.options.window or self._stretch(length)
+    def _window_frames(self, length: int) -> int:
+        """Return the STFT frames that are filtered, and yielded, at a time."""
+        return self.options.window or self._chunk_frames(length)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        window, frames = self._window(mixture.frames), self._frames(mixture.frames)
+        window, frames = self._window_frames(mixture.frames), self._num_frames(mixture.frames)
         inverse = InverseStft(self.stft, mixture.frames)
         for start, features, held in self._features(mixture):
             for first in range(start, start + features.shape[-1], window):
@@ -128,28 +128,27 @@ class OpenUnmixSeparator(Separator):
                 yield inverse(Y, last=last == frames).cpu()
 
     def _features(self, mixture: Signal) -> Iterator[tuple[int, Tensor, _Held]]:
-        """What the networks know of each frame, stretch by stretch.
+        """Yield the networks' features, chunk by chunk.
 
-        Where stretches meet, the features of both are crossfaded, from networks that have seen
-        `context_seconds` more on either side, at least: there is no seam in the sound, and whoever is
-        shorter than a stretch is seen as a whole.
+        Adjacent chunks are crossfaded in the feature domain. Each is computed with at least `context_seconds`
+        of context on either side, so that there is no audible seam. Signals shorter than a chunk are processed whole.
 
         Yields
         ------
         int
-            The stretch's first frame.
+            First STFT frame of the chunk.
         Tensor, shape (targets, features, frames)
         _Held
-            The mixture around it.
+            The mixture around the chunk.
         """
-        length, frames = mixture.frames, self._frames(mixture.frames)
-        stretch = self._stretch(length)
+        length, frames = mixture.frames, self._num_frames(mixture.frames)
+        stretch = self._chunk_frames(length)
         per_second = self.sample_rate / self.stft.hop_length
         context, fade = round(self.context_seconds * per_second), round(self.fade_seconds * per_second)
         fade = min(fade, stretch)
         held = _Held(mixture)
 
-        def follow(first: int, last: int) -> Tensor:
+        def recurrent(first: int, last: int) -> Tensor:
             # At the ends of the signal what lacks on one side is added on the other: all stretches cost the same.
             begin, end = max(0, first - context), min(frames, last + context)
             begin, end = max(0, end - (last - first) - 2 * context), min(frames, begin + (last - first) + 2 * context)
@@ -157,7 +156,7 @@ class OpenUnmixSeparator(Separator):
             embedded = [self._embedded(held, at, min(at + _PIECE, end)) for at in range(begin, end, _PIECE)]
             parts = list(zip(self.networks, map(torch.cat, zip(*embedded, strict=True)), strict=True))
             return torch.stack(
-                self._each(lambda part: part[0].follow(part[1])[first - begin : last - begin, 0].T, parts)
+                self._map_networks(lambda part: part[0].recurrent(part[1])[first - begin : last - begin, 0].T, parts)
             )
 
         start = 0
@@ -166,28 +165,28 @@ class OpenUnmixSeparator(Separator):
             yield start, block, held
             start += block.shape[-1]
 
-    def _each(self, function: Callable[[Any], Tensor], items: Sequence[Any]) -> list[Tensor]:
-        """One network a core: its own operations follow one upon the other."""
+    def _map_networks(self, function: Callable[[Any], Tensor], items: Sequence[Any]) -> list[Tensor]:
+        """Apply a function with one network per core; operations within a network are sequential."""
         if self.device.type == "cpu":
             return map_threads(function, items)
         return [function(item) for item in items]
 
     def _embedded(self, mixture: Signal, first: int, last: int) -> list[Tensor]:
         magnitude = self._spectrogram(mixture, first, last).abs().movedim(-1, 0)[:, None]
-        return self._each(lambda network: network.embed(magnitude), self.networks)
+        return self._map_networks(lambda network: network.encode(magnitude), self.networks)
 
     def _spectrogram(self, mixture: Signal, first: int, last: int) -> Tensor:
-        """(channels, bins, last - first), on the device."""
+        """Return STFT frames `first` to `last` of the mixture on the device, shape (channels, bins, last - first)."""
         return frames_between(
             lambda start, stop: mixture.read(start, stop).to(self.device), mixture.frames, first, last, self.stft
         )
 
     def _filtered(self, features: Tensor, mixture: Signal, first: int, last: int) -> Tensor:
-        """The stems' spectrograms, (sources, channels, bins, last - first)."""
+        """Return the stems' spectrograms, shape (sources, channels, bins, last - first)."""
         X = self._spectrogram(mixture, first, last)
         magnitude = X.abs().movedim(-1, 0)[:, None]
-        estimates = self._each(
-            lambda part: part[0].estimate(part[1].T[:, None], magnitude)[:, 0].movedim(0, 1),
+        estimates = self._map_networks(
+            lambda part: part[0].decode_mask(part[1].T[:, None], magnitude)[:, 0].movedim(0, 1),
             list(zip(self.networks, features, strict=True)),
         )
         options = self.options
@@ -201,7 +200,7 @@ class OpenUnmixSeparator(Separator):
 
 
 class _Held:
-    """A part of a signal in memory, read as if it were all of it."""
+    """A part of a signal held in memory, read with the positions of the whole signal."""
 
     def __init__(self, signal: Signal) -> None:
         self._signal = signal

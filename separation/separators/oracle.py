@@ -1,4 +1,4 @@
-"""Oracles: how well a mask or filter could do if the sources were known. The ceiling of every comparison."""
+"""Oracles: masks and filters computed from the true sources, the ceiling of every comparison."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class OracleOptions:
     Attributes
     ----------
     n_fft, hop_length : int
-        Of the spectrograms, in samples.
+        Frame length and hop of the spectrograms in samples.
     power : float
-        Ratio mask only: 1 compares magnitudes (SiSEC's IRM1), 2 energies (IRM2).
+        For the ratio mask: 1 compares magnitudes (SiSEC's IRM1), 2 energies (IRM2).
     """
 
     n_fft: int = 4096
@@ -48,7 +48,7 @@ class Oracle(Separator):
     ----------
     kind : "irm", "ibm" or "mwf"
     references : mapping of str to Tensor, each shape (channels, time)
-        The true sources, aligned with the mixture that will be separated.
+        The true sources, aligned with the mixture.
     """
 
     def __init__(

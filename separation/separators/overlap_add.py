@@ -12,9 +12,9 @@ __all__ = ["fade_window", "overlap_add"]
 
 
 def fade_window(length: int, fade: int) -> Tensor:
-    """Ones that rise over the first `fade` samples and fall over the last; shape (length,).
+    """Return a window of ones that rises over the first `fade` samples and falls over the last; shape (length,).
 
-    Never zero, so that the ends of a signal, where only one segment lies, can be divided by it.
+    It is never zero: the ends of a signal, which only one segment covers, are divided by it.
     With ``fade = ceil(length / 2)`` it is the triangle that Demucs uses.
     """
     if not 0 < 2 * fade <= length + 1:
@@ -26,11 +26,11 @@ def fade_window(length: int, fade: int) -> Tensor:
 def overlap_add(
     process: Callable[[int, int], Tensor], length: int, *, starts: range, window: Tensor
 ) -> Iterator[Tensor]:
-    """Process a long signal segment by segment; yield its result in consecutive blocks.
+    """Process a long signal segment by segment, yielding the result in consecutive blocks.
 
-    Segments of ``len(window)`` samples begin at `starts`; where they overlap, their results are
-    averaged with `window` as weight. A block is handed out as soon as no later
-    segment can change it: memory is that of two segments, whatever `length`.
+    Segments of ``len(window)`` samples begin at `starts`. Where they overlap, their results are
+    averaged with `window` as weight. A block is yielded as soon as no later segment can change it,
+    so that memory is that of two segments, whatever `length`.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def overlap_add(
         ``process(start, stop)`` returns the result for that span, shape (..., stop - start).
         It reads the signal itself, with as much context around the span as it needs.
     length : int
-        Samples in all.
+        Length of the signal in samples.
     starts : range
-        First samples of the segments, from 0; the last one must reach the end.
+        First samples of the segments, from 0; the last segment must reach the end.
     window : Tensor, shape (segment,)
         Positive weights.
 

@@ -36,12 +36,12 @@ Estimator = Callable[[Sequence[Tensor]], list[Tensor]]
 
 
 def check_precision(precision: str, device: torch.device) -> str:
-    """The precision meant: "auto" is "fp32".
+    """Return the precision that is used: "fp32" for "auto".
 
     Raises
     ------
     ValueError
-        For a word that is none of :data:`PRECISIONS`, or one that the device has no arithmetic for.
+        If the word is not one of :data:`PRECISIONS`, or the device does not support it.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
@@ -51,12 +51,12 @@ def check_precision(precision: str, device: torch.device) -> str:
 
 
 def apply_precision(network: nn.Module, precision: str, device: torch.device) -> nn.Module:
-    """Move a network to its device and let its linear and recurrent layers run in that precision, in place.
+    """Move a network to its device and run its linear and recurrent layers in a precision, in place.
 
     Parameters
     ----------
     network : nn.Module
-        In evaluation mode. Its inputs and outputs stay float32.
+        A network in evaluation mode. Its inputs and outputs stay float32.
     precision : str
         One of :data:`PRECISIONS`. "bf16" rounds weights and signals of those layers to 8 bits of mantissa.
     device : torch.device
@@ -79,12 +79,12 @@ def apply_precision(network: nn.Module, precision: str, device: torch.device) ->
 def waveform_estimator(
     network: nn.Module, pack: Callable[[Any, torch.dtype], Estimator], precision: str, device: torch.device
 ) -> Estimator:
-    """The fastest form of a network from waveform to waveforms.
+    """Return the fastest form of a network that maps a waveform to waveforms.
 
-    On a processor `pack` makes it of the network, which is used up; elsewhere the network itself runs.
-    There "bf16" is autocast; on a processor it holds for all but the resampling, the spectrograms and the innermost
-    layers of Hybrid Demucs. No convolution is computed in bfloat16: oneDNN's are wrong for some shapes on
-    processors with AMX.
+    On a CPU with oneDNN, `pack` converts the network, which is consumed; elsewhere the network itself runs.
+    There "bf16" is autocast; on a CPU it applies to all but the resampling, the spectrograms and the innermost
+    layers of Hybrid Demucs. No convolution is computed in bfloat16, since oneDNN's are wrong for some shapes on
+    CPUs with AMX.
 
     Raises
     ------
@@ -95,11 +95,11 @@ def waveform_estimator(
     network = network.eval().to(device)
     if device.type == "cpu" and onednn.is_available():
         return pack(network, torch.bfloat16 if precision == "bf16" else torch.float32)
-    return _Plain(network, precision == "bf16", device)
+    return _PlainEstimator(network, precision == "bf16", device)
 
 
-class _Plain:
-    """The network as it is; mixtures of equal length go through it together."""
+class _PlainEstimator:
+    """The unmodified network; mixtures of equal length form one batch."""
 
     def __init__(self, network: nn.Module, bfloat16: bool, device: torch.device) -> None:
         self._network, self._bfloat16, self._device = network, bfloat16, device

@@ -19,22 +19,22 @@ __all__ = ["METHODS", "Method", "create"]
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What can be said of a method without loading it.
+    """Description of a method, available without importing it.
 
     Attributes
     ----------
     name, title : str
-        "open-unmix" for programs, "Open-Unmix" for people.
+        Name on the command line, "open-unmix", and name for display, "Open-Unmix".
     summary : str
-        What it is, in plain words.
+        What the method does, in plain words.
     reference : str
-        Where it comes from.
+        The paper.
     separator, options : str
-        ``module:class`` of each.
+        ``module:class`` of the separator and of its options.
     default_model : str or None
-        The weights it takes if none are named; None if it has no weights.
+        Default weights; None if the method has none.
     needs_references : bool
-        An oracle: it must be given the true sources.
+        Whether the method is an oracle, which must be given the true sources.
     """
 
     name: str
@@ -170,7 +170,7 @@ def create(
     options: Mapping[str, object] | None = None,
     references: Mapping[str, Tensor] | None = None,
 ) -> Separator:
-    """Make a separator.
+    """Create a separator.
 
     Parameters
     ----------
@@ -178,12 +178,12 @@ def create(
         A name in :data:`METHODS`.
     model : str, optional
         Name of a known model, or a folder with one; by default the method's own.
-    device : "auto", "cpu" or "cuda"
+    device : "auto", "cpu", "cuda" or "mps"
     precision : "auto", "fp32" or "bf16"
-        In which a network computes; of the methods that have one. See :mod:`separation.separators.precision`.
+        Precision of the network, for methods that have one. See :mod:`separation.separators.precision`.
     options : mapping, optional
-        Fields of the method's options dataclass; strings are converted. What is not given is as the model asks for,
-        or as the method does it.
+        Fields of the method's options dataclass; strings are converted. Missing ones default to what the
+        model asks for, then to the method's defaults.
     references : mapping of str to Tensor, optional
         The true sources, for the oracles only.
 

@@ -34,19 +34,19 @@ class DemucsOptions:
     Attributes
     ----------
     segment : float
-        Seconds that the network sees at a time; memory grows with it.
+        Seconds that the network processes at a time; memory grows with it.
     overlap : float
-        Share of a segment that it has in common with the next, 0 to below 1.
+        Fraction of a segment shared with the next, from 0 to below 1.
     shifts : int
-        Estimates at random offsets of up to half a second that are averaged; 0: one, without offset.
-        Each costs the time of a whole separation; 10 gain about 0.2 dB.
+        Number of estimates at random offsets of up to half a second that are averaged; 0 is one estimate without
+        offset. Each costs the time of a whole separation; 10 gain about 0.2 dB.
     seed : int
-        Of the offsets.
+        Seed of the offsets.
     normalise : bool
         Standardise by the mixture's mean and deviation, as the released models expect.
     softmask : bool
-        Give out shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
-        estimates. Worth 0.3 dB to small networks, which leave something out; the bundled one asks for it.
+        Return shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
+        estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled one asks for it.
     """
 
     segment: float = 10.0
@@ -68,7 +68,7 @@ class DemucsOptions:
 
 
 class WaveformSeparator(Separator):
-    """A network from the mixture's waveform to all sources' waveforms, over songs of any length.
+    """Separation of songs of any length by a network from the mixture's waveform to the sources' waveforms.
 
     References
     ----------
@@ -95,16 +95,16 @@ class WaveformSeparator(Separator):
         return round(self.options.segment * self.sample_rate)
 
     @property
-    def together(self) -> int:
-        """Segments that the network gets at once, 40 s in all: a wide LSTM takes little longer than for one."""
+    def segments_per_batch(self) -> int:
+        """Number of segments per batch, 40 s in all: a wide LSTM takes little longer for them than for one."""
         return max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:
-        """As upstream: the last segments may lie within the one before."""
+        """Return the segments' first samples, as upstream; the last segments may lie within the previous one."""
         return range(0, frames, max(1, int((1 - self.options.overlap) * self._segment)))
 
     def input_length(self, length: int) -> int:
-        """Samples that the network must see for `length` samples of estimates."""
+        """Return the samples of input that the network needs for `length` samples of estimates."""
         return length
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
@@ -137,8 +137,8 @@ class WaveformSeparator(Separator):
             if not self.options.shifts:
                 if start not in ahead:
                     # The first one alone, for whoever waits for a sound, unless one more is all that follows.
-                    together = self.together if start or len(starts) == 2 else 1
-                    following = range(start, length, starts.step)[:together]
+                    segments_per_batch = self.segments_per_batch if start or len(starts) == 2 else 1
+                    following = range(start, length, starts.step)[:segments_per_batch]
                     spans = [(at, min(at + self._segment, length)) for at in following]
                     ahead.update(zip(following, estimate(spans), strict=True))
                 return ahead.pop(start)
@@ -156,7 +156,7 @@ class WaveformSeparator(Separator):
 
 
 def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """(sources, channels, time), (channels, time) -> what the sources get of the mixture, (sources, channels, time)."""
+    """Split a mixture (channels, time) among sources in proportion to estimates (sources, channels, time)."""
     length = mixture.shape[-1]
     missing = max(0, FILTER.n_fft - length)  # an end may be shorter than a frame
     X, Y = stft(F.pad(mixture, (0, missing)), FILTER), stft(F.pad(estimates, (0, missing)), FILTER)
@@ -164,7 +164,7 @@ def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
 
 
 def _level(mixture: Signal) -> tuple[float, float]:
-    """Mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
+    """Return mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
     count, mean, spread = 0, 0.0, 0.0
     for piece in iter_blocks(mixture, _READ):
         mono = piece.double().mean(0)

@@ -9,7 +9,7 @@ __all__ = ["apply_mixture_phase", "binary_mask", "ratio_mask"]
 
 
 def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) -> Tensor:
-    """Each source's share of the total, between 0 and 1.
+    """Return each source's share of the total, between 0 and 1.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) ->
     power : float
         1 compares magnitudes (the ideal ratio mask of SiSEC's IRM1), 2 energies (IRM2).
     eps : float
-        Added to the total; where nothing sounds, the masks are 0.
+        Added to the total, so that the masks are 0 where all sources are silent.
 
     Returns
     -------
@@ -35,18 +35,18 @@ def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) ->
 
 
 def binary_mask(magnitudes: Tensor) -> Tensor:
-    """1 for the loudest source of each bin, 0 for the others; the first one wins a draw.
+    """Return 1 for the loudest source of each bin and 0 for the others; the first one wins a tie.
 
-    Shape (sources, ...) in and out; the masks sum to 1 everywhere.
+    The shape is (sources, ...) before and after. The masks sum to 1 everywhere.
     """
     loudest = magnitudes.argmax(0, keepdim=True)
     return torch.zeros_like(magnitudes).scatter_(0, loudest, 1.0)
 
 
 def apply_mixture_phase(magnitudes: Tensor, mixture: Tensor) -> Tensor:
-    """Complex spectrograms with the given magnitudes and the mixture's phase (0 where it is silent).
+    """Return complex spectrograms with the given magnitudes and the mixture's phase (0 where it is silent).
 
-    Shape (sources, channels, bins, frames) with (channels, bins, frames).
+    The magnitudes have the shape (sources, channels, bins, frames), the mixture (channels, bins, frames).
     """
     size = mixture.abs()
     phase = torch.where(size > 0, mixture / size, torch.ones_like(mixture))  # a fourth of the time of atan2 and back

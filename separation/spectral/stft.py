@@ -1,4 +1,4 @@
-"""The short-time Fourier transform, forth and back, of whole signals or a few frames at a time."""
+"""The short-time Fourier transform and its inverse, of whole signals or of a few frames at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["InverseStft", "StftConfig", "frames_between", "istft", "stft"]
 
 @dataclass(frozen=True, kw_only=True)
 class StftConfig:
-    """Frame length and hop, in samples; the window is a periodic Hann window of `n_fft` samples."""
+    """Frame length and hop in samples; the window is a periodic Hann window of `n_fft` samples."""
 
     n_fft: int = 4096
     hop_length: int = 1024
@@ -34,9 +34,9 @@ class StftConfig:
 
 
 def stft(waveform: Tensor, config: StftConfig) -> Tensor:
-    """Complex spectrogram of a real waveform.
+    """Return the complex spectrogram of a real waveform.
 
-    Frames are centred on multiples of the hop, the ends mirrored, as Open-Unmix does at inference.
+    Frames are centred on multiples of the hop and the ends are mirrored, as in Open-Unmix.
 
     Shape
     -----
@@ -54,7 +54,7 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
 
 
 def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
-    """Waveform of `length` samples from its :func:`stft`, (..., bins, frames) -> (..., length)."""
+    """Invert :func:`stft`: (..., bins, frames) -> (..., length)."""
     flat = spectrogram.reshape(-1, *spectrogram.shape[-2:])
     window = config.window(flat.real)
     waveform = torch.istft(flat, config.n_fft, config.hop_length, window=window, center=True, length=length)
@@ -64,13 +64,14 @@ def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
 def frames_between(
     read: Callable[[int, int], Tensor], length: int, first: int, last: int, config: StftConfig
 ) -> Tensor:
-    """Frames `first` to `last` of the :func:`stft` of a signal that is read as far as they need it.
+    """Return frames `first` to `last` of a signal's :func:`stft`, reading only the samples they need.
 
     Parameters
     ----------
     read : callable
-        ``read(start, stop)`` gives samples, (..., stop - start), of the signal's `length`, which is
-        at least ``n_fft``.
+        ``read(start, stop)`` returns samples of the signal, shape (..., stop - start).
+    length : int
+        Length of the signal in samples, at least ``n_fft``.
 
     Returns
     -------
@@ -90,13 +91,13 @@ def frames_between(
 
 
 class InverseStft:
-    """:func:`istft` of frames that come a few at a time.
+    """A streaming :func:`istft`, fed a few frames at a time.
 
     Parameters
     ----------
     config : StftConfig
     length : int
-        Samples in all.
+        Length of the whole output in samples.
     """
 
     def __init__(self, config: StftConfig, length: int) -> None:
@@ -106,7 +107,10 @@ class InverseStft:
         self._rest: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, spectrogram: Tensor, *, last: bool) -> Tensor:
-        """The next frames, (..., bins, frames), to the samples that no later frame changes; `last` brings out all."""
+        """Return the samples that no later frame changes; with `last`, all that remain.
+
+        The input are the next frames, shape (..., bins, frames).
+        """
         frames = torch.fft.irfft(spectrogram.mT, n=self.config.n_fft)
         window = self.config.window(frames)
         signal = self._overlap(frames.mul_(window))
@@ -122,7 +126,7 @@ class InverseStft:
         return signal[..., inside] / weight[inside]
 
     def _overlap(self, frames: Tensor) -> Tensor:
-        """(..., frames, n_fft), a hop between each two, to their sum, (..., time)."""
+        """Add frames one hop apart: (..., frames, n_fft) -> (..., time)."""
         hop = self.config.hop_length
         taps = -(-frames.shape[-1] // hop)
         if missing := taps * hop - frames.shape[-1]:

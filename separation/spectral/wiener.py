@@ -25,18 +25,18 @@ def wiener(
     window: int | None = None,
     eps: float = 1e-10,
 ) -> Tensor:
-    r"""Multichannel Wiener filter: let the estimates agree across channels.
+    r"""Apply the multichannel Wiener filter, which makes the estimates consistent across channels.
 
     Each source j is modelled as Gaussian in every bin, with a power p_j(t, f) per frame and a
-    spatial covariance R_j(f) that stays. From first estimates y_j, each iteration sets
+    constant spatial covariance R_j(f). From first estimates y_j, each iteration sets
 
     .. math::
         p_j = \tfrac{1}{C} \|y_j\|^2, \quad
         R_j = \frac{\sum_t y_j y_j^H}{\epsilon + \sum_t p_j}, \quad
         y_j = p_j R_j \Bigl(\sum_k p_k R_k + \sqrt{\epsilon} I\Bigr)^{-1} x
 
-    For mono and stereo in closed form: one 2x2 system per bin, whatever the number of sources.
-    More channels go to `norbert`. All arithmetic is in float64: on a mono mixture the
+    Mono and stereo are solved in closed form, with one 2x2 system per bin for any number of sources.
+    More channels are passed to `norbert`. All arithmetic is in float64: on a mono mixture the
     covariances are singular up to `eps`, and float32 loses all but 22 dB there.
 
     Parameters
@@ -44,16 +44,16 @@ def wiener(
     magnitudes : Tensor, shape (sources, channels, bins, frames)
         First estimates, non-negative.
     mixture : Tensor, shape (channels, bins, frames), complex64 or complex128
-        Left unchanged.
+        Spectrogram of the mixture; left unchanged.
     iterations : int
-        0 stops at the first estimates.
+        Number of iterations; 0 returns the first estimates.
     softmask : bool
-        First estimates are shares of the mixture, instead of the magnitudes with its phase.
+        Start from shares of the mixture instead of the magnitudes with its phase.
     residual : bool
-        Add one more source: what the first estimates leave of the mixture.
+        Add one more source, the part of the mixture that the first estimates leave out.
     window : int, optional
-        Frames over which R_j is taken as constant; the filter runs on each such stretch alone.
-        None: all of them. Upstream's Open-Unmix uses 300 (7 s).
+        Frames over which R_j is constant; the filter runs on each such window alone.
+        None is all frames. Upstream's Open-Unmix uses 300 (7 s).
     eps : float
         Power of the white noise that is assumed in the mixture, after scaling it to at most 10.
         `norbert` defaults to the machine precision of the data, `openunmix` to 1e-10.
@@ -84,10 +84,10 @@ def wiener(
 def expectation_maximization(
     estimates: Tensor, mixture: Tensor, *, iterations: int = 1, window: int | None = None, eps: float = 1e-10
 ) -> Tensor:
-    """The iterations of :func:`wiener` from complex first estimates, (sources, channels, bins, frames).
+    """Run the iterations of :func:`wiener` from complex first estimates, shape (sources, channels, bins, frames).
 
-    From the true sources, one iteration is an oracle of the filter (SiSEC's MWF estimates the
-    covariances in another way). The other parameters, and what comes back, are as for :func:`wiener`.
+    Starting from the true sources, one iteration is an oracle of the filter (SiSEC's MWF estimates the
+    covariances in another way). Other parameters and the result are those of :func:`wiener`.
     """
     if estimates.shape[1:] != mixture.shape:
         shapes = tuple(estimates.shape), tuple(mixture.shape)
@@ -108,7 +108,7 @@ def _filter(
     window: int | None,
     eps: float,
 ) -> Tensor:
-    """Window by window."""
+    """Filter window by window."""
     if iterations < 0:
         raise ValueError(f"iterations must be 0 or more, got {iterations}")
     if window is not None and window < 1:
@@ -131,7 +131,7 @@ def _filter_window(
     iterations: int,
     eps: float,
 ) -> None:
-    """Fill in the `estimates` of some frames, a few bins at a time: bins do not know of each other."""
+    """Write the `estimates` of some frames in groups of bins, which are independent."""
     x = mixture[..., frames].mT.to(torch.complex128)  # bins last: as the transform leaves them in memory
     square = max(1.0, float(_energy(x).max()) / 100)  # instead of scaling the sound to 10, its noise is scaled
 
@@ -169,7 +169,7 @@ def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: fl
     # that times x. Sources are taken one by one: what is at hand then stays in the processor's cache.
     eps, noise = eps * square, eps**0.5 * square
     for _ in range(iterations):
-        models = [model_from_dict(own, eps) for own in y]
+        models = [_source_model(own, eps) for own in y]
         A = sum((power * a for power, a, _, _ in models), noise)
         B = sum((power * b for power, _, b, _ in models), x.new_zeros(()))
         D = sum((power * d for power, _, _, d in models), noise)
@@ -182,8 +182,8 @@ def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: fl
     return y
 
 
-def model_from_dict(y: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A source's power (frames, bins), and its spatial covariance a, b, d (bins,)."""
+def _source_model(y: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return a source's power, shape (frames, bins), and its spatial covariance a, b, d, shape (bins,) each."""
     (e0, e1), (u, v), (p, q) = _energy(y), y.real, y.imag
     power = (e0 + e1) * 0.5
     weight = eps + power.sum(-2)

@@ -175,13 +175,13 @@ def model_cards(models: Iterable[Model], speeds: Mapping[str, float], words: Tra
         cards.append(
             f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
             f"{escape(words(f'state_{state}'))}</span></h3>"
-            f"<p>{escape(METHODS[model.method].title)}: {escape(_errors_name(model.sources, words))}</p>"
+            f"<p>{escape(METHODS[model.method].title)}: {escape(_source_names(model.sources, words))}</p>"
             f"{_diagram((*_STEPS[model.method], f'{len(model.sources)} stems'))}<dl>{rows}</dl></article>"
         )
     return f'<div class="models">{"".join(cards)}</div>'
 
 
-def _errors_name(sources: Iterable[str], words: Translator) -> str:
+def _source_names(sources: Iterable[str], words: Translator) -> str:
     return ", ".join(words.named("stem", source, source) for source in sources)
 
 

@@ -1,23 +1,19 @@
-"""Many pieces of work: one after the other, in several processes, or on a cluster.
+"""Run independent jobs: in turn, in several processes, or on a dask cluster.
 
-What a worker is lost over is named, and the others go on.
+A job that kills its worker is reported; the remaining jobs continue.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from filelock import FileLock, Timeout
 
 from separation.workers.devices import choose_device
 
-__all__ = ["WORKER_DIED", "claim_gpu", "map_jobs"]
+__all__ = ["WORKER_DIED", "map_jobs"]
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
@@ -34,26 +30,28 @@ def map_jobs(
     cluster: str | None = None,
     device: str = "auto",
 ) -> Iterator[Made]:
-    """Do all jobs; yields what each gave as it comes, in any order.
+    """Run a function on all jobs, yielding results as they finish, in any order.
 
     Parameters
     ----------
     function : callable
-        Of a module, so that it can be found by other processes; raises nothing.
+        A module-level function, so that other processes can import it. It must not raise.
+    jobs : sequence
+        Arguments of `function`, one call each.
     lost : callable
-        What to yield for a job whose worker was lost: :data:`LOST` says it.
+        Returns the result for a job whose worker died; :data:`WORKER_DIED` is a suitable message.
     workers : int
-        Processes on this machine, through joblib; at most one per GPU where there are any.
+        Processes on this machine, through joblib; at most one per GPU on CUDA.
     cluster : str, optional
-        Address of a `dask.distributed` scheduler instead, or ``local:N``: one of N processes, for as
-        long as this takes. Data and results must have the same paths on all its machines.
+        Address of a `dask.distributed` scheduler, or ``local:N`` for a temporary one with N processes.
+        Data and results must have the same paths on all its machines.
     device : str
-        That the jobs work on.
+        The device that the jobs use.
 
     Raises
     ------
     ValueError
-        If `workers` is below 1 or there is no such cluster.
+        If `workers` is below 1, or the cluster cannot be reached.
     """
     if workers < 1:
         raise ValueError(f"at least one job at a time is needed, got {workers}")
@@ -132,33 +130,3 @@ def _client(address: str) -> Iterator[Any]:
         Client(own) as client,
     ):
         yield client
-
-
-# -- GPUs ------------------------------------------------------------------------------------------
-
-_claimed: dict[str, FileLock] = {}  # this process's GPU, held until it ends, however it ends
-
-
-@contextmanager
-def claim_gpu(device: str) -> Iterator[None]:
-    """Within: torch's "cuda" is a GPU that no other worker of this machine's user has taken."""
-    if choose_device(device).type != "cuda":
-        yield
-        return
-    with torch.cuda.device(_claim()):
-        yield
-
-
-def _claim() -> int:
-    for index in range(torch.cuda.device_count()):
-        name = f"stemscope-{os.getuid()}-gpu-{index}"
-        if name in _claimed:
-            return index
-        lock = FileLock(Path(tempfile.gettempdir()) / f"{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _claimed[name] = lock
-        return index
-    return 0  # more workers than GPUs, of another run: they share

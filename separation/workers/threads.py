@@ -1,8 +1,7 @@
-"""Coarse work on all cores.
+"""Run work items on all cores, one per core.
 
-torch spreads one operation over the cores if it is large. The filter's and the networks' are many
-and small, or follow one upon the other: whole pieces of work side by side, each on one core, take
-half the time.
+torch parallelises within an operation. The Wiener filter and the networks run many small or strictly
+sequential operations, so that running whole work items side by side halves the time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _worker = threading.local()  # knows that it is one, lest workers wait for each 
 
 
 def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
-    """``[function(item) for item in items]``, in inference mode, on as many cores as torch may use."""
+    """Return ``[function(item) for item in items]``, computed in inference mode on as many cores as torch may use."""
     threads = torch.get_num_threads()
     if threads == 1 or len(items) == 1 or hasattr(_worker, "busy"):
         return [function(item) for item in items]
@@ -42,7 +41,7 @@ def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list
 
 @lru_cache(maxsize=1)
 def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads in which torch uses one core each."""
+    """Return a pool of threads in which torch uses one core each."""
     all_there = threading.Barrier(threads + 1)
 
     def begin() -> None:
@@ -60,10 +59,10 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 
 
 def limit_malloc_arenas() -> None:
-    """Let all threads of this process allocate from one heap, where the C library is GNU's; for programs, early.
+    """Make all threads allocate from one heap, on systems with GNU's C library; call it early.
 
-    By default every thread has a heap of its own and keeps what it once needed: half an hour through Open-Unmix on
-    two cores then holds 100 MB more at its peak than two minutes, with one heap nothing.
+    By default every thread keeps a heap as large as it ever needed. Half an hour through Open-Unmix on two
+    cores then peaks 100 MB higher than two minutes; with one heap the peaks are equal.
     """
     if os.name == "posix" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_ARENA_MAX, 1)

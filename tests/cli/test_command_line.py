@@ -204,7 +204,7 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
         (["--method", "ica", "--option", "components=3"], "3 components need 3 channels or more, the sound has 2"),
         (["--method", "mix", "--format", "aac"], "not as 'aac'"),
         (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
-        (["--method", "mix", "--device", "tpu"], "device must be auto, cpu or cuda, got 'tpu'"),
+        (["--method", "mix", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
         (["--method", "mix", "--stems", "vocals,flute"], "no stem 'flute'"),
         (["--method", "mix", "--stems", ""], "no stems chosen"),
         (["--method", "mix", "--start", "0.5"], "the sound ends at 0.50 s"),

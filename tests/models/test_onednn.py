@@ -46,8 +46,8 @@ def test_products_and_what_comes_after(dtype: torch.dtype) -> None:
         found = affine(small, activation)
         assert found.dtype == dtype
         assert snr(found, function(product)) > LEAST[dtype]
-    assert snr(affine.plus(small, other.to(dtype)), product + other) > LEAST[dtype]
-    assert snr(affine.times(small, other.to(dtype)), product * other) > LEAST[dtype]
+    assert snr(affine.fused_add(small, other.to(dtype)), product + other) > LEAST[dtype]
+    assert snr(affine.fused_mul(small, other.to(dtype)), product * other) > LEAST[dtype]
     assert snr(LinearGLU(weight, bias, dtype)(small), F.glu(product)) > LEAST[dtype]
 
 
@@ -57,11 +57,11 @@ def test_strided_convolutions_are_two_products_of_rows() -> None:
     x = noise(20, 3)
     this, following = split_kernel(shorten.weight, shorten.bias, 4, SINGLE)  # type: ignore[arg-type]
     rows = x.view(5, 12)
-    assert snr(following.plus(rows[1:], this(rows[:-1])), shorten(x.T[None])[0].T) > 110
+    assert snr(following.fused_add(rows[1:], this(rows[:-1])), shorten(x.T[None])[0].T) > 110
 
     this, before = split_transposed(lengthen.weight, lengthen.bias, 4, SINGLE)  # type: ignore[arg-type]
     padded = F.pad(x, (0, 0, 1, 1))
-    rows = before.plus(padded[:-1], this(padded[1:]))
+    rows = before.fused_add(padded[:-1], this(padded[1:]))
     assert snr(rows.view(-1, 5), lengthen(x.T[None])[0].T) > 110
 
 

@@ -174,7 +174,7 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
         create("demucs", options={"shift": 1})
     with pytest.raises(ValueError, match=r"unknown option 'iterations'; the options of this method are: none"):
         create("mix", options={"iterations": 1})
-    with pytest.raises(ValueError, match="device must be auto, cpu or cuda, got 'tpu'"):
+    with pytest.raises(ValueError, match="device must be auto, cpu, cuda or mps, got 'tpu'"):
         create("mix", device="tpu")
 
 

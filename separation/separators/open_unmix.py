@@ -161,7 +161,7 @@ class OpenUnmixSeparator(Separator):
 
         start = 0
         starts = range(0, max(1, frames - fade), stretch)
-        for block in overlap_add(follow, frames, starts=starts, window=fade_window(stretch + fade, fade)):
+        for block in overlap_add(recurrent, frames, starts=starts, window=fade_window(stretch + fade, fade)):
             yield start, block, held
             start += block.shape[-1]
 

@@ -1,4 +1,4 @@
-"""What the commands have in common: what they print, and how they end."""
+"""Shared by all commands: output, errors and the ``--json`` and ``--option`` options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "
 
 
 def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
-    """`models --json list` means what `models list --json` does."""
+    """Let `models --json list` mean the same as `models list --json`."""
     return value or context.obj is True
 
 
@@ -28,7 +28,7 @@ Json = Annotated[
 
 
 def log_line(message: str) -> None:
-    """For people: standard output belongs to results."""
+    """Print a message to standard error; standard output is reserved for results."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -39,7 +39,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Wrong usage and unusable input end with one line and exit code 2."""
+    """Turn a ValueError into one line on standard error and exit code 2."""
     try:
         yield
     except ValueError as error:
@@ -48,7 +48,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def option_pair(text: str) -> tuple[str, str]:
-    """What ``--option NAME=VALUE`` says."""
+    """Split the argument of ``--option NAME=VALUE``."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ValueError(f"--option takes NAME=VALUE, got {text!r}")
@@ -56,7 +56,7 @@ def option_pair(text: str) -> tuple[str, str]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write a JSON file atomically; raise ValueError if it cannot be written."""
     try:
         with atomic_write(path) as draft:
             draft.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")

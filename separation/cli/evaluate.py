@@ -1,4 +1,4 @@
-"""`evaluate`: a method's scores on a data set."""
+"""`evaluate`: scores of a method on a data set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def evaluate(
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Separate and score a data set; what is finished is not done again."""
+    """Separate and score a data set. Finished tracks are skipped."""
     failed: list[TrackOutcome] = []
     with one_line_errors():
         from separation.datasets.musdb18 import tracks
@@ -67,7 +67,7 @@ def evaluate(
 
 
 def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
-    """The scores of this run's tracks; the table beside them holds every track of the folder."""
+    """Return the scores of this run's tracks; write the table of all tracks in the folder."""
     from separation.evaluation.museval_json import read_result, read_results, write_summary
 
     results = [read_result(file) for file in sorted(files) if file.exists()]
@@ -120,7 +120,7 @@ def _cell(value: float | None) -> str:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[TrackOutcome], None]]:
-    """A bar with the time left on a terminal, a line per track elsewhere."""
+    """Show a progress bar on a terminal, one line per track elsewhere."""
     began, count = time.monotonic(), 0
 
     def line(outcome: TrackOutcome) -> None:

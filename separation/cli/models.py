@@ -1,4 +1,4 @@
-"""`models`: what weights there are, getting, checking and handing them on."""
+"""`models`: list, download, verify and export weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(help="What weights there are, and getting them.", invoke_witho
 
 @app.callback()
 def models(context: typer.Context, json_output: Json = False) -> None:
-    """What weights there are, and getting them; without a command: the list."""
+    """List, download, verify and export weights. Without a command, list them."""
     context.obj = json_output
     if context.invoked_subcommand is None:
         list_models(json_output=json_output)
@@ -30,7 +30,7 @@ def models(context: typer.Context, json_output: Json = False) -> None:
 
 @app.command("list")
 def list_models(json_output: Json = False) -> None:
-    """All known models: what is installed, what can be had, and on what terms."""
+    """List all known models with size, training data and licence."""
     from separation.weights import catalogue
 
     with one_line_errors():
@@ -45,7 +45,7 @@ def list_models(json_output: Json = False) -> None:
 
 
 def _size(model: Model) -> str:
-    """Megabytes; of what is not here, from the number of parameters in float32."""
+    """Return the size in MB; estimate it from the number of float32 parameters if the model is not installed."""
     if model.size is not None:
         return f"{model.size / 1e6:.0f} MB"
     return f"~{4 * model.parameters / 1e6:.0f} MB" if model.parameters else ""
@@ -55,7 +55,7 @@ def _size(model: Model) -> str:
 def download_model(
     name: Annotated[str, typer.Argument(help="As `models list` shows it.")], json_output: Json = False
 ) -> None:
-    """Get a released model; goes on where an interrupted download stopped."""
+    """Download a released model. An interrupted download is resumed."""
     from separation.weights import download
 
     with one_line_errors():
@@ -70,7 +70,7 @@ def download_model(
 
 @app.command("verify")
 def verify_models(json_output: Json = False) -> None:
-    """Check the hashes of everything that is installed."""
+    """Check the hashes of all installed models."""
     from separation.weights import catalogue, download
 
     with one_line_errors():
@@ -91,7 +91,7 @@ def export_model(
     out: Annotated[Path | None, typer.Option(help="Where to; by default a folder in the run, or here.")] = None,
     json_output: Json = False,
 ) -> None:
-    """Write a model as another program reads it."""
+    """Write a model in another program's format."""
     from separation.weights import catalogue
     from separation.weights.export import export_model
 

@@ -1,4 +1,4 @@
-"""`plot`: violins of methods' scores, and whether they differ."""
+"""`plot`: violin plots of scores, and tests of their differences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plot(
     ] = False,
     json_output: Json = False,
 ) -> None:
-    """Draw violins, methods in columns: yellow is the first DIR, or, among the published systems, every one."""
+    """Draw violin plots, methods in columns. The first DIR is yellow; with --published, every DIR is."""
     with one_line_errors():
         from separation.evaluation.comparison import compare
         from separation.plots import draw_violins, save
@@ -68,7 +68,7 @@ def _read(folders: list[Path], metric: str) -> Table:
 
 
 def _methods(folders: list[Path]) -> dict[str, Path]:
-    """Each method's folder by its name; a folder of several methods' folders stands for all of them."""
+    """Return each method's folder by name; expand folders that hold several methods' folders."""
     single: list[Path] = []
     for folder in folders:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""`score`: stems against the true sources."""
+"""`score`: scores of stems against the true sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`separate`: songs into stems."""
+"""`separate`: separate songs into stems."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def separate(
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Take songs apart: FILE -> OUT/<file>/<method>/<source>.wav and result.json; what is done is not done again."""
+    """Separate songs: FILE -> OUT/<file>/<method>/<source>.wav and result.json. Finished songs are skipped."""
     from separation.pipeline import batch
     from separation.workers.threads import limit_malloc_arenas
 
@@ -95,7 +95,7 @@ def separate(
 
 
 def _outcomes(songs: list[Job], *, jobs: int, cluster: str | None) -> Iterator[JobResult]:
-    """One after the other with a bar each, or side by side."""
+    """Yield results: one by one with a progress bar each, or in parallel."""
     from separation.pipeline import batch
 
     if jobs != 1 or cluster is not None:
@@ -108,7 +108,7 @@ def _outcomes(songs: list[Job], *, jobs: int, cluster: str | None) -> Iterator[J
 
 
 def _throughput(done: list[JobResult], seconds: float) -> dict[str, Any]:
-    """What was separated now, in seconds of sound, and how many hours of it an hour would do."""
+    """Report the seconds of audio that were separated in this run, and hours of audio per hour."""
     new = [outcome.document for outcome in done if outcome.document and not outcome.skipped]
     sound = sum(document["frames"] / document["sample_rate"] for document in new)
     if len(done) > 1:
@@ -143,7 +143,7 @@ def _report(outcome: JobResult) -> None:
 
 @contextmanager
 def _notes_as_lines() -> Iterator[None]:
-    """A warning, such as ICA's of not converging, is a line for the user, not a place in the code."""
+    """Print warnings, such as ICA's failure to converge, as plain lines without their place in the code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")
         yield
@@ -151,7 +151,7 @@ def _notes_as_lines() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Any]:
-    """A bar with the time left on a terminal, a line per stage and quarter elsewhere."""
+    """Show a bar with the time left on a terminal, a line per stage and quarter elsewhere."""
     if not sys.stderr.isatty():
         yield _progress_lines(name)
         return

@@ -1,4 +1,4 @@
-"""`studio`: the app in the browser."""
+"""`studio`: serve the studio."""
 
 from __future__ import annotations
 

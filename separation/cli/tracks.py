@@ -1,4 +1,4 @@
-"""`tracks`: what is in a data set."""
+"""`tracks`: list the tracks of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tracks(
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     json_output: Json = False,
 ) -> None:
-    """The tracks of a MUSDB18 folder."""
+    """List the tracks of a MUSDB18 folder."""
     from separation.datasets.musdb18 import list_tracks
 
     with one_line_errors():

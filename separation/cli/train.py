@@ -1,4 +1,4 @@
-"""`train`: a model of one's own."""
+"""`train`: train a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json_output: Json = False,
 ) -> None:
-    """Train a model; on several devices with: torchrun --nproc-per-node N -m separation train ..."""
+    """Train a model. On several devices: torchrun --nproc-per-node N -m separation train ..."""
     with one_line_errors():
         from separation.training.distributed import join, leave
         from separation.training.setup import build_trainer
@@ -72,7 +72,7 @@ def train(
             finally:
                 leave(processes)
     if processes.first:
-        best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.merit, default=None)
+        best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.validation_score, default=None)
         log_line(f"{out} is a model: separate with --method {recipe} --model {out}")
         if json_output:
             print_json({"run": str(out), "job": target, "steps": trainer.step, "best": best})
@@ -102,7 +102,7 @@ def _epoch(report: Report) -> str:
 
 @contextmanager
 def _bar(shown: bool) -> Iterator[Callable[[str, int, int, str], None]]:
-    """A bar on a terminal, a line now and then elsewhere, nothing from all but the first process."""
+    """Show a bar on a terminal, occasional lines elsewhere, and nothing except in the first process."""
     if not shown:
         yield lambda stage, done, total, text: None
         return
@@ -125,7 +125,7 @@ def _bar(shown: bool) -> Iterator[Callable[[str, int, int, str], None]]:
 
 
 def _lines() -> Callable[[str, int, int, str], None]:
-    """About a hundred lines for a long job."""
+    """Return a function that prints about a hundred lines for a long job."""
     last: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int, text: str) -> None:

@@ -43,14 +43,14 @@ _BINS = 1024  # of a batch of frames at a time: they stay in the processor's cac
 
 
 class Signals(Protocol):
-    """References or estimates, wherever they are."""
+    """References or estimates, in memory or on disk."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(sources, channels, time)"""
+        """The shape (sources, channels, time)."""
 
     def read(self, start: int, stop: int) -> Tensor:
-        """float64, shape (sources, channels, stop - start), within the signals."""
+        """Return samples `start` to `stop` in float64, shape (sources, channels, stop - start)."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class ArraySignals:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Ratios in dB, each of shape (sources, frames), and which estimate is taken for which source.
+    """Ratios in dB, each of shape (sources, frames), and the estimate assigned to each source.
 
-    A frame is NaN for all sources where any reference or estimate is silent. A source that no
-    estimate is taken for, there being fewer, is NaN throughout, its place in `permutation` None.
+    A frame is NaN for all sources where any reference or estimate is silent. With fewer estimates than
+    sources, a source without an estimate is NaN throughout, and its entry in `permutation` is None.
     """
 
     SDR: Tensor
@@ -87,11 +87,11 @@ class Scores:
 
 
 def _correlations(references: Signals, estimates: Signals, device: torch.device) -> Tensor:
-    """q[a, b, k] = sum over t of x_a[t] x_b[t + k], for a a reference's channel, b any, 0 <= k < TAPS.
+    """Return q[a, b, k] = sum over t of x_a[t] x_b[t + k], for a reference channel a, any channel b, 0 <= k < TAPS.
 
-    Overlap-save: a block of a with zeros behind it, against the same block of b with the
-    `TAPS` - 1 samples that follow it. The products are summed over the blocks bin by bin, so that
-    one inverse transform at the end is enough.
+    Overlap-save: each zero-padded block of a is multiplied by the same block of b with the `TAPS` - 1 samples
+    that follow it. The products are summed over the blocks bin by bin, so that one inverse transform at the end
+    is enough.
     """
     sources, channels, time = references.shape
     hop = _BLOCK - TAPS + 1
@@ -115,9 +115,9 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
 
 
 def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Filters (references, TAPS, estimates) that bring some references closest to some estimates.
+    """Return filters (references, TAPS, estimates) that project some estimates on some references.
 
-    `rows` chooses the reference channels, `columns` the estimate channels.
+    `rows` selects the reference channels, `columns` the estimate channels.
     """
     own = correlations[rows, rows]
     count = own.shape[0]
@@ -155,20 +155,20 @@ def _solve(gram: Tensor, target: Tensor) -> Tensor:
 
 
 def _frames(time: int, window: int, hop: int) -> list[slice]:
-    """As museval cuts: whole windows only, but one shorter frame if there is no whole one."""
+    """Return museval's frames: whole windows only, or one shorter frame if there is no whole one."""
     if window >= time:
         return [slice(0, time)]
     return [slice(start, start + window) for start in range(0, time - window + 1, hop)]
 
 
 def _silent(frame: Tensor) -> Tensor:
-    """Which frames (frames, sources, channels, time) hold a source whose channels sum to zero throughout."""
+    """Return which frames (frames, sources, channels, time) hold a source whose channels sum to zero throughout."""
     return (frame.sum(2) == 0).all(-1).any(-1)
 
 
 @dataclass(frozen=True)
 class _Filters:
-    """Frequency responses: of the common projection (bins, references, estimates), of each pair's (bins, c, d)."""
+    """Frequency responses of the common projection (bins, references, estimates) and of each pair's (bins, c, d)."""
 
     points: int
     common: Tensor
@@ -176,7 +176,7 @@ class _Filters:
 
 
 def _ratios(reference: Tensor, estimate: Tensor, filters: _Filters) -> dict[tuple[int, int], Tensor]:
-    """SDR, ISR, SIR, SAR of each pair for a batch of frames; (frames, sources, channels, time) in, (4, frames) out."""
+    """Return SDR, ISR, SIR, SAR of each pair: frames (frames, sources, channels, time) -> (4, frames)."""
     channels = reference.shape[2]
     R, E = (torch.fft.rfft(x.flatten(1, 2), n=filters.points) for x in (reference, estimate))
     energies = {pair: reference.new_zeros(5, len(reference)) for pair in filters.own}
@@ -200,7 +200,7 @@ def _ratios(reference: Tensor, estimate: Tensor, filters: _Filters) -> dict[tupl
 
 
 def _bands(count: int, points: int) -> Iterator[tuple[slice, int]]:
-    """All `count` bins, a few at a time, and how often each stands in the whole spectrum: Parseval sums over that."""
+    """Yield groups of all `count` bins, and each group's weight in Parseval sums over the whole spectrum."""
     last = count - 1 if points % 2 == 0 else count
     yield slice(0, 1), 1
     for first in range(1, last, _BINS):
@@ -210,7 +210,7 @@ def _bands(count: int, points: int) -> Iterator[tuple[slice, int]]:
 
 
 def _energy(X: Tensor) -> Tensor:
-    """Sum of |X|^2 over all but the frames: (bins, frames, channels) -> (frames,)."""
+    """Sum |X|^2 over all but the frames: (bins, frames, channels) -> (frames,)."""
     return torch.linalg.vector_norm(torch.view_as_real(X), dim=(0, 2, 3)).square()
 
 
@@ -226,24 +226,25 @@ def bss_eval(
     permute: bool = False,
     device: str | torch.device = "cpu",
 ) -> Scores:
-    """BSSEval v4 (images, time-invariant filters of 512 taps).
+    """Compute BSSEval v4 (images, time-invariant filters of 512 taps).
 
     Parameters
     ----------
     references, estimates : Signals, shape (sources, channels, time)
-        Of the same shape; read twice, piece by piece, so that memory does not grow with time. With
-        `permute`, there may be fewer estimates than references.
+        Signals of the same shape. They are read twice in blocks, so that memory does not grow with time.
+        With `permute`, there may be fewer estimates than references.
     window, hop : int
-        Samples; 1 s each in every published table. A window beyond the end is one frame of all.
+        Frame length and hop in samples; 1 s each in every published table. A window longer than the signals is
+        one frame of all.
     permute : bool
-        Take each estimate for the source that maximises the mean SIR of all, for methods that give no names.
+        Assign estimates to sources so as to maximise the mean SIR, for methods that do not name their estimates.
     device : str
-        Where to compute: it must know float64.
+        Device for the computation; it must support float64.
 
     Raises
     ------
     ValueError
-        If the shapes differ or there is nothing to score.
+        If the shapes differ or the signals are empty.
     """
     sources, channels, time = references.shape
     taken = estimates.shape[0]
@@ -306,12 +307,12 @@ def _batches(frames: list[slice], numbers_per_frame: int) -> Iterator[list[slice
 
 
 def _cut(signals: Signals, frames: list[slice]) -> Tensor:
-    """(frames, sources, channels, time)"""
+    """Return the frames of the signals, shape (frames, sources, channels, time)."""
     return torch.stack([signals.read(frame.start, frame.stop) for frame in frames])
 
 
 def _ordered(scores: Tensor, *, permute: bool) -> Scores:
-    """The scores (4, sources, estimates, frames) of the estimates that are taken for the sources."""
+    """Select the assigned estimates from scores (4, sources, estimates, frames)."""
     _, sources, estimates, frames = scores.shape
     orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(sources))]
     rows = list(range(estimates))
@@ -324,6 +325,6 @@ def _ordered(scores: Tensor, *, permute: bool) -> Scores:
 
 
 def _mean(values: Tensor) -> float:
-    """Over what is defined; below everything if nothing is."""
+    """Return the mean of the defined values, minus infinity if there are none."""
     mean = float(values.nanmean())
     return -math.inf if math.isnan(mean) else mean

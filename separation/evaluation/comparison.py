@@ -1,4 +1,4 @@
-"""Methods side by side: medians with their intervals, and which differences are more than chance."""
+"""Compare methods: medians with their intervals, and tests of their differences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 def compare(scores: Table, metric: str) -> dict[str, Any]:
-    """Medians over the tracks, and each pair of methods compared, as a document for JSON.
+    """Return medians over the tracks and comparisons of each pair of methods, as a document for JSON.
 
     Returns
     -------
     dict
         ``{"metric", "aggregation", "targets": {target: {"methods": {method: {"median", "low", "high",
         "tracks"}}, "comparisons": [{"methods", "tracks", "median_difference", "p", "p_holm"}]}}}``,
-        dB; None where undefined. The intervals are of 95 %.
+        in dB; None where undefined. The intervals have a level of 95 %.
     """
     aggregation = AGGREGATION if metric in METRICS else "median over tracks"
     targets = {target: _compare_target(methods) for target, methods in scores.items()}

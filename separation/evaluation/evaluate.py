@@ -1,7 +1,7 @@
 """Separate and score a data set, track by track, in one process, several, or on a cluster.
 
-A track is finished when its file is there, whole: what is killed on the way goes on where it was,
-and who comes second to a track finds that nothing is left to do.
+A track is finished when its file exists. Files are written atomically, so that a killed run resumes where
+it was, and two runs never do the same track twice.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = ["Job", "TrackOutcome", "evaluate_track", "evaluate_tracks", "plan_job
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One track for one method, as it travels between processes.
+    """One track for one method; pickled for worker processes.
 
     Attributes
     ----------
     track : Track
     file : Path
-        Where the scores go.
+        File for the scores.
     method : str
     model : str or None
     device : str
     options : tuple of (str, value)
-        Of the method.
+        Options of the method.
     made : tuple of (str, value)
-        What the file says of its origin, and what one from an earlier run must say.
+        Provenance that the file records, and that an earlier file must match.
     """
 
     track: Track
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackOutcome:
-    """What became of a track: its scores are in the file, or `error` says why not."""
+    """The outcome for one track: its scores are in the file, or `error` says why not."""
 
     name: str
     file: Path
@@ -77,12 +77,12 @@ def plan_jobs(
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
 ) -> tuple[list[Job], list[Job]]:
-    """The jobs, ``folder/<subset>/<track>.json`` each, that are still to be done, and those that are done.
+    """Return the jobs, ``folder/<subset>/<track>.json`` each, that are pending and those that are finished.
 
     Raises
     ------
     ValueError
-        If the method cannot be made like this, or `folder` holds scores of another model or other options.
+        If the method cannot be created, or `folder` holds scores of another model or other options.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
@@ -110,7 +110,7 @@ def plan_jobs(
 
 
 def _refuse_other_origin(job: Job) -> None:
-    """Scores of two models in one folder would be taken for those of one."""
+    """Raise ValueError if a finished file has scores of another model or other options."""
     before = read_result(job.file).made
     for name, value in job.made:
         if before.get(name) != value:
@@ -124,7 +124,7 @@ def _refuse_other_origin(job: Job) -> None:
 
 
 def evaluate_track(job: Job) -> TrackOutcome:
-    """Separate, score and write one track; whatever goes wrong with it is its outcome."""
+    """Separate, score and write one track; errors are returned, not raised."""
     if job.file.exists():  # by a worker that was lost before it could say so
         return TrackOutcome(name=job.track.name, file=job.file)
     try:
@@ -172,7 +172,7 @@ def _score(
 
 @lru_cache(maxsize=1)
 def _separator(method: str, model: str | None, device: str, options: tuple[tuple[str, Any], ...]) -> Separator:
-    """Made once per process, not per track."""
+    """Create the separator once per process."""
     return create(method, model=model, device=device, options=dict(options))
 
 

@@ -1,10 +1,9 @@
 """Precision and recall of time-frequency masks against the ideal binary mask, at every threshold.
 
-An estimate's share of all estimates' magnitudes in a bin is its soft mask; what lies above a
-threshold is its binary one. The ideal mask holds the bins where the source is the loudest of all.
-Which threshold is right differs from song to song and source to source, so that a single pair of
-numbers says little: the curve over all thresholds says how well the mask *can* be chosen, and its
-average precision needs no threshold at all.
+An estimate's share of all estimates' magnitudes in a bin is its soft mask; the bins above a threshold are its
+binary mask. The ideal mask holds the bins where the source is the loudest of all. The best threshold differs
+between songs and sources, so that a single pair of numbers says little. The curve over all thresholds shows how
+well the mask *can* be chosen, and its average precision needs no threshold at all.
 
 References
 ----------
@@ -35,20 +34,20 @@ _FRAMES = 256  # transformed at a time
 
 @dataclass(frozen=True, kw_only=True)
 class MaskCurve:
-    """One source's mask at every threshold.
+    """Precision and recall of one source's mask at every threshold.
 
     Attributes
     ----------
     thresholds : array, shape (points,)
         Rising from 0 to 1; a bin is chosen if the source's share is at least that.
     precision : array, shape (points,)
-        Of the chosen bins, the share that is in the ideal mask, 0..1; 1 where nothing is chosen.
+        Fraction of the chosen bins that is in the ideal mask, 0..1; 1 where nothing is chosen.
     recall : array, shape (points,)
-        Of the ideal mask, the share that is chosen, 0..1; NaN if the ideal mask is empty.
+        Fraction of the ideal mask that is chosen, 0..1; NaN if the ideal mask is empty.
     average_precision : float
         Sum over the thresholds of precision times the step in recall; NaN if the ideal mask is empty.
     prevalence : float
-        The ideal mask's share of all bins that count: the precision of choosing everything.
+        Fraction of all counted bins that is in the ideal mask, which is the precision of choosing everything.
     """
 
     thresholds: np.ndarray
@@ -58,7 +57,7 @@ class MaskCurve:
     prevalence: float
 
     def at(self, threshold: float) -> tuple[float, float]:
-        """Precision and recall of the mask chosen at a threshold in 0..1, to the nearest thousandth.
+        """Return precision and recall at a threshold in 0..1, to the nearest thousandth.
 
         Raises
         ------
@@ -78,23 +77,22 @@ def mask_scores(
     stft: StftConfig = StftConfig(),
     dynamic_range: float = 60.0,
 ) -> list[MaskCurve]:
-    """The curve of every source.
+    """Compute the curve of every source.
 
     Parameters
     ----------
     references, estimates : Signals, shape (sources, channels, time)
-        Read piece by piece: memory does not grow with time. Zeros are taken to lie before and after.
+        Read in blocks, so that memory does not grow with time. Zeros are assumed before and after.
     stft : StftConfig
-        Of the bins; a bin of each channel counts by itself.
+        Transform that defines the bins; each channel's bins count separately.
     dynamic_range : float
-        Bins in which all references together are more than that many dB below their loudest do not
-        count: nobody hears which of them is chosen.
+        Bins more than this many dB below the loudest bin of the sum of the references are not counted, since
+        their assignment is inaudible.
 
     Raises
     ------
     ValueError
-        If the shapes differ, there is nothing to score, a value is not a finite number or
-        `dynamic_range` is not positive.
+        If the shapes differ, the signals are empty, a value is not finite or `dynamic_range` is not positive.
     """
     if references.shape != estimates.shape or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
@@ -116,12 +114,12 @@ def mask_scores(
 
 
 def _together(S: Tensor) -> Tensor:
-    """Magnitude of all references' sum: (sources, channels, bins, frames) -> (channels, bins, frames)."""
+    """Return the magnitude of the references' sum: (sources, channels, bins, frames) -> (channels, bins, frames)."""
     return S.sum(0).abs()
 
 
 def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
-    """A few frames at a time, (sources, channels, bins, frames), centred on multiples of the hop, zeros around."""
+    """Yield frames centred on multiples of the hop, with zero padding, a few (sources, channels, bins, frames) at a time."""
     _, _, time = signals.shape
     half = config.n_fft // 2
     n_frames = time // config.hop_length + 1
@@ -139,7 +137,7 @@ def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
 
 
 def _curve(hits: np.ndarray, misses: np.ndarray) -> MaskCurve:
-    """From how many bins of the ideal mask, and of what is outside it, have each share."""
+    """Return the curve from histograms of the share in bins inside and outside the ideal mask."""
     true = hits[::-1].cumsum()[::-1]  # chosen at each threshold or above
     chosen = true + misses[::-1].cumsum()[::-1]
     everything, positives = int(chosen[0]), int(true[0])

@@ -1,7 +1,7 @@
-"""Scores of whole data sets on disk, in museval's own format, and what is said of them together.
+"""Scores of data sets on disk, in museval's format, and their summary.
 
-A track is one JSON file, ``<folder>/<subset>/<track>.json``, as `museval` writes and reads it; under
-"stemscope" it says in addition what the stems were made with.
+A track is one JSON file, ``<folder>/<subset>/<track>.json``, as `museval` writes and reads it; an additional
+entry "stemscope" records the provenance of the stems.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _VERSION = "BSSEval v4 by Stemscope"
 
 @dataclass(frozen=True, kw_only=True)
 class TrackResult:
-    """One track's scores.
+    """Scores of one track.
 
     Attributes
     ----------
     name, subset : str
     file : Path
     frames : dict of str to dict of str to array
-        Target -> metric -> value per frame, dB; NaN where it is undefined.
+        Target -> metric -> value per frame in dB; NaN where undefined.
     whole : dict of str to dict of str to float
-        Target -> "uSDR" and "SI-SDR", dB; absent from files that museval wrote.
+        Target -> "uSDR" and "SI-SDR" in dB; absent from files written by museval.
     made : dict
-        Method, model and options; empty in files of others.
+        Method, model and options; empty in files written by museval.
     """
 
     name: str
@@ -62,7 +62,7 @@ class TrackResult:
 
     @property
     def medians(self) -> dict[str, dict[str, float]]:
-        """Target -> metric -> median over the frames."""
+        """Median over the frames: target -> metric -> dB."""
         return {
             target: {name: median(values) for name, values in metrics.items()}
             for target, metrics in self.frames.items()
@@ -73,7 +73,7 @@ class TrackResult:
 
 
 def write_result(path: Path, scores: Mapping[str, Any], *, made: Mapping[str, Any]) -> None:
-    """Write :func:`separation.evaluation.track_scores.score_signals`' document as museval does: whole or not at all."""
+    """Write the document of :func:`separation.evaluation.track_scores.score_signals` as museval does, atomically."""
     document = {
         "targets": [_target(name, target) for name, target in scores["targets"].items()],
         "museval_version": _VERSION,
@@ -98,12 +98,12 @@ def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float:
-    """museval keeps five digits, and the frames without a score as NaN."""
+    """Round to five digits as museval does; frames without a score are NaN."""
     return math.nan if value is None else round(value, 5)
 
 
 def read_result(path: Path) -> TrackResult:
-    """Read a track's scores, whoever wrote them.
+    """Read a track's scores, written by this program or by museval.
 
     Raises
     ------
@@ -138,12 +138,12 @@ def _values(frames: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def read_results(folder: Path) -> list[TrackResult]:
-    """Every track in a method's folder, whatever its subset, by name.
+    """Read all tracks in a method's folder, of any subset, sorted by name.
 
     Raises
     ------
     ValueError
-        If there is none, or one cannot be read.
+        If there are none, or one cannot be read.
     """
     paths = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
     if not paths:
@@ -152,12 +152,12 @@ def read_results(folder: Path) -> list[TrackResult]:
 
 
 def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
-    """Target -> track -> median over the frames, dB, or the track's uSDR or SI-SDR.
+    """Return target -> track -> median over the frames in dB, or the track's uSDR or SI-SDR.
 
     Raises
     ------
     ValueError
-        For an unknown metric.
+        If the metric is unknown.
     """
     if metric not in METRICS + WHOLE:
         raise ValueError(f"no metric {metric!r}; there are {', '.join(METRICS + WHOLE)}")
@@ -170,7 +170,7 @@ def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, d
 
 
 def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]]:
-    """Target -> metric -> :data:`AGGREGATION`, dB; None where no track has a score."""
+    """Return target -> metric -> :data:`AGGREGATION` in dB; None where no track has a score."""
     tables = {metric: scores_by_target(results, metric) for metric in METRICS}
     return {
         target: {metric: finite(median(np.array(list(table[target].values())))) for metric, table in tables.items()}
@@ -179,7 +179,7 @@ def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]
 
 
 def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[dict[str, Any]]:
-    """A row per target: tracks with a score, median, and its 95 % confidence interval, dB."""
+    """Return a row per target: number of tracks with a score, median, and its 95 % confidence interval in dB."""
     rows = []
     for target, scores in scores_by_target(results, metric).items():
         values = np.array(list(scores.values()))
@@ -190,7 +190,7 @@ def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[di
 
 
 def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
-    """A CSV line per track and target: medians over the frames, and the scores of the whole track, in dB."""
+    """Write a CSV row per track and target: medians over the frames, and the scores of the whole track, in dB."""
     with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["method", "model", "subset", "track", "target", *METRICS, *WHOLE])

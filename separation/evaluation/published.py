@@ -1,4 +1,4 @@
-"""Scores that others have published, as ``assets/published`` keeps them."""
+"""Published scores, from ``assets/published``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = ASSETS / "published" / "musdb18-test.csv"
 
 
 def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float]]]:
-    """Scores of 34 systems and oracles on the 50 test tracks of MUSDB18.
+    """Return the scores of 34 systems and oracles on the 50 test tracks of MUSDB18.
 
     Parameters
     ----------
@@ -23,18 +23,18 @@ def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float
     Returns
     -------
     dict
-        Target -> system -> track -> median over 1 s frames, dB (BSSEval v4). Targets are vocals, drums,
-        bass, other and accompaniment; undefined scores are left out.
+        Target -> system -> track -> median over 1 s frames in dB (BSSEval v4). Targets are vocals, drums,
+        bass, other and accompaniment; undefined scores are omitted.
 
     Raises
     ------
     ValueError
-        For another metric.
+        If the metric is another.
 
     References
     ----------
     Stöter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; the other
-    sources stand beside the file.
+    sources are listed next to the file.
     """
     if metric not in METRICS:
         raise ValueError(f"no published {metric!r}; there are {', '.join(METRICS)}")

@@ -1,4 +1,4 @@
-"""How sure a median over tracks is, and whether two methods differ."""
+"""Confidence intervals of medians over tracks, and tests of differences between methods."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ __all__ = ["Comparison", "compare_methods", "confidence_interval", "holm"]
 def confidence_interval(
     values: np.ndarray, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the median.
+    """Return the percentile bootstrap interval of the median.
 
     Parameters
     ----------
     values : array, shape (tracks,)
-        NaN where a track has no score: left out.
+        Scores; NaN, for tracks without one, is omitted.
     level : float
-        Share of such intervals that hold the true median.
+        Fraction of such intervals that contain the true median.
     resamples : int
+        Number of bootstrap samples.
     seed : int
-        Of the resampling: the same values give the same interval.
+        Seed of the resampling; the same values give the same interval.
 
     Returns
     -------
@@ -50,18 +51,19 @@ def confidence_interval(
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two methods on the tracks that both have a score for.
+    """Comparison of two methods on the tracks for which both have a score.
 
     Attributes
     ----------
     first, second : str
     tracks : int
+        Number of common tracks.
     median_difference : float
-        Of the first over the second, dB.
+        Median of first minus second, in dB.
     p : float
-        Of the Wilcoxon signed-rank test, two-sided: how likely differences like these are if there is none.
+        p value of the two-sided Wilcoxon signed-rank test.
     p_holm : float
-        The same, corrected for the number of pairs that were compared.
+        The p value corrected for the number of pairs compared.
     """
 
     first: str
@@ -78,12 +80,12 @@ def compare_methods(scores: Mapping[str, Mapping[str, float]]) -> list[Compariso
     Parameters
     ----------
     scores : mapping of str to mapping of str to float
-        Method -> track -> score, NaN where there is none.
+        Method -> track -> score; NaN if undefined.
 
     Returns
     -------
     list of Comparison
-        In the methods' order. Without a track in common the difference and both p are NaN.
+        In the methods' order. Without common tracks, the difference and both p values are NaN.
 
     References
     ----------
@@ -119,7 +121,7 @@ def _wilcoxon(differences: np.ndarray) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Correct p values (pairs,) of several tests, step by step from the smallest; NaN stays and does not count.
+    """Correct the p values (pairs,) of several tests by Holm's method; NaN stays NaN and does not count.
 
     References
     ----------

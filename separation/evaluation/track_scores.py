@@ -1,4 +1,4 @@
-"""All scores of one track: two folders of stems in, one document out."""
+"""All scores of one track, from two folders of stems or from signals."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
 class FileSignals:
-    """One sound file per source, read piece by piece; cut or padded with zeros to `time` frames.
+    """One audio file per source, read in blocks and cut or zero-padded to `time` samples.
 
-    Lossy files are rounded to 16 bits, as musdb reads its own: a codec leaves nothing at all above
-    its cut-off, where the projection filters, and with them ISR, SIR and SAR, would be undefined.
+    Lossy files are rounded to 16 bits, as musdb reads its own. Above a codec's cut-off there is no energy at all,
+    where the projection filters, and with them ISR, SIR and SAR, would be undefined.
     """
 
     def __init__(self, paths: list[Path], *, time: int) -> None:
@@ -60,14 +60,14 @@ class FileSignals:
 
 
 def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSignals, FileSignals, int]:
-    """The targets that both folders hold, the signals of each, and their sample rate in Hz.
+    """Return the targets in both folders, the signals of each folder, and their sample rate in Hz.
 
-    Estimates of another length are cut, or padded with zeros, to that of the references.
+    Estimates of another length are cut or zero-padded to that of the references.
 
     Raises
     ------
     ValueError
-        If no target is in both, or rates, channels or the references' lengths differ.
+        If no target is in both, or sample rates, channels or the references' lengths differ.
     """
     found = [_sound_files(folder) for folder in (references, estimates)]
     targets = [name for name in found[0] if name in found[1]]
@@ -116,7 +116,7 @@ class WholeTrackScores:
 
 
 def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackScores:
-    """Scores of whole tracks from sums over blocks; see :class:`Totals`."""
+    """Compute scores of whole tracks from sums over blocks; see :class:`WholeTrackScores`."""
     sources, _, time = references.shape
     energy, error, inner, estimated = (np.zeros(sources) for _ in range(4))
     for start in range(0, time, BLOCK):
@@ -131,12 +131,12 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
 
 
 def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
-    """:func:`score_signals` of two folders of stems: what ``python -m separation score --json`` prints.
+    """Score two folders of stems with :func:`score_signals`; ``score --json`` prints the result.
 
     Raises
     ------
     ValueError
-        If the folders do not fit together; see :func:`open_folders`.
+        If the folders do not match; see :func:`open_folders`.
     """
     targets, reference, estimate, rate = open_folders(references, estimates)
     if reference.shape != estimate.shape:
@@ -153,12 +153,12 @@ def score_signals(
     permute: bool = False,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """All scores of one track, as a document for JSON.
+    """Return all scores of one track as a document for JSON.
 
-    Per target: the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR
-    of the whole track, and every frame; None where a score is undefined. `aggregation` says so.
-    If there is an estimate for each of several targets, "masks" holds the average precision of its
-    mask, and precision and recall at thresholds from 0 to 1 (:mod:`separation.evaluation.mask_scores`).
+    Each target has the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR of the
+    whole track, and every frame; None where a score is undefined. If there is an estimate for each of several
+    targets, "masks" holds the average precision of its mask, and precision and recall at thresholds from 0 to 1
+    (:mod:`separation.evaluation.mask_scores`).
 
     Parameters
     ----------
@@ -166,10 +166,10 @@ def score_signals(
         Names of the references.
     references, estimates : Signals, shape (targets, channels, time)
     rate : int
-        Hz: samples per frame.
+        Sample rate in Hz, which is also the frame length in samples.
     permute : bool
-        The estimates, as many or fewer, have no names: see :func:`separation.evaluation.bss_eval.bss_eval`.
-        Targets that none is taken for are left out.
+        The estimates, as many or fewer, are unnamed; see :func:`separation.evaluation.bss_eval.bss_eval`.
+        Targets without an estimate are omitted.
     """
     scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
     taken = [(row, its) for row, its in enumerate(scores.permutation) if its is not None]
@@ -209,7 +209,7 @@ class _Rows:
 
 
 def _never(signals: Signals) -> list[bool]:
-    """Which sources are zero from beginning to end."""
+    """Return which sources are silent throughout."""
     sources, _, time = signals.shape
     peak = torch.zeros(sources)
     for start in range(0, time, BLOCK):
@@ -242,11 +242,11 @@ def _masks(curve: MaskCurve) -> dict[str, Any]:
 
 
 def median(values: np.ndarray) -> float:
-    """museval's: over what is defined; NaN if nothing is."""
+    """Return the median of the defined values as museval does; NaN if there are none."""
     defined = values[~np.isnan(values)]
     return float(np.median(defined)) if len(defined) else math.nan
 
 
 def finite(value: float) -> float | None:
-    """For JSON, which knows neither NaN nor infinity."""
+    """Return None for NaN and infinity, which JSON does not have."""
     return float(value) if math.isfinite(value) else None

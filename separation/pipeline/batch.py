@@ -1,4 +1,4 @@
-"""Many songs into stems: which files, where to, what is done already, one after the other or side by side."""
+"""Separate many songs: find the files, skip finished ones, run in turn or in parallel."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SUFFIXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What shall be done to each song; arguments of `create` and of `separate_to_folder`.
+    """How to separate each song: arguments of `create` and of `separate_to_folder`.
 
     Attributes
     ----------
     options : tuple of (str, str)
-        Of the method.
+        Options of the method.
     command : str
-        That repeats it, for the card.
+        The command line that repeats the separation, for ``result.json``.
     """
 
     method: str
@@ -55,7 +55,7 @@ class JobOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A file, the folder for its stems, and what shall be done, as it travels between processes."""
+    """A file, the folder for its stems, and the options; pickled for worker processes."""
 
     file: Path
     folder: Path
@@ -64,9 +64,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
-    """What became of a song: `document` as :meth:`separation.pipeline.result.Result.document`, or `error` says why not.
+    """The result of one job: `document` from :meth:`separation.pipeline.result.Result.document`, or an `error`.
 
-    `skipped` if it had been done before, by the same weights with the same options.
+    `skipped` means that an earlier result has the same weights and options.
     """
 
     song: Job
@@ -79,14 +79,14 @@ class JobResult:
 
 
 def find_jobs(paths: Sequence[Path], out: Path, order: JobOptions) -> list[Job]:
-    """Files as they are, and all that look like sound in folders and the folders within.
+    """Return a job for every file, and for every audio file in folders, recursively.
 
-    Stems go to ``out/<file>/<method>``; for what was found in a folder, with the folders between.
+    Stems go to ``out/<file>/<method>``; for files found in a folder, its subfolders are kept.
 
     Raises
     ------
     ValueError
-        If there is nothing in a folder, or the stems of two files would go to one.
+        If a folder holds no audio, or two files have the same output folder.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -108,7 +108,7 @@ def find_jobs(paths: Sequence[Path], out: Path, order: JobOptions) -> list[Job]:
 
 
 def _folder_name(file: Path) -> str:
-    """What the folder of a file's stems is called: Unicode, and not ``..``, the stem of ``...wav``."""
+    """Return the name of a file's output folder: valid Unicode, and never ``..``."""
     name = file.stem if file.stem.strip(".") else file.name
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -117,14 +117,14 @@ def _folder_name(file: Path) -> str:
 
 
 def check_options(order: JobOptions) -> None:
-    """Make the method once, so that a wrong order fails before any song is opened; ValueError says why."""
+    """Create the separator once, so that wrong options raise ValueError before any song is opened."""
     if order.method in METHODS and METHODS[order.method].needs_references:
         return
     _separator(order)
 
 
 def separate_song(song: Job, show: Callable[[SeparationProgress], None] = lambda progress: None) -> JobResult:
-    """Take one song apart; whatever goes wrong with it is its outcome."""
+    """Separate one song; errors are returned, not raised."""
     try:
         with claim_gpu(song.order.device):
             done = _existing_result(song)
@@ -160,13 +160,13 @@ def _separate(song: Job, show: Callable[[SeparationProgress], None]) -> Result:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the innermost one around it that is there: on the disk that the stems go to."""
+    """Return the folder or its nearest existing parent, which is on the disk that the stems are written to."""
     return folder if folder.is_dir() else _existing(folder.absolute().parent)
 
 
 @lru_cache(maxsize=1)
 def _separator(order: JobOptions) -> Separator:
-    """Made once per process, not per song."""
+    """Create the separator once per process."""
     options = dict(order.options)
     return create(order.method, model=order.model, device=order.device, precision=order.precision, options=options)
 
@@ -182,7 +182,7 @@ def _oracle(song: Job, frames: int) -> Separator:
 
 
 def _cache_key(song: Job) -> dict[str, Any]:
-    """All that decides what comes out, but the weights; an edited file has another size or time."""
+    """Return all that determines the stems except the weights; an edited file has another size or time."""
     state = song.file.stat()
     order = asdict(song.order) | {"options": dict(song.order.options)}
     del order["command"]
@@ -192,7 +192,7 @@ def _cache_key(song: Job) -> dict[str, Any]:
 
 
 def _existing_result(song: Job) -> dict[str, Any] | None:
-    """The document of an earlier result that a new one would equal; None if there is none, or not all of it."""
+    """Return the document of an earlier result with the same inputs, or None if no complete one exists."""
     card = song.folder / "result.json"
     if METHODS[song.order.method].needs_references or not card.is_file():
         return None

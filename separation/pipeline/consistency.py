@@ -24,11 +24,11 @@ _NOTHING = 1e-20  # where all stems are silent, each gets as much
 
 
 class MixtureConsistency:
-    """Makes stems sum to the mixture: what they leave of it is shared out by their energies.
+    """Makes stems sum to the mixture by distributing the residual among them.
 
-    A stem's share at any moment is its share of all stems' energy lately, which follows the music
-    with a time constant of 50 ms: what a quiet moment leaves goes to whoever sounds just then, and a
-    silent stem gets nothing. The state goes on from block to block, so that cutting changes nothing.
+    Each stem gets the share of the residual that it has of all stems' energy, smoothed with a time constant
+    of 50 ms. The residual of a quiet moment thus goes to the stem that is audible just then, and a silent stem
+    gets nothing. The state carries over from block to block, so that cutting changes nothing.
     """
 
     def __init__(self, sources: int, sample_rate: int) -> None:
@@ -36,7 +36,7 @@ class MixtureConsistency:
         self._state = np.zeros((sources, 1))
 
     def __call__(self, mixture: Tensor, stems: Tensor) -> Tensor:
-        """(channels, time) and (sources, channels, time) -> (sources, channels, time)."""
+        """Adjust one block: (channels, time) and (sources, channels, time) -> (sources, channels, time)."""
         power = stems.double().square().sum(1).numpy()
         energy, self._state = lfilter([1 - self._keep], [1, -self._keep], power, zi=self._state)
         weights = torch.from_numpy(energy) + _NOTHING
@@ -45,7 +45,7 @@ class MixtureConsistency:
 
 
 def residual_db(mixture: Signal, stems: Sequence[Path]) -> float | None:
-    """What the written stems leave of the mixture, in dB of its energy; None if either is silent."""
+    """Return the energy of mixture minus written stems over the mixture's, in dB; None if either is silent."""
     left = energy = 0.0
     written = zip(*(read_blocks(path) for path in stems), strict=False)
     for part, blocks in zip_longest(iter_blocks(mixture, BLOCK), written, fillvalue=()):

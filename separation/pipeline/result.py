@@ -18,18 +18,18 @@ __all__ = ["Result", "SeparationProgress", "manifest", "write_manifest"]
 
 @dataclass(frozen=True, kw_only=True)
 class SeparationProgress:
-    """How far one separation is.
+    """Progress of one separation.
 
     Attributes
     ----------
     stage : str
         "separating", "writing" or "done".
     segment, segments : int
-        Finished, and in all.
+        Finished segments and their total number.
     seconds_left : float or None
-        Known once a segment is finished.
+        Estimate; None before the first segment is finished.
     result : Result or None
-        With the stage "done".
+        Set if the stage is "done".
     """
 
     stage: str
@@ -41,18 +41,21 @@ class SeparationProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a separation left behind; ``result.json`` holds the same and more.
+    """The result of a separation; ``result.json`` holds the same and more.
 
     Attributes
     ----------
     stems : dict of str to Path
+        Source -> file.
     residual_db : float or None
         Energy of (mixture - sum of the stems as written) over the mixture's, 10 log10; None if
         either is silent.
     gain_db : float
-        Of all stems alike, below 0 if one would have clipped.
-    seconds, real_time_factor : float
-        Time it took, and per second of sound.
+        Gain of all stems, below 0 if one would have clipped.
+    seconds : float
+        Computing time.
+    real_time_factor : float
+        Computing time per second of audio.
     card : Path
         ``result.json``.
     """
@@ -73,12 +76,13 @@ class Result:
     warnings: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """As JSON knows it: paths as strings."""
+        """Return a dict for JSON, with paths as strings."""
         stems = {source: str(path) for source, path in self.stems.items()}
         return {**asdict(self), "stems": stems, "card": str(self.card)}
 
 
 def manifest(result: Result, audio: AudioSource, separator: Separator, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``result.json``."""
     document = result.document()
     document["stems"] = {source: path.name for source, path in result.stems.items()}
     del document["card"]

@@ -15,11 +15,11 @@ __all__ = ["run", "run_configured", "target_mixture"]
 
 
 def target_mixture(audio: AudioSource, separator: Separator) -> Signal:
-    """The mixture as the stems will add up to it, at the sound's own rate.
+    """Return the mixture that the stems add up to, at its own sample rate.
 
-    Itself for methods that take any number of channels, and for mono and stereo. More channels
-    are mixed down to stereo for the neural methods (:func:`separation.audio.downmix`), and to mono
-    for the few models that know only that.
+    It is the input itself for methods that take any number of channels, and for mono and stereo. More
+    channels are mixed down to stereo for the neural methods (:func:`separation.audio.channels.downmix`), and to
+    mono for the few models that are mono.
     """
     if separator.channels is None or audio.channels <= separator.channels:
         return audio
@@ -29,27 +29,27 @@ def target_mixture(audio: AudioSource, separator: Separator) -> Signal:
 
 
 def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
-    """Take a sound apart, whatever its rate, channels and length.
+    """Separate audio of any sample rate, channel count and length.
 
-    The mixture is brought to the separator's rate and channels, and the stems back: mono is
-    doubled for a stereo method and comes back as the mean of its two channels. What is not in
-    memory (:class:`separation.audio.files.Recording`) is read as the work goes on.
+    The mixture is converted to the separator's sample rate and channels, and the stems back. For a stereo
+    method, mono is doubled and returned as the mean of the two channels. Audio that is not in memory
+    (:class:`separation.audio.files.Recording`) is read as needed.
 
     Yields
     ------
-    Tensor, shape (sources, channels, some time)
-        Consecutive blocks at the sound's own rate, as many frames in all as it has.
+    Tensor, shape (sources, channels, time)
+        Consecutive blocks at the input's sample rate; together they are as long as the input.
 
     Raises
     ------
     ValueError
-        If the sound is too short for the method.
+        If the audio is too short for the method.
     """
     yield from run_configured(separator.at(sample_rate=audio.sample_rate, channels=audio.channels), audio)
 
 
 def run_configured(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
-    """:func:`run` with a separator that is made for the sound's rate and channels; it keeps the notes."""
+    """Run a separator already configured for the audio's sample rate and channels; it keeps the notes."""
     mixture = target_mixture(audio, separator)
     channels = mixture.channels
     if separator.channels == 2 and channels == 1:

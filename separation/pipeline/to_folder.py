@@ -35,45 +35,44 @@ def separate_to_folder(
     origin: Mapping[str, Any] | None = None,
     on_block: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Generator[SeparationProgress, None, None]:
-    """Separate a sound into ``folder/<source>.<format>`` and ``folder/result.json``.
+    """Separate audio into ``folder/<source>.<format>`` and ``folder/result.json``.
 
-    A generator: it works while it is asked for progress, and stops when it is closed. The folder
-    appears, or replaces its predecessor, only when everything in it is whole; until then, and
-    after an error, there is nothing.
+    Work happens as the generator is iterated; closing it cancels. The folder is published atomically,
+    replacing any previous one, and nothing is left behind on error.
 
-    Memory does not grow with the length of what is not in memory itself
-    (:class:`separation.audio.files.Recording`); reading, computing and writing go on side by side.
+    Memory does not grow with the length of audio that is not itself in memory
+    (:class:`separation.audio.files.Recording`); reading, computing and writing overlap.
 
     Parameters
     ----------
-    audio : Sound
+    audio : AudioSource
     separator : Separator
     folder : path
-        Of this method's stems.
+        Output folder.
     name : str
-        Of the sound, for the card.
+        Name of the input, for ``result.json``.
     stems : sequence of str, optional
-        Only these; all by default.
+        Write only these stems; all by default.
     format, float32
         See :class:`separation.audio.encoding.StemWriter`.
     sum_to_mixture : bool
-        Share out among the stems what they leave of the mixture: see :class:`MixtureConsistency`.
+        Distribute the residual among the stems; see :class:`separation.pipeline.consistency.MixtureConsistency`.
     origin : mapping, optional
-        More for the card: the command line, the excerpt.
+        More entries for ``result.json``, such as the command line and the excerpt.
     on_block : callable, optional
-        Is given each block as it is finished, for who wants to listen meanwhile: the mixture's
-        (channels, time) and the stems' (sources, channels, time), before any common gain.
+        Called with each finished block, e.g. for live playback, before the anti-clipping gain is applied. Its
+        arguments are the mixture (channels, time) and the stems (sources, channels, time).
 
     Yields
     ------
-    Progress
+    SeparationProgress
         The last one holds the result.
 
     Raises
     ------
     ValueError
-        If the sound is too short, a stem is unknown, the format cannot hold the stems or only some
-        of the stems shall sum to the mixture.
+        If the audio is too short, a stem is unknown, the format cannot hold the stems, or
+        `sum_to_mixture` is combined with a choice of stems.
     OSError
         If the disk is full or the folder cannot be written.
     """
@@ -130,7 +129,7 @@ def separate_to_folder(
 
 
 def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple[str, ...]:
-    """The wanted ones of a method's sources, in its order; ValueError names one it does not give."""
+    """Return the requested sources in the method's order; raise ValueError for an unknown one."""
     if stems is None:
         return sources
     for stem in stems:
@@ -144,7 +143,7 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
 def _blocks(
     audio: AudioSource, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
 ) -> Iterator[tuple[SeparationProgress, tuple[Tensor, Tensor] | None]]:
-    """Progress, and with it the finished block, if there is one: the mixture's part and the chosen stems'."""
+    """Yield progress, and with it the block that was finished, if any: mixture and chosen stems."""
     rows = [separator.sources.index(source) for source in chosen]
     segments = _segments(audio, separator)
     mixture, position = target_mixture(audio, separator), 0
@@ -164,7 +163,7 @@ def _segments(audio: AudioSource, separator: Separator) -> int:
 
 
 class _BackgroundWriter:
-    """Calls a function in a thread of its own, one call behind; an error comes with the next call or at the end."""
+    """Runs a function on a background thread, one call at a time; exceptions surface on the next call or on exit."""
 
     def __init__(self, function: Callable[[Tensor], None]) -> None:
         self._function = function

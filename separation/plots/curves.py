@@ -21,18 +21,18 @@ TICKS = (1, 2, 4, 7, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 36000)  # leng
 def draw_score_over_time(
     picture: Spectrogram, scores: Mapping[str, np.ndarray], *, name: str, metric: str, window: float = 1.0
 ) -> Figure:
-    """A score per frame under the waveform it belongs to, a line per method, with gaps where it is undefined.
+    """Draw a score per frame under its waveform, one line per method, with gaps where it is undefined.
 
     Parameters
     ----------
     picture : Spectrogram
-        Of the reference, or of the mixture.
+        Spectrogram of the reference or the mixture.
     scores : mapping of str to array
-        Method -> score per frame, shape (frames,), dB.
+        Method -> score per frame in dB, shape (frames,).
     name : str
-        Of the sound; picks the waveform's colour where it is a usual source.
+        Name of the source; selects the waveform's colour.
     window : float
-        Seconds that a frame stands for.
+        Length of a frame in seconds.
 
     Raises
     ------
@@ -66,16 +66,16 @@ def draw_precision_recall(
     chosen: Mapping[str, tuple[float, float]] | None = None,
     axes: tuple[str, str] = ("recall", "precision"),
 ) -> Figure:
-    """Precision over recall of masks, a line per label, the average precision (AP) in the legend.
+    """Draw precision against recall of masks, one line per label, with the average precision (AP) in the legend.
 
     Parameters
     ----------
     curves : mapping of str to (array, array, float)
         Precision and recall at every threshold, 0..1, and the average precision.
     chosen : mapping of str to (float, float), optional
-        Precision and recall at the chosen threshold: a dot on the line.
+        Precision and recall at the chosen threshold, drawn as a dot.
     axes : (str, str)
-        What the two are called.
+        Axis labels.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def draw_precision_recall(
 
 
 def draw_score_over_length(points: Mapping[str, tuple[np.ndarray, np.ndarray]], *, metric: str) -> Figure:
-    """A score over how long the sound is, on a logarithmic axis: points, and a line through the medians of each length.
+    """Draw a score against the duration of the audio on a logarithmic axis: points, and a line of medians per length.
 
     Parameters
     ----------
     points : mapping of str to (array, array)
-        Label -> lengths in seconds and scores in dB, shape (points,) both; NaN is left out.
+        Label -> durations in seconds and scores in dB, shape (points,) both; NaN is omitted.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def _cycle(count: int, without: str = "") -> list[str]:
 
 
 def _legend(axes: Axes, *more: tuple[Line2D, str]) -> None:
-    """Of all lines with a label, also of such as begin with an underscore, which matplotlib would leave out."""
+    """Add a legend of all labelled lines, including labels with a leading underscore, which matplotlib omits."""
     lines = [(line, str(line.get_label())) for line in axes.get_lines()]
     named = [(line, label) for line, label in lines if not label.startswith("_child")] + list(more)
     legend = axes.legend([line for line, _ in named], [label for _, label in named], labelcolor=INK, frameon=False)

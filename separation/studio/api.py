@@ -1,4 +1,4 @@
-"""The studio for programs: four endpoints, reached by gradio_client, curl and MCP alike."""
+"""The studio's API: four endpoints for gradio_client, curl and MCP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["build", "models", "score", "separate", "tracks"]
 
 
 def build() -> None:
-    """Put the endpoints into the current Blocks, where nobody sees them."""
+    """Add the endpoints, which are invisible in the page, to the current Blocks."""
     with gr.Column(visible=False):
         audio = gr.File(label="audio", type="filepath")
         methods = gr.CheckboxGroup(list(METHODS), value=["open-unmix"], label="methods")
@@ -43,7 +43,7 @@ def build() -> None:
 
 @contextmanager
 def _as_gradio_errors() -> Iterator[None]:
-    """Whatever happens, the caller gets a sentence."""
+    """Turn any exception into a gr.Error with one sentence."""
     try:
         yield
     except Exception as error:
@@ -85,7 +85,7 @@ def separate(
 
 
 def _served(document: dict[str, Any]) -> dict[str, Any]:
-    """A result with files that a client can fetch."""
+    """Return a result whose files a client can download."""
 
     def file(path: str) -> dict[str, Any]:
         return {
@@ -133,7 +133,7 @@ def score(references: str, estimates: str) -> dict[str, Any]:
 
 
 def _stack(sounds: dict[str, Tensor], frames: int) -> Tensor:
-    """Estimates of another length are cut or padded with zeros, as the command line does it."""
+    """Stack estimates, cut or zero-padded to the references' length as on the command line."""
     import torch
 
     return torch.stack(
@@ -166,7 +166,7 @@ def models() -> dict[str, Any]:
 
 
 def keep(token: str, order: str) -> str:
-    """What the player's Download does: writes a file and says where it is."""
+    """Write the file that the player's Download asks for and return its address."""
     from separation.studio import downloads
 
     with _as_gradio_errors():
@@ -186,6 +186,6 @@ def _kept(order: str) -> dict[str, Any]:
 
 
 def reveal(token: str, ratings: str) -> dict[str, Any]:
-    """What the blind test's last button does."""
+    """Return the results of a blind test."""
     with _as_gradio_errors():
         return blind_test.reveal(token, ratings)

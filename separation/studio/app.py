@@ -1,4 +1,4 @@
-"""The studio as a whole."""
+"""Build and launch the studio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THREADS = 80  # visitors who wait for their turn each hold one
 
 
 def build() -> gr.Blocks:
-    """All pages, not yet served."""
+    """Return all pages as Blocks, not yet served."""
     with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
         api.build()  # first: their names are fixed, and what comes later with the same gets a number
         masthead = gr.HTML(components.masthead(Translator("en")))
@@ -61,13 +61,16 @@ def build() -> gr.Blocks:
 
 
 def _welcome(request: gr.Request) -> tuple[str, str, str]:
-    """What is our own HTML, in the visitor's language."""
+    """Return our own HTML in the visitor's language."""
     words = translator_for(request)
     return components.masthead(words), components.method_cards(words), components.about(words)
 
 
 def launch() -> None:
-    """Serve the studio where GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT, say, 127.0.0.1:7860 by default."""
+    """Serve the studio until it is stopped.
+
+    The address is GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT; 127.0.0.1:7860 by default.
+    """
     limit_malloc_arenas()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
     os.environ.setdefault("GRADIO_TEMP_DIR", str(storage.UPLOADS))  # before any component is made
@@ -104,13 +107,13 @@ def launch() -> None:
 
 
 def _port() -> int | None:
-    """Hosts of containers say it in PORT; None: what Gradio makes of its own variable."""
+    """Return the PORT that container hosts set, or None to let Gradio choose."""
     given = os.environ.get("PORT", "")
     return int(given) if given.isdigit() and "GRADIO_SERVER_PORT" not in os.environ else None
 
 
 def _sweep_for_ever() -> None:
-    """Old results go even if nobody comes."""
+    """Remove expired results every five minutes."""
     while True:
         storage.remove_expired()
         time.sleep(300)

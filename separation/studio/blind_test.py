@@ -1,4 +1,13 @@
-"""Blind listening tests: level-matched, shuffled stimuli and their ratings."""
+"""Blind listening tests in the manner of MUSHRA.
+
+The stimuli are the methods' estimates of one source, the true source if it is known (the hidden reference)
+and the mixture (the anchor): in random order, under letters, at equal level, each newly encoded so that it can be
+identified by ear only. The methods behind the letters stay on the server until the ratings are in.
+
+References
+----------
+ITU-R BS.1534-3, "Method for the subjective assessment of intermediate quality level of audio systems".
+"""
 
 from __future__ import annotations
 
@@ -28,7 +37,7 @@ MAX_GAIN = 10.0  # 20 dB
 
 @dataclass(frozen=True, kw_only=True)
 class Stimulus:
-    """What is behind a letter."""
+    """The method behind a letter."""
 
     title: str
     method: str
@@ -37,7 +46,7 @@ class Stimulus:
 
 @dataclass(frozen=True, kw_only=True)
 class BlindTest:
-    """A test that is under way."""
+    """A running blind test."""
 
     song: str
     source: str
@@ -49,7 +58,7 @@ _tests: dict[str, BlindTest] = {}  # by the token of its folder; nowhere in that
 
 
 def ratable_sources(folder: Path) -> list[str]:
-    """The sources of which a finished method has an estimate: first those that most methods have."""
+    """Return the sources that a finished method has estimated, starting with those that most methods have."""
     found: Counter[str] = Counter()
     for group in storage.read_player(folder)["groups"]:
         if group["id"] not in ("song", "references") and not group["working"]:
@@ -58,14 +67,14 @@ def ratable_sources(folder: Path) -> list[str]:
 
 
 def begin_test(folder: Path, source: str) -> Path:
-    """Make a test of a result: the folder of its player.
+    """Create a blind test of a result and return the folder of its player.
 
     Parameters
     ----------
     folder : path
-        Of the result.
+        Folder of the result.
     source : str
-        One of :func:`sources`.
+        One of :func:`ratable_sources`.
 
     Raises
     ------
@@ -114,7 +123,7 @@ def begin_test(folder: Path, source: str) -> Path:
 def _estimates(
     document: Mapping[str, Any], folder: Path, source: str
 ) -> dict[str, tuple[str, Path, Mapping[str, Any]]]:
-    """Group -> title, file and scores, of those that have the source."""
+    """Return group -> title, file and scores, for groups with the source."""
     found = {}
     for group in document["groups"]:
         track = next((track for track in group["tracks"] if track["name"] == source and track["wav"]), None)
@@ -125,7 +134,7 @@ def _estimates(
 
 
 def _levelled(paths: Mapping[str, Path]) -> tuple[dict[str, Tensor], int]:
-    """All sounds at the level of the true source, or else of the loudest estimate; and their rate."""
+    """Return all stimuli at the level of the true source, or else of the loudest estimate, and their sample rate."""
     from separation.audio.files import read
 
     read_sounds = {name: read(path, duration=MAX_SECONDS) for name, path in paths.items()}
@@ -145,19 +154,19 @@ def _forget_old() -> None:
 
 
 def reveal(token: str, ratings: str) -> dict[str, Any]:
-    """What was behind the letters, beside the ratings and the scores; and a CSV of it.
+    """Return the methods behind the letters with ratings and scores, and the address of a CSV of them.
 
     Parameters
     ----------
     token : str
-        Of the test.
+        Token of the test.
     ratings : str
         JSON: letter -> 0..100, or null.
 
     Raises
     ------
     ValueError
-        If there is no such test, or a rating is none.
+        If the test does not exist, or a rating is invalid.
     """
     folder, test = storage.find_result(token), _tests.get(token)
     if folder is None or test is None:
@@ -195,5 +204,5 @@ def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
 
 
 def _plain(text: str) -> str:
-    """A stranger's text for a table: spreadsheets take what begins with =, +, - or @ for a formula."""
+    """Escape text for a spreadsheet, which would take a leading =, +, - or @ for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

@@ -1,4 +1,4 @@
-"""The studio's small pieces of HTML. Everything that is not ours is escaped."""
+"""Pieces of HTML for the pages. All text that is not ours is escaped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def masthead(words: Translator) -> str:
 
 
 def method_cards(words: Translator) -> str:
-    """What each method is, in plain words."""
+    """Describe each method in plain words."""
     cards = "".join(
         _card(words(f"method_{method.name}"), words(f"method_{method.name}_what"), method.reference)
         for method in METHODS.values()
@@ -73,7 +73,7 @@ _PAPERS = (
 
 
 def about(words: Translator) -> str:
-    """What this is, where it comes from, and how to cite it."""
+    """Describe the project, its origin, and how to cite it."""
     subjects = ("about_listen", "about_sound", "about_numbers", "about_yours")
     cards = "".join(_card(words(subject), words(f"{subject}_text")) for subject in subjects)
     papers = "".join(f"<li>{escape(paper)}.</li>" for paper in _PAPERS)
@@ -84,12 +84,12 @@ def about(words: Translator) -> str:
 
 
 def hint(text: str) -> str:
-    """What to do first, where there is nothing to see yet."""
+    """Say what to do first where a page is still empty."""
     return f'<div class="hint" role="status">{escape(text)}</div>'
 
 
 def work(title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str] = ()) -> str:
-    """What is going on: a line of words, with `share` in 0..1 a bar, and a line for each problem."""
+    """Show progress: a title, details, a bar if `share` is in 0..1, and a line per problem."""
     words = "".join(f"<span>{escape(detail)}</span>" for detail in details)
     bar = ""
     if share is not None:
@@ -104,18 +104,18 @@ def work(title: str, details: Iterable[str] = (), *, share: float | None = None,
 
 
 def file_url(path: Path) -> str:
-    """Where Gradio serves a file, relative to the page."""
+    """Return the address at which Gradio serves a file, relative to the page."""
     return f"gradio_api/file={quote(str(path))}"
 
 
 def player(folder: Path, *, view: str = "stems") -> str:
-    """The player of a result. `view` is "stems", "compare" or "blind"."""
+    """Return the player of a result; `view` is "stems", "compare" or "blind"."""
     manifest = escape(file_url(folder / "player.json"))
     return f'<stem-player view="{view}" manifest="{manifest}" token="{escape(folder.name)}"></stem-player>'
 
 
 def figure(title: str, image: Path, *, text: str, note: str = "") -> str:
-    """A picture with a heading; `text` says what it shows to those who cannot see it."""
+    """Return an image with a heading; `text` is its alternative text."""
     below = f"<p>{escape(note)}</p>" if note else ""
     return (
         f'<div class="figure"><h3>{escape(title)}</h3><div class="scroll" tabindex="0" role="region"'
@@ -124,7 +124,7 @@ def figure(title: str, image: Path, *, text: str, note: str = "") -> str:
 
 
 def small_figures(title: str, images: Mapping[str, Path]) -> str:
-    """Pictures of one kind side by side, each under its own name."""
+    """Return related images side by side, each with its name."""
     figures = "".join(
         f"<figure><figcaption>{escape(name)}</figcaption>"
         f'<img src="{file_url(path)}" alt="{escape(title)}: {escape(name)}"></figure>'
@@ -134,7 +134,7 @@ def small_figures(title: str, images: Mapping[str, Path]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """A table whose first column names the rows."""
+    """Return a table whose first column names the rows."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
@@ -157,7 +157,7 @@ _STEPS = {
 
 
 def model_cards(models: Iterable[Model], speeds: Mapping[str, float], words: Translator) -> str:
-    """Each model: what it is, a picture, its size, terms, and how fast it is here."""
+    """Describe each model: purpose, diagram, size, terms and measured speed."""
     cards = []
     for model in models:
         state = "bundled" if model.bundled else "installed" if model.installed else "missing"
@@ -186,7 +186,7 @@ def _source_names(sources: Iterable[str], words: Translator) -> str:
 
 
 def _diagram(steps: Sequence[str]) -> str:
-    """Boxes and arrows, in the text's own colour."""
+    """Draw boxes and arrows in the text's colour."""
     widths = [14 + 6.2 * len(step) for step in steps]
     x, parts = 1.0, []
     for step, width in zip(steps, widths, strict=True):

@@ -1,4 +1,4 @@
-"""What a person keeps of a result: the mix as they hear it, a stem, all stems, in the format they need."""
+"""Files for download: the mix as heard, one stem or all stems, in the visitor's format."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ _BLOCK = 1 << 16
 
 
 def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[str, float] | None = None) -> Path:
-    """Write a file that the visitor asked for, beside the result.
+    """Write a file for download into the result's folder.
 
     Parameters
     ----------
     folder : path
-        Of the result.
+        Folder of the result.
     what : str
         "mix" (the stems times their `gains`), "all" (a ZIP with ``result.json``) or "stem:<name>".
     method : str
-        Whose stems.
+        The method whose stems are written.
     format : str
         A key of :data:`FORMATS`; or "stem", Native Instruments' .stem.mp4, for all stems at once.
     gains : mapping of str to float
-        Stem -> 0..4, for "mix"; the rest is silent. "mixture" is the song itself.
+        Stem -> 0..4, for "mix"; missing stems are silent. "mixture" is the song itself.
 
     Raises
     ------
     ValueError
-        If there is no such result, method, stem or format, or it cannot hold the sound.
+        If the result, method, stem or format does not exist, or the format cannot hold the audio.
     """
     document = read_player(folder)
     group = next((group for group in document["groups"] if group["id"] == method), None)
@@ -88,7 +88,7 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
 
 @contextmanager
 def _place(folder: Path) -> Iterator[Path]:
-    """A folder for one file, which goes if none comes of it; of those before, the last few stay."""
+    """Provide a folder for one file, removed on error; only the last few of a result are kept."""
     kept = folder / "kept"
     earlier = sorted(kept.glob("*"), key=lambda path: path.stat().st_mtime)
     for old in earlier[: max(0, len(earlier) - MOST_KEPT + 1)]:
@@ -105,7 +105,7 @@ def _place(folder: Path) -> Iterator[Path]:
 def _mix(
     document: Mapping[str, Any], folder: Path, stems: Mapping[str, Path], gains: Mapping[str, float], level: float
 ) -> dict[Path, float]:
-    """Files and their gains. The residual is the song without all stems, and needs no file of its own."""
+    """Return the files and their gains. The residual is the song minus all stems and needs no file."""
     for name, gain in gains.items():
         if not 0 <= float(gain) <= LOUDEST:
             raise ValueError(f"a gain is in 0..{LOUDEST:g}, got {gain} for {name!r}")
@@ -121,7 +121,7 @@ def _mix(
 
 
 def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
-    """The one gain for all files, each a sum, that keeps them from clipping; 1 for float files."""
+    """Return the common gain that keeps all sums of files from clipping; 1 for float formats."""
     if FORMATS[format][2] == "FLOAT":
         return 1.0
     peak = max((float(np.abs(block).max()) for parts in files for block in _sum(parts)), default=0.0)
@@ -129,7 +129,7 @@ def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
 
 
 def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | None = None) -> Path:
-    """The sum of files times gains; without a `gain` lowered if a fixed-point file would clip."""
+    """Write a sum of files times gains; without `gain`, lowered if a fixed-point file would clip."""
     _, container, subtype = FORMATS[format]
     header = soundfile.info(next(iter(parts)))
     if format == "mp3" and (header.channels > 2 or header.samplerate not in (32000, 44100, 48000, 22050, 16000)):
@@ -156,7 +156,7 @@ def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
 
 
 def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> Path:
-    """Each stem in the format, with the card; lowered alike if one would clip."""
+    """Zip all stems in the format with ``result.json``; all are lowered alike if one would clip."""
     gain = _gain([{stem: 1.0} for stem in stems.values()], format)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, stem in stems.items():
@@ -169,5 +169,5 @@ def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> 
 
 
 def _plain(name: str) -> str:
-    """A stem's name as part of a file's: people may have called theirs anything."""
+    """Return a stem's name as part of a file name; visitors may choose any name."""
     return "".join(char if char.isalnum() or char in " -_" else "_" for char in name)[:60] or "stem"

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def visitor_message(error: Exception) -> str:
-    """A sentence for the visitor, without the paths that system errors carry; the log has the rest."""
+    """Return a sentence for the visitor, without the paths in system errors, and log the rest."""
     if isinstance(error, ValueError):
         return str(error)
     log.error("failed", exc_info=error)

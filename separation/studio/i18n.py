@@ -1,7 +1,7 @@
-"""What the studio says, in the visitor's language: a file in ``assets/languages`` is a language.
+"""Translations: each file in ``assets/languages`` is a language.
 
-What the methods are called and what they are is said in English by the registry, under the keys
-``method_<name>`` and ``method_<name>_what``; other languages translate it.
+The English names and descriptions of the methods are in the registry, under the keys ``method_<name>`` and
+``method_<name>_what``; other languages translate them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FOLDER = ASSETS / "languages"
 
 @cache
 def languages() -> dict[str, dict[str, str]]:
-    """Every language's texts by key."""
+    """Return every language's texts by key."""
     found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.json"))}
     titles = {f"method_{method.name}": method.title for method in METHODS.values()}
     found["en"] |= titles | {f"method_{method.name}_what": method.summary for method in METHODS.values()}
@@ -33,12 +33,12 @@ I18N = gr.I18n(**languages())
 
 
 def translatable(key: str) -> Any:
-    """A component's text, which the page puts into the visitor's language."""
+    """Return a component's text, which Gradio translates in the browser."""
     return I18N(key)
 
 
 class Translator:
-    """The words of one language, English where one is missing."""
+    """The texts of one language, English where one is missing."""
 
     def __init__(self, language: str) -> None:
         self._words = {**languages()["en"], **languages().get(language, {})}
@@ -47,12 +47,12 @@ class Translator:
         return self._words[key].format(**values)
 
     def named(self, kind: str, name: str, otherwise: str) -> str:
-        """A "stem", "method" or "group" by the name that programs give it; people may call theirs anything."""
+        """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
         return self._words.get(f"{kind}_{name}", otherwise)
 
 
 def translator_for(request: gr.Request | None) -> Translator:
-    """In the first language of a visitor's browser that there is."""
+    """Return the translator for the first supported language of a visitor's browser."""
     wanted = request.headers.get("accept-language", "") if request is not None else ""
     for part in wanted.split(","):
         language = part.split(";")[0].strip()[:2].lower()
@@ -62,5 +62,5 @@ def translator_for(request: gr.Request | None) -> Translator:
 
 
 def language_script() -> str:
-    """For the page's own scripts: all languages, as a global."""
+    """Return a script that makes all languages available to the page's own scripts."""
     return f"<script>window.stemscopeWords = {json.dumps(languages())};</script>\n"

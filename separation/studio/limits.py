@@ -1,4 +1,4 @@
-"""How much the studio takes from a stranger; whoever runs it may set other limits by the environment."""
+"""Limits on uploads, which environment variables override."""
 
 from __future__ import annotations
 

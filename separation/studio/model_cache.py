@@ -23,7 +23,7 @@ SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: fewer than usual, so t
 
 
 def separator_for(method: Method, song: Song, order: SeparationRequest) -> Separator:
-    """A method's separator; those with weights are loaded once and kept."""
+    """Return a method's separator; those with weights are cached."""
     from separation.separators import create
 
     options = order.options.get(method.name, {})
@@ -37,7 +37,7 @@ def separator_for(method: Method, song: Song, order: SeparationRequest) -> Separ
 
 
 def _with_weights(method: Method, model: str | None, options: Mapping[str, object]) -> Separator:
-    """Loaded anew if its files are others by now: a model may be replaced while the studio runs."""
+    """Return a cached separator, reloaded if its files have changed."""
     from separation.weights import catalogue
 
     found = catalogue.find_model(model or str(method.default_model), method=method.name)
@@ -56,13 +56,13 @@ def _loaded(
 
 
 def _preloaded() -> list[str]:
-    """The models that ``SEPARATION_PRELOAD`` names, with commas between."""
+    """Return the models in ``SEPARATION_PRELOAD``, a comma-separated list."""
     names = os.environ.get("SEPARATION_PRELOAD", "").split(",")
     return [name.strip() for name in names if name.strip()]
 
 
 def fetch_models() -> None:
-    """Download what ``SEPARATION_PRELOAD`` names, so that visitors find it; what cannot be had is logged."""
+    """Download the models in ``SEPARATION_PRELOAD``; failures are logged."""
     from separation.weights import catalogue, download
 
     known = {model.name: model for model in catalogue.list_models()}

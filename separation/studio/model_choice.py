@@ -12,7 +12,7 @@ __all__ = ["choose_weights", "default_weights", "installed_weights"]
 
 
 def installed_weights(method: str) -> list[str]:
-    """The weights of a method that are here."""
+    """Return the names of a method's installed models."""
     from separation.weights import catalogue
 
     return [model.name for model in catalogue.list_models() if model.method == method and model.installed]
@@ -24,6 +24,6 @@ def default_weights(method: str) -> str | None:
 
 
 def choose_weights(method: str, wanted: str | None = None) -> dict[str, Any]:
-    """What a method's choice of weights shows, also after a download; `wanted` is chosen if it is here."""
+    """Return the update of a method's weights dropdown; `wanted` is selected if it is installed."""
     here = installed_weights(method)
     return gr.update(choices=here, value=wanted if wanted in here else default_weights(method), visible=bool(here))

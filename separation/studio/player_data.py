@@ -1,10 +1,9 @@
-"""What the player in the page needs of a result: sound to listen to, pictures, and one document about it all.
+"""Data for the player in the page: audio to stream, pictures, and one document that lists them.
 
-Stems are served twice. The files that people keep are WAV; for listening there is Ogg Opus, in
-pieces of four seconds that can be decoded by themselves, so that a page fetches what it plays and
-no more. All pieces come from one encoder and reach over their ends on both sides: cut to size they
-join without a seam, and all stems stay together to the sample. ``player.json`` says where the pieces
-lie; it is rewritten as the work goes on, and the page looks again until it is finished.
+Stems are stored twice. The files for download are WAV; for listening there is Ogg Opus in pieces of four seconds
+that can be decoded separately, so that a page fetches only what it plays. All pieces come from one encoder and
+overlap at both ends. Cut to size they join without a seam, and all stems stay aligned to the sample.
+``player.json`` lists the pieces; it is rewritten as the work progresses, and the page polls it until it is finished.
 """
 
 from __future__ import annotations
@@ -44,14 +43,16 @@ CLOSEST = 512  # samples between the frames of a picture, at the least: closer o
 
 
 class TrackWriter:
-    """One sound of the player, written as it comes: pieces of Opus, peaks, a spectrogram, its level.
+    """Writes one audio track of the player as it is computed: Opus pieces, peaks, a spectrogram, its level.
 
     Parameters
     ----------
     folder, name : path, str
         ``<folder>/<name>.opus``, ``.peaks`` and ``.png`` are written.
-    rate, frames : int
-        Of the whole sound.
+    rate : int
+        Sample rate in Hz.
+    frames : int
+        Length of the whole track in samples.
     """
 
     def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
@@ -77,11 +78,11 @@ class TrackWriter:
 
     @property
     def ready(self) -> int:
-        """Samples at 48 kHz that can be heard by now."""
+        """Number of samples at 48 kHz that can be played."""
         return min(self.total, (len(self.offsets) - 1) * CHUNK)
 
     def write(self, block: Tensor) -> None:
-        """Take the next (channels, time) at the sound's own rate."""
+        """Append (channels, time) at the track's own sample rate."""
         if not block.shape[1]:
             return
         block = downmix(block)
@@ -112,7 +113,7 @@ class TrackWriter:
             self.picture = self._maker.picture()
 
     def _draw_peaks(self) -> None:
-        """Lowest and highest of each column, a signed byte each, square-rooted: quiet sounds keep their shape."""
+        """Write each column's minimum and maximum as signed bytes, square-rooted so that quiet parts stay visible."""
         peaks = self._maker.picture().peaks
         bent = np.sign(peaks) * np.sqrt(np.minimum(np.abs(peaks), 4.0) / 4.0)
         draft = self.path.with_suffix(".draft")  # pages read while we write
@@ -120,19 +121,19 @@ class TrackWriter:
         draft.replace(self.path.with_suffix(".peaks"))
 
     def draw(self, loudest: float) -> None:
-        """The spectrogram; `loudest` is the power that is 0 dB, the same for all that is compared."""
+        """Draw the spectrogram; `loudest` is the power at 0 dB, common to all tracks that are compared."""
         if self.picture is not None:
             save_spectrogram(self.picture, self.path.with_suffix(".png"), loudest=loudest)
 
 
 @lru_cache(maxsize=1)
 def _cores(process: int) -> ThreadPoolExecutor:
-    """This process's own: one that ZeroGPU has forked has none of its parent's threads."""
+    """Return this process's thread pool; a process forked by ZeroGPU has none of its parent's threads."""
     return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="listen")
 
 
 def _opus(samples: Tensor) -> bytes:
-    """One piece, (channels, time) at 48 kHz, as an Ogg Opus file of its own."""
+    """Encode one piece, (channels, time) at 48 kHz, as an Ogg Opus file."""
     channels = samples.shape[0]
     layout = "mono" if channels == 1 else "stereo"
     out = io.BytesIO()
@@ -152,14 +153,14 @@ def _opus(samples: Tensor) -> bytes:
 
 @dataclass(kw_only=True)
 class Group:
-    """What belongs together in the player: a method's stems, the true sources, or the song itself.
+    """A group of tracks in the player: a method's stems, the true sources, or the song.
 
     Attributes
     ----------
     details : dict
-        What the page says of it: residual, time, device, notes, where its archive is.
+        Details for the page: residual, time, device, notes, address of the archive.
     scores : dict or None
-        As :func:`separation.evaluation.track_scores.score_signals` gives them.
+        The document of :func:`separation.evaluation.track_scores.score_signals`.
     """
 
     id: str
@@ -174,16 +175,18 @@ class Group:
 
 
 class Player:
-    """The document of a result, and its sounds for listening.
+    """The document of a result and its audio for listening.
 
     Parameters
     ----------
     folder : path
-        Of the result.
+        Folder of the result.
     name : str
-        Of the song.
-    rate, frames : int
-        Of the song.
+        Name of the song.
+    rate : int
+        Sample rate of the song in Hz.
+    frames : int
+        Length of the song in samples.
     """
 
     def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
@@ -193,12 +196,12 @@ class Player:
         self.loudest = 0.0
 
     def group(self, name: str, title: str) -> Group:
-        """Begin a group."""
+        """Add a group."""
         self.groups[name] = Group(id=name, title=title)
         return self.groups[name]
 
     def write(self, group: Group, sounds: Mapping[str, Tensor]) -> None:
-        """The next (channels, time) of each of a group's sounds."""
+        """Append the next (channels, time) of each of a group's tracks."""
         for name in sounds:
             if name not in group.tracks:
                 place = self.folder / "listen" / group.id
@@ -208,7 +211,7 @@ class Player:
         list(_cores(os.getpid()).map(lambda name: group.tracks[name].write(sounds[name]), sounds))
 
     def finish(self, group: Group) -> None:
-        """Draw what is drawn at the end: all against the same 0 dB, that of the song."""
+        """Draw the group's spectrograms, with 0 dB at the loudest bin of the song."""
         group.working = False
         if "mixture" in group.tracks:
             picture = group.tracks["mixture"].picture
@@ -221,18 +224,18 @@ class Player:
                 group.differences[name] = save_difference(track.picture, truth.picture, path, loudest=self.loudest)
 
     def drop(self, group: Group) -> None:
-        """Take back a group that was not finished."""
+        """Remove an unfinished group."""
         self.groups.pop(group.id, None)
         shutil.rmtree(self.folder / "listen" / group.id, ignore_errors=True)
 
     def publish(self) -> None:
-        """Write the document: a reader sees the last one or this one, never half of either."""
+        """Write the document atomically."""
         draft = self.folder / ".player.json"
         draft.write_text(json.dumps(self.document(), ensure_ascii=True, allow_nan=False), encoding="utf-8")
         draft.replace(self.folder / "player.json")
 
     def document(self) -> dict[str, Any]:
-        """What the page reads; addresses are relative to the document's own."""
+        """Return the document; addresses are relative to its own."""
         return {
             "name": self.name,
             "working": self.working,
@@ -277,5 +280,5 @@ class Player:
 
 
 def _decibels(power: float) -> float | None:
-    """Of full scale; None for silence."""
+    """Convert power to dB of full scale; None for silence."""
     return round(10 * math.log10(power), 2) if power > 0 else None

@@ -1,4 +1,4 @@
-"""Who is next: one processor, several visitors."""
+"""A fair queue for the shared processor."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ MAX_PER_VISITOR = 4
 
 
 class FairQueue:
-    """A queue whose waiting members know their place, and may leave it.
+    """A queue whose members can see their position and leave.
 
-    Gradio's own queue hides a waiting visitor's request from the program: it could show no place
-    and offer no way to stop.
-
-    Visitors with several requests take turns with the others: everybody's first comes before
+    Gradio's queue does not expose pending requests, so that it can neither show a position nor cancel.
+    Visitors with several requests alternate with the others: everybody's first request comes before
     anybody's second.
 
     Parameters
     ----------
     most_of_one, most : int
-        Requests of one visitor, and of all, that are taken at a time.
+        Maximum number of requests of one visitor, and of all.
     """
 
     def __init__(self, most_of_one: int = MAX_PER_VISITOR, most: int = MAX_WAITING) -> None:
@@ -34,17 +32,17 @@ class FairQueue:
 
     @contextmanager
     def queue(self, visitor: object = None) -> Iterator[Ticket]:
-        """Stand in the queue for as long as the block lasts, first to wait and then to work.
+        """Hold a place in the queue within the block, first waiting and then working.
 
         Parameters
         ----------
         visitor : object
-            Whose request it is; None is a visitor of its own each time.
+            Identifies the visitor; None is a new visitor each time.
 
         Raises
         ------
         ValueError
-            If the queue is full, or there is too much of this visitor in it.
+            If the queue is full, or holds too many requests of this visitor.
         """
         turn = Ticket(self, object() if visitor is None else visitor)
         with self._changed:
@@ -68,12 +66,12 @@ class FairQueue:
         self._waiting.sort(key=lambda other: other.round)  # stable: the first stays first
 
     def ahead_of(self, turn: Ticket) -> int:
-        """How many come first; 0: it is one's turn."""
+        """Return the number of requests ahead of a ticket; 0 if it is next."""
         return self._waiting.index(turn)
 
 
 class Ticket:
-    """One place in the queue."""
+    """A place in the queue."""
 
     def __init__(self, turns: FairQueue, visitor: object) -> None:
         self.visitor = visitor
@@ -81,7 +79,7 @@ class Ticket:
         self._turns = turns
 
     def wait(self, seconds: float = 0.5) -> Iterator[int]:
-        """How many come first, again and again until it is one's turn."""
+        """Yield the number of requests ahead until this one is next."""
         with self._turns._changed:
             ahead = self._turns.ahead_of(self)
         while ahead:

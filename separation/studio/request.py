@@ -1,4 +1,4 @@
-"""What a visitor asks for."""
+"""A visitor's request."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["SeparationRequest"]
 
 @dataclass(frozen=True, kw_only=True)
 class SeparationRequest:
-    """What shall be done.
+    """Which methods to run, and how.
 
     Attributes
     ----------
     methods : sequence of str
     models : mapping of str to str
-        Method -> weights, where not the method's own.
+        Method -> weights, where they are not the default.
     options : mapping of str to mapping
-        Method -> its options, where not the default ones.
+        Method -> options that differ from the defaults.
     sum_to_mixture : bool
-        Share out what the stems leave: :class:`separation.pipeline.MixtureConsistency`.
+        Distribute the residual: :class:`separation.pipeline.consistency.MixtureConsistency`.
     yours : str
-        What another tool's stems are called.
+        Title of the visitor's own stems.
     """
 
     methods: Sequence[str]

@@ -34,28 +34,29 @@ USER_STEMS = "yours"  # the group of another tool's stems
 
 @dataclass(frozen=True, kw_only=True)
 class SessionUpdate:
-    """Where the work is, and what is finished so far.
+    """Progress of a session, and what is finished.
 
     Attributes
     ----------
     folder : path
-        Of the result; ``player.json`` in it can be played.
+        Folder of the result; its ``player.json`` can be played.
     stage : str
         "reading", "loading", "separating", "writing", "scoring" or "done".
     method : str
-        The method's title, while there is one at work.
+        Title of the current method.
     segment, segments : int
+        Finished segments and their total number.
     seconds_left : float or None
-        Of this method.
+        Time left for this method.
     device : str
     real_time_factor : float or None
-        Seconds of work for a second of sound, so far.
+        Seconds of computing per second of audio, so far.
     share : float
-        Of everything, 0 to 1.
+        Fraction of all work that is finished, 0 to 1.
     results : tuple of Result
         The finished methods.
     failed : tuple of str
-        A sentence for each method that could not work.
+        A sentence for each method that failed.
     """
 
     folder: Path
@@ -72,16 +73,16 @@ class SessionUpdate:
 
 
 def separate_song(song: Song, order: SeparationRequest) -> Generator[SessionUpdate]:
-    """Take a song apart by several methods, one after the other, and score them if its sources are known.
+    """Separate a song by several methods in turn, and score them if its sources are known.
 
-    A generator that stops within one segment when it is closed: what is finished stays. A method
-    that fails is named and the others go on; the results lie in a folder that
-    :func:`separation.studio.results.sweep` removes after an hour.
+    Closing the generator stops it within one segment; finished methods stay. A method that fails is named and the
+    others continue. The results are in a folder that :func:`separation.studio.storage.remove_expired` removes after
+    an hour.
 
     Raises
     ------
     StudioError
-        If no method, and no other tool's stems, are chosen, or a method is unknown.
+        If neither a method nor another tool's stems are chosen, or a method is unknown.
     """
     try:
         if not order.methods and not song.estimates:
@@ -97,10 +98,10 @@ def separate_song(song: Song, order: SeparationRequest) -> Generator[SessionUpda
 
 
 def gpu_seconds(song: Song, order: SeparationRequest) -> float:
-    """How long a GPU is asked for: what the work takes at most, most of it encoding, drawing and scoring.
+    """Return the longest time for which a GPU is needed; most of it is encoding, drawing and scoring.
 
-    Each method is given 5 s, and 0.2 s for a second of sound - the processor needs 0.12 s of that -, with 0.05 s
-    more for each of Demucs's shifts, and 0.4 s where there are true sources to score it against (0.26 s).
+    Each method gets 5 s, and 0.2 s per second of audio (the CPU needs 0.12 s of that), with 0.05 s more per shift of
+    Demucs, and 0.4 s where there are true sources to score it against (measured: 0.26 s).
     """
     shifts = [cast("int", order.options.get(name, {}).get("shifts", 0)) for name in order.methods]
     scoring = 0.4 if song.references else 0.0
@@ -114,7 +115,7 @@ def _separate_song(song: Song, order: SeparationRequest) -> Iterator[SessionUpda
 
 
 class _Session:
-    """One run: its folder, its player, what is finished."""
+    """One run: its folder, its player and the finished methods."""
 
     def __init__(self, song: Song, order: SeparationRequest) -> None:
         from separation.studio.player_data import Player
@@ -158,7 +159,7 @@ class _Session:
         )
 
     def _close(self) -> None:
-        """Whatever ended the work: only finished methods remain, and the page need not look again."""
+        """Remove unfinished methods and mark the document as final, however the work ended."""
         self._drop_unfinished()
         self.player.working = False
         if self.results or "yours" in self.player.groups:
@@ -177,7 +178,7 @@ class _Session:
     # -- sounds that are known
 
     def _open(self) -> None:
-        """The song, and its true sources if they are known."""
+        """Add the song, and its true sources if they are known."""
         self._known("song", "Song", {"mixture": self.song.audio})
         if self.song.references:
             self._known("references", "True sources", _in_memory(_at_16_bits(self.song.references)))
@@ -282,7 +283,7 @@ class _Session:
         self.player.publish()
 
     def _origin(self, method: Method) -> dict[str, Any]:
-        """Where the excerpt comes from, and the command that repeats the result."""
+        """Return the excerpt and the command that repeats the result."""
         origin: dict[str, Any] = {"start": self.song.start}
         if self.song.file is not None:
             excerpt = ["--start", f"{self.song.start:g}", "--duration", f"{self.song.audio.duration:.6f}"]
@@ -314,7 +315,7 @@ class _Session:
 
 
 def _scores(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
-    """Of the written stems, against the sources of the same name; unnamed components are matched."""
+    """Score the written stems against the sources of the same name; match unnamed components."""
     from separation.evaluation.track_scores import FileSignals, score_signals
 
     stems = {name: path for name, path in group.wav.items() if name != "residual"}
@@ -337,7 +338,7 @@ def _in_memory(sounds: Mapping[str, Tensor]) -> dict[str, Signal]:
 
 
 def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As musdb reads its own: above the cut-off of a lossy file BSSEval's filters would be undefined."""
+    """Round to 16 bits as musdb does; above a lossy file's cut-off BSSEval's filters would be undefined."""
     return {name: (waveform * 32768).round() / 32768 for name, waveform in sounds.items()}
 
 
@@ -348,15 +349,15 @@ def _decibels(energy: float, reference: float) -> float | None:
 
 
 def _file_name(stem: str, number: int) -> str:
-    """A stem's own name where every file system takes it, else a number: people may bring any."""
+    """Return a stem's name if every file system accepts it, else a numbered one."""
     plain = all(char.isascii() and (char.isalnum() or char in " -_") for char in stem)
     return stem if plain and 0 < len(stem) <= 60 else f"stem {number + 1}"
 
 
 def _archive(result: Result, folder: Path, name: str) -> Path:
-    """All stems and result.json in one file; WAV hardly gets smaller, so nothing is compressed.
+    """Zip all stems and ``result.json``, uncompressed, since WAV hardly shrinks.
 
-    Fifty characters of the name at most: file systems allow 255 bytes, and a character can take four.
+    At most fifty characters of the song's name are used: file systems allow 255 bytes, and a character can take four.
     """
     path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

@@ -1,4 +1,4 @@
-"""What can be taken apart: uploads, the samples, MUSDB18; and what a person brings to compare with."""
+"""Songs to separate - uploads, samples, MUSDB18 tracks - and the visitor's references and estimates."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ log = logging.getLogger(__name__)
 
 
 class StudioError(ValueError):
-    """Something the visitor can mend; the message is for them."""
+    """An error that the visitor can fix; the message is shown to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Song:
-    """What is to be taken apart, and its true sources where they are known.
+    """A song to separate, and its true sources if they are known.
 
     Attributes
     ----------
     name : str
-        For people and for the archive.
-    audio : Sound
-        On disk, if it is a visitor's: it may be long.
+        Name for display and for the archive.
+    audio : AudioSource
+        On disk for uploads, which may be long.
     start : float
-        Seconds into the recording at which the excerpt begins.
+        Start of the excerpt in the recording, in seconds.
     file : str or None
-        What the command line would be given; None for a MUSDB18 track, which it cannot name.
+        Argument for the command line; None for a MUSDB18 track, which it cannot name.
     estimates : mapping of str to Tensor
         Another tool's stems of the same excerpt.
     """
@@ -69,7 +69,7 @@ class Song:
     estimates: Mapping[str, Tensor] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Give back the disk that an upload takes."""
+        """Free the disk space of an upload."""
         from separation.audio.files import Recording
 
         if isinstance(self.audio, Recording):
@@ -77,7 +77,7 @@ class Song:
 
 
 def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> None:
-    """Raise at once what an upload can be refused for before it is decoded; see :func:`open_song`."""
+    """Raise the errors that can be found without decoding; see :func:`open_song`."""
     from separation.audio.decoding import open_audio
 
     if kind == "upload" and choice:
@@ -86,13 +86,13 @@ def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration:
 
 
 def samples() -> dict[str, Path]:
-    """The tracks that come with the project, by their title."""
+    """Return the bundled sample tracks by title."""
     return {path.parent.name.replace("-", " ").capitalize(): path for path in sorted(SAMPLES.glob("*/mixture.flac"))}
 
 
 @cache
 def musdb_tracks() -> dict[str, Track]:
-    """The tracks of the folder that ``MUSDB_ROOT`` names, by name; none if it is not set or not usable."""
+    """Return the tracks in ``MUSDB_ROOT`` by name; empty if it is unset or unusable."""
     root = os.environ.get("MUSDB_ROOT")
     if not root:
         return {}
@@ -106,15 +106,15 @@ def musdb_tracks() -> dict[str, Track]:
 
 
 def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> Song:
-    """Read the excerpt of a song.
+    """Open an excerpt of a song.
 
     Parameters
     ----------
     kind : "upload", "sample" or "musdb"
     choice : str or None
-        The path of an upload, or the title of a sample or track.
-    start, duration : float, seconds
-        The excerpt.
+        Path of an upload, or title of a sample or track.
+    start, duration : float
+        The excerpt in seconds.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
 def with_references(
     song: Song | None, files: Sequence[str], *, start: float = 0.0, duration: float | None = None
 ) -> Song:
-    """A song with the true sources that a person has of it; without a song, their sum is it.
+    """Return a song with the visitor's true sources; without a song, their sum is the song.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def with_references(
 
 
 def with_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
-    """A song with another tool's stems of it, which join the methods; ValueError if they do not fit it."""
+    """Return a song with another tool's stems, listed with the methods; raise ValueError if they do not fit."""
     with storage.scratch() as folder:
         stems = _read(files, folder, start=song.start, duration=duration)
     _refuse_unfit(song, stems, "Your separator's stems")
@@ -203,7 +203,7 @@ def _read(files: Sequence[str], folder: Path, *, start: float, duration: float |
 
 
 def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:
-    """A few samples more or less would be another recording, or another tool's delay: neither may be scored."""
+    """Raise ValueError unless lengths match exactly: another length means another recording or a delay."""
     one = next(iter(stems.values()))
     for unit, theirs, ours in (
         ("Hz", one.sample_rate, song.audio.sample_rate),

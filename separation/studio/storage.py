@@ -1,4 +1,4 @@
-"""Where results lie, and for how long: one folder per run, under a name that nobody can guess."""
+"""Result folders: one per run, under an unguessable name, removed after an hour."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _own_folders: set[Path] = set()
 
 
 def prepare_folders() -> None:
-    """What a studio that was killed has left goes at once, unless another one is running here."""
+    """Create the folders; remove results left by a crashed server, unless another server is running."""
     private_folder(UPLOADS)
     lock = os.open(private_folder(RESULTS), os.O_RDONLY)  # stays open: the kernel gives it back, whatever ends us
     try:
@@ -54,7 +54,7 @@ def prepare_folders() -> None:
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder that only this user can look into; OSError if somebody else was there first."""
+    """Create a folder that only this user can read; raise OSError if another user owns it."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise OSError(errno.EPERM, "a folder of the studio belongs to somebody else")
@@ -63,7 +63,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def new_folder() -> Path:
-    """A folder for one run."""
+    """Create the folder of a run."""
     folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
     _own_folders.add(folder)
@@ -72,7 +72,7 @@ def new_folder() -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for as long as the block lasts; if the process is killed in it, :func:`sweep` finds it."""
+    """Provide a temporary folder within the block; :func:`remove_expired` removes it if the process is killed."""
     folder = new_folder()
     try:
         yield folder
@@ -81,9 +81,9 @@ def scratch() -> Iterator[Path]:
 
 
 def find_result(token: str | None) -> Path | None:
-    """The folder of a result, None if there is none by that name or its hour is over.
+    """Return the folder of a result, or None if it does not exist or has expired.
 
-    Whatever comes from a page is looked at before it becomes part of a path.
+    The token comes from a page, so it is validated before it becomes part of a path.
     """
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         return None
@@ -92,7 +92,7 @@ def find_result(token: str | None) -> Path | None:
 
 
 def read_player(folder: Path) -> dict[str, Any]:
-    """A result's ``player.json``: see :class:`separation.studio.player.Player`; ValueError if it is not there."""
+    """Return a result's ``player.json`` ; raise ValueError if it is missing."""
     try:
         document = json.loads((folder / "player.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -102,7 +102,7 @@ def read_player(folder: Path) -> dict[str, Any]:
 
 
 def remove_results() -> None:
-    """Remove what this process has made: nothing of a visitor stays when the studio stops."""
+    """Remove all results of this process."""
     for folder in list(_own_folders):
         _remove(folder)
 
@@ -115,7 +115,7 @@ def _remove(place: Path) -> None:
 
 
 def remove_expired(now: float | None = None) -> None:
-    """Remove results and uploads that are older than an hour, whichever process they are from."""
+    """Remove results and uploads older than an hour, of any process."""
     now = time.time() if now is None else now
     for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
         try:
@@ -126,6 +126,6 @@ def remove_expired(now: float | None = None) -> None:
 
 
 def sort_sources(sources: Iterable[str]) -> list[str]:
-    """As people expect them: vocals, drums, bass, other, then whatever else there is."""
+    """Sort source names: vocals, drums, bass, other, then the rest alphabetically."""
     usual = ("vocals", "drums", "bass", "other")
     return sorted(sources, key=lambda source: usual.index(source) if source in usual else len(usual))

@@ -1,4 +1,4 @@
-"""How the studio looks: system fonts, one accent, nothing fetched from elsewhere."""
+"""Theme, style and scripts of the page: system fonts, one accent colour, no external resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["CSS", "HEAD", "theme"]
 
 
 def theme() -> gr.themes.Base:
-    """A quiet theme whose fonts are those of the visitor's system: the page works with no network."""
+    """Return a theme with the system's fonts, so that the page works offline."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.orange,
         secondary_hue=gr.themes.colors.slate,
@@ -111,14 +111,34 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 
 _PLAYER = ASSETS / "player"
 
+#: The player's scripts, in the order in which they are joined to one module.
+_SCRIPTS = (
+    "i18n",
+    "dom",
+    "stems",
+    "wav",
+    "pieces",
+    "engine",
+    "drawing",
+    "timeline",
+    "transport",
+    "downloads",
+    "stems_view",
+    "score_chart",
+    "comparison_view",
+    "blind_test_view",
+    "keyboard",
+    "player",
+)
+
 
 #: Gradio applies CSS to its pages only, and hides the link to the API on phones but not the dot behind it.
 _FOOTER = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
 
 
 def _head() -> str:
-    """The player's script and style: ours, in the page itself, with no build step and nothing to fetch."""
-    script = "\n".join((_PLAYER / f"{name}.js").read_text("utf-8") for name in ("engine", "drawing", "player"))
+    """Return the player's scripts and style, inlined into the page."""
+    script = "\n".join((_PLAYER / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
     style = (_PLAYER / "player.css").read_text("utf-8")
     return f'<style>{style}{_FOOTER}</style>\n<script type="module">{script}</script>\n'
 

@@ -1,4 +1,4 @@
-"""Stems that a person brings: several files, or a ZIP of them. Names and contents are a stranger's."""
+"""Uploaded stems: several files, or ZIP archives of them. Names and contents are untrusted."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _BLOCK = 1 << 20
 
 
 def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
-    """The files that were meant, by the last part of their path without the suffix.
+    """Return the usable files by their name without folder and suffix.
 
-    ZIPs are unpacked into `folder` under numbers: no name of a stranger becomes a path here.
-    Folders, links and files of other kinds are left aside.
+    ZIP archives are unpacked into `folder` under numbers, so that no untrusted name becomes a path. Folders, links
+    and files of other kinds are skipped.
 
     Raises
     ------
     ValueError
-        If there is nothing, two files have one name, a ZIP is damaged or holds too much.
+        If there is no file, two files have the same name, or an archive is damaged or too large.
     """
     found: dict[str, Path] = {}
     for file in map(Path, files):
@@ -91,12 +91,12 @@ def _is_meant(member: zipfile.ZipInfo, suffixes: Sequence[str]) -> bool:
 def read_stems(
     files: Sequence[str | Path], folder: Path, *, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Audio]:
-    """Decode the stems in files or ZIPs, by name, without a mixture that lies beside them.
+    """Decode the stems in files or archives by name, without a mixture among them.
 
     Raises
     ------
     ValueError
-        As :func:`unpack`, or if one cannot be read, or they differ in length, rate or channels.
+        As :func:`unpack`, or if one cannot be read, or they differ in length, sample rate or channels.
     """
     found = unpack(files, folder)
     found.pop("mixture", None)

@@ -1,4 +1,4 @@
-"""Hugging Face's ZeroGPU: a GPU that a Space has only while one call lasts."""
+"""Support for Hugging Face's ZeroGPU, which lends a GPU for the duration of one call."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ Work = TypeVar("Work", bound=Callable[..., object])
 
 
 def is_zero_gpu() -> bool:
-    """Whether this is such a Space: models must then be loaded in the main thread, before the studio is launched."""
+    """Return whether this is a ZeroGPU Space, where models must be loaded in the main thread before launch."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 def with_gpu(seconds: Callable[..., float]) -> Callable[[Work], Work]:
-    """Decorate a function or generator that computes: on ZeroGPU it runs in a process that holds a GPU.
+    """Decorate a function or generator so that on ZeroGPU it runs in a process that holds a GPU.
 
-    Arguments and results are pickled on their way. Where there is no package `spaces`, which only
-    Spaces have, nothing changes.
+    Arguments and results are pickled. Without the package `spaces`, which only Spaces have, nothing changes.
 
     Parameters
     ----------
     seconds : callable
-        Of the same arguments: how long a call lasts at most; then the GPU is taken away. A longer time
-        waits longer for its turn.
+        Takes the same arguments and returns the longest duration of the call, after which the GPU is taken away. A
+        longer duration waits longer in ZeroGPU's queue.
     """
 
     def decorate(work: Work) -> Work:
@@ -45,9 +44,9 @@ def with_gpu(seconds: Callable[..., float]) -> Callable[[Work], Work]:
 
 @lru_cache(maxsize=1)
 def _leave_threads_to_forks() -> None:
-    """Let this process compute in one thread, and those that it forks in as many as it could have.
+    """Compute in one thread in this process, and in all threads in the processes it forks.
 
-    A process that was forked waits forever for OpenMP's threads if its parent had started them.
+    A forked process waits forever for OpenMP's threads if its parent has started them.
     """
     import torch
 

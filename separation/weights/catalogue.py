@@ -19,7 +19,7 @@ RELEASED = Path(__file__).with_name("released_models.toml")
 
 
 def cache_dir() -> Path:
-    """The cache folder: ``SEPARATION_HOME``, or ``~/.cache/separation``."""
+    """Return the cache folder: ``SEPARATION_HOME``, or ``~/.cache/separation``."""
     chosen = os.environ.get("SEPARATION_HOME")
     try:
         return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "separation"
@@ -28,19 +28,19 @@ def cache_dir() -> Path:
 
 
 def list_models() -> list[Model]:
-    """All known models, the bundled ones first."""
+    """Return all known models, bundled ones first."""
     bundled = [_read_folder(path.parent, bundled=True) for path in sorted(BUNDLED.glob("*/model.json"))]
     table = tomllib.loads(RELEASED.read_text(encoding="utf-8"))["model"]
     return bundled + [model_from_dict(entry, folder=cache_dir() / "models" / entry["name"]) for entry in table]
 
 
 def find_model(name: str, *, method: str) -> Model:
-    """The model of that name, or in that folder, ready to be loaded.
+    """Return a model by name or folder, ready to be loaded.
 
     Raises
     ------
     CheckpointError
-        If there is none, it belongs to another method, or its files are not here yet.
+        If it does not exist, belongs to another method, or is not installed.
     """
     known = {model.name: model for model in list_models()}
     if name in known:
@@ -63,7 +63,7 @@ def find_model(name: str, *, method: str) -> Model:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder of that name, if it is one."""
+    """Return the folder of that name, or None if there is none."""
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
@@ -72,7 +72,7 @@ def _folder(name: str) -> Path | None:
 
 
 def _read_folder(folder: Path, *, bundled: bool = False) -> Model:
-    """A folder with our ``model.json``, or one by upstream's Open-Unmix trainer (``separator.json``)."""
+    """Read a folder with our ``model.json``, or one by upstream's Open-Unmix trainer (``separator.json``)."""
     own = not bundled
     try:
         if (folder / "model.json").is_file():

@@ -23,7 +23,7 @@ DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so
 
 
 def verify_model(model: Model) -> list[str]:
-    """What is wrong with a model's files, a sentence each; empty if they are all whole."""
+    """Return the problems of a model's files, one sentence each; empty if all are intact."""
     return [problem for file in model.files if (problem := find_problem(file, model.path(file)))]
 
 
@@ -46,16 +46,16 @@ def find_problem(file: ModelFile, path: Path) -> str:
 
 
 def download_model(model: Model, progress: DownloadCallback | None = None) -> list[str]:
-    """Get a released model's files; returns the names of those that were not here yet.
+    """Download a released model and return the names of the files that were missing.
 
-    A file appears under its name only when it is whole and its hash is right; until then it is
-    ``<name>.part``, and an interrupted download goes on from there. ``SEPARATION_MODELS_URL``
-    names a mirror: every file is then taken from ``<mirror>/<file name>``.
+    A file gets its name only when it is complete and its hash is right. Until then it is ``<name>.part``,
+    from which an interrupted download resumes. ``SEPARATION_MODELS_URL`` names a mirror, from which every
+    file is taken as ``<mirror>/<file name>``.
 
     Raises
     ------
     CheckpointError
-        If the model is bundled or one's own, or a file cannot be had; what was whole stays.
+        If the model is bundled or the user's own, or a file cannot be downloaded; complete files stay.
     """
     if model.bundled or model.own:
         raise CheckpointError(f"{model.name} is not downloaded: it is already here")
@@ -112,7 +112,7 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
 
 
 def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:
-    """Append what is missing to `part`; returns the size that the server announces for the whole."""
+    """Append the missing bytes to `part`; return the total size that the server declares, or None."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

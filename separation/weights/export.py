@@ -1,4 +1,4 @@
-"""Models in the formats of other programs."""
+"""Export models to the formats of other programs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FORMATS = ("openunmix",)
 
 
 def export_model(model: Model, folder: Path, *, format: str = "openunmix") -> list[Path]:
-    """Write a model as another program reads it.
+    """Write a model in another program's format.
 
-    "openunmix": the folder of upstream's trainer, ``separator.json`` with ``<target>.json`` and
-    ``<target>.pth`` beside it, which ``openunmix.utils.load_separator(folder, targets=[...])`` loads.
+    "openunmix" is the folder of upstream's trainer: ``separator.json`` with ``<target>.json`` and
+    ``<target>.pth``, which ``openunmix.utils.load_separator(folder, targets=[...])`` loads.
 
     Returns
     -------
     list of Path
-        What was written.
+        The files written.
 
     Raises
     ------
     ValueError
-        For an unknown format, or a model that the other program cannot hold.
+        If the format is unknown, or cannot hold the model.
     """
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}")

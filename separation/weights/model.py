@@ -26,10 +26,12 @@ class ModelFile:
     ----------
     source : str
         The target it estimates, or "all".
-    name, url : str
-        `url` is empty for files that are not downloaded.
+    name : str
+        File name in the model's folder.
+    url : str
+        Download address; empty for files that are not downloaded.
     sha256 : str
-        The hash, or its first digits; empty if nobody published one.
+        The hash, or its first digits; empty if none was published.
     """
 
     source: str
@@ -45,13 +47,13 @@ class Model:
     Attributes
     ----------
     folder : Path
-        Where its files are, or will be.
+        Folder of the files, which exists only if they are installed.
     architecture : dict
-        What the network is built with.
+        Arguments of the network's constructor.
     options : dict
-        Of its method, where other ones than the method's own suit it better.
+        Options of the method that suit this model better than the defaults.
     bundled, own : bool
-        Comes with the project; is somebody's own folder.
+        Whether the model ships with the project; whether it is in a folder of the user's.
     """
 
     name: str
@@ -79,25 +81,25 @@ class Model:
 
     @property
     def size(self) -> int | None:
-        """Bytes of its files, if they are here."""
+        """Size of the installed files in bytes; None if they are not installed."""
         return sum(self.path(file).stat().st_size for file in self.files) if self.installed else None
 
     def file(self, source: str) -> ModelFile:
-        """The file for that source, or for "all" of them."""
+        """Return the file for a source, or for "all" of them."""
         for file in self.files:
             if file.source == source:
                 return file
         raise CheckpointError(f"the model {self.name} has no file for {source!r}")
 
     def hash(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 over its files' SHA-256s: what results are labelled with."""
+        """Return the first 16 hexadecimal digits of the SHA-256 over the files' SHA-256s, which labels results."""
         total = hashlib.sha256()
         for file in self.files:
             total.update(bytes.fromhex(sha256_of(self.path(file))))
         return total.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """As ``models --json`` and the studio's ``/models`` give it."""
+        """Return the entry for ``models --json`` and the studio's ``/models``."""
         return {
             "name": self.name,
             "method": self.method,
@@ -114,12 +116,12 @@ class Model:
         }
 
     def build(self, constructor: Callable[[dict[str, Any]], Built]) -> Built:
-        """What a constructor makes of a copy of `architecture`.
+        """Call a constructor with a copy of `architecture` and return the result.
 
         Raises
         ------
         CheckpointError
-            If it cannot: the fault is the description's, whatever the error.
+            If the constructor fails, which means that the description is wrong.
         """
         try:
             return constructor(dict(self.architecture))
@@ -131,12 +133,12 @@ class Model:
     def load_into(self, network: nn.Module, file: ModelFile, *, ignore: Sequence[str] = ()) -> None:
         """Load one file's weights into a network.
 
-        Entries called one of `ignore` are dropped: legacy keys of released files.
+        Keys in `ignore`, legacy keys of released files, are dropped.
 
         Raises
         ------
         CheckpointError
-            If the file is missing or damaged, holds anything but tensors, or fits another network.
+            If the file is missing or damaged, holds anything but tensors, or does not fit the network.
         """
         state = {key: value for key, value in read_state_dict(self.path(file)).items() if key not in ignore}
         expected = network.state_dict()

@@ -11,6 +11,7 @@ __all__ = ["read_openunmix_folder"]
 
 
 def read_openunmix_folder(folder: Path) -> Model:
+    """Read a folder by upstream's Open-Unmix trainer: ``separator.json`` and two files per target."""
     common = read_json_object(folder / "separator.json")
     files = []
     hidden_sizes = set()

@@ -13,16 +13,16 @@ __all__ = ["CheckpointError", "read_state_dict", "sha256_of"]
 
 
 class CheckpointError(ValueError):
-    """A model that is unknown, not installed, damaged or not to be had; the message says what to do."""
+    """Raised if a model is unknown, not installed, damaged or unavailable; the message says what to do."""
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors in a safetensors file or a torch pickle, in float32; nothing in it is executed.
+    """Return the tensors of a safetensors or torch file in float32, without executing anything in it.
 
     Raises
     ------
     CheckpointError
-        If it is missing, damaged, or holds anything but named tensors.
+        If the file is missing, damaged, or holds anything but named tensors.
     """
     import torch
 

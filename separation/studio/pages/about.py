@@ -1,4 +1,4 @@
-"""What this is, where it comes from, and how to cite it."""
+"""The About page: what the project is, its origin, and how to cite it."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ __all__ = ["build"]
 
 
 def build() -> gr.HTML:
-    """Lay the page out inside its tab; the studio puts it into the visitor's language."""
+    """Lay out the page in the current tab."""
     return gr.HTML(components.about(Translator("en")))

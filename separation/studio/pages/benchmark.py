@@ -1,4 +1,4 @@
-"""Violins over a data set: ours, the published systems, and whatever a person has scored."""
+"""The Benchmark page: violin plots over a data set, of our, published and uploaded scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> 
 
 @cache
 def our_scores(metric: str) -> Scores:
-    """Every method on the MUSDB18 test clips, as ``make results`` left them."""
+    """Return every method's scores on the MUSDB18 test clips, from ``make results``."""
     found: Scores = {}
     with FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -36,7 +36,7 @@ def our_scores(metric: str) -> Scores:
 
 
 def build(tab: gr.Tab) -> None:
-    """Lay the page out inside its tab, and wire it."""
+    """Lay out the page in the current tab and connect its events."""
     gr.Markdown(translatable("bench_intro"), elem_classes="intro")
     ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
     with gr.Row(equal_height=False):
@@ -66,7 +66,7 @@ def build(tab: gr.Tab) -> None:
 
 
 def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
-    """Scores and those in museval's files, or ZIPs of them, as one more method; ValueError for other files."""
+    """Add one method from museval's files, or ZIPs of them; raise ValueError for other files."""
     from separation.evaluation.museval_json import read_result, scores_by_target
     from separation.studio.uploads import unpack
 
@@ -86,7 +86,7 @@ def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
 def draw(
     methods: list[str], metric: str, published: bool, files: list[str] | None, name: str, request: gr.Request
 ) -> str:
-    """The figure and the table."""
+    """Return the figure and the table."""
     words = translator_for(request)
     try:
         ours = {
@@ -120,7 +120,7 @@ def _figure(ours: Scores, metric: str, published: bool, words: Translator) -> st
 
 
 def _table(ours: Scores, metric: str, words: Translator) -> str:
-    """Per target the medians, best first, and how sure the differences are."""
+    """Return the medians per target, best first, and the tests of their differences."""
     from separation.evaluation.comparison import compare
 
     targets = compare(ours, metric)["targets"]

@@ -1,14 +1,4 @@
-"""Which method is best, not knowing which is which: a listening test in the manner of MUSHRA.
-
-The stimuli are the methods' estimates of one source, the true source if it is known (the hidden
-reference) and the mixture (the anchor): in random order, under letters, all at the same level, each
-newly encoded so that nothing but its sound tells it apart. What is behind a letter stays on the
-server until the ratings are in.
-
-References
-----------
-ITU-R BS.1534-3, "Method for the subjective assessment of intermediate quality level of audio systems".
-"""
+"""The Blind test page: a listening test in the manner of MUSHRA; see :mod:`separation.studio.blind_test`."""
 
 from __future__ import annotations
 
@@ -24,7 +14,7 @@ __all__ = ["build"]
 
 
 def build(token: gr.State, tab: gr.Tab) -> None:
-    """Lay the page out inside its tab, and wire it."""
+    """Lay out the page in the current tab and connect its events."""
     gr.Markdown(translatable("blind_intro"), elem_classes="intro")
     with gr.Row(elem_classes="pair actions narrow"):
         source = gr.Dropdown(

@@ -1,4 +1,4 @@
-"""Methods side by side on one track."""
+"""The Compare page: methods side by side on one song."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["build", "draw", "show"]
 
 
 def build(token: gr.State, tab: gr.Tab) -> None:
-    """Lay the page out inside its tab, and wire it; what it shows comes from the Separate page."""
+    """Lay out the page in the current tab and connect its events; it shows the Separate page's result."""
     place = gr.HTML(components.hint(Translator("en")("compare_first")), elem_id="compare")
     button = gr.Button(translatable("draw_figures"), elem_id="draw-figures", elem_classes="narrow", visible=False)
     figures = gr.HTML(visible=False, elem_id="figures")
@@ -26,7 +26,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
 
 
 def show(token: str | None, request: gr.Request) -> tuple[Any, ...]:
-    """The grid and the curves of the result that is on the Separate page."""
+    """Return the spectrograms and curves of the result on the Separate page."""
     folder = storage.find_result(token)
     if folder is None:
         words = translator_for(request)
@@ -36,7 +36,7 @@ def show(token: str | None, request: gr.Request) -> tuple[Any, ...]:
 
 
 def draw(token: str | None, request: gr.Request) -> Any:
-    """Precision and recall of the masks, and this track among the published systems."""
+    """Return precision and recall of the masks, and this song among the published systems."""
     words, folder = translator_for(request), storage.find_result(token)
     if folder is None:
         return gr.update(value=components.work(words("over")), visible=True)
@@ -50,7 +50,7 @@ def draw(token: str | None, request: gr.Request) -> Any:
 
 
 def _masks(folder: Path, scores: dict[str, Any], words: Translator) -> str:
-    """A figure per target, a curve per method."""
+    """Return a figure per target with a curve per method."""
     from separation.plots import draw_precision_recall, save
 
     figures = {}
@@ -70,7 +70,7 @@ def _masks(folder: Path, scores: dict[str, Any], words: Translator) -> str:
 
 
 def _violins(folder: Path, scores: dict[str, Any], words: Translator) -> str:
-    """The systems of SiSEC 2018 and after, and this song as a point beside them."""
+    """Return violins of the published systems with this song as a point."""
     from separation.evaluation.published import published_scores
     from separation.plots import draw_violins, save
 

@@ -1,4 +1,4 @@
-"""What weights there are: what they are, where they come from, how fast they are here; getting more."""
+"""The Models page: weights, their origin and speed, and downloads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _speeds: dict[str, float] = {}  # model -> seconds of work for a second of sound
 
 
 def build(separate: SeparatePage, tab: gr.Tab) -> None:
-    """Lay the page out inside its tab, and wire it."""
+    """Lay out the page in the current tab and connect its events."""
     from separation.weights import catalogue
 
     gr.Markdown(translatable("models_intro"), elem_classes="intro")
@@ -76,7 +76,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
 
 
 def _choices(methods: list[str], kept: dict[str, str] | None) -> list[dict[str, Any]]:
-    """For both pages: the weights that are here by now, and what the visitor chose last time."""
+    """Return updates of both pages' weights dropdowns, with the visitor's last choice selected."""
     return 2 * [choose_weights(method, (kept or {}).get(method)) for method in methods]
 
 
@@ -87,7 +87,7 @@ def _show(request: gr.Request) -> str:
 
 
 def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
-    """Separate ten seconds with everything that is installed, one after the other, and say how long it took."""
+    """Separate ten seconds with every installed model in turn and report the speed."""
     from separation.weights import catalogue
 
     words = translator_for(request)
@@ -107,7 +107,7 @@ def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
 
 @with_gpu(lambda model, song: 30.0)
 def _speed(model: Model, song: songs.Song) -> float:
-    """Seconds of work for a second of sound; ValueError if the model cannot be loaded."""
+    """Return seconds of computing per second of audio; raise ValueError if the model cannot be loaded."""
     from separation.pipeline.run import run
     from separation.separators import create
 
@@ -119,7 +119,7 @@ def _speed(model: Model, song: songs.Song) -> float:
 
 
 def download_weights(name: str | None, request: gr.Request) -> Iterator[tuple[str, str]]:
-    """Get a released model, with progress; what is interrupted goes on next time."""
+    """Download a released model with progress; an interrupted download resumes next time."""
     from separation.weights import catalogue, download
 
     words = translator_for(request)

@@ -1,4 +1,4 @@
-"""The first page: choose a song and methods, watch, listen, look, keep."""
+"""The Separate page: choose a song and methods, listen, and download."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUEUE = FairQueue()  # for the processor, whoever asks: a page or a program
 
 @dataclass(frozen=True, kw_only=True)
 class SeparatePage:
-    """What other pages need of this one: which result is shown, and the parts that show it."""
+    """Components of this page that other pages use."""
 
     token: gr.State
     place: gr.HTML
@@ -39,7 +39,7 @@ class SeparatePage:
 
 
 def build() -> SeparatePage:
-    """Lay the page out inside the current Blocks, and wire it."""
+    """Lay out the page in the current Blocks and connect its events."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
             song = _song_choice()
@@ -155,22 +155,22 @@ _stop_asked: dict[str, threading.Event] = {}
 
 
 def ask_to_stop(request: gr.Request) -> dict[str, Any]:
-    """What Stop does: the separation ends after the segment it is working on."""
+    """Stop the running separation after the current segment."""
     leave(request)
     return gr.update(interactive=False)
 
 
 def leave(request: gr.Request) -> None:
-    """What closing the page does."""
+    """Stop the separation of a visitor who closes the page."""
     flag = _stop_asked.get(str(request.session_hash))
     if flag is not None:
         flag.set()
 
 
 def restore(request: gr.Request) -> tuple[Any, ...]:
-    """What a page that is loaded shows: if its address links to a result, that one.
+    """Show the result that the page's address links to, if any.
 
-    Returns the status, the player's place and the token.
+    Returns the status, the player and the token.
     """
     words = translator_for(request)
     token = request.query_params.get("result")
@@ -201,7 +201,7 @@ def separate(
     shifts: float,
     *weights: str | None,
 ) -> Iterator[tuple[Any, ...]]:
-    """What the button does: yields the status, the two buttons, the player's place and the result's token."""
+    """Handle the Separate button, yielding the status, the two buttons, the player and the result's token."""
     words, visitor = translator_for(request), str(request.session_hash)
     idle, busy = _buttons(working=False), _buttons(working=True)
     nothing = (gr.skip(), gr.skip())
@@ -254,7 +254,7 @@ def open_with_own(
     start: float,
     duration: float | None,
 ) -> songs.Song:
-    """The song with what a person brought of it; see :mod:`separation.studio.songs`."""
+    """Open the song with the visitor's references and estimates; see :mod:`separation.studio.songs`."""
     song = None
     try:
         if choice or not references:
@@ -278,9 +278,9 @@ def _work(
     buttons: tuple[Any, Any],
     problems: list[str],
 ) -> Iterator[tuple[Any, ...]]:
-    """Wait for one's turn, then separate; the player appears with the first sound and goes on by itself.
+    """Wait in the queue, then separate; the player appears with the first audio and updates itself.
 
-    `problems` are known before: they are told at the end, with those that come up.
+    `problems` known in advance are shown at the end with those that come up.
     """
     idle, busy = buttons
     for ahead in turn.wait():
@@ -312,7 +312,7 @@ def _work(
 
 
 def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, list[str]]:
-    """An update in words: the method, and what is known of its work."""
+    """Return a title and details that describe an update."""
     stage = words("done") if update.stage == "done" else words(f"stage_{update.stage}")
     if not update.method:
         return stage, []

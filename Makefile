@@ -25,7 +25,7 @@ test-space: $(VENV)/dev.stamp ffmpeg
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 # Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
-TRUST := tests/trust tests/audio/test_decoding.py tests/weights/test_weights.py tests/studio/test_songs.py \
+TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_playlists.py tests/weights tests/studio/test_songs.py \
 	tests/studio/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
 	tests/pipeline/test_to_folder.py::test_a_disk_of_any_size_holds_all_or_nothing \
 	tests/cli/test_command_line.py::test_a_full_disk_is_one_line tests/cli/test_command_line.py::test_a_polite_kill_leaves_nothing \
@@ -53,7 +53,7 @@ notebooks: $(VENV)/dev.stamp
 		$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 samples: $(VENV)/app.stamp
-	$(BIN)/python assets/samples/make_samples.py
+	$(BIN)/python -m tools.samples
 
 # Trains the bundled models anew: DATA is a folder with musdb18-7s, cc0-album, musicdelta and singing.
 # Some four hours of two cores; kill it and run it again to go on where it stopped.
@@ -61,8 +61,8 @@ samples: $(VENV)/app.stamp
 train-bundled: $(VENV)/app.stamp ffmpeg
 	$(if $(DATA),,$(error say where the data is: make train-bundled DATA=FOLDER))
 	DATA="$(DATA)" PYTHON="$(BIN)/python" MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 \
-		MALLOC_TOP_PAD_=500000000 sh assets/models/train.sh
-	PYTHONPATH=. $(BIN)/python assets/models/bundle.py --runs runs --data "$(DATA)"
+		MALLOC_TOP_PAD_=500000000 sh tools/train_bundled.sh
+	$(BIN)/python -m tools.bundle_models --runs runs --data "$(DATA)"
 
 # What the README's table and figure show: every method on the test tracks of ROOT, a MUSDB18 folder. Finished
 # tracks are kept in runs/results: remove it to begin again.

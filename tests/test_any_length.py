@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from separation.separators import METHODS
-from tests.separators.test_registry import write_tiny
+from tests.separators.helpers import write_tiny
 
 RATE = 4000  # keeps an hour short
 
@@ -45,7 +45,7 @@ def write_noise(path: Path, seconds: float) -> None:
 
 #: The two lengths to compare, in minutes. ICA keeps a million samples, so that its shorter length is 10 minutes.
 HOUR = {"open-unmix": (2, 60), "demucs": (2, 60), "hpss": (1, 5), "ica": (10, 60), "mix": (2, 60)}
-MINUTES = {"open-unmix": (2, 10), "demucs": (2, 10), "mix": (2, 30)}
+MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "mix": (2, 10)}
 
 
 @pytest.mark.slow  # up to 45 s each; the test below compares shorter lengths

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "assets").rglob("*.md")])
 
 
+@pytest.mark.slow  # renders every module, 15 s
 def test_docstrings_become_pages(tmp_path: Path) -> None:
     pytest.importorskip("pdoc")
     command = [sys.executable, "-m", "docs.render", str(tmp_path)]

@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LESSONS = [path for path in NOTEBOOKS if path.stem != "length"]
+QUICK = ("01_ica", "02_open_unmix", "length")  # the others take 20 to 40 s each
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
@@ -39,7 +40,10 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     return before, printed(notebook)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS],
+)
 def test_it_runs_and_repeats_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word; numbers as another processor's rounding lets them be."""
     monkeypatch.delenv("MUSDB_ROOT", raising=False)

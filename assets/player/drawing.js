@@ -1,4 +1,4 @@
-// Pictures: waveforms from precomputed peaks, scores per second, and time along an edge.
+// Draws on canvases: waveforms from precomputed peaks, time rulers, and charts of scores over time.
 
 const COLOURS = {
   mixture: "--player-mixture",
@@ -10,13 +10,14 @@ const COLOURS = {
 };
 const CYCLE = ["--player-vocals", "--player-drums", "--player-bass", "--player-other"];
 
+// Return the colour of a stem. Custom stems take turns with the colours of the four usual ones.
 function colourOf(element, name, index = 0) {
-  const known = COLOURS[name] ?? CYCLE[index % CYCLE.length];
-  return getComputedStyle(element).getPropertyValue(known).trim() || "#888";
+  const property = COLOURS[name] ?? CYCLE[index % CYCLE.length];
+  return getComputedStyle(element).getPropertyValue(property).trim() || "#888";
 }
 
-// A canvas as sharp as the screen; returns its context and size in CSS pixels.
-function prepare(canvas) {
+// Clear a canvas and match its resolution to the screen. Returns its context and its size in CSS pixels.
+function clearCanvas(canvas) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const height = canvas.clientHeight;
@@ -28,13 +29,13 @@ function prepare(canvas) {
   return { pen, width, height };
 }
 
-// Lowest and highest of each column as signed bytes, square roots of a quarter of the sample value.
-function samplesOf(bytes) {
+// Decode peaks: all columns' minima, then all maxima, as signed bytes that store sqrt(|sample| / 4).
+function decodePeaks(bytes) {
   return Float32Array.from(new Int8Array(bytes), (value) => Math.sign(value) * (value / 127) ** 2 * 4);
 }
 
 function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
-  const { pen, width, height } = prepare(canvas);
+  const { pen, width, height } = clearCanvas(canvas);
   if (!width || !peaks) return;
   const columns = peaks.length / 2;
   const middle = height / 2;
@@ -58,26 +59,27 @@ function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
   pen.globalAlpha = 1;
 }
 
-function clock(seconds) {
-  const whole = Math.max(0, seconds);
-  const hours = Math.floor(whole / 3600);
-  const minutes = Math.floor((whole % 3600) / 60);
-  const rest = (whole % 60).toFixed(1).padStart(4, "0");
+// Format seconds as m:ss.s or h:mm:ss.s.
+function formatTime(seconds) {
+  const time = Math.max(0, seconds);
+  const hours = Math.floor(time / 3600);
+  const minutes = Math.floor((time % 3600) / 60);
+  const rest = (time % 60).toFixed(1).padStart(4, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-// Round numbers of seconds, some seventy pixels apart.
+// Return ruler ticks at round numbers of seconds, about 70 pixels apart.
 function ticksFor(duration, width) {
-  const wanted = (duration / Math.max(width, 1)) * 70;
+  const spacing = (duration / Math.max(width, 1)) * 70;
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
-  const step = steps.find((candidate) => candidate >= wanted) ?? 7200;
+  const step = steps.find((candidate) => candidate >= spacing) ?? 7200;
   const ticks = [];
   for (let time = 0; time <= duration + 1e-9; time += step) ticks.push(time);
   return { ticks, step };
 }
 
 function drawRuler(canvas, duration, { ink, loop }) {
-  const { pen, width, height } = prepare(canvas);
+  const { pen, width, height } = clearCanvas(canvas);
   if (!width) return;
   pen.fillStyle = ink;
   pen.strokeStyle = ink;
@@ -99,34 +101,46 @@ function drawRuler(canvas, duration, { ink, loop }) {
   }
 }
 
-// One line per method over time; gaps where a second has no score.
-function drawScores(canvas, lines, duration, { ink, unit }) {
-  const { pen, width, height } = prepare(canvas);
-  if (!width) return null;
+// Return the range of a score chart in whole dB, or null without scores.
+// It spans at least 4 dB and at most 60 dB, without the outliers.
+function scoreRange(lines) {
   const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
   if (!values.length) return null;
   values.sort((one, other) => one - other);
-  const within = (share) => values[Math.min(values.length - 1, Math.floor(share * values.length))];
-  let low = Math.floor(Math.min(within(0.03), 0));
-  let high = Math.ceil(Math.max(within(0.97), low + 4));
-  low = Math.max(low, high - 60);
-  const y = (value) => 6 + ((high - Math.max(low, Math.min(high, value))) / (high - low)) * (height - 12);
+  const quantile = (share) => values[Math.min(values.length - 1, Math.floor(share * values.length))];
+  const low = Math.floor(Math.min(quantile(0.03), 0));
+  const high = Math.ceil(Math.max(quantile(0.97), low + 4));
+  return { low: Math.max(low, high - 60), high };
+}
+
+function drawScoreLevels(pen, width, y, { low, high }, { ink, unit }) {
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
+  pen.fillStyle = ink;
   const step = [1, 2, 5, 10, 20].find((candidate) => (high - low) / candidate <= 5) ?? 20;
-  for (let level = Math.ceil(low / step) * step; level <= high; level += step) {
+  const lowest = Math.ceil(low / step) * step;
+  for (let level = lowest; level <= high; level += step) {
     pen.globalAlpha = level === 0 ? 0.6 : 0.22;
-    pen.fillStyle = ink;
     pen.fillRect(0, y(level), width, 1);
     pen.globalAlpha = 1;
-    pen.fillText(level === Math.ceil(low / step) * step ? `${level} ${unit}` : `${level}`, 4, y(level) - 7);
+    pen.fillText(level === lowest ? `${level} ${unit}` : `${level}`, 4, y(level) - 7);
   }
+}
+
+// Draw one line per method over time, with gaps where a frame has no score.
+function drawScores(canvas, lines, duration, style) {
+  const { pen, width, height } = clearCanvas(canvas);
+  if (!width) return;
+  const range = scoreRange(lines);
+  if (!range) return;
+  const { low, high } = range;
+  const y = (value) => 6 + ((high - Math.max(low, Math.min(high, value))) / (high - low)) * (height - 12);
+  drawScoreLevels(pen, width, y, range, style);
   for (const line of lines) {
     pen.strokeStyle = line.colour;
-    pen.fillStyle = line.colour;
     pen.lineWidth = line.chosen ? 2.5 : 1.5;
     pen.globalAlpha = line.chosen ? 1 : 0.75;
-    pen.setLineDash(line.dash ?? []);
+    pen.setLineDash(line.dash);
     pen.beginPath();
     let drawing = false;
     for (const { from, to, value } of line.points) {
@@ -145,5 +159,4 @@ function drawScores(canvas, lines, duration, { ink, unit }) {
     pen.setLineDash([]);
     pen.globalAlpha = 1;
   }
-  return { low, high };
 }

@@ -119,7 +119,7 @@ def _together(S: Tensor) -> Tensor:
 
 
 def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
-    """Yield frames centred on multiples of the hop, with zero padding, a few (sources, channels, bins, frames) at a time."""
+    """Yield groups of frames (sources, channels, bins, frames), centred on multiples of the hop, zero-padded."""
     _, _, time = signals.shape
     half = config.n_fft // 2
     n_frames = time // config.hop_length + 1

@@ -13,7 +13,7 @@ import torch
 
 from separation.audio import encoding
 from separation.audio.encoding import StemWriter, check_format, read_blocks
-from tests.audio.test_decoding import FRAMES, RATE, chord, write_soundfile
+from tests.audio.helpers import FRAMES, RATE, chord, write_soundfile
 
 
 def test_stems_are_written_block_by_block_with_one_gain(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sound in memory and on disk is the same sound; its rate and channels change without a trace."""
+"""Audio in memory and recordings on disk."""
 
 from __future__ import annotations
 
@@ -13,16 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.audio import resampling
-from separation.audio.channels import ChannelMix, downmix
 from separation.audio.files import Recording, read
-from separation.audio.resampling import ResampledSignal, Resampler, resample
-from separation.audio.signal import Audio, TensorSignal
+from separation.audio.signal import Audio
 from separation.audio.stream import AudioError, AudioStream
-from tests.audio.test_decoding import EVERY, RATE, chord, write_soundfile
-from tests.conftest import snr
-
-# -- Audio -----------------------------------------------------------------------------------------
+from tests.audio.helpers import EVERY, RATE, chord, write_soundfile
 
 
 @pytest.mark.parametrize(
@@ -42,90 +36,6 @@ from tests.conftest import snr
 def test_audio_refuses_what_it_cannot_be(waveform: Tensor, rate: int) -> None:
     with pytest.raises(AudioError):
         Audio(waveform=waveform, sample_rate=rate)
-
-
-# -- rate ------------------------------------------------------------------------------------------
-
-RATES = [(8000, 44100), (44100, 8000), (22050, 44100), (44100, 48000), (48000, 44100), (192000, 44100)]
-
-
-def tone(frequency: float, frames: int, rate: int) -> Tensor:
-    return torch.sin(2 * torch.pi * frequency * torch.arange(frames, dtype=torch.float64) / rate).float()[None]
-
-
-@pytest.mark.parametrize(("old", "new"), RATES)
-def test_a_tone_is_the_same_tone_at_another_rate(old: int, new: int) -> None:
-    frames = old // 4
-    result = resample(tone(1000.0, frames, old), old, new)
-    assert result.shape == (1, -(-frames * new // old))
-    inside = slice(new // 50, -new // 50)  # the ends ring, as those of any cut tone do
-    assert snr(result[:, inside], tone(1000.0, result.shape[1], new)[:, inside]) > 100
-
-
-@pytest.mark.parametrize(("old", "new"), [(48000, 44100), (192000, 44100), (44100, 8000)])
-def test_what_the_new_rate_cannot_hold_is_gone(old: int, new: int) -> None:
-    result = resample(tone(0.53 * new, old // 4, old), old, new)
-    assert result[:, new // 50 : -new // 50].abs().max() < 1e-6
-
-
-@pytest.mark.parametrize(("old", "new"), RATES)
-def test_resampling_in_blocks_is_resampling_at_once(old: int, new: int) -> None:
-    waveform = torch.from_numpy(chord(7919, 2, old).T.astype(np.float32))
-    length = -(-7919 * new // old)
-    stream = Resampler(2, old, new, frames=length)
-    blocks = [stream(block) for block in waveform.split(1000, dim=1)[:-1]]
-    blocks.append(stream(waveform[:, 7000:], last=True))
-    assert torch.allclose(torch.cat(blocks, 1), resample(waveform, old, new), atol=1e-6)
-
-
-def test_the_same_rate_changes_nothing() -> None:
-    waveform = torch.rand(2, 100)
-    assert torch.equal(resample(waveform, RATE, RATE), waveform)
-    assert torch.equal(Resampler(2, RATE, RATE, frames=100)(waveform, last=True), waveform)
-
-
-@pytest.mark.parametrize("rate", [8000, 48000, 192000])
-def test_one_sample_survives_any_rate(rate: int) -> None:
-    there = resample(torch.ones(1, 1), rate, RATE)
-    assert there.shape == (1, max(1, -(-RATE // rate)))
-    assert Resampler(1, RATE, rate, frames=1)(there, last=True).shape == (1, 1)
-
-
-# -- channels --------------------------------------------------------------------------------------
-
-A = 0.7071067811865476  # -3 dB
-#: What each channel, in WAVE order, adds to the left and to the right, worked out by hand from BS.775.
-LEFT = {
-    3: [1, 0, A],
-    4: [1, 0, A, 0],
-    5: [1, 0, A, A, 0],
-    6: [1, 0, A, 0, A, 0],
-    7: [1, 0, A, 0, 0.5, A, 0],
-    8: [1, 0, A, 0, A, 0, A, 0],
-}
-RIGHT = {
-    3: [0, 1, A],
-    4: [0, 1, 0, A],
-    5: [0, 1, A, 0, A],
-    6: [0, 1, A, 0, 0, A],
-    7: [0, 1, A, 0, 0.5, 0, A],
-    8: [0, 1, A, 0, 0, A, 0, A],
-}
-
-
-@pytest.mark.parametrize("channels", range(3, 9))
-def test_more_than_two_channels_become_two(channels: int) -> None:
-    stereo = downmix(torch.eye(channels))  # each channel alone, one after the other
-    assert torch.allclose(stereo, torch.tensor([LEFT[channels], RIGHT[channels]], dtype=torch.float32))
-
-
-@pytest.mark.parametrize("channels", [1, 2])
-def test_one_and_two_channels_are_not_mixed(channels: int) -> None:
-    waveform = torch.rand(channels, 10)
-    assert torch.equal(downmix(waveform), waveform)
-
-
-# -- on disk -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -237,41 +147,3 @@ def test_what_is_no_sound_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_text("nothing")
     with pytest.raises(AudioError, match=r"cannot read 'song\.wav'"):
         Recording(tmp_path / "song.wav", tmp_path)
-
-
-# -- signals read piece by piece ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("old", "new"), RATES)
-def test_resampling_as_it_is_read_is_resampling_at_once(old: int, new: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "_BLOCK", 1000)
-    waveform = torch.from_numpy(chord(30000).T.astype(np.float32))
-    expected = resample(waveform, old, new)
-    signal = ResampledSignal(TensorSignal(waveform), old, new)
-    assert (signal.channels, signal.frames) == tuple(expected.shape)
-    end = signal.frames
-    for start, stop in ((0, 10), (5, end // 2), (end // 3, end // 2 + 7), (end - 5, end), (0, end), (end, end)):
-        assert torch.allclose(signal.read(start, stop), expected[:, start:stop], atol=1e-6)
-
-
-def test_going_back_by_less_than_a_second_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "_BLOCK", 1000)
-    reads: list[int] = []
-
-    class Counted(TensorSignal):
-        def read(self, start: int, stop: int) -> Tensor:
-            reads.append(start)
-            return super().read(start, stop)
-
-    signal = ResampledSignal(Counted(torch.zeros(1, 300_000)), 48000, 44100)
-    for start in range(0, 200_000, 20_000):
-        signal.read(start, start + 30_000)
-        signal.read(max(0, start - 40_000), start)
-    assert reads == sorted(set(reads))  # every part once, one after the other
-
-
-def test_other_channels_as_it_is_read() -> None:
-    waveform = torch.arange(12.0).reshape(2, 6)
-    signal = ChannelMix(TensorSignal(waveform), 1, lambda part: part.mean(0, keepdim=True))
-    assert (signal.channels, signal.frames) == (1, 6)
-    assert torch.equal(signal.read(2, 4), waveform[:, 2:4].mean(0, keepdim=True))

@@ -201,7 +201,7 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
         ),
         (["--method", "hpss", "--option", "kernel=4"], "kernel must be odd"),
         (["--method", "hpss", "--option", "crossover"], "--option takes NAME=VALUE, got 'crossover'"),
-        (["--method", "ica", "--option", "components=3"], "3 components need 3 channels or more, the sound has 2"),
+        (["--method", "ica", "--option", "components=3"], "3 components need 3 channels or more, the audio has 2"),
         (["--method", "mix", "--format", "aac"], "not as 'aac'"),
         (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
         (["--method", "mix", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
@@ -224,7 +224,7 @@ def test_wrong_wishes_are_one_line_and_exit_code_2(wrong: list[str], expected: s
 def test_too_short_a_song_for_the_method(song: Path, out: Path) -> None:
     outcome = separation("separate", song, "-m", "hpss", "--duration", "0.01", "--out", out)
     assert outcome.code == 2
-    assert "error: the sound is too short: hpss needs at least 4096 samples" in outcome.stderr
+    assert "error: the audio is too short: hpss needs at least 4096 samples" in outcome.stderr
     assert not out.exists()
 
 
@@ -434,7 +434,7 @@ def test_an_oracle_without_its_sources_is_refused(sample: Path, tmp_path: Path, 
     assert "at least two" in complaint(outcome)
     write_song(tmp_path / "drums.wav", frames=1000)
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "drums.wav has 1000 samples where the mixture has 44100" in complaint(outcome)
+    assert "drums.wav has 1000 samples, but the mixture has 44100" in complaint(outcome)
     assert not out.exists()
 
 

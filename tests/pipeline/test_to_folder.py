@@ -1,4 +1,4 @@
-"""From a sound of any rate and channels to a folder of stems that is whole, or not there."""
+"""Stems on disk: the folder, result.json, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -15,171 +15,18 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from torch import Tensor
 
-from separation.audio.blocks import iter_blocks
-from separation.audio.channels import downmix
-from separation.audio.signal import Audio, Signal
-from separation.pipeline.result import Result, SeparationProgress
-from separation.pipeline.run import run, target_mixture
+from separation.audio.signal import Audio
+from separation.pipeline.result import SeparationProgress
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import create
-from separation.separators.base import Separator
-from separation.separators.mixture import MixOptions
-from tests.audio.test_decoding import lag
 from tests.conftest import snr
-
-RATES = [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000]
-GAINS = (0.4, 0.3, 0.2, 0.1)
-
-
-class Copies(Separator):
-    """Bound to 44.1 kHz and stereo like a network; its stems are scaled copies of the mixture, made in blocks."""
-
-    name = "copies"
-    sources = ("vocals", "drums", "bass", "other")
-    channels = 2
-    model = "copies-1"
-    model_hash = "0123456789abcdef"
-
-    def __init__(
-        self,
-        *,
-        channels: int = 2,
-        gains: tuple[float, ...] = GAINS,
-        block: int = 5000,
-        failure: BaseException | None = None,
-        note: str | None = None,
-    ) -> None:
-        super().__init__()
-        self.options = MixOptions()
-        self.channels = channels
-        self.gains = torch.tensor(gains)[:, None, None]
-        self.block = block
-        self.failure = failure
-        self.note = note
-
-    def segments(self, frames: int) -> int:
-        return -(-frames // self.block)
-
-    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        if self.note:
-            self.notes.append(self.note)
-        for number, block in enumerate(iter_blocks(mixture, self.block)):
-            if number == 2 and self.failure is not None:
-                raise self.failure
-            yield self.gains * block
-
-
-def sound(rate: int = 44100, channels: int = 2, *, frames: int | None = None, peak: float = 0.5) -> Audio:
-    """Half a second of tones below 3 kHz that swell and fade: nothing that any of the rates could not hold."""
-    frames = rate // 2 + 7 if frames is None else frames
-    time = torch.arange(frames, dtype=torch.float64) / rate
-    pitch = torch.tensor([[220.0 * (c + 1), 1234.0 + 55 * c, 2900.0 - 111 * c] for c in range(channels)])
-    tones = torch.cos(2 * math.pi * pitch[..., None] * time).sum(1)
-    waveform = tones * torch.sin(math.pi * (torch.arange(frames) + 0.5) / frames) ** 2
-    return Audio(waveform=(peak * waveform / waveform.abs().max()).float(), sample_rate=rate)
-
-
-def noise(frames: int = 20000, channels: int = 2, *, seed: int = 0) -> Audio:
-    """Even between -0.3 and 0.3, which ICA can tell from a mixture."""
-    generator = torch.Generator().manual_seed(seed)
-    return Audio(waveform=0.6 * torch.rand(channels, frames, generator=generator) - 0.3, sample_rate=44100)
-
-
-def separate(audio: Audio, separator: Separator, folder: Path, **more: Any) -> Result:
-    *_, last = separate_to_folder(audio, separator, folder, name="song.wav", **more)
-    assert last.result is not None
-    return last.result
-
-
-def read_stem(path: Path) -> Tensor:
-    return torch.from_numpy(soundfile.read(path, dtype="float64", always_2d=True)[0].T.copy())
+from tests.pipeline.helpers import GAINS, Copies, noise, read_stem, separate, sound
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Everything below a folder, hidden or not: files with their content, folders with None."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-# -- rate, channels, length ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_stems_have_the_rate_length_and_place_of_the_mixture(rate: int) -> None:
-    audio = sound(rate)
-    before = audio.waveform.clone()
-    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
-    assert torch.equal(audio.waveform, before)
-    assert stems.shape == (4, 2, audio.frames)
-    assert snr(stems.sum(0), audio.waveform) > 60
-    for gain, stem in zip(GAINS, stems, strict=True):
-        assert snr(stem, gain * audio.waveform) > 60
-        assert lag(stem[0].numpy(), audio.waveform[0].numpy()) == 0
-
-
-@pytest.mark.parametrize("frames", [1, 2, 3, 100, 4999, 5000, 5001, 10001])
-@pytest.mark.parametrize("rate", [8000, 44100, 48000])
-def test_any_number_of_frames_stays_as_it_is(frames: int, rate: int) -> None:
-    blocks = list(run(Copies(), sound(rate, frames=frames)))
-    assert sum(block.shape[-1] for block in blocks) == frames
-    assert all(block.shape[:2] == (4, 2) for block in blocks)
-
-
-def test_blocks_come_while_the_separator_works() -> None:
-    blocks = run(Copies(failure=RuntimeError("broken")), sound())
-    assert next(blocks).shape[-1] == 5000
-    assert next(blocks).shape[-1] == 5000
-    with pytest.raises(RuntimeError, match="broken"):
-        next(blocks)
-
-
-@pytest.mark.parametrize("rate", [44100, 48000])
-def test_mono_comes_back_as_mono(rate: int) -> None:
-    audio = sound(rate, 1)
-    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
-    assert stems.shape == (4, 1, audio.frames)
-    assert snr(stems.sum(0), audio.waveform) > 60
-
-
-def test_a_stereo_separator_gets_mono_twice_and_gives_its_mean() -> None:
-    class LeftOnly(Copies):
-        def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-            left, right = mixture.read(0, mixture.frames)
-            assert torch.equal(left, right)
-            yield self.gains * torch.stack([left, right]) * torch.tensor([[1.0], [0.0]])
-
-    audio = sound(channels=1)
-    assert torch.allclose(torch.cat(list(run(LeftOnly(), audio)), -1).sum(0), audio.waveform / 2, atol=1e-6)
-
-
-@pytest.mark.parametrize("channels", range(3, 9))
-def test_more_than_two_channels_are_mixed_down_for_a_stereo_separator(channels: int) -> None:
-    audio = sound(channels=channels)
-    stems = torch.cat(list(run(Copies(), audio)), dim=-1)
-    assert torch.allclose(stems.sum(0), downmix(audio.waveform), atol=1e-6)
-    assert torch.allclose(target_mixture(audio, Copies()).read(5, 99), downmix(audio.waveform)[:, 5:99], atol=1e-6)
-
-
-@pytest.mark.parametrize("channels", [2, 6])
-def test_a_mono_separator_gets_the_mean_of_the_stereo_mix(channels: int) -> None:
-    audio = sound(channels=channels)
-    stems = torch.cat(list(run(Copies(channels=1), audio)), dim=-1)
-    assert stems.shape[1] == 1
-    assert torch.allclose(stems.sum(0), downmix(audio.waveform).mean(0, keepdim=True), atol=1e-6)
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 8])
-@pytest.mark.parametrize("method", ["mix", "hpss", "ica"])
-def test_methods_for_any_channels_and_rate_see_the_sound_as_it_is(method: str, channels: int) -> None:
-    audio = noise(channels=channels)
-    audio = Audio(waveform=audio.waveform, sample_rate=32000)
-    stems = torch.cat(list(run(create(method), audio)), dim=-1)
-    assert stems.shape[1:] == audio.waveform.shape
-    assert snr(stems.sum(0), audio.waveform) > 100
-
-
-# -- the folder and its card -----------------------------------------------------------------------
 
 
 def test_the_steps_lead_to_the_result(tmp_path: Path) -> None:
@@ -354,9 +201,6 @@ def test_mp3_cannot_hold_six_channels(tmp_path: Path) -> None:
     separate(noise(channels=6), Copies(), tmp_path / "stems", format="mp3")  # mixed down to two before
 
 
-# -- nothing half-written --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("steps", range(7))
 def test_stopping_after_any_step_leaves_nothing(steps: int, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
@@ -524,9 +368,6 @@ def test_a_disk_of_any_size_holds_all_or_nothing(format: str, small_disk: Any, t
     assert outcomes == {"nothing", "all"}
 
 
-# -- extremes --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", ["mix", "hpss", "ica"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_silence_stays_silence(method: str, channels: int, tmp_path: Path) -> None:
@@ -569,41 +410,3 @@ def test_a_warning_of_the_method_reaches_the_result(tmp_path: Path) -> None:
     result = separate(noise(channels=1), create("ica"), tmp_path / "ica")
     assert result.warnings == ["One channel has one component: there is nothing to unmix."]
     assert np.isfinite(read_stem(result.stems["component 1"]).numpy()).all()
-
-
-# -- stems that sum to the mixture -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("block", [997, 5000, 100_000])
-def test_stems_can_be_made_to_sum_to_the_mixture(tmp_path: Path, block: int) -> None:
-    separator = Copies(gains=(0.4, 0.2, 0.1, 0.0), block=block)
-    audio = noise()
-    result = separate(audio, separator, tmp_path / "stems", sum_to_mixture=True, float32=True)
-    stems = {source: read_stem(path).float() for source, path in result.stems.items()}
-    torch.testing.assert_close(sum(stems.values()), audio.waveform, atol=1e-6, rtol=0)
-    # Each gets the residual by its energy: 16 : 4 : 1 of what 0.7 leaves of the mixture, and silence gets nothing.
-    torch.testing.assert_close(stems["vocals"], (0.4 + 0.3 * 16 / 21) * audio.waveform, atol=1e-5, rtol=0)
-    assert float(stems["other"].abs().max()) < 1e-6
-    assert json.loads(result.card.read_text())["sum_to_mixture"] is True
-
-
-def test_some_stems_cannot_sum_to_the_mixture(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only all stems together"):
-        separate(noise(), Copies(), tmp_path / "stems", sum_to_mixture=True, stems=["vocals"])
-    assert not (tmp_path / "stems").exists()
-
-
-def test_silent_stems_share_the_residual_alike(tmp_path: Path) -> None:
-    result = separate(noise(), Copies(gains=(0.0,) * 4), tmp_path / "stems", sum_to_mixture=True, float32=True)
-    for path in result.stems.values():
-        torch.testing.assert_close(read_stem(path).float(), noise().waveform / 4, atol=1e-6, rtol=0)
-
-
-def test_who_listens_meanwhile_hears_every_block(tmp_path: Path) -> None:
-    heard: list[tuple[Tensor, Tensor]] = []
-    audio = noise()
-    result = separate(audio, Copies(block=3000), tmp_path / "stems", on_block=lambda *b: heard.append(b), float32=True)
-    mixture, stems = (torch.cat(parts, dim=-1) for parts in zip(*heard, strict=True))
-    torch.testing.assert_close(mixture, audio.waveform)
-    for stem, path in zip(stems, result.stems.values(), strict=True):
-        torch.testing.assert_close(stem, read_stem(path).float())

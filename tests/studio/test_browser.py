@@ -705,7 +705,7 @@ def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Serve
 PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_no_serious_violation_of_accessibility(browser: Browser, result: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
@@ -729,7 +729,7 @@ def test_no_serious_violation_of_accessibility(browser: Browser, result: str, sc
             assert serious == [], name
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
     size = {"width": 360, "height": 740}
     with opened(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:

@@ -56,6 +56,7 @@ def fill(disk: Path, leave: int) -> Path:
 # -- the disk --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
 def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
     mirror = "http://127.0.0.1:9"  # nobody is there
     with running(small_disk, SEPARATION_MODELS_URL=mirror) as server:
@@ -122,6 +123,7 @@ def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell
 # -- the process -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
 def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
     with running(tmp_path) as server:
         visitor = Visitor(server.url)
@@ -188,6 +190,7 @@ def separated(*methods: str) -> session.SessionUpdate:
     return last
 
 
+@pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
 def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, tmp_path: Path) -> None:
     weights = sorted(bundled.glob("*.safetensors"))
     whole = {path: path.read_bytes() for path in weights}

@@ -11,7 +11,7 @@ from separation.audio.files import Recording, read
 from separation.audio.limits import Limits
 from separation.audio.stream import AudioError
 from separation.studio import limits as studio_limits
-from tests.audio.test_decoding import EVERY, RATE, chord
+from tests.audio.helpers import EVERY, RATE, chord
 
 KINDS = ("wav-16", "flac-16", "ogg", "mp3", "m4a", "vorbis.webm")  # the last ones do not tell their length
 

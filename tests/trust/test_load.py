@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.benchmarks.load import many_requests, storm, tone_of
 from tests.studio.server import Server
 from tests.trust.conftest import Tell
 from tests.trust.visitor import Visitor, page
 
 
+@pytest.mark.slow  # a server under load
 def test_twelve_at_once(studio: Server, told: Tell) -> None:
     visits = storm(studio.url, users=12, seconds=3.0, methods=("mix",))
     assert all(visit.served for visit in visits)
@@ -23,6 +26,7 @@ def test_twelve_at_once(studio: Server, told: Tell) -> None:
     told("12 visitors at once, a tone each under one name", f"all served, each their own; told within {slowest:.1f} s")
 
 
+@pytest.mark.slow  # a server under load
 def test_memory_and_disk_stay_as_they_are(studio: Server, told: Tell) -> None:
     before = many_requests(studio, 8)
     after = many_requests(studio, 16)
@@ -37,6 +41,7 @@ def test_memory_and_disk_stay_as_they_are(studio: Server, told: Tell) -> None:
     told("all results an hour later", "swept")
 
 
+@pytest.mark.slow  # a server under load
 def test_stop_works_while_others_wait(studio: Server, told: Tell) -> None:
     busy, waiting = Visitor(studio.url), Visitor(studio.url)
     long, short = busy.upload("long.wav", tone_of(1, 20)), waiting.upload("song.wav", tone_of(2, 3))
@@ -66,6 +71,7 @@ def stopped(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow  # a server under load
 def test_one_visitor_does_not_starve_the_others(studio: Server, told: Tell) -> None:
     greedy = Visitor(studio.url)
     song = greedy.upload("song.wav", tone_of(1, 10))

@@ -14,7 +14,7 @@ from separation.audio.limits import Limits
 from separation.audio.stream import AudioError
 from separation.pipeline.run import run
 from separation.separators import create
-from tests.audio.test_decoding import EVERY, chord
+from tests.audio.helpers import EVERY, chord
 from tests.studio.server import Server
 from tests.trust.conftest import Tell, clean, sentence
 from tests.trust.visitor import Visitor

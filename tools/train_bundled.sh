@@ -1,12 +1,12 @@
 #!/bin/sh
-# Trains the bundled models, two processes of one thread at a time; called by `make train-bundled`, which says
-# where DATA and PYTHON are. Finished runs end at once when it is called again, the others go on.
+# Train the bundled models with two single-threaded processes at a time. Called by `make train-bundled`, which sets
+# DATA and PYTHON. When it is called again, finished runs end at once and the others resume.
 set -eu
 models=assets/models
 runs=runs
 export OMP_NUM_THREADS=1
 
-# Voices without a song: <track>/vocals.ogg is what a data set of folders looks like.
+# A dataset of folders needs <track>/vocals.ogg for each solo voice.
 mkdir -p $runs/singing
 for voice in "$DATA"/singing/*.ogg; do
     track=$runs/singing/$(basename "$voice" .ogg)
@@ -14,14 +14,14 @@ for voice in "$DATA"/singing/*.ogg; do
     ln -sf "$(realpath "$voice")" "$track/vocals.ogg"
 done
 
-train() { # recipe config.toml run [more]
-    recipe=$1 config=$2 run=$3
+train() { # method config.toml run [options]
+    method=$1 config=$2 run=$3
     shift 3
-    "$PYTHON" -m separation train "$recipe" --config "$models/$recipe-compact/$config" --out "$runs/$run" --resume \
+    "$PYTHON" -m separation train "$method" --config "$models/$method-compact/$config" --out "$runs/$run" --resume \
         --root "$DATA/musdb18-7s" --root "$DATA/cc0-album" --root "$DATA/musicdelta" --root $runs/singing "$@"
 }
 
-both() { # wait for two jobs and fail if one did
+both() { # wait for two jobs; fail if either failed
     wait "$1"
     wait "$2"
 }

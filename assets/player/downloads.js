@@ -1,0 +1,77 @@
+// The bar below the stems: downloads of the mix, of stems and of the archive, and the link to the result.
+
+const FORMATS = {
+  wav24: "WAV 24",
+  wav16: "WAV 16",
+  wav32: "WAV 32 float",
+  flac: "FLAC",
+  mp3: "MP3",
+  stem: ".stem.mp4",
+};
+
+function downloadBar(player) {
+  const content = make(
+    "select",
+    { "aria-label": word("keep_what"), id: player.elementId("keep-what") },
+    make("option", { value: "mix" }, word("keep_mix")),
+    make("option", { value: "all" }, word("keep_all")),
+    ...player.names
+      .filter((name) => name !== "mixture")
+      .map((name) => make("option", { value: `stem:${name}` }, stemLabel(name))),
+  );
+  const format = make(
+    "select",
+    {
+      "aria-label": word("keep_as"), id: player.elementId("keep-as"),
+      onchange: () => (content.disabled = format.value === "stem"), // .stem.mp4 always holds all stems
+    },
+    ...Object.entries(FORMATS).map(([value, text]) => make("option", { value }, text)),
+  );
+  const status = make("span", { role: "status" });
+  const start = (event) => download(player, event.target, content.value, format.value, status);
+  const copy = (event) => copyLink(player, event, status);
+  const { archive } = player.groups.get(player.method).details ?? {};
+  return make(
+    "div",
+    { class: "keep" },
+    make("button", { id: player.elementId("keep"), onclick: start }, word("keep")),
+    content,
+    format,
+    archive ? archiveLink(player.base, archive) : null,
+    make("a", { class: "link", href: String(player.link), onclick: copy }, word("link")),
+    status,
+  );
+}
+
+function archiveLink(base, archive) {
+  return make("a", { class: "zip", href: base + encodeURI(archive), download: archive.split("/").pop() }, word("zip"));
+}
+
+// Let the studio write the file, then download it.
+async function download(player, button, what, format, status) {
+  button.disabled = true;
+  status.textContent = word("working");
+  try {
+    const order = { what, method: player.method, gains: player.gains, format };
+    const file = await callApi("keep", player.getAttribute("token"), JSON.stringify(order));
+    const name = decodeURIComponent(file.split("/").pop());
+    const link = make("a", { href: file, download: name });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    status.textContent = name;
+  } catch (error) {
+    status.textContent = error.message;
+  }
+  button.disabled = false;
+}
+
+// Copy the link to the clipboard. Without permission, follow it like any other link.
+function copyLink(player, event, status) {
+  if (!navigator.clipboard) return;
+  event.preventDefault();
+  navigator.clipboard.writeText(String(player.link)).then(
+    () => (status.textContent = word("copied")),
+    () => window.location.assign(player.link),
+  );
+}

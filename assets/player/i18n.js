@@ -1,0 +1,17 @@
+// Translated texts and names.
+
+const WORDS = window.stemscopeWords ?? {};
+
+// Return the text for a key in the browser's language, or in English, with its {placeholders} filled in.
+function word(key, values = {}) {
+  const language = (navigator.language || "en").slice(0, 2);
+  const text = WORDS[language]?.[key] ?? WORDS.en?.[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+// Return the translated name of a known "stem" or "method", or `fallback` for a custom name.
+function displayName(kind, name, fallback) {
+  const key = `${kind}_${name}`;
+  const text = word(key);
+  return text === key ? fallback : text;
+}

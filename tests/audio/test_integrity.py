@@ -1,0 +1,217 @@
+"""Truncated files are refused; recordings that merely broke off are read as far as they go."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from separation.audio.files import read
+from tests.audio.helpers import (
+    EVERY,
+    FRAMES,
+    RATE,
+    chord,
+    encode,
+    quantised,
+    refused,
+    write_soundfile,
+)
+
+#: Raw streams of frames, such as recorded broadcasts, do not tell how long they are.
+RAW = {"aac"}
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in RAW])
+def test_a_file_that_was_cut_off_says_so(kind: str, fraction: float, tmp_path: Path) -> None:
+    noise = 0.2 * np.random.default_rng(0).standard_normal((60000, 2))
+    EVERY[kind](tmp_path / kind, noise)
+    whole = (tmp_path / kind).read_bytes()
+    assert read(tmp_path / kind).frames >= 60000
+    (tmp_path / kind).write_bytes(whole[: int(fraction * len(whole))])
+    assert "cut off" in refused(tmp_path / kind)
+
+
+@pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov", "default_base_moof+frag_every_frame"])
+def test_other_orders_of_an_mp4_file(movflags: str, tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    encode(path, chord(60000), container="mp4", codec="aac", options={"movflags": movflags})
+    assert read(path).frames >= 60000
+    path.write_bytes(path.read_bytes()[:-5])
+    assert "cut off" in refused(path)
+
+
+def test_something_after_the_end_of_an_mp4_file_is_no_cut(tmp_path: Path) -> None:
+    path = tmp_path / "song.m4a"
+    encode(path, chord(), container="ipod", codec="aac")
+    path.write_bytes(path.read_bytes() + b"TAG" + b"x" * 125)  # as some programs tag whatever they see
+    assert read(path).frames >= FRAMES
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.5, 0.9, 1.0])
+def test_a_raw_stream_is_read_as_far_as_it_goes(fraction: float, tmp_path: Path) -> None:
+    frames = 60000
+    path = tmp_path / "radio.aac"
+    encode(path, 0.2 * np.random.default_rng(0).standard_normal((frames, 2)), container="adts", codec="aac")
+    path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
+    assert read(path).frames == pytest.approx(fraction * frames, abs=6000)
+
+
+def quiet_then_loud(seconds: float) -> np.ndarray:
+    """Noise after silence: the first frames tell nothing about the average bit rate."""
+    frames = int(seconds * RATE)
+    noise: np.ndarray = 0.3 * np.random.default_rng(0).standard_normal((frames, 2))
+    noise[: frames // 2] *= 1e-4
+    return noise
+
+
+@pytest.mark.parametrize("loud_first", [False, True])
+def test_a_raw_stream_of_changing_bit_rate_is_whole(loud_first: bool, tmp_path: Path) -> None:
+    waveform = quiet_then_loud(3)
+    encode(tmp_path / "radio.aac", waveform[::-1] if loud_first else waveform, container="adts", codec="aac")
+    assert len(waveform) <= read(tmp_path / "radio.aac").frames <= len(waveform) + 3 * 1024
+
+
+def without_index(content: bytes) -> bytes:
+    """An MP3 as encoders wrote it before there were indexes: without the first frame, which holds it."""
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    assert place > 0
+    return content[content.index(content[:2], place) :]
+
+
+@pytest.mark.parametrize("loud_first", [False, True])
+@pytest.mark.parametrize("fraction", [1.0, 0.6])
+def test_an_mp3_without_an_index_is_read_as_far_as_it_goes(fraction: float, loud_first: bool, tmp_path: Path) -> None:
+    """Its length can only be guessed from the first frames, by libsndfile as by FFmpeg, and the guess is no limit."""
+    waveform = quiet_then_loud(3)
+    path = tmp_path / "old.mp3"
+    write_soundfile(path, waveform[::-1] if loud_first else waveform, "MP3", "MPEG_LAYER_III")
+    content = without_index(path.read_bytes())
+    path.write_bytes(content)
+    whole = read(path).frames
+    assert len(waveform) <= whole <= len(waveform) + 3 * 1152
+    path.write_bytes(content[: int(fraction * len(content))])
+    assert fraction < 1 or read(path).frames == whole
+    assert 0.1 * whole < read(path).frames <= whole
+
+
+@pytest.mark.parametrize("count", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_an_mp3_index_that_lies(count: int, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    write_soundfile(path, chord(), "MP3", "MPEG_LAYER_III")
+    content = bytearray(path.read_bytes())
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    content[place + 8 : place + 12] = struct.pack(">I", count)
+    path.write_bytes(content)
+    if count == 0:  # an encoder that could not go back
+        assert FRAMES <= read(path).frames <= FRAMES + 3 * 1152
+    else:  # hundreds of gigabytes, if it were believed
+        assert "cut off" in refused(path)
+
+
+def test_an_mp3_with_a_large_picture_in_its_tag(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    write_soundfile(path, chord(), "MP3", "MPEG_LAYER_III")
+    plain = read(path)
+    image = b"\0image/png\0\x03\0" + bytes(300_000)
+    picture = b"APIC" + struct.pack(">I", len(image)) + b"\0\0" + image
+    length = bytes((len(picture) >> shift) & 0x7F for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\0\0" + length + picture + path.read_bytes())
+    assert torch.equal(read(path).waveform, plain.waveform)
+    path.write_bytes(path.read_bytes()[:-1500])
+    assert "cut off" in refused(path)
+
+
+def set_flac_length(content: bytes, frames: int) -> bytes:
+    """Change the number of samples in a FLAC's header: 36 bits."""
+    changed = bytearray(content)
+    changed[21] = changed[21] & 0xF0 | frames >> 32
+    changed[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+    return bytes(changed)
+
+
+def test_a_flac_from_a_pipe_does_not_tell_its_length(tmp_path: Path) -> None:
+    path = tmp_path / "song.flac"
+    waveform = quantised(chord(), 16)
+    write_soundfile(path, waveform, "FLAC", "PCM_16")
+    path.write_bytes(set_flac_length(path.read_bytes(), 0))
+    np.testing.assert_array_equal(read(path).waveform.numpy().T, waveform.astype(np.float32))
+    excerpt = read(path, start=0.1, duration=0.05)
+    np.testing.assert_array_equal(excerpt.waveform.numpy().T, waveform[4410 : 4410 + 2205].astype(np.float32))
+    refused(path, start=1.0)
+
+
+@pytest.mark.parametrize("frames", [FRAMES + 5000, 2**36 - 1])
+def test_a_flac_that_announces_more_than_it_holds(frames: int, tmp_path: Path) -> None:
+    path = tmp_path / "song.flac"
+    write_soundfile(path, chord(), "FLAC", "PCM_16")
+    path.write_bytes(set_flac_length(path.read_bytes(), frames))
+    assert "cut off" in refused(path)
+
+
+@pytest.mark.parametrize("claim", [0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF, 0xFFFFFFFF - 36])
+def test_a_wav_from_a_pipe_claims_the_largest_size(claim: int, tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    write_soundfile(path, chord(), "WAV", "PCM_16")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, claim)
+    path.write_bytes(content)
+    assert read(path).frames == FRAMES
+
+
+@pytest.mark.parametrize("claim", [60000, 1_500_000_000, 3_000_000_000])
+def test_a_wav_that_announces_more_than_it_holds(claim: int, tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    write_soundfile(path, chord(), "WAV", "PCM_16")
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, claim)
+    path.write_bytes(content)
+    assert f"announces {claim} bytes" in refused(path)
+
+
+def test_chunks_after_the_sound_of_a_wav_are_no_sound(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    write_soundfile(path, chord(), "WAV", "PCM_16")
+    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4000) + bytes(4000))
+    assert read(path).frames == FRAMES
+    path.write_bytes(path.read_bytes()[:-2000])  # a cut that takes none of the sound
+    assert read(path).frames == FRAMES
+
+
+class Pipe(io.RawIOBase):
+    """Takes bytes and cannot go back."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        self.content += bytes(data)
+        return len(data)
+
+
+def test_webm_from_a_browser_does_not_tell_its_length(tmp_path: Path) -> None:
+    pipe = Pipe()
+    encode(
+        pipe,
+        chord(60000, rate=48000),
+        container="webm",
+        codec="libopus",
+        sample_format="flt",
+        rate=48000,
+        options={"live": "1"},
+    )
+    path = tmp_path / "recording.webm"
+    path.write_bytes(pipe.content)
+    assert read(path).frames == pytest.approx(60000, abs=1000)

@@ -1,0 +1,37 @@
+"""Fixtures shared by the tests in this folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from separation.weights import download
+from separation.weights.model import Model, ModelFile
+from tests.weights.helpers import (
+    SHA256,
+    Server,
+    a_model,
+)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "TIMEOUT", 10.0)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.release.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def tiny(server: Server, tmp_path: Path) -> Model:
+    """A model of one file, whose first eight digits of the hash are known."""
+    file = ModelFile(source="all", name="tiny.pth", url=f"{server.url}/tiny.pth", sha256=SHA256[:8])
+    return a_model(tmp_path / "cache" / "tiny", file)

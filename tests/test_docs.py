@@ -43,3 +43,13 @@ def test_the_citation_names_all_that_is_used() -> None:
     assert f"\nversion: {version[1]}\n" in text
     for what in ("Independent component", "Open-Unmix", "Waveform Domain", "Hybrid", "MUSDB18", "museval", "norbert"):
         assert what in text
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
+
+
+def test_the_architecture_names_every_file() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = [path for path in (ROOT / "separation").rglob("*.py") if path.name != "__init__.py"]
+    assert [path.name for path in files if f" {path.name} " not in text] == []

@@ -3,7 +3,8 @@
 Without Gradio:
 
 - ``songs``, ``uploads``         the visitor's song, references and estimates
-- ``request``, ``session``       what to do, and doing it: separate, encode for the player, score
+- ``request``, ``session``       what to do, and doing it: separate, encode for the player
+- ``scoring``                    scores of a group of stems
 - ``model_cache``                loaded separators; ``model_choice``: which weights a method uses
 - ``queue``                      a fair queue for the shared processor
 - ``storage``                    result folders and their lifetime

@@ -12,7 +12,7 @@ import gradio as gr
 
 from separation.separators import METHODS
 from separation.studio import blind_test, components, errors, session, songs, storage
-from separation.studio.pages.separate import QUEUE
+from separation.studio.queue import QUEUE
 from separation.studio.request import SeparationRequest
 
 if TYPE_CHECKING:

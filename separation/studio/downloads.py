@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -18,7 +18,10 @@ from separation.audio.encoding import disk_errors
 from separation.audio.stem_mp4 import write_stem_mp4
 from separation.studio.storage import read_player
 
-__all__ = ["FORMATS", "export"]
+if TYPE_CHECKING:
+    from separation.pipeline.result import Result
+
+__all__ = ["FORMATS", "export", "write_archive"]
 
 #: Name -> suffix, and libsndfile's container and subtype.
 FORMATS: dict[str, tuple[str, str, str]] = {
@@ -171,3 +174,15 @@ def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> 
 def _plain(name: str) -> str:
     """Return a stem's name as part of a file name; visitors may choose any name."""
     return "".join(char if char.isalnum() or char in " -_" else "_" for char in name)[:60] or "stem"
+
+
+def write_archive(result: Result, folder: Path, name: str) -> Path:
+    """Zip all stems and ``result.json``, uncompressed, since WAV hardly shrinks.
+
+    At most fifty characters of the song's name are used: file systems allow 255 bytes, and a character can take four.
+    """
+    path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in (*result.stems.values(), result.card):
+            archive.write(file, file.name)
+    return path

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["FairQueue", "Ticket"]
+__all__ = ["QUEUE", "FairQueue", "Ticket"]
 
 MAX_WAITING = 64  # each holds a thread of the server's while it waits
 MAX_PER_VISITOR = 4
@@ -87,3 +87,7 @@ class Ticket:
             with self._turns._changed:
                 self._turns._changed.wait(seconds)
                 ahead = self._turns.ahead_of(self)
+
+
+#: The queue for the processor, shared by the pages and the API.
+QUEUE = FairQueue()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-import zipfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from separation.separators import METHODS, Method
+from separation.studio.downloads import write_archive
 from separation.studio.errors import visitor_message
 from separation.studio.request import SeparationRequest
+from separation.studio.scoring import score_group
 from separation.studio.songs import Song, StudioError
 from separation.studio.storage import new_folder, remove_expired
 from separation.studio.zero_gpu import with_gpu
@@ -276,7 +277,9 @@ class _Session:
             "real_time_factor": result.real_time_factor,
             "device": result.device,
             "warnings": result.warnings,
-            "archive": _archive(result, self.folder / method.name, self.song.name).relative_to(self.folder).as_posix(),
+            "archive": write_archive(result, self.folder / method.name, self.song.name)
+            .relative_to(self.folder)
+            .as_posix(),
         }
         self.player.finish(group)
         self.results.append(result)
@@ -308,27 +311,10 @@ class _Session:
                 continue
             yield self._update("scoring", method=group.title, share=0.96)
             try:
-                group.scores = _scores(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
+                group.scores = score_group(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
             except Exception as error:  # the stems are there all the same
                 self.failed.append(f"{group.title}: no scores: {visitor_message(error)}")
             self.player.publish()
-
-
-def _scores(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
-    """Score the written stems against the sources of the same name; match unnamed components."""
-    from separation.evaluation.track_scores import FileSignals, score_signals
-
-    stems = {name: path for name, path in group.wav.items() if name != "residual"}
-    named = [name for name in truth.wav if name in stems]
-    unnamed = not named and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
-    targets = list(truth.wav) if unnamed else named
-    if not targets:
-        raise ValueError("no stem is called like one of the true sources")
-    estimates = list(stems.values()) if unnamed else [stems[name] for name in named]
-    signals = [FileSignals(paths, time=frames) for paths in ([truth.wav[name] for name in targets], estimates)]
-    if signals[0].shape[1] != signals[1].shape[1]:
-        raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
-    return score_signals(targets, signals[0], signals[1], rate, permute=unnamed)
 
 
 def _in_memory(sounds: Mapping[str, Tensor]) -> dict[str, Signal]:
@@ -352,15 +338,3 @@ def _file_name(stem: str, number: int) -> str:
     """Return a stem's name if every file system accepts it, else a numbered one."""
     plain = all(char.isascii() and (char.isalnum() or char in " -_") for char in stem)
     return stem if plain and 0 < len(stem) <= 60 else f"stem {number + 1}"
-
-
-def _archive(result: Result, folder: Path, name: str) -> Path:
-    """Zip all stems and ``result.json``, uncompressed, since WAV hardly shrinks.
-
-    At most fifty characters of the song's name are used: file systems allow 255 bytes, and a character can take four.
-    """
-    path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in (*result.stems.values(), result.card):
-            archive.write(file, file.name)
-    return path

@@ -15,7 +15,8 @@ from separation.separators import METHODS
 from separation.studio import components, songs
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.model_choice import choose_weights, default_weights, installed_weights
-from separation.studio.pages.separate import QUEUE, SeparatePage
+from separation.studio.pages.separate import SeparatePage
+from separation.studio.queue import QUEUE
 from separation.studio.zero_gpu import with_gpu
 
 if TYPE_CHECKING:

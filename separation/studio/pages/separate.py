@@ -16,14 +16,12 @@ from separation.separators import METHODS
 from separation.studio import components, errors, model_cache, session, songs, storage
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.model_choice import default_weights, installed_weights
-from separation.studio.queue import FairQueue, Ticket
+from separation.studio.queue import QUEUE, Ticket
 from separation.studio.request import SeparationRequest
 
-__all__ = ["QUEUE", "SeparatePage", "ask_to_stop", "build", "leave", "open_with_own", "restore", "separate"]
+__all__ = ["SeparatePage", "ask_to_stop", "build", "leave", "open_with_own", "restore", "separate"]
 
 log = logging.getLogger(__name__)
-
-QUEUE = FairQueue()  # for the processor, whoever asks: a page or a program
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The page about a method of one's own: its example runs, and does what the page says."""
+"""The example of docs/add-your-own-method.md runs and does what the page says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "add-your-own-method.md"
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """The first block of the page, as its readers save it."""
+    """The first code block of the page, saved as a file."""
     match = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert match
     path = tmp_path / "centre.py"
@@ -27,32 +27,32 @@ def example(tmp_path: Path) -> Path:
     return path
 
 
-def run(example: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def run(example: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(example.parent)}
-    command = [sys.executable, *words]
+    command = [sys.executable, *arguments]
     return subprocess.run(
         command, cwd=example.parent, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
 
 
-def test_it_has_forty_lines(example: Path) -> None:
+def test_the_example_has_at_most_forty_lines(example: Path) -> None:
     lines = example.read_text(encoding="utf-8").splitlines()
     assert sum(bool(line.strip()) for line in lines) <= 40
 
 
-def test_it_is_a_peer_on_the_command_line(example: Path) -> None:
+def test_the_command_line_knows_the_method(example: Path) -> None:
     song = SAMPLES / "paper-boats" / "mixture.flac"
-    words: list[str | Path] = ["separate", song, "--method", "centre", "--option", "lowest=150", "--float32", "--json"]
-    done = run(example, example.name, *words)
+    options = ["--method", "centre", "--option", "lowest=150", "--float32", "--json"]
+    done = run(example, example.name, "separate", song, *options)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert list(result["stems"]) == ["vocals", "accompaniment"]
-    assert result["residual_db"] < -100  # they sum to the song
+    assert result["residual_db"] < -100  # the stems sum to the song
     assert result["frames"] == soundfile.info(song).frames
     assert json.loads(Path(example.parent / result["card"]).read_text())["options"] == {"lowest": 150.0}
 
 
-def test_it_finds_vocals(example: Path) -> None:
+def test_the_vocals_are_better_than_the_mixture(example: Path) -> None:
     song = SAMPLES / "paper-boats" / "mixture.flac"
     scores = {}
     for method in ("centre", "mix"):
@@ -65,7 +65,7 @@ def test_it_finds_vocals(example: Path) -> None:
     assert scores["centre"] > scores["mix"] + 0.5
 
 
-def test_a_wrong_option_is_refused_in_one_sentence(example: Path) -> None:
+def test_an_unknown_option_is_refused(example: Path) -> None:
     song = SAMPLES / "paper-boats" / "mixture.flac"
     done = run(example, example.name, "separate", song, "--method", "centre", "--option", "highest=150")
     assert done.returncode == 2
@@ -87,10 +87,10 @@ print(json.dumps({"choices": names, "failed": last.failed, "scored": list(group[
 """
 
 
-def test_it_stands_in_the_studio(example: Path) -> None:
+def test_the_studio_offers_and_scores_the_method(example: Path) -> None:
     done = run(example, "-c", IN_THE_STUDIO)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert ["Centre", "centre"] in said["choices"]
-    assert said["failed"] == []
-    assert said["scored"] == ["vocals"]
+    report = json.loads(done.stdout)
+    assert ["Centre", "centre"] in report["choices"]
+    assert report["failed"] == []
+    assert report["scored"] == ["vocals"]

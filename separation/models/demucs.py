@@ -12,7 +12,7 @@ __all__ = ["BidirectionalLSTM", "Demucs", "center_trim", "valid_length"]
 
 
 def center_trim(x: Tensor, length: int) -> Tensor:
-    """Drop as many samples at the front as at the back (one more there if odd), leaving `length`."""
+    """Return the middle `length` samples; an odd excess loses one more sample at the end."""
     excess = x.shape[-1] - length
     if excess < 0:
         raise ValueError(f"cannot trim {x.shape[-1]} samples to {length}")
@@ -22,12 +22,12 @@ def center_trim(x: Tensor, length: int) -> Tensor:
 def valid_length(length: int, *, depth: int, resample: bool) -> int:
     """Return :meth:`Demucs.valid_length` of a network with these parameters."""
     kernel_size, stride = Demucs.kernel_size, Demucs.stride
-    inside = 2 * length if resample else length
+    n = 2 * length if resample else length
     for _ in range(depth):
-        inside = max(1, math.ceil((inside - kernel_size) / stride) + 1) + Demucs.context - 1
+        n = max(1, math.ceil((n - kernel_size) / stride) + 1) + Demucs.context - 1
     for _ in range(depth):
-        inside = (inside - 1) * stride + kernel_size
-    return math.ceil(inside / 2) if resample else inside
+        n = (n - 1) * stride + kernel_size
+    return math.ceil(n / 2) if resample else n
 
 
 class BidirectionalLSTM(nn.Module):
@@ -44,27 +44,27 @@ class BidirectionalLSTM(nn.Module):
 
 
 class Demucs(nn.Module):
-    """All sources' waveforms, from that of the mixture.
+    """Network from the waveform of a mixture to the waveforms of its sources.
 
     Each of `depth` encoder layers shortens the signal four-fold by a strided
-    convolution and doubles the channels, a gated 1x1 convolution following;
-    the decoder mirrors it, adding each encoder layer's output on the way up.
-    No convolution is padded: the output is shorter than the input, and
-    :meth:`valid_length` says how much input an output of a given length needs.
-    Parameter names are upstream's, so that its state dicts load as they are.
+    convolution, doubles the channels and applies a gated 1x1 convolution. The
+    decoder mirrors the encoder and adds the output of the corresponding layer.
+    No convolution is padded, so that the output is shorter than the input;
+    :meth:`valid_length` returns the input length for a given output length.
+    Parameter names are upstream's, so that its state dicts load unchanged.
 
     Parameters
     ----------
     sources : sequence of str
-        Names of what comes out, in order. Released: drums, bass, other, vocals.
+        Names of the outputs, in order. Released: drums, bass, other, vocals.
     n_channels : int
-        Audio channels in and out.
+        Audio channels of mixture and sources.
     channels : int
         Channels after the first encoder layer. Released: 64 and 48.
     depth : int
-        Encoder layers.
+        Number of encoder layers.
     resample : bool
-        Work at twice the sampling rate inside (v2), or at the given one (v1).
+        Process the signal at twice its sample rate (v2), or at its own (v1).
 
     References
     ----------
@@ -74,7 +74,7 @@ class Demucs(nn.Module):
 
     kernel_size = 8
     stride = 4
-    context = 3  # kernel of the decoder's first convolution; the v3 code's context=1 is the same thing
+    context = 3  # kernel of each decoder layer's first convolution; context=1 in the v3 code
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Demucs(nn.Module):
     def _rescale(self, reference: float) -> None:
         """Scale every convolution's initial weights towards a standard deviation of `reference`.
 
-        Without it the output starts many orders of magnitude below the input (section 4.1.4 of the paper).
+        Without it the initial output is many orders of magnitude below the input (section 4.1.4 of the paper).
         """
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
@@ -125,7 +125,7 @@ class Demucs(nn.Module):
                     module.bias.data /= scale
 
     def valid_length(self, length: int) -> int:
-        """Return the samples of input needed for at least `length` samples of output."""
+        """Return the number of input samples needed for at least `length` output samples."""
         return valid_length(length, depth=self.depth, resample=self.resample)
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -134,12 +134,12 @@ class Demucs(nn.Module):
         Parameters
         ----------
         mixture : Tensor, shape (batch, channels, time)
-            Standardised waveform; `time` at least ``valid_length(1)``.
+            Standardised waveform of at least ``valid_length(1)`` samples.
 
         Returns
         -------
         Tensor, shape (batch, sources, channels, shorter time)
-            The middle of the mixture's span.
+            Estimates of the middle of the mixture.
         """
         x = julius.resample_frac(mixture, 1, 2) if self.resample else mixture
         skips = []

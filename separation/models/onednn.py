@@ -1,13 +1,13 @@
 """Layers for inference on a CPU: convolutions as oneDNN matrix products with pre-packed weights.
 
-Signals are (time, channels). A kernel's taps are then consecutive numbers, a strided convolution is a product
+Signals are (time, channels). The inputs of a kernel are then contiguous in memory, a strided convolution is a product
 with a few whole rows, and a transposed one writes whole rows. oneDNN packs the weights once and applies bias,
-activation and gating while a result is still in a register. Long signals are processed in blocks of rows that
-stay in the cache from one product to the next.
+activation and gating while a result is still in a register. Long signals are processed in blocks of rows that stay in
+the cache from one product to the next.
 
-This uses private torch operations (``torch.ops.mkldnn._linear_pointwise``). They are kept because whole
-separations of 30 s take 1.56 times (Demucs, 64 channels), 1.41 times (48 channels) and 1.41 times (Hybrid Demucs) as
-long with the plain networks, on two cores of an AMD EPYC (``make benchmarks ONLY=separation`` with
+This uses private torch operations (``torch.ops.mkldnn._linear_pointwise``), since they are faster. With the plain
+networks, separating 30 s of audio takes 1.56 times as long for Demucs with 64 channels, and 1.41 times as long for 48
+channels and for Hybrid Demucs, on two cores of an AMD EPYC (``make benchmarks ONLY=separation`` with
 ``--precision fp32 plain``). Where :func:`is_available` is False, the plain networks run instead.
 """
 
@@ -34,26 +34,26 @@ __all__ = [
     "split_transposed",
 ]
 
-ROWS = 2048  # in a block: with 64 to 256 channels a megabyte or two
+ROWS = 2048  # rows per block, one or two megabytes with 64 to 256 channels
 
 
 def is_available() -> bool:
-    """Return whether this torch has the oneDNN operations that are used here."""
+    """Return True if this build of torch has the oneDNN operations used here."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def has_bfloat16() -> bool:
-    """Return whether oneDNN multiplies bfloat16 on this CPU, which needs AVX-512 or AVX-NE-CONVERT."""
+    """Return True if oneDNN multiplies bfloat16 on this CPU, which requires AVX-512 or AVX-NE-CONVERT."""
     return is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def blocks(n_rows: int, size: int = ROWS) -> Iterator[tuple[int, int]]:
-    """Yield consecutive ranges that cover `n_rows`."""
+    """Yield consecutive ranges (start, stop) of at most `size` rows that cover `n_rows`."""
     return ((start, min(start + size, n_rows)) for start in range(0, n_rows, size))
 
 
 class Linear:
-    """``x @ weight.T + bias`` over the last axis, fused with the operation that follows it.
+    """The product ``x @ weight.T + bias`` over the last axis, fused with the operation that follows it.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Linear:
         self._bias = None if bias is None else bias.detach().to(dtype).contiguous()
 
     def __call__(self, x: Tensor, activation: str = "none") -> Tensor:
-        """Apply the layer and an `activation`: none, relu, sigmoid, or gelu (by the error function)."""
+        """Apply the layer and an `activation`, which is none, relu, sigmoid or gelu (exact, not the tanh form)."""
         algorithm = "none" if activation == "gelu" else ""
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, activation, [], algorithm)
 
@@ -94,9 +94,9 @@ class LinearGLU:
 
 
 def split_kernel(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dtype) -> tuple[Linear, Linear]:
-    """Split a convolution of kernel 2 * `stride` into products with each row of `stride` samples and with the next.
+    """Split a convolution of kernel 2 * `stride` into products with each row of `stride` samples and with the next row.
 
-    `weight` is (outputs, inputs, 2 * stride) as in ``nn.Conv1d``; a row is (stride * inputs).
+    `weight` has the shape (outputs, inputs, 2 * stride) as in ``nn.Conv1d``, a row (stride * inputs,).
     """
     outputs = weight.shape[0]
     this, following = (half.transpose(1, 2).reshape(outputs, -1) for half in weight.split(stride, dim=2))
@@ -104,9 +104,9 @@ def split_kernel(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dtype) 
 
 
 def split_transposed(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dtype) -> tuple[Linear, Linear]:
-    """Split a transposed convolution of kernel 2 * `stride` into products with each frame and with the previous.
+    """Split a transposed convolution of kernel 2 * `stride` into products with each frame and with the previous one.
 
-    `weight` is (inputs, outputs, 2 * stride) as in ``nn.ConvTranspose1d``; a row is (stride * outputs).
+    `weight` has the shape (inputs, outputs, 2 * stride) as in ``nn.ConvTranspose1d``, a row (stride * outputs,).
     """
     inputs = weight.shape[0]
     this, before = (half.permute(2, 1, 0).reshape(-1, inputs) for half in weight.split(stride, dim=2))
@@ -114,90 +114,94 @@ def split_transposed(weight: Tensor, bias: Tensor, stride: int, dtype: torch.dty
 
 
 class Resampling:
-    """julius' ``ResampleFrac`` as products of overlapping blocks with all shifts of its kernels.
+    """The resampling of julius' ``ResampleFrac``, as products of overlapping blocks with all shifts of its kernels.
 
     Parameters
     ----------
     old, new : int
-        Sample rates without a common divisor.
+        Sample rates of input and output, without a common divisor.
     """
 
-    frames = 64  # of `new` samples, that a product gives: the more, the more of its matrix is zero
+    frames = 64  # groups of `new` output samples per product; more of them leave more of its matrix zero
 
     def __init__(self, old: int, new: int) -> None:
-        made: Any = julius.ResampleFrac(old, new)
-        kernels = made.kernel[:, 0]  # (new, taps)
+        resampler: Any = julius.ResampleFrac(old, new)
+        kernels = resampler.kernel[:, 0]  # (new, taps)
         self._old, self._new, self._taps = old, new, kernels.shape[1]
         shifts = torch.zeros(self.frames, new, old * (self.frames - 1) + self._taps)
         for frame in range(self.frames):
             shifts[frame, :, old * frame : old * frame + self._taps] = kernels
         self._shifts = shifts.flatten(0, 1).T.contiguous()
-        self._reach = (self._taps - old) // 2
+        self._padding = (self._taps - old) // 2
 
     def __call__(self, x: Tensor) -> Tensor:
         """Resample (channels, time) to (channels, time * new // old), in float32."""
         length = x.shape[1] * self._new // self._old
-        stretch, step = len(self._shifts), self._old * self.frames
-        count = max(1, -(-length // (self._new * self.frames)))
-        x = F.pad(x[None], (self._reach, self._reach + self._old), mode="replicate")[0]
-        x = F.pad(x, (0, max(0, (count - 1) * step + stretch - x.shape[1])))
-        found = [channel.unfold(0, stretch, step)[:count] @ self._shifts for channel in x]
-        return torch.stack(found).flatten(1)[:, :length]
+        block_length, hop_length = len(self._shifts), self._old * self.frames
+        n_blocks = max(1, -(-length // (self._new * self.frames)))
+        x = F.pad(x[None], (self._padding, self._padding + self._old), mode="replicate")[0]
+        x = F.pad(x, (0, max(0, (n_blocks - 1) * hop_length + block_length - x.shape[1])))
+        resampled = [channel.unfold(0, block_length, hop_length)[:n_blocks] @ self._shifts for channel in x]
+        return torch.stack(resampled).flatten(1)[:, :length]
 
 
 class LSTM:
     """A bidirectional multi-layer LSTM over several sequences (time, channels) that may differ in length.
 
     A wide LSTM on few sequences spends nearly all its time fetching the recurrent weights, once per step for any
-    number of sequences, so that several together cost little more than one. Narrow ones, whose weights stay in the
-    cache, run in torch's own LSTM.
+    number of sequences, so that several sequences cost little more than one. A narrow LSTM, whose weights stay in the
+    cache, runs as torch's own.
     """
 
-    narrow = 1024
+    min_wide = 1024  # smallest hidden size of a wide LSTM
 
-    def __init__(self, lstm: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, lstm: nn.LSTM, dtype: torch.dtype = torch.float32) -> None:
         self._dtype = dtype
-        self._whole: nn.Module | None = lstm
-        if isinstance(lstm, nn.LSTM) and lstm.hidden_size >= self.narrow:  # a quantised one is another class
-            self._whole = None
+        self._torch_lstm: nn.LSTM | None = lstm
+        if lstm.hidden_size >= self.min_wide:
+            self._torch_lstm = None
             self._layers = [
                 [_Direction(lstm, f"l{layer}{suffix}", dtype) for suffix in ("", "_reverse")]
                 for layer in range(lstm.num_layers)
             ]
 
     def __call__(self, sequences: list[Tensor]) -> list[Tensor]:
-        if self._whole is not None:
-            return [self._whole(x.float()[:, None])[0][:, 0].to(self._dtype) for x in sequences]
+        if self._torch_lstm is not None:
+            return [self._torch_lstm(x.float()[:, None])[0][:, 0].to(self._dtype) for x in sequences]
         for forwards, backwards in self._layers:
-            there = forwards(sequences)
-            back = backwards([x.flip(0) for x in sequences])
-            sequences = [torch.cat([x, y.flip(0)], dim=1) for x, y in zip(there, back, strict=True)]
+            forward_outputs = forwards(sequences)
+            backward_outputs = backwards([x.flip(0) for x in sequences])
+            sequences = [
+                torch.cat([x, y.flip(0)], dim=1) for x, y in zip(forward_outputs, backward_outputs, strict=True)
+            ]
         return sequences
 
 
 class _Direction:
+    """One direction of one layer of an LSTM."""
+
     def __init__(self, lstm: nn.LSTM, name: str, dtype: torch.dtype) -> None:
-        def ordered(parameter: Tensor) -> Tensor:
+        def reorder(parameter: Tensor) -> Tensor:
             """Order the gates as input, forget, output, cell, so that the three sigmoids are adjacent."""
-            entry, forget, cell, out = parameter.detach().chunk(4)
-            return torch.cat([entry, forget, out, cell])
+            input_, forget, cell, output = parameter.detach().chunk(4)
+            return torch.cat([input_, forget, output, cell])
 
         bias = getattr(lstm, f"bias_ih_{name}") + getattr(lstm, f"bias_hh_{name}")
-        self._input = Linear(ordered(getattr(lstm, f"weight_ih_{name}")), ordered(bias), dtype)
-        self._recurrent = Linear(ordered(getattr(lstm, f"weight_hh_{name}")), None, dtype)
+        self._input = Linear(reorder(getattr(lstm, f"weight_ih_{name}")), reorder(bias), dtype)
+        self._recurrent = Linear(reorder(getattr(lstm, f"weight_hh_{name}")), None, dtype)
         self._size = lstm.hidden_size
 
     def __call__(self, sequences: list[Tensor]) -> list[Tensor]:
         size = self._size
-        x = nn.utils.rnn.pad_sequence(sequences)  # (time, sequence, channels); what follows an end is dropped
-        driven = self._input(x)
+        x = nn.utils.rnn.pad_sequence(sequences)  # (time, sequence, channels); the padding's output is dropped
+        input_gates = self._input(x)
         outputs = x.new_empty(*x.shape[:2], size)
         hidden, cell = x.new_zeros(x.shape[1], size), torch.zeros(x.shape[1], size)
         for step in range(len(x)):
-            gates = self._recurrent.fused_add(hidden, driven[step]).float()
-            entry, forget, out = gates[:, : 3 * size].sigmoid_().split(size, dim=1)
-            cell = torch.addcmul(forget * cell, entry, gates[:, 3 * size :].tanh_())
-            outputs[step] = out * cell.tanh()
+            gates = self._recurrent.fused_add(hidden, input_gates[step]).float()
+            input_, forget, output = gates[:, : 3 * size].sigmoid_().split(size, dim=1)
+            cell = torch.addcmul(forget * cell, input_, gates[:, 3 * size :].tanh_())
+            outputs[step] = output * cell.tanh()
             hidden = outputs[step]
         return [outputs[: len(sequence), index] for index, sequence in enumerate(sequences)]
 

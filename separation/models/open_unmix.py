@@ -10,17 +10,17 @@ from torch.nn import functional as F
 
 __all__ = ["LEGACY_KEYS", "OpenUnmix", "bins_below"]
 
-#: What released files hold besides the network's own state; to be ignored, and nothing else.
+#: The only keys of released files that are not in the network's state; ignore them when loading.
 LEGACY_KEYS = ("sample_rate", "stft.window", "transform.0.window")
 
 
 def bins_below(frequency: float, *, n_fft: int, sample_rate: float) -> int:
-    """Return how many STFT bins are at or below `frequency` (Hz); 1487 for 16 kHz in the released models."""
+    """Return the number of STFT bins at or below `frequency` in Hz; 1487 for 16 kHz in the released models."""
     return min(math.floor(frequency * n_fft / sample_rate) + 1, n_fft // 2 + 1)
 
 
 class OpenUnmix(nn.Module):
-    """Estimates the magnitude spectrogram of one target from that of the mixture.
+    """Network from the magnitude spectrogram of a mixture to that of one target.
 
     The mixture's magnitude is standardised per bin, reduced to `hidden_size` features per frame, processed over
     time by three bidirectional LSTM layers, and expanded to a mask per channel and bin that multiplies the mixture.
@@ -29,11 +29,11 @@ class OpenUnmix(nn.Module):
     Parameters
     ----------
     n_bins : int
-        Bins of input and output, ``n_fft // 2 + 1``.
+        Number of bins of input and output, ``n_fft // 2 + 1``.
     max_bin : int, optional
-        Only the first `max_bin` bins are used as input (the bandwidth); all are estimated.
+        Number of bins used as input (the bandwidth); all bins are estimated.
     n_channels : int
-        Channels of the mixture, 2 in the released music models.
+        Number of channels of the mixture, 2 in the released music models.
     hidden_size : int
         Features per frame; must be even. Released: 512, 1024 (umxl), 256 (umxse).
     n_layers : int
@@ -104,8 +104,8 @@ class OpenUnmix(nn.Module):
         mixture = magnitude.permute(3, 0, 1, 2)  # (frames, batch, channels, bins): the LSTM runs over axis 0
         return self.decode_mask(self.recurrent(self.encode(mixture)), mixture).permute(1, 2, 3, 0)
 
-    # The three parts of it: only the middle one looks from one frame at another. Mixtures and
-    # estimates are magnitudes, (frames, batch, channels, bins).
+    # The three stages of `forward`; only `recurrent` depends on other frames. Mixtures and estimates
+    # are magnitudes, shape (frames, batch, channels, bins).
 
     def encode(self, mixture: Tensor) -> Tensor:
         """Encode each frame of the mixture as features, shape (frames, batch, hidden_size)."""

@@ -1,6 +1,6 @@
 """Every separation method behind one interface, and the registry of their names.
 
-``METHODS`` maps names to methods and ``create`` builds a separator. A custom method is added to ``METHODS``.
+``METHODS`` maps names to methods, and ``create`` builds a separator. Add a custom method to ``METHODS``.
 """
 
 from separation.separators.registry import METHODS, Method, create

@@ -17,8 +17,8 @@ __all__ = ["Separator"]
 class Separator(ABC):
     """A method that separates a mixture into sources.
 
-    A method sees either the whole signal (the oracles) or works in segments at constant memory (all
-    others); :meth:`stream` hides the difference.
+    The oracles process the whole signal at once, all other methods segments of it in constant memory;
+    :meth:`stream` hides the difference.
 
     Attributes
     ----------
@@ -31,11 +31,11 @@ class Separator(ABC):
     channels : int or None
         Number of channels of mixture and estimates; None for any.
     min_frames : int
-        Length of the shortest possible mixture in samples.
+        Length in samples of the shortest mixture that the method accepts.
     model : str or None
         Name of the weights, if any; `model_hash` identifies their content.
     notes : list of str
-        Sentences for the user about the last separation, such as a failure to converge.
+        Sentences for the user about the last separation, such as a warning that it did not converge.
     """
 
     name: ClassVar[str]
@@ -78,29 +78,29 @@ class Separator(ABC):
         """
         return torch.cat(list(self.stream(mixture)), dim=-1)
 
-    @torch.inference_mode()  # on a generator it holds while this one runs, not while it waits
+    @torch.inference_mode()  # for a generator, active only while its code runs, not between blocks
     def stream(self, mixture: Tensor | Signal) -> Iterator[Tensor]:
         """Yield the estimates in consecutive blocks (sources, channels, time) as they are computed.
 
-        Signals that are not in memory are read as needed.
+        A signal that is not in memory is read as needed.
         """
         if isinstance(mixture, Tensor):
             if mixture.dim() != 2:
-                raise ValueError(self._expected(tuple(mixture.shape)))
+                raise ValueError(self._shape_error(tuple(mixture.shape)))
             mixture = TensorSignal(mixture)
         if self.channels is not None and mixture.channels != self.channels:
-            raise ValueError(self._expected((mixture.channels, mixture.frames)))
+            raise ValueError(self._shape_error((mixture.channels, mixture.frames)))
         if mixture.frames < self.min_frames:
             raise ValueError(
-                f"the sound is too short: {self.name} needs at least {self.min_frames} samples "
+                f"the audio is too short: {self.name} needs at least {self.min_frames} samples "
                 f"at {self.sample_rate} Hz, there are {mixture.frames}"
             )
         self.notes.clear()
         yield from self._stream(mixture)
 
-    def _expected(self, shape: tuple[int, ...]) -> str:
-        wanted = "any number of" if self.channels is None else self.channels
-        return f"{self.name} takes a mixture of shape ({wanted} channels, time), got {shape}"
+    def _shape_error(self, shape: tuple[int, ...]) -> str:
+        channels = "any number of" if self.channels is None else self.channels
+        return f"{self.name} takes a mixture of shape ({channels} channels, time), got {shape}"
 
     def segments(self, frames: int) -> int:
         """Return the number of blocks that :meth:`stream` yields for a mixture of `frames` samples."""
@@ -108,7 +108,7 @@ class Separator(ABC):
 
     @abstractmethod
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        """Yield the blocks of a mixture that has been checked; every method implements this.
+        """Yield the blocks of estimates for a valid mixture. Every method implements this.
 
-        ``mixture.read(start, stop)`` returns any part of it; sequential reads are cheapest.
+        ``mixture.read(start, stop)`` returns any part of the mixture; sequential reads are cheapest.
         """

@@ -29,9 +29,9 @@ class HarmonicPercussiveOptions:
     Attributes
     ----------
     crossover : float
-        Frequency in Hz below which the harmonic part is taken as bass.
+        Frequency in Hz below which the harmonic part is assigned to the bass.
     kernel : int
-        Length of the median filters in bins and frames; odd.
+        Length of the median filters in bins and in frames; odd, at least 3.
     """
 
     crossover: float = 180.0
@@ -47,8 +47,8 @@ class HarmonicPercussiveOptions:
 class HarmonicPercussive(Separator):
     """Harmonic-percussive separation, the best baseline that needs no training.
 
-    The percussive part is the drums, the low harmonic part the bass; vocals and other get half of the
-    rest each. The stems sum to the mixture.
+    The percussive part is assigned to the drums and the low harmonic part to the bass; vocals and other
+    get half of the rest each. The stems sum to the mixture.
 
     References
     ----------
@@ -66,7 +66,7 @@ class HarmonicPercussive(Separator):
         super().__init__()
         self.sample_rate = sample_rate
         self.options = options
-        # 93 ms frames at any rate: the medians then span the same time and frequency.
+        # Frames of 93 ms at any sample rate, so that the medians always span the same time and frequency.
         n_fft = max(64, 2 ** round(torch.tensor(sample_rate * 4096 / 44100).log2().item()))
         self.stft = StftConfig(n_fft=n_fft, hop_length=n_fft // 4)
         self.min_frames = n_fft
@@ -83,11 +83,11 @@ class HarmonicPercussive(Separator):
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         length = mixture.frames
-        context = self.options.kernel * self.stft.hop_length  # twice what the medians look at
+        context = self.options.kernel * self.stft.hop_length  # twice the reach of the medians
 
         def process(start: int, stop: int) -> Tensor:
             first, last = max(0, start - context), min(length, stop + context)
-            first -= first % self.stft.hop_length  # frames lie where they lie in the whole signal
+            first -= first % self.stft.hop_length  # align the frames with those of the whole signal
             return self._split(mixture.read(first, last))[..., start - first : stop - first]
 
         window = fade_window(
@@ -97,20 +97,20 @@ class HarmonicPercussive(Separator):
 
     def _split(self, mixture: Tensor) -> Tensor:
         X = stft(mixture, self.stft)
-        # One pair of masks for all channels keeps the stereo image, and takes half the time.
+        # Sharing one pair of masks among all channels preserves the stereo image and halves the time.
         harmonic, percussive = (mask * X for mask in self._masks(X.abs().mean(0)))
-        low = round(min(self.options.crossover, self.sample_rate) * self.stft.n_fft / self.sample_rate)
+        crossover_bin = round(min(self.options.crossover, self.sample_rate) * self.stft.n_fft / self.sample_rate)
         bass, rest = harmonic.clone(), harmonic / 2
-        bass[:, low:] = 0
-        rest[:, :low] = 0
-        stacked = {"vocals": rest, "drums": percussive, "bass": bass, "other": rest}
-        Y = torch.stack([stacked[source] for source in self.sources])
+        bass[:, crossover_bin:] = 0
+        rest[:, :crossover_bin] = 0
+        stems = {"vocals": rest, "drums": percussive, "bass": bass, "other": rest}
+        Y = torch.stack([stems[source] for source in self.sources])
         return istft(Y, self.stft, length=mixture.shape[-1])
 
     def _masks(self, magnitude: Tensor) -> Tensor:
         """Return the harmonic and the percussive mask of a magnitude spectrogram, shape (2, bins, frames).
 
-        A median over time keeps what lasts, one over frequency what is broadband.
+        A median over time keeps sustained sounds, one over frequency broadband sounds.
         """
         size = self.options.kernel
         medians = [median_filter(magnitude.numpy(), size=shape) for shape in ((1, size), (size, 1))]

@@ -30,25 +30,23 @@ class HybridDemucsSeparator(WaveformSeparator):
         precision: str = "auto",
         options: DemucsOptions = DemucsOptions(),
     ) -> None:
-        from torchaudio.models import HDemucs, hdemucs_high  # torchaudio is heavy: only when it is used
+        from torchaudio.models import HDemucs, hdemucs_high  # heavy: imported only when used
 
         sources = list(model.sources)
         network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
         model.load_into(network, model.file("all"))
-        self._shortest = network.hop_length * 5 // 2  # its mirrored ends fail on many shorter lengths
+        self._shortest = network.hop_length * 5 // 2  # reflection padding fails for many shorter inputs
         estimator = waveform_estimator(network, OneDnnHybridDemucs, precision, device)
         super().__init__(estimator, model, device=device, options=options)
 
     @property
     def segments_per_batch(self) -> int:
-        """Number of segments per batch: on a CPU one per core, since its LSTMs are narrow and each segment
-        needs its own memory.
+        """Number of segments per batch.
+
+        On a CPU at most one per core, since the LSTMs are narrow and each segment needs its own memory.
         """
-        return (
-            super().segments_per_batch
-            if self.device.type != "cpu"
-            else min(super().segments_per_batch, torch.get_num_threads())
-        )
+        limit = super().segments_per_batch
+        return min(limit, torch.get_num_threads()) if self.device.type == "cpu" else limit
 
     def input_length(self, length: int) -> int:
         return max(length, self._shortest)

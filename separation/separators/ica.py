@@ -16,9 +16,9 @@ from separation.separators.base import Separator
 
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
-FIT_FRAMES = 1_000_000  # 23 s at 44.1 kHz, drawn from all over the signal, determine a handful of numbers well enough
-PIECE_SECONDS = 20.0  # that are unmixed at a time
-_READ = 1 << 18  # frames that are looked at at a time
+FIT_FRAMES = 1_000_000  # samples spread over the whole signal, 23 s at 44.1 kHz: enough for so few parameters
+BLOCK_SECONDS = 20.0  # unmixed at a time
+_READ_SIZE = 1 << 18  # samples read at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class IcaOptions:
     components : int or None
         Number of components; None for as many as channels. Fewer leave a residual.
     contrast : "logcosh", "exp" or "cube"
-        The function whose expectation measures independence.
+        Nonlinear function whose expectation measures independence.
     seed : int
         Seed of the initial matrix and of the selection of samples.
     tolerance : float
-        Change of the unmixing matrix below which it has converged.
+        Change of the unmixing matrix per iteration below which the search has converged.
     max_iterations : int
-        Iterations after which the search stops, with a note.
+        Maximum number of iterations; reaching it adds a note for the user.
     """
 
     components: int | None = None
@@ -59,11 +59,11 @@ class IcaOptions:
 
 
 class FastICASeparator(Separator):
-    """Statistically independent components of the channels, each at its level in the mixture.
+    """Separation into statistically independent components of the channels, each at its level in the mixture.
 
     The model is x = A s with as many sources as channels, such as a room recorded with N microphones.
-    A stereo song has two channels and four or more sources, so that its two components are mixtures
-    themselves; this limit of the method is part of what it demonstrates. With as many components as
+    A stereo song has two channels and four or more sources, so that its two components are still
+    mixtures; the method is included partly to demonstrate this limit. With as many components as
     channels, they sum to the mixture exactly.
 
     References
@@ -78,11 +78,11 @@ class FastICASeparator(Separator):
         self, *, sample_rate: int = 44100, channels: int | None = None, options: IcaOptions = IcaOptions()
     ) -> None:
         super().__init__()
-        if channels is None:  # not known yet: as many as it takes
+        if channels is None:  # not known yet
             channels = max(2, options.components or 0)
         count = channels if options.components is None else options.components
         if count > channels:
-            raise ValueError(f"{count} components need {count} channels or more, the sound has {channels}")
+            raise ValueError(f"{count} components need {count} channels or more, the audio has {channels}")
         self.sample_rate = sample_rate
         self.channels = channels
         self.options = options
@@ -93,39 +93,39 @@ class FastICASeparator(Separator):
         return FastICASeparator(sample_rate=sample_rate, channels=channels, options=self.options)
 
     def segments(self, frames: int) -> int:
-        return -(-frames // self._piece)
+        return -(-frames // self._block_size)
 
     @property
-    def _piece(self) -> int:
-        return round(PIECE_SECONDS * self.sample_rate)
+    def _block_size(self) -> int:
+        return round(BLOCK_SECONDS * self.sample_rate)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         offset, covariance = _moments(mixture)
         unmixing, mixing = self._matrices(mixture, offset, covariance)
-        for piece in iter_blocks(mixture, self._piece):
-            x = piece.double() - offset
+        for block in iter_blocks(mixture, self._block_size):
+            x = block.double() - offset
             components = unmixing @ x
-            images = mixing[:, :, None] * components[:, None] + offset / len(mixing)  # the mean belongs to none of them
+            images = mixing[:, :, None] * components[:, None] + offset / len(mixing)  # share the mean equally
             missing = len(self.sources) - len(images)
-            yield torch.cat([images, images.new_zeros((missing, *x.shape))]).to(piece.dtype)
+            yield torch.cat([images, images.new_zeros((missing, *x.shape))]).to(block.dtype)
 
     def _matrices(self, mixture: Signal, offset: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the unmixing matrix and each component's level in every channel, (components, channels) both."""
+        """Return the unmixing matrix and the level of each component in every channel, both (components, channels)."""
         channels = mixture.channels
         rank = _rank(covariance)
         if rank == 0:
             self.notes.append("Every channel is constant: there is nothing to unmix.")
-            nothing = torch.zeros(len(self.sources), channels, dtype=torch.float64)
-            return nothing, nothing
+            zeros = torch.zeros(len(self.sources), channels, dtype=torch.float64)
+            return zeros, zeros
         if rank < channels:
             signals = "one signal" if rank == 1 else f"{rank} different signals"
             self.notes.append(f"The {channels} channels hold only {signals}, so there are no more components.")
         elif rank == 1:
             self.notes.append("One channel has one component: there is nothing to unmix.")
         if channels == 1:
-            one = torch.ones(1, 1, dtype=torch.float64)
-            return one, one
-        unmixing = self._fit(_some_frames(mixture, self.options.seed) - offset, min(len(self.sources), rank))
+            identity = torch.ones(1, 1, dtype=torch.float64)
+            return identity, identity
+        unmixing = self._fit(_sample_frames(mixture, self.options.seed) - offset, min(len(self.sources), rank))
         return unmixing, back_project(unmixing, covariance)
 
     def _fit(self, x: Tensor, count: int) -> Tensor:
@@ -156,36 +156,36 @@ class FastICASeparator(Separator):
 
 
 def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
-    """Return mean (channels, 1) and covariance (channels, channels) in float64, from one pass over the signal."""
+    """Return the mean (channels, 1) and covariance (channels, channels) in float64, in one pass over the signal."""
     mean = torch.zeros(mixture.channels, 1, dtype=torch.float64)
     scatter, count = torch.zeros(mixture.channels, mixture.channels, dtype=torch.float64), 0
-    for piece in iter_blocks(mixture, _READ):
-        x, size = piece.double(), piece.shape[1]
-        own = x.mean(1, keepdim=True)
-        shift = own - mean
-        scatter += (x - own) @ (x - own).T + shift @ shift.T * (count * size / (count + size))
+    for block in iter_blocks(mixture, _READ_SIZE):
+        x, size = block.double(), block.shape[1]
+        block_mean = x.mean(1, keepdim=True)
+        shift = block_mean - mean
+        scatter += (x - block_mean) @ (x - block_mean).T + shift @ shift.T * (count * size / (count + size))
         mean += shift * (size / (count + size))
         count += size
     return mean, scatter / count
 
 
-def _some_frames(mixture: Signal, seed: int) -> Tensor:
-    """Return at most `FIT_FRAMES` samples of all channels in float64, one from each of as many equal intervals."""
+def _sample_frames(mixture: Signal, seed: int) -> Tensor:
+    """Return at most `FIT_FRAMES` samples per channel in float64, one drawn from each of as many equal intervals."""
     count = min(FIT_FRAMES, mixture.frames)
     chosen = torch.arange(mixture.frames)
     if count < mixture.frames:
         within = np.random.default_rng(seed).random(count)
         chosen = torch.from_numpy(((np.arange(count) + within) * (mixture.frames / count)).astype(np.int64))
-    found, position = [], 0
-    for piece in iter_blocks(mixture, _READ):
-        here = chosen[(chosen >= position) & (chosen < position + piece.shape[1])]
-        found.append(piece[:, here - position].double())
-        position += piece.shape[1]
-    return torch.cat(found, dim=1)
+    samples, position = [], 0
+    for block in iter_blocks(mixture, _READ_SIZE):
+        inside = chosen[(chosen >= position) & (chosen < position + block.shape[1])]
+        samples.append(block[:, inside - position].double())
+        position += block.shape[1]
+    return torch.cat(samples, dim=1)
 
 
 def _rank(covariance: Tensor) -> int:
-    """Return how many channels are linearly independent, to -100 dB."""
+    """Return the number of linearly independent channels, ignoring those below -100 dB."""
     powers = torch.linalg.eigvalsh(covariance)
     return int((powers > max(1e-10 * float(powers.max()), 1e-30)).sum())
 
@@ -194,7 +194,7 @@ def back_project(unmixing: Tensor, covariance: Tensor) -> Tensor:
     """Return the level of each independent component in every channel of the mixture.
 
     ICA leaves scale and sign undetermined. Fitting all components to every channel by least squares
-    settles both. It needs only second moments, so that the signals may be of any length.
+    determines both. Only second moments are needed, so that the signals may have any length.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def back_project(unmixing: Tensor, covariance: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (sources, channels)
-        A: component j enters channel c as A[j, c] s_j. With as many components as channels of
+        A: the image of component j in channel c is A[j, c] s_j. With as many components as channels of
         full rank, the sum over j is the mixture up to rounding.
 
     Raises

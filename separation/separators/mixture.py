@@ -1,4 +1,4 @@
-"""The mixture divided by the number of sources: the floor of every comparison."""
+"""The baseline without separation: the mixture divided by the number of sources."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Mix", "MixOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixOptions:
-    """Options of ``mix``: none."""
+    """Options of ``mix``, which has none."""
 
 
 class Mix(Separator):
-    """The mixture divided by the number of sources as every estimate: SiSEC's MIX, the floor of every comparison."""
+    """The baseline without separation (SiSEC's MIX): every estimate is the mixture divided by the number of sources."""
 
     name = "mix"
     sources = SOURCES
@@ -36,12 +36,12 @@ class Mix(Separator):
         return Mix(sample_rate=sample_rate)
 
     def segments(self, frames: int) -> int:
-        return -(-frames // self._piece)
+        return -(-frames // self._block_size)
 
     @property
-    def _piece(self) -> int:
+    def _block_size(self) -> int:
         return round(SEGMENT_SECONDS * self.sample_rate)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        for piece in iter_blocks(mixture, self._piece):
-            yield (piece / len(SOURCES)).expand(len(SOURCES), -1, -1)
+        for block in iter_blocks(mixture, self._block_size):
+            yield (block / len(SOURCES)).expand(len(SOURCES), -1, -1)

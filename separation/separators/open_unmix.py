@@ -21,12 +21,12 @@ from separation.workers.threads import map_threads
 
 __all__ = ["OpenUnmixOptions", "OpenUnmixSeparator"]
 
-_PIECE = 512  # frames that are transformed at a time
+_BLOCK_FRAMES = 512  # STFT frames encoded at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenUnmixOptions:
-    """Options of ``open-unmix``; except for `segment`, they mean what they mean upstream.
+    """Options of ``open-unmix``, with upstream's meaning except for `segment`.
 
     Attributes
     ----------
@@ -35,16 +35,16 @@ class OpenUnmixOptions:
     softmask : bool
         Start the filter from shares of the mixture instead of the networks' magnitudes.
     residual : bool
-        Add a stem "residual", which is what the networks leave of the mixture.
+        Add a stem "residual" for the part of the mixture that no network claims.
     window : int or None
         Frames over which a source's spatial covariance is constant, counted from the start of the signal.
-        None is the whole segment, with memory growing with it. Pooled over half an hour of many pieces,
+        None is the whole segment, and memory grows with it. Pooled over half an hour of many songs,
         each loses 0.17 dB of SDR; in windows of 300 frames, 0.04 dB (``notebooks/length.ipynb``).
     segment : float or None
-        Seconds that the recurrent layers process at a time, rounded up to whole windows; None is the whole signal.
+        Length in seconds of the chunks of the recurrent layers, rounded up to whole windows; None is the whole signal.
         Signals up to this length are separated in one pass, longer ones in crossfaded chunks. At 30 s per chunk,
         songs of 3 min agreed with the single pass to 26 to 51 dB with the bundled weights (worst for bass, whose
-        network remembers longest); within 10 ms of the joins, the error was at most 1.2 times that elsewhere.
+        network has the longest memory); within 10 ms of the joins, the error was at most 1.2 times that elsewhere.
     """
 
     iterations: int = 1
@@ -71,7 +71,7 @@ class OpenUnmixSeparator(Separator):
     """
 
     name = "open-unmix"
-    context_seconds = 6.0  # on both sides of a segment, for the LSTMs to warm up on; not used otherwise
+    context_seconds = 6.0  # on both sides of a chunk, to warm up the LSTMs; their output there is discarded
     fade_seconds = 6.0
     options: OpenUnmixOptions
 
@@ -84,7 +84,7 @@ class OpenUnmixSeparator(Separator):
         options: OpenUnmixOptions = OpenUnmixOptions(),
     ) -> None:
         super().__init__()
-        self.networks: list[Any] = []  # in the order of the sources
+        self.networks: list[Any] = []  # in the order of `sources`
         for source in model.sources:
             self.stft, network = model.build(lambda shape: _build(shape, model.channels))
             model.load_into(network, model.file(source), ignore=LEGACY_KEYS)
@@ -124,10 +124,10 @@ class OpenUnmixSeparator(Separator):
         for start, features, held in self._features(mixture):
             for first in range(start, start + features.shape[-1], window):
                 last = min(first + window, start + features.shape[-1])
-                Y = self._filtered(features[..., first - start : last - start], held, first, last)
+                Y = self._filter(features[..., first - start : last - start], held, first, last)
                 yield inverse(Y, last=last == frames).cpu()
 
-    def _features(self, mixture: Signal) -> Iterator[tuple[int, Tensor, _Held]]:
+    def _features(self, mixture: Signal) -> Iterator[tuple[int, Tensor, _HeldSignal]]:
         """Yield the networks' features, chunk by chunk.
 
         Adjacent chunks are crossfaded in the feature domain. Each is computed with at least `context_seconds`
@@ -138,30 +138,32 @@ class OpenUnmixSeparator(Separator):
         int
             First STFT frame of the chunk.
         Tensor, shape (targets, features, frames)
-        _Held
+        _HeldSignal
             The mixture around the chunk.
         """
         length, frames = mixture.frames, self._num_frames(mixture.frames)
-        stretch = self._chunk_frames(length)
+        chunk = self._chunk_frames(length)
         per_second = self.sample_rate / self.stft.hop_length
         context, fade = round(self.context_seconds * per_second), round(self.fade_seconds * per_second)
-        fade = min(fade, stretch)
-        held = _Held(mixture)
+        fade = min(fade, chunk)
+        held = _HeldSignal(mixture)
 
         def recurrent(first: int, last: int) -> Tensor:
-            # At the ends of the signal what lacks on one side is added on the other: all stretches cost the same.
+            # Context missing at an end of the signal is added on the other side, so that all chunks cost the same.
             begin, end = max(0, first - context), min(frames, last + context)
             begin, end = max(0, end - (last - first) - 2 * context), min(frames, begin + (last - first) + 2 * context)
             held.hold(begin * self.stft.hop_length - self.stft.n_fft, end * self.stft.hop_length + self.stft.n_fft)
-            embedded = [self._embedded(held, at, min(at + _PIECE, end)) for at in range(begin, end, _PIECE)]
-            parts = list(zip(self.networks, map(torch.cat, zip(*embedded, strict=True)), strict=True))
+            encoded = [
+                self._encode(held, block, min(block + _BLOCK_FRAMES, end)) for block in range(begin, end, _BLOCK_FRAMES)
+            ]
+            parts = list(zip(self.networks, map(torch.cat, zip(*encoded, strict=True)), strict=True))
             return torch.stack(
                 self._map_networks(lambda part: part[0].recurrent(part[1])[first - begin : last - begin, 0].T, parts)
             )
 
         start = 0
-        starts = range(0, max(1, frames - fade), stretch)
-        for block in overlap_add(recurrent, frames, starts=starts, window=fade_window(stretch + fade, fade)):
+        starts = range(0, max(1, frames - fade), chunk)
+        for block in overlap_add(recurrent, frames, starts=starts, window=fade_window(chunk + fade, fade)):
             yield start, block, held
             start += block.shape[-1]
 
@@ -171,7 +173,8 @@ class OpenUnmixSeparator(Separator):
             return map_threads(function, items)
         return [function(item) for item in items]
 
-    def _embedded(self, mixture: Signal, first: int, last: int) -> list[Tensor]:
+    def _encode(self, mixture: Signal, first: int, last: int) -> list[Tensor]:
+        """Return every network's features of STFT frames `first` to `last`, shape (last - first, 1, features) each."""
         magnitude = self._spectrogram(mixture, first, last).abs().movedim(-1, 0)[:, None]
         return self._map_networks(lambda network: network.encode(magnitude), self.networks)
 
@@ -181,7 +184,7 @@ class OpenUnmixSeparator(Separator):
             lambda start, stop: mixture.read(start, stop).to(self.device), mixture.frames, first, last, self.stft
         )
 
-    def _filtered(self, features: Tensor, mixture: Signal, first: int, last: int) -> Tensor:
+    def _filter(self, features: Tensor, mixture: Signal, first: int, last: int) -> Tensor:
         """Return the stems' spectrograms, shape (sources, channels, bins, last - first)."""
         X = self._spectrogram(mixture, first, last)
         magnitude = X.abs().movedim(-1, 0)[:, None]
@@ -199,14 +202,15 @@ class OpenUnmixSeparator(Separator):
         )
 
 
-class _Held:
-    """A part of a signal held in memory, read with the positions of the whole signal."""
+class _HeldSignal:
+    """A signal of which one part is held in memory; only that part can be read."""
 
     def __init__(self, signal: Signal) -> None:
         self._signal = signal
         self.channels, self.frames = signal.channels, signal.frames
 
     def hold(self, start: int, stop: int) -> None:
+        """Read a part into memory, replacing the previous one."""
         self._start = max(0, start)
         self._samples = self._signal.read(self._start, min(stop, self.frames))
 

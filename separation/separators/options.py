@@ -1,4 +1,4 @@
-"""Options of separators, parsed and checked."""
+"""Parsing and validation of the options of separators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Options = TypeVar("Options")
 
 
 def parse_options(options: type[Options], given: Mapping[str, object]) -> Options:
-    """Fill a dataclass of options; strings are converted to the type of each field.
+    """Build a dataclass of options, converting strings to the type of each field.
 
     Raises
     ------

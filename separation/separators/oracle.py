@@ -1,4 +1,4 @@
-"""Oracles: masks and filters computed from the true sources, the ceiling of every comparison."""
+"""Oracles: masks and filters computed from the true sources, as upper bounds of every comparison."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OracleOptions:
     n_fft, hop_length : int
         Frame length and hop of the spectrograms in samples.
     power : float
-        For the ratio mask: 1 compares magnitudes (SiSEC's IRM1), 2 energies (IRM2).
+        Exponent of the magnitudes in the ratio mask: 1 for SiSEC's IRM1, 2 (energies) for IRM2.
     """
 
     n_fft: int = 4096
@@ -42,7 +42,7 @@ class OracleOptions:
 
 
 class Oracle(Separator):
-    """The ideal ratio mask, the ideal binary mask, or the multichannel Wiener filter of the true sources.
+    """Separation by the ideal ratio mask, the ideal binary mask or the multichannel Wiener filter.
 
     Parameters
     ----------
@@ -92,6 +92,6 @@ class Oracle(Separator):
             Y = ratio_mask(S.abs(), power=self.options.power) * X
         elif self.name == "ibm":
             Y = binary_mask(S.abs()) * X
-        else:  # with the true sources as first estimates, powers and covariances are the true ones
+        else:  # starting from the true sources, the filter's powers and covariances are the true ones
             Y = expectation_maximization(S, X)
         yield istft(Y, self.stft, length=x.shape[-1])

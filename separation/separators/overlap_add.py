@@ -1,4 +1,4 @@
-"""Separate signals of any length in overlapping segments."""
+"""Processing of signals of any length in overlapping segments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["fade_window", "overlap_add"]
 def fade_window(length: int, fade: int) -> Tensor:
     """Return a window of ones that rises over the first `fade` samples and falls over the last; shape (length,).
 
-    It is never zero: the ends of a signal, which only one segment covers, are divided by it.
+    It is never zero, since the ends of a signal, which only one segment covers, are divided by it.
     With ``fade = ceil(length / 2)`` it is the triangle that Demucs uses.
     """
     if not 0 < 2 * fade <= length + 1:
@@ -30,13 +30,13 @@ def overlap_add(
 
     Segments of ``len(window)`` samples begin at `starts`. Where they overlap, their results are
     averaged with `window` as weight. A block is yielded as soon as no later segment can change it,
-    so that memory is that of two segments, whatever `length`.
+    so that memory is limited to two segments for any `length`.
 
     Parameters
     ----------
     process : callable
         ``process(start, stop)`` returns the result for that span, shape (..., stop - start).
-        It reads the signal itself, with as much context around the span as it needs.
+        It must read the signal itself, with as much context around the span as it needs.
     length : int
         Length of the signal in samples.
     starts : range
@@ -57,14 +57,14 @@ def overlap_add(
     for start in starts:
         stop = min(start + segment, length)
         result = process(start, stop)
-        own = window[: stop - start].to(result.device)
+        segment_weight = window[: stop - start].to(result.device)
         if total is None or weight is None:
-            total, weight = result * own, own.clone()
-        else:  # what the segments before left behind, made as long as this one
+            total, weight = result * segment_weight, segment_weight.clone()
+        else:  # pad the remainder of the previous segments to the length of this one
             missing = max(0, stop - start - total.shape[-1])
             total, weight = F.pad(total, (0, missing)), F.pad(weight, (0, missing))
-            total[..., : stop - start] += result * own
-            weight[: stop - start] += own
+            total[..., : stop - start] += result * segment_weight
+            weight[: stop - start] += segment_weight
         done = length - start if start == starts[-1] else starts.step
         yield total[..., :done] / weight[:done]
         total, weight = total[..., done:], weight[done:]

@@ -1,4 +1,4 @@
-"""The registry: every method by its name, and `create`, which builds its separator."""
+"""The registry of separation methods, and `create`, which builds a separator by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Method:
     summary : str
         What the method does, in plain words.
     reference : str
-        The paper.
+        Short citation of the paper.
     separator, options : str
         ``module:class`` of the separator and of its options.
     default_model : str or None
@@ -52,8 +52,8 @@ class Method:
 
 
 def _method(module: str, separator: str, options: str, **fields: Any) -> Method:
-    place = f"separation.separators.{module}"
-    return Method(separator=f"{place}:{separator}", options=f"{place}:{options}", **fields)
+    path = f"separation.separators.{module}"
+    return Method(separator=f"{path}:{separator}", options=f"{path}:{options}", **fields)
 
 
 _ORACLE = ("oracle", "Oracle", "OracleOptions")
@@ -175,23 +175,23 @@ def create(
     Parameters
     ----------
     method : str
-        A name in :data:`METHODS`.
+        Name of a method in :data:`METHODS`.
     model : str, optional
         Name of a known model, or a folder with one; by default the method's own.
     device : "auto", "cpu", "cuda" or "mps"
     precision : "auto", "fp32" or "bf16"
         Precision of the network, for methods that have one. See :mod:`separation.separators.precision`.
     options : mapping, optional
-        Fields of the method's options dataclass; strings are converted. Missing ones default to what the
-        model asks for, then to the method's defaults.
+        Fields of the method's options dataclass; strings are converted. Missing ones default to the
+        model's options, then to the method's.
     references : mapping of str to Tensor, optional
         The true sources, for the oracles only.
 
     Raises
     ------
     ValueError
-        For an unknown method, model, precision or option, a model that is not installed (the message says
-        how to get it) or missing references.
+        For an unknown method, model, precision or option, for missing references, and for a model that is not
+        installed (the message says how to install it).
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
@@ -201,26 +201,25 @@ def create(
     if precision != "auto" and not entry.has_model:
         raise ValueError(f"{method} has no network to choose a precision for: leave --precision out")
     if entry.needs_references and references is None:
-        raise ValueError(
-            f"{method} is an oracle: it needs the true sources beside the mixture, as <source>.wav next to mixture.wav"
-        )
+        raise ValueError(f"{method} is an oracle: it needs the true sources, as <source>.wav next to mixture.wav")
     from separation.separators.options import parse_options
     from separation.workers.devices import choose_device
 
-    chosen = choose_device(device)
-    found = catalogue.find_model(model or str(entry.default_model), method=method) if entry.has_model else None
-    kind = _load(entry.options)
-    if found:
-        found.build(lambda _: parse_options(kind, found.options))  # a mistake in its description is the model's
-    parsed = parse_options(kind, {**(found.options if found else {}), **(options or {})})
+    torch_device = choose_device(device)
+    weights = catalogue.find_model(model or str(entry.default_model), method=method) if entry.has_model else None
+    options_type = _load(entry.options)
+    if weights:  # report a mistake in the model's own options as an error of the model
+        weights.build(lambda _: parse_options(options_type, weights.options))
+    parsed = parse_options(options_type, {**(weights.options if weights else {}), **(options or {})})
     separator = _load(entry.separator)
     if entry.needs_references:
         return separator(method, references, options=parsed)
-    if found:
-        return separator(found, device=chosen, precision=precision, options=parsed)
+    if weights:
+        return separator(weights, device=torch_device, precision=precision, options=parsed)
     return separator(options=parsed)
 
 
-def _load(place: str) -> Any:
-    module, _, name = place.partition(":")
+def _load(path: str) -> Any:
+    """Return the object that ``module:name`` refers to."""
+    module, _, name = path.partition(":")
     return getattr(import_module(module), name)

@@ -22,9 +22,9 @@ from separation.weights.model import Model
 
 __all__ = ["FILTER", "DemucsOptions", "WaveformSeparator"]
 
-_READ = 1 << 18  # frames that are looked at at a time
+_READ_SIZE = 1 << 18  # samples per block of the level measurement
 
-FILTER = StftConfig(n_fft=8192, hop_length=2048)  # of the soft masks; 1024 costs what they gain
+FILTER = StftConfig(n_fft=8192, hop_length=2048)  # for the soft masks; with an n_fft of 1024 their gain is lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class DemucsOptions:
     Attributes
     ----------
     segment : float
-        Seconds that the network processes at a time; memory grows with it.
+        Length in seconds of the segments that the network processes; memory grows with it.
     overlap : float
         Fraction of a segment shared with the next, from 0 to below 1.
     shifts : int
@@ -96,11 +96,11 @@ class WaveformSeparator(Separator):
 
     @property
     def segments_per_batch(self) -> int:
-        """Number of segments per batch, 40 s in all: a wide LSTM takes little longer for them than for one."""
+        """Number of segments per batch, 40 s in all, since a wide LSTM takes little longer for them than for one."""
         return max(1, int(40 // self.options.segment))
 
     def _starts(self, frames: int) -> range:
-        """Return the segments' first samples, as upstream; the last segments may lie within the previous one."""
+        """Return the first samples of the segments, as upstream; the last ones may be contained in the previous one."""
         return range(0, frames, max(1, int((1 - self.options.overlap) * self._segment)))
 
     def input_length(self, length: int) -> int:
@@ -108,69 +108,88 @@ class WaveformSeparator(Separator):
         return length
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        mean, deviation = _level(mixture) if self.options.normalise else (0.0, 1.0)
-        generator = torch.Generator().manual_seed(self.options.seed)  # the offsets are drawn segment by segment
-        most = self.sample_rate // 2
-
-        def context(start: int, stop: int) -> Tensor:
-            extra = self.input_length(stop - start) - (stop - start)
-            first, last = start - extra // 2, stop + extra - extra // 2
-            found = (read_padded(mixture, first, last) - mean) / deviation
-            found[:, : max(0, -first)] = found[:, max(0, mixture.frames - first) :] = 0  # beyond the ends is silence
-            return found.to(self.device)
-
-        def estimate(spans: list[tuple[int, int]]) -> list[Tensor]:
-            heard = [context(*span) for span in spans]
-            lengths = [stop - start for start, stop in spans]
-            found = [center_trim(one.cpu(), size) for one, size in zip(self.network(heard), lengths, strict=True)]
-            found = [one * deviation + mean for one in found]
-            if self.options.softmask:
-                own = [
-                    center_trim(one.cpu(), size) * deviation + mean for one, size in zip(heard, lengths, strict=True)
-                ]
-                found = [_shares(one, part) for one, part in zip(found, own, strict=True)]
-            return found
-
-        ahead: dict[int, Tensor] = {}  # the next segments' estimates, by their starts
-
-        def process(start: int, stop: int) -> Tensor:
-            if not self.options.shifts:
-                if start not in ahead:
-                    # The first one alone, for whoever waits for a sound, unless one more is all that follows.
-                    segments_per_batch = self.segments_per_batch if start or len(starts) == 2 else 1
-                    following = range(start, length, starts.step)[:segments_per_batch]
-                    spans = [(at, min(at + self._segment, length)) for at in following]
-                    ahead.update(zip(following, estimate(spans), strict=True))
-                return ahead.pop(start)
-            total = torch.zeros(())
-            for _ in range(self.options.shifts):
-                early = int(torch.randint(0, most + 1, (), generator=generator))
-                (shifted,) = estimate([(start - early, stop + most - early)])
-                total = total + shifted[..., early : early + stop - start]
-            return total / self.options.shifts
-
-        length = mixture.frames
-        starts = self._starts(length)
+        starts = self._starts(mixture.frames)
+        estimator = _SegmentEstimator(self, mixture, starts)
+        process = estimator.shifted if self.options.shifts else estimator.plain
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(process, length, starts=starts, window=window)
+        return overlap_add(process, mixture.frames, starts=starts, window=window)
+
+
+class _SegmentEstimator:
+    """Estimates of the segments of one mixture, in order.
+
+    Parameters
+    ----------
+    separator : WaveformSeparator
+    mixture : Signal
+    starts : range
+        First samples of the segments.
+    """
+
+    def __init__(self, separator: WaveformSeparator, mixture: Signal, starts: range) -> None:
+        self._separator, self._mixture, self._starts = separator, mixture, starts
+        self._mean, self._scale = _level(mixture) if separator.options.normalise else (0.0, 1.0)
+        self._generator = torch.Generator().manual_seed(separator.options.seed)
+        self._computed: dict[int, Tensor] = {}  # estimates of the next segments, by their starts
+
+    def plain(self, start: int, stop: int) -> Tensor:
+        """Return the estimates of a segment, computing the next ones in the same batch."""
+        if start not in self._computed:
+            # The first segment is computed alone, for a quick first block, unless only one more follows.
+            batch_size = self._separator.segments_per_batch if start or len(self._starts) == 2 else 1
+            following = range(start, self._mixture.frames, self._starts.step)[:batch_size]
+            spans = [(first, min(first + stop - start, self._mixture.frames)) for first in following]
+            self._computed.update(zip(following, self._estimate(spans), strict=True))
+        return self._computed.pop(start)
+
+    def shifted(self, start: int, stop: int) -> Tensor:
+        """Return the mean of the estimates of a segment with random context, of half a second in all."""
+        n_shifts, context = self._separator.options.shifts, self._separator.sample_rate // 2
+        total = torch.zeros(())
+        for _ in range(n_shifts):
+            before = int(torch.randint(0, context + 1, (), generator=self._generator))
+            (estimate,) = self._estimate([(start - before, stop + context - before)])
+            total = total + estimate[..., before : before + stop - start]
+        return total / n_shifts
+
+    def _estimate(self, spans: list[tuple[int, int]]) -> list[Tensor]:
+        """Return the estimates (sources, channels, stop - start) of each span (start, stop) of the mixture."""
+        inputs = [self._network_input(start, stop) for start, stop in spans]
+
+        def finish(output: Tensor, length: int) -> Tensor:
+            return center_trim(output.cpu(), length) * self._scale + self._mean
+
+        lengths = [stop - start for start, stop in spans]
+        estimates = list(map(finish, self._separator.network(inputs), lengths))
+        if self._separator.options.softmask:
+            estimates = list(map(_shares, estimates, map(finish, inputs, lengths)))
+        return estimates
+
+    def _network_input(self, start: int, stop: int) -> Tensor:
+        """Return the standardised mixture from `start` to `stop` with the context that the network needs."""
+        extra = self._separator.input_length(stop - start) - (stop - start)
+        first, last = start - extra // 2, stop + extra - extra // 2
+        x = (read_padded(self._mixture, first, last) - self._mean) / self._scale
+        x[:, : max(0, -first)] = x[:, max(0, self._mixture.frames - first) :] = 0  # silence beyond the ends
+        return x.to(self._separator.device)
 
 
 def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:
     """Split a mixture (channels, time) among sources in proportion to estimates (sources, channels, time)."""
     length = mixture.shape[-1]
-    missing = max(0, FILTER.n_fft - length)  # an end may be shorter than a frame
+    missing = max(0, FILTER.n_fft - length)  # the last segment may be shorter than a frame
     X, Y = stft(F.pad(mixture, (0, missing)), FILTER), stft(F.pad(estimates, (0, missing)), FILTER)
     return istft(ratio_mask(Y.abs()) * X, FILTER, length=length)
 
 
 def _level(mixture: Signal) -> tuple[float, float]:
-    """Return mean, and standard deviation + 1e-8, of the mean of the channels, in float64."""
-    count, mean, spread = 0, 0.0, 0.0
-    for piece in iter_blocks(mixture, _READ):
-        mono = piece.double().mean(0)
-        own, size = float(mono.mean()), mono.numel()
-        shift = own - mean
-        spread += float((mono - own).square().sum()) + shift * shift * count * size / (count + size)
+    """Return the mean, and the standard deviation plus 1e-8, of the average of all channels, in float64."""
+    count, mean, scatter = 0, 0.0, 0.0
+    for block in iter_blocks(mixture, _READ_SIZE):
+        mono = block.double().mean(0)
+        block_mean, size = float(mono.mean()), mono.numel()
+        shift = block_mean - mean
+        scatter += float((mono - block_mean).square().sum()) + shift * shift * count * size / (count + size)
         mean += shift * size / (count + size)
         count += size
-    return mean, math.sqrt(spread / max(1, count - 1)) + 1e-8
+    return mean, math.sqrt(scatter / max(1, count - 1)) + 1e-8

@@ -53,7 +53,7 @@ def network(pair: str) -> nn.Module:
     from torchaudio.models import hdemucs_high
 
     from separation.models.demucs import Demucs
-    from tests.models.test_open_unmix import randomise
+    from tests.models.helpers import randomise
 
     method, shape, _ = PAIRS[pair]
     torch.manual_seed(0)
@@ -67,7 +67,7 @@ def network(pair: str) -> nn.Module:
 
 
 def write_weights(pair: str, folder: Path) -> None:
-    from tests.separators.test_registry import write_model
+    from tests.separators.helpers import write_model
 
     method, shape, _ = PAIRS[pair]
     made = network(pair)
@@ -118,7 +118,7 @@ def ours(pair: str, folder: Path, precision: str) -> Callable[[Tensor], Tensor]:
 
 
 def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
-    from tests.separators.test_demucs import upstream as apply_model
+    from tests.separators.upstream import apply_upstream as apply_model
 
     method, _, options = PAIRS[pair]
     made = network(pair)

@@ -1,7 +1,7 @@
-"""Demucs v2's network against golden vectors of upstream's, and against the layers of its third version.
+"""The network of Demucs v2 against golden vectors and the layers of upstream's v3.
 
-The installed package no longer has the second version; without normalisation, residual branches
-and padding its `Demucs` is made of the same layers.
+The installed package no longer contains v2. Without normalisation, residual branches and padding,
+its `Demucs` consists of the same layers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.audio.files import read
 from separation.models.demucs import Demucs, center_trim
 from tests.conftest import GOLDEN, relative_error
-from tests.models.test_open_unmix import randomise
+from tests.models.helpers import randomise
 
 SHAPES = json.loads((GOLDEN / "demucs_v2_state_shapes.json").read_text())
 
@@ -47,21 +46,14 @@ def test_the_output_is_upstreams(network: Demucs, golden: dict[str, np.ndarray])
     expected = torch.from_numpy(golden["output"])
     assert estimates.shape == expected.shape
     assert relative_error(estimates, expected) <= 1e-5
-    # Most of these weights' output is constant; what changes with the input is a hundredth of it.
+    # Most of the output is constant with these weights; a hundredth of it depends on the input.
     moving = [output - output.mean(-1, keepdim=True) for output in (estimates, expected)]
     assert relative_error(*moving) <= 1e-4
     assert torch.equal(mixture, before)
 
 
-@pytest.fixture(scope="module", params=["real song", "sample track"])
-def music(request: pytest.FixtureRequest) -> Tensor:
-    if request.param == "real song":
-        return request.getfixturevalue("real_song").waveform
-    return read(request.getfixturevalue("sample") / "mixture.flac").waveform
-
-
 def upstreams_layers(network: Demucs, channels: int) -> Any:
-    """Upstream's third version with the weights of ours and nothing that the second did not have."""
+    """Return upstream's v3 reduced to the layers of v2, with the weights of `network`."""
     theirs = demucs.demucs.Demucs(
         list(network.sources),
         audio_channels=network.n_channels,
@@ -79,15 +71,15 @@ def upstreams_layers(network: Demucs, channels: int) -> Any:
     return theirs.eval()
 
 
-def through(layers: Any, x: Tensor, *, resample: bool) -> Tensor:
+def forward(layers: Any, x: Tensor, *, resample: bool) -> Tensor:
     x = julius.resample_frac(x, 1, 2) if resample else x
-    saved = []
+    skips = []
     for encode in layers.encoder:
         x = encode(x)
-        saved.append(x)
+        skips.append(x)
     x = layers.lstm(x)
     for decode in layers.decoder:
-        x = decode(x + demucs.utils.center_trim(saved.pop(), x))
+        x = decode(x + demucs.utils.center_trim(skips.pop(), x))
     x = julius.resample_frac(x, 2, 1) if resample else x
     return x.view(x.shape[0], len(layers.sources), layers.audio_channels, -1)
 
@@ -105,11 +97,11 @@ def test_on_music_it_is_upstreams_layers(
     randomise(ours)
     mixture = music[:n_channels, 44100 : 44100 + ours.valid_length(44100)]
     mixture = torch.stack([mixture, mixture.flip(-1)]) / mixture.std()
-    expected = through(upstreams_layers(ours, channels), mixture, resample=resample)
+    expected = forward(upstreams_layers(ours, channels), mixture, resample=resample)
     estimates = ours(mixture)
     assert estimates.shape == expected.shape == (2, sources, n_channels, expected.shape[-1])
     moving = [output - output.mean(-1, keepdim=True) for output in (estimates, expected)]
-    assert float(moving[1].std() / expected.std()) > 0.1, "the weights do not listen"
+    assert float(moving[1].std() / expected.std()) > 0.1, "the output hardly depends on the input"
     assert relative_error(*moving) <= 1e-5
 
 
@@ -120,14 +112,14 @@ def test_valid_lengths_are_upstreams(network: Demucs, golden: dict[str, np.ndarr
 
 @torch.inference_mode()
 @pytest.mark.parametrize("resample", [True, False])
-def test_a_valid_length_gives_enough_and_passes_through_whole(resample: bool) -> None:
+def test_valid_lengths_are_sufficient_and_minimal(resample: bool) -> None:
     network = Demucs(("a", "b"), n_channels=1, channels=2, depth=3, resample=resample).eval()
     for requested in (1, 2, 999, 1000, 1001, 4321):
         valid = network.valid_length(requested)
         estimates = network(torch.zeros(1, 1, valid))
         assert estimates.shape[:3] == (1, 2, 1)
         assert requested <= estimates.shape[-1]
-        if not resample:  # no stride leaves a sample of the input over, and there is no shorter one that is enough
+        if not resample:  # every sample of the input is used, and no shorter input is enough
             assert network.valid_length(estimates.shape[-1]) == valid
             if valid > network.valid_length(1):
                 assert network(torch.zeros(1, 1, valid - 4**3)).shape[-1] < requested
@@ -144,7 +136,7 @@ def test_keys_and_shapes_are_those_of_the_released_files(released: str, channels
 
 
 @torch.inference_mode()
-def test_at_birth_the_output_is_not_much_quieter_than_the_input() -> None:
+def test_the_initial_output_is_not_much_quieter_than_the_input() -> None:
     torch.manual_seed(0)
     network = Demucs(channels=8).eval()
     mixture = torch.randn(1, 2, network.valid_length(10000), generator=torch.Generator().manual_seed(0))
@@ -159,7 +151,7 @@ def test_at_birth_the_output_is_not_much_quieter_than_the_input() -> None:
     ("length", "kept"),
     [(5, [1, 2, 3, 4, 5]), (6, [1, 2, 3, 4, 5, 6]), (7, [0, 1, 2, 3, 4, 5, 6]), (8, [0, 1, 2, 3, 4, 5, 6, 7])],
 )
-def test_trimming_takes_one_more_at_the_end(length: int, kept: list[int]) -> None:
+def test_trimming_an_odd_excess_removes_one_more_sample_at_the_end(length: int, kept: list[int]) -> None:
     assert center_trim(torch.arange(8)[None], length)[0].tolist() == kept
 
 

@@ -1,4 +1,4 @@
-"""The packed layers and networks against torch's, layer by layer and as a whole."""
+"""The oneDNN layers and networks against torch's."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from separation.models.onednn import LSTM, Linear, LinearGLU, Resampling, split_
 from separation.models.onednn_demucs import OneDnnDemucs
 from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from tests.conftest import snr
-from tests.models.test_open_unmix import randomise
+from tests.models.helpers import NO_BFLOAT16, loud_lstm
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
 
-NO_BFLOAT16 = "this processor has no bfloat16 arithmetic"
-SINGLE, HALF = torch.float32, torch.bfloat16
-HALF_TOO = [SINGLE, pytest.param(HALF, marks=pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16))]
-LEAST = {SINGLE: 110, HALF: 35}  # dB; bfloat16 has 8 bits of mantissa
+FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
+DTYPES = [FLOAT32, pytest.param(BFLOAT16, marks=pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16))]
+LEAST = {FLOAT32: 110, BFLOAT16: 35}  # dB; bfloat16 has 8 bits of mantissa
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -32,34 +31,34 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("dtype", HALF_TOO)
-def test_products_and_what_comes_after(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_and_fused_operations(dtype: torch.dtype) -> None:
     weight, bias, x, other = noise(6, 5), noise(6, seed=1), noise(3, 7, 5, seed=2), noise(3, 7, 6, seed=3)
     product = F.linear(x, weight, bias)
-    affine, small = Linear(weight, bias, dtype), x.to(dtype)
+    linear, x = Linear(weight, bias, dtype), x.to(dtype)
     for activation, function in {
         "none": nn.Identity(),
         "relu": nn.ReLU(),
         "sigmoid": nn.Sigmoid(),
         "gelu": nn.GELU(),
     }.items():
-        found = affine(small, activation)
-        assert found.dtype == dtype
-        assert snr(found, function(product)) > LEAST[dtype]
-    assert snr(affine.fused_add(small, other.to(dtype)), product + other) > LEAST[dtype]
-    assert snr(affine.fused_mul(small, other.to(dtype)), product * other) > LEAST[dtype]
-    assert snr(LinearGLU(weight, bias, dtype)(small), F.glu(product)) > LEAST[dtype]
+        output = linear(x, activation)
+        assert output.dtype == dtype
+        assert snr(output, function(product)) > LEAST[dtype]
+    assert snr(linear.fused_add(x, other.to(dtype)), product + other) > LEAST[dtype]
+    assert snr(linear.fused_mul(x, other.to(dtype)), product * other) > LEAST[dtype]
+    assert snr(LinearGLU(weight, bias, dtype)(x), F.glu(product)) > LEAST[dtype]
 
 
 @torch.inference_mode()
 def test_strided_convolutions_are_two_products_of_rows() -> None:
     shorten, lengthen = nn.Conv1d(3, 5, 8, 4), nn.ConvTranspose1d(3, 5, 8, 4)
     x = noise(20, 3)
-    this, following = split_kernel(shorten.weight, shorten.bias, 4, SINGLE)  # type: ignore[arg-type]
+    this, following = split_kernel(shorten.weight, shorten.bias, 4, FLOAT32)  # type: ignore[arg-type]
     rows = x.view(5, 12)
     assert snr(following.fused_add(rows[1:], this(rows[:-1])), shorten(x.T[None])[0].T) > 110
 
-    this, before = split_transposed(lengthen.weight, lengthen.bias, 4, SINGLE)  # type: ignore[arg-type]
+    this, before = split_transposed(lengthen.weight, lengthen.bias, 4, FLOAT32)  # type: ignore[arg-type]
     padded = F.pad(x, (0, 0, 1, 1))
     rows = before.fused_add(padded[:-1], this(padded[1:]))
     assert snr(rows.view(-1, 5), lengthen(x.T[None])[0].T) > 110
@@ -70,40 +69,37 @@ def test_resampling_is_julius(old: int, new: int) -> None:
     for length in (1, 2, 63, 64, 129, 1000, 1001):
         x = noise(2, length) + 1
         expected = julius.resample_frac(x, old, new)
-        found = Resampling(old, new)(x)
-        assert found.shape == expected.shape
+        resampled = Resampling(old, new)(x)
+        assert resampled.shape == expected.shape
         if expected.numel():
-            assert snr(found, expected) > 110
+            assert snr(resampled, expected) > 110
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("dtype", HALF_TOO)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("narrow", [True, False])
-def test_sequences_of_different_length_do_not_meet_in_the_lstm(
+def test_sequences_of_different_length_are_independent_in_the_lstm(
     narrow: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LSTM, "narrow", 1024 if narrow else 1)
+    monkeypatch.setattr(LSTM, "min_wide", 1024 if narrow else 1)
     torch.manual_seed(0)
     lstm = nn.LSTM(6, 10, num_layers=2, bidirectional=True)
     for parameter in lstm.parameters():
-        parameter.data *= 3  # or it hardly remembers
+        parameter.data *= 3  # give it a memory
     sequences = [noise(length, 6, seed=length) for length in (30, 41, 7, 41)]
-    least = 100 if dtype == SINGLE else 25
-    for found, sequence in zip(LSTM(lstm, dtype)([x.to(dtype) for x in sequences]), sequences, strict=True):
-        assert found.dtype == dtype
-        assert snr(found, lstm(sequence)[0]) > least
-
-
-# -- Demucs ------------------------------------------------------------------------------------------
+    least = 100 if dtype == FLOAT32 else 25
+    for output, sequence in zip(LSTM(lstm, dtype)([x.to(dtype) for x in sequences]), sequences, strict=True):
+        assert output.dtype == dtype
+        assert snr(output, lstm(sequence)[0]) > least
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("dtype", HALF_TOO)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("narrow", [True, False])
 @pytest.mark.parametrize(
     ("channels", "depth", "resample", "rows"), [(6, 3, False, 2048), (6, 3, False, 16), (5, 4, True, 100)]
 )
-def test_packed_demucs_is_demucs(
+def test_onednn_demucs_equals_demucs(
     channels: int,
     depth: int,
     resample: bool,
@@ -113,43 +109,32 @@ def test_packed_demucs_is_demucs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))  # many blocks and few
-    monkeypatch.setattr(LSTM, "narrow", 1024 if narrow else 1)
+    monkeypatch.setattr(LSTM, "min_wide", 1024 if narrow else 1)
     network = loud_lstm(Demucs(("a", "b", "c"), channels=channels, depth=depth, resample=resample))
-    packed_network, least = OneDnnDemucs(network, dtype), 100 if dtype == SINGLE else 25
+    converted, least = OneDnnDemucs(network, dtype), 100 if dtype == FLOAT32 else 25
     mixtures = [noise(2, network.valid_length(length), seed=length) for length in (4001, 1, 2999)]
-    mixtures.append(noise(2, network.valid_length(3000) + 3))  # a stride leaves some samples over
+    mixtures.append(noise(2, network.valid_length(3000) + 3))  # not a multiple of the stride
     copies = [mixture.clone() for mixture in mixtures]
-    for mixture, before, found in zip(mixtures, copies, packed_network(mixtures), strict=True):
+    for mixture, before, estimate in zip(mixtures, copies, converted(mixtures), strict=True):
         expected = network(mixture[None])[0]
-        assert found.shape == expected.shape
-        assert found.dtype == SINGLE
-        assert snr(found, expected) > least
+        assert estimate.shape == expected.shape
+        assert estimate.dtype == FLOAT32
+        assert snr(estimate, expected) > least
         assert torch.equal(mixture, before)
 
 
-def loud_lstm(network: Demucs) -> Demucs:
-    """Random weights with which what the LSTM says is heard."""
-    randomise(network)
-    for parameter in network.lstm.parameters():
-        parameter.data *= 4
-    return network
-
-
 @torch.inference_mode()
-def test_the_lstm_of_these_tests_is_heard() -> None:
+def test_the_lstm_of_these_tests_changes_the_output() -> None:
     network = loud_lstm(Demucs(("a", "b", "c"), channels=6, depth=3, resample=False))
     mixture = noise(1, 2, network.valid_length(2000))
-    whole = network(mixture)
+    reference = network(mixture)
     for parameter in network.lstm.lstm.parameters():
         parameter.data *= 0.99
-    assert snr(network(mixture), whole) < 80
+    assert snr(network(mixture), reference) < 80
 
 
-# -- Hybrid Demucs -----------------------------------------------------------------------------------
-
-
-def lively(network: HDemucs) -> HDemucs:
-    """The residual branches, whose scales start at 1e-4, and the biases of the norms take part."""
+def with_active_branches(network: HDemucs) -> HDemucs:
+    """Raise the scales of the residual branches, which start at 1e-4, and vary the biases; return the network."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
         if name.endswith(".scale"):
@@ -169,32 +154,32 @@ def lively(network: HDemucs) -> HDemucs:
         ({"nfft": 4096, "depth": 6, "norm_starts": 2}, 20000),
     ],
 )
-@pytest.mark.parametrize("dtype", HALF_TOO)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [2048, 100])
-def test_packed_hybrid_demucs_is_torchaudios(
+def test_onednn_hybrid_demucs_equals_torchaudios(
     shape: dict[str, int], length: int, rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
     monkeypatch.setattr("separation.models.onednn_hybrid_demucs.ROWS", rows)
     torch.manual_seed(0)
-    network = lively(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)))
-    packed_network, least = OneDnnHybridDemucs(copy.deepcopy(network), dtype), 100 if dtype == SINGLE else 30
+    network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)))
+    converted, least = OneDnnHybridDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
     mixtures = [0.3 * noise(2, length) + 0.05, 0.1 * noise(2, length - 777, seed=1)]
-    for mixture, found in zip(mixtures, packed_network(mixtures), strict=True):
+    for mixture, estimate in zip(mixtures, converted(mixtures), strict=True):
         expected = network(mixture[None])[0]
-        assert found.shape == expected.shape
-        assert snr(found, expected) > least
+        assert estimate.shape == expected.shape
+        assert snr(estimate, expected) > least
 
 
 @torch.inference_mode()
-def test_a_loud_offset_before_a_norm_costs_no_digits() -> None:
-    """Its variance is taken from covariances: what is common to all channels must not drown it."""
+def test_a_large_offset_before_a_norm_costs_no_accuracy() -> None:
+    """The variance of the norm is computed from covariances, which a common offset must not dominate."""
     torch.manual_seed(0)
-    network = lively(HDemucs(["a", "b"], channels=8, nfft=1024, depth=5))
+    network = with_active_branches(HDemucs(["a", "b"], channels=8, nfft=1024, depth=5))
     for encoder in (network.freq_encoder, network.time_encoder):
         for layer in encoder[:3]:
             for branch in layer.dconv.layers:
                 branch[3].bias.data += 100
     mixture = noise(2, 20000)
-    found = OneDnnHybridDemucs(copy.deepcopy(network))([mixture])[0]
-    assert snr(found, network(mixture[None])[0]) > 70
+    (estimate,) = OneDnnHybridDemucs(copy.deepcopy(network))([mixture])
+    assert snr(estimate, network(mixture[None])[0]) > 70

@@ -10,48 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separation.audio.files import read
 from separation.models.open_unmix import OpenUnmix, bins_below
 from separation.spectral.stft import StftConfig, stft
 from tests.conftest import GOLDEN, relative_error
+from tests.models.helpers import randomise
 
 SHAPES = json.loads((GOLDEN / "open_unmix_state_shapes.json").read_text())
 
 
-def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights as different from their defaults as trained ones are, statistics and scalers included; ready to use."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(like: Tensor, low: float, high: float) -> Tensor:
-        return torch.rand(like.shape, generator=generator) * (high - low) + low
-
-    state = network.state_dict()
-    for key, value in state.items():
-        name = key.rpartition(".")[2]
-        if name == "input_mean":
-            state[key] = uniform(value, -3, -0.5)  # minus the mean
-        elif name in ("input_scale", "running_var"):
-            state[key] = uniform(value, 0.1, 1)
-        elif name in ("output_scale", "output_mean") or (key.startswith("bn") and name == "weight"):
-            state[key] = uniform(value, 0.3, 1.5)
-        elif value.dim() == 1:
-            state[key] = uniform(value, -0.3, 0.3)
-        elif value.dim() > 1:
-            state[key] = uniform(value, -1, 1) * (3 / value[0].numel()) ** 0.5
-    network.load_state_dict(state)
-    return network.eval()
-
-
 def magnitudes(waveform: Tensor, config: StftConfig) -> Tensor:
-    """Of 2 s, as a batch of two excerpts: (2, channels, bins, frames)."""
+    """Return the magnitudes of two excerpts of 2 s, shape (2, channels, bins, frames)."""
     return stft(waveform[..., : 4 * 44100].unflatten(-1, (2, -1)).transpose(0, 1), config).abs()
-
-
-@pytest.fixture(scope="module", params=["real song", "sample track"])
-def music(request: pytest.FixtureRequest) -> Tensor:
-    if request.param == "real song":
-        return request.getfixturevalue("real_song").waveform
-    return read(request.getfixturevalue("sample") / "mixture.flac").waveform
 
 
 SIZES = {
@@ -61,13 +30,13 @@ SIZES = {
     "all bins, two layers": {"n_bins": 257, "hidden_size": 16, "n_layers": 2},
     "one layer": {"n_bins": 257, "max_bin": 100, "hidden_size": 16, "n_layers": 1},
 }
-THEIR_WORDS = {"n_bins": "nb_bins", "n_channels": "nb_channels", "n_layers": "nb_layers"}
+UPSTREAM_NAMES = {"n_bins": "nb_bins", "n_channels": "nb_channels", "n_layers": "nb_layers"}
 
 
 def both(size: str) -> tuple[OpenUnmix, nn.Module]:
-    """Ours and upstream's, with the same random weights."""
+    """Return our network and upstream's with the same random weights."""
     ours = OpenUnmix(**SIZES[size])
-    theirs = openunmix.model.OpenUnmix(**{THEIR_WORDS.get(key, key): value for key, value in SIZES[size].items()})
+    theirs = openunmix.model.OpenUnmix(**{UPSTREAM_NAMES.get(key, key): value for key, value in SIZES[size].items()})
     randomise(theirs)
     ours.load_state_dict(theirs.state_dict())
     return ours.eval(), theirs
@@ -83,8 +52,8 @@ def test_magnitudes_are_upstreams(music: Tensor, size: str) -> None:
     assert estimate.shape == mixture.shape
     assert relative_error(estimate, expected) <= 1e-5
     share = float(estimate.sum() / mixture.sum())
-    assert 0.05 < share < 20, "the weights are trivial"
-    assert 0.01 < float((estimate == 0).float().mean()) < 0.99, "both sides of the last rectifier are used"
+    assert 0.05 < share < 20, "trivial weights"
+    assert 0.01 < float((estimate == 0).float().mean()) < 0.99, "the last ReLU does nothing"
 
 
 def test_in_training_it_is_upstreams_too(music: Tensor) -> None:
@@ -92,7 +61,7 @@ def test_in_training_it_is_upstreams_too(music: Tensor) -> None:
     mixture = magnitudes(music, StftConfig())
     results = []
     for network in (ours, theirs):
-        torch.manual_seed(0)  # of the dropout
+        torch.manual_seed(0)  # for the dropout
         results.append(network.train()(mixture))
         results[-1].square().mean().backward()
     assert relative_error(results[0].detach(), results[1].detach()) <= 1e-5
@@ -107,7 +76,7 @@ def test_in_training_it_is_upstreams_too(music: Tensor) -> None:
 
 
 @torch.inference_mode()
-def test_the_mixture_is_left_as_it_was(music: Tensor) -> None:
+def test_the_mixture_is_not_changed(music: Tensor) -> None:
     ours, _ = both("small")
     mixture = magnitudes(music, StftConfig())
     before = mixture.clone()
@@ -116,7 +85,7 @@ def test_the_mixture_is_left_as_it_was(music: Tensor) -> None:
 
 
 @torch.inference_mode()
-def test_excerpts_of_a_batch_do_not_know_of_each_other(music: Tensor) -> None:
+def test_excerpts_of_a_batch_are_independent(music: Tensor) -> None:
     ours, _ = both("small")
     mixture = magnitudes(music, StftConfig())
     alone = torch.cat([ours(mixture[:1]), ours(mixture[1:])])
@@ -140,7 +109,7 @@ def test_keys_and_shapes_are_those_of_the_released_files(released: str, size: di
 
 @pytest.mark.parametrize("rate", [16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("n_fft", [1024, 2048, 4096])
-def test_bins_below_a_frequency_are_counted_as_upstream_counts(rate: int, n_fft: int) -> None:
+def test_bins_below_a_frequency_equal_upstreams(rate: int, n_fft: int) -> None:
     for frequency in (1000, 4000, 7999, 8000, 16000, 16001, 20000, 50000):
         expected = openunmix.utils.bandwidth_to_max_bin(rate, n_fft, frequency)
         assert bins_below(frequency, n_fft=n_fft, sample_rate=rate) == expected, frequency
@@ -150,7 +119,7 @@ def test_sixteen_kilohertz_are_1487_bins() -> None:
     assert bins_below(16000, n_fft=4096, sample_rate=44100) == 1487
 
 
-def test_sizes_that_cannot_be_are_refused() -> None:
+def test_invalid_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"hidden_size must be even .* got 7"):
         OpenUnmix(n_bins=9, hidden_size=7)
     for wrong in (0, 10):

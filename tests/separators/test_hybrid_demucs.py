@@ -1,4 +1,4 @@
-"""Hybrid Demucs over whole songs, against upstream's `apply_model`."""
+"""Hybrid Demucs on whole songs, against upstream's `apply_model`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,16 @@ import torch
 from torch import Tensor
 from torchaudio.models import HDemucs
 
-from separation.audio.files import read
 from separation.separators import create
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
-from tests.separators.test_demucs import SOURCES, upstream
-from tests.separators.test_registry import write_model
+from tests.separators.helpers import write_model
+from tests.separators.upstream import RATE, SOURCES, apply_upstream
 
-RATE = 44100
 SHAPES: dict[str, dict[str, Any]] = {
     "low": {"channels": 8, "nfft": 1024, "depth": 5},
     "high": {"channels": 8, "nfft": 4096, "depth": 6},
 }
-
-
-@pytest.fixture(scope="module")
-def song(request: pytest.FixtureRequest) -> Tensor:
-    """The real song, or the sample track where there is none."""
-    try:
-        return request.getfixturevalue("real_song").waveform
-    except pytest.skip.Exception:
-        return read(request.getfixturevalue("sample") / "mixture.flac").waveform
 
 
 def random_network(shape: str) -> HDemucs:
@@ -61,7 +50,7 @@ def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
 @pytest.mark.parametrize(("overlap", "frames"), [(0.25, 4 * RATE + 1), (0.0, 3 * RATE + 4321)])
 def test_stems_are_upstreams(folder: str, network: HDemucs, song: Tensor, overlap: float, frames: int) -> None:
     mixture = song[:, RATE : RATE + frames]
-    expected = upstream(network, mixture, segment=1.5, overlap=overlap)
+    expected = apply_upstream(network, mixture, segment=1.5, overlap=overlap)
     stems = separate(folder, mixture, segment=1.5, overlap=overlap)
     assert stems.shape == (4, *mixture.shape)
     for stem, theirs in zip(stems, expected, strict=True):
@@ -69,18 +58,18 @@ def test_stems_are_upstreams(folder: str, network: HDemucs, song: Tensor, overla
     assert snr(stems[0], stems[1]) < 20
 
 
-def test_a_last_segment_of_a_few_samples_does_not_stop_it(folder: str, song: Tensor) -> None:
-    """torchaudio's network fails below 769 samples: one song in three hundred ends so."""
+def test_the_last_segment_may_be_a_few_samples(folder: str, song: Tensor) -> None:
+    """torchaudio's network fails below 769 samples, as the last segment of one song in three hundred would."""
     separator = create("hybrid-demucs", model=folder, options={"segment": 0.5, "overlap": 0})
     for rest in (1, 2, 129, 300, 768, 1025, 2559):
-        mixture = song[:, RATE : RATE + 22050 + rest]  # and so is the last segment
+        mixture = song[:, RATE : RATE + 22050 + rest]  # the last segment has `rest` samples
         stems = separator.separate(mixture)
         assert stems.shape == (4, *mixture.shape)
         assert stems.isfinite().all()
 
 
 @pytest.mark.parametrize("shifts", [0, 1])
-def test_whatever_the_length_the_stems_have_it(folder: str, song: Tensor, shifts: int) -> None:
+def test_stems_have_the_length_of_the_mixture(folder: str, song: Tensor, shifts: int) -> None:
     for length in (1, 2, 129, 1025, 4097):
         mixture = song[:, RATE : RATE + length]
         before = mixture.clone()
@@ -90,22 +79,22 @@ def test_whatever_the_length_the_stems_have_it(folder: str, song: Tensor, shifts
         assert torch.equal(mixture, before)
 
 
-def test_shifts_follow_from_the_seed(folder: str, song: Tensor) -> None:
+def test_shifts_are_reproducible(folder: str, song: Tensor) -> None:
     mixture = song[:, RATE : RATE + 22050]
     first = separate(folder, mixture, shifts=2)
     assert torch.equal(separate(folder, mixture, shifts=2), first)
     assert not torch.equal(separate(folder, mixture, shifts=2, seed=1), first)
 
 
-def test_the_level_can_be_left_to_the_network(folder: str, network: HDemucs, song: Tensor) -> None:
+def test_without_normalisation_the_network_sees_the_mixture(folder: str, network: HDemucs, song: Tensor) -> None:
     mixture = song[:, RATE : 2 * RATE]
     with torch.inference_mode():
         expected = network(mixture[None])[0]
     assert snr(separate(folder, mixture, normalise=False), expected) >= 80
 
 
-def test_the_released_size_is_the_one_without_an_architecture(tmp_path: Path) -> None:
-    """Its weights are 335 MB: that ours lack its keys shows which network was made."""
+def test_without_an_architecture_the_network_has_the_released_size(tmp_path: Path) -> None:
+    """Its weights are 335 MB, so that the error for missing keys has to show which network was built."""
     network = random_network("low")
     folder = write_model(tmp_path, "hybrid-demucs", {"all": network}, {}, sources=SOURCES)
     with pytest.raises(CheckpointError, match=r"all\.safetensors does not fit hybrid-demucs .* lacks 'freq_"):

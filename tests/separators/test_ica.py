@@ -1,4 +1,4 @@
-"""ICA recovers what was mixed as its model says, adds up, and says when it could not."""
+"""ICA recovers the sources of its mixing model, sums to the mixture and reports failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIXING = torch.tensor([[1.0, 0.6, -0.3, 0.2], [0.3, 1.0, 0.5, -0.4], [-0.2, 0.4,
 
 
 def independent_sources(count: int = 4, frames: int = FRAMES) -> Tensor:
-    """(count, frames): a triangle wave, an uneven noise, a peaked noise, a square wave. None of them is Gaussian."""
+    """Return a sawtooth, uniform noise, Laplacian noise and a square wave, none Gaussian, shape (count, frames)."""
     generator = torch.Generator().manual_seed(1)
     time = torch.arange(frames) / 44100
     even, peaked = torch.rand(2, frames, generator=generator) - 0.5
@@ -36,20 +36,17 @@ def independent_sources(count: int = 4, frames: int = FRAMES) -> Tensor:
 
 
 def images_of(sources: Tensor, mixing: Tensor) -> Tensor:
-    """What each source contributes to every channel, (sources, channels, time)."""
+    """Return the image of each source in every channel, shape (sources, channels, time)."""
     return mixing.T[:, :, None] * sources[:, None, :]
 
 
 def dependent_channels(channels: int = 2) -> Tensor:
-    """The same signal in each, at another level and sign."""
+    """Return channels with the same signal at different levels and signs."""
     return independent_sources(1) * torch.tensor([1.0, -0.5, 0.25, 2.0])[:channels, None]
 
 
 def separator(channels: int, **options: object) -> FastICASeparator:
     return FastICASeparator(channels=channels, options=parse_options(IcaOptions, options))
-
-
-# -- what it recovers ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("contrast", ["logcosh", "exp", "cube"])
@@ -58,7 +55,7 @@ def test_four_mixtures_of_four_sources_are_recovered(contrast: str) -> None:
     estimates = separator(4, contrast=contrast).separate(references.sum(0))
     assert estimates.shape == references.shape
     best = max(
-        min(snr(estimates[place], reference) for place, reference in zip(order, references, strict=True))
+        min(snr(estimates[index], reference) for index, reference in zip(order, references, strict=True))
         for order in itertools.permutations(range(4))
     )
     assert best > 20
@@ -73,17 +70,14 @@ def test_two_sources_in_a_stereo_recording_are_recovered() -> None:
     assert method.notes == []
 
 
-def test_a_long_sound_is_judged_by_frames_from_all_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by its beginning: there one of the sources is silent."""
+def test_long_signals_are_sampled_over_their_whole_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The beginning alone is not enough, since one of the sources is silent there."""
     monkeypatch.setattr(ica_module, "FIT_FRAMES", 8000)
     sources = independent_sources(2)
     sources[1, :10_000] = 0
     references = images_of(sources, MIXING[:2, :2])
     estimates = FastICASeparator().separate(references.sum(0))
     assert max(snr(estimates, references), snr(estimates.flip(0), references)) > 20
-
-
-# -- that it adds up -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", [1e-6, 1.0, 100.0])
@@ -109,40 +103,34 @@ def test_fewer_components_than_channels_leave_a_residual() -> None:
     assert 0 < snr(estimates.sum(0), mixture) < 40
 
 
-def test_the_number_of_components_is_held_against_the_sound_and_not_before() -> None:
+def test_the_number_of_components_is_checked_against_the_channels_of_the_mixture() -> None:
     method = create("ica", options={"components": "3"})
     assert len(method.at(sample_rate=44100, channels=4).sources) == 3
-    with pytest.raises(ValueError, match="3 components need 3 channels or more, the sound has 2"):
+    with pytest.raises(ValueError, match="3 components need 3 channels or more, the audio has 2"):
         method.at(sample_rate=44100, channels=2)
 
 
-def test_a_sound_with_other_channels_is_refused() -> None:
+def test_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="2 channels"):
         FastICASeparator(channels=2).separate(torch.zeros(3, 100))
 
 
-# -- chance ----------------------------------------------------------------------------------------
-
-
-def test_a_seed_plays_the_same_again() -> None:
+def test_results_are_reproducible() -> None:
     mixture = MIXING @ independent_sources()
     first = separator(4, seed=5).separate(mixture)
-    torch.rand(3)  # nothing that is drawn elsewhere matters
+    torch.rand(3)  # the global generator must not matter
     assert torch.equal(separator(4, seed=5).separate(mixture), first)
     again = separator(4, seed=5)
     again.separate(independent_sources())
     assert torch.equal(again.separate(mixture), first)
 
 
-def test_the_seed_decides_where_it_begins() -> None:
-    """With one step from there, two starting points must end in two places."""
+def test_the_seed_sets_the_initial_matrix() -> None:
+    """After a single iteration, two initial matrices must still give different results."""
     mixture = MIXING @ independent_sources()
     with pytest.warns(RuntimeWarning):
         results = [separator(4, seed=seed, max_iterations=1).separate(mixture) for seed in (0, 1)]
     assert relative_error(results[0], results[1]) > 1e-3
-
-
-# -- what it cannot do, it says --------------------------------------------------------------------
 
 
 def test_not_converging_is_a_warning_and_a_note() -> None:
@@ -152,7 +140,7 @@ def test_not_converging_is_a_warning_and_a_note() -> None:
     (note,) = method.notes
     assert "did not converge within 1 iterations" in note
     assert "0.0001" in note
-    assert relative_error(estimates.sum(0), MIXING @ independent_sources()) < 1e-6  # it adds up all the same
+    assert relative_error(estimates.sum(0), MIXING @ independent_sources()) < 1e-6  # they still sum to the mixture
 
 
 def test_notes_are_about_the_last_separation_only() -> None:
@@ -212,17 +200,14 @@ def test_constant_channels_have_nothing_to_unmix(channels: int, value: float) ->
 
 
 @pytest.mark.parametrize("frames", [2, 3, 5])
-def test_a_handful_of_samples_is_enough(frames: int) -> None:
+def test_a_few_samples_are_enough(frames: int) -> None:
     mixture = independent_sources(2, frames)
     estimates = FastICASeparator().separate(mixture)
     assert torch.isfinite(estimates).all()
     assert torch.allclose(estimates.sum(0), mixture, atol=1e-6)
 
 
-# -- options ---------------------------------------------------------------------------------------
-
-
-def test_options_may_come_as_text() -> None:
+def test_options_may_be_strings() -> None:
     given = {"components": "3", "contrast": "cube", "seed": "7", "tolerance": "1e-3", "max_iterations": "50"}
     expected = IcaOptions(components=3, contrast="cube", seed=7, tolerance=1e-3, max_iterations=50)
     assert parse_options(IcaOptions, given) == expected
@@ -271,10 +256,7 @@ def test_an_unknown_option_lists_the_known_ones() -> None:
         parse_options(IcaOptions, {"iterations": 5})
 
 
-# -- back-projection -------------------------------------------------------------------------------
-
-
-def test_back_projection_settles_scale_and_sign() -> None:
+def test_back_projection_determines_scale_and_sign() -> None:
     sources = independent_sources().double()
     sources -= sources.mean(1, keepdim=True)
     mixture = MIXING.double() @ sources
@@ -285,16 +267,16 @@ def test_back_projection_settles_scale_and_sign() -> None:
     assert torch.allclose(images, images_of(sources, MIXING.double()), atol=1e-12)
 
 
-def test_back_projection_refuses_what_has_no_answer() -> None:
+def test_back_projection_refuses_dependent_components() -> None:
     with pytest.raises(ValueError, match="linearly dependent"):
         back_project(torch.tensor([[1.0, 0.0], [2.0, 0.0]]).double(), torch.eye(2).double())
 
 
-def test_a_long_signal_is_unmixed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_signal_is_unmixed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     mixture = MIXING[:2, :2] @ independent_sources(2) + 0.1
     whole = FastICASeparator().separate(mixture)
-    monkeypatch.setattr(ica_module, "PIECE_SECONDS", 0.1)
-    monkeypatch.setattr(ica_module, "_READ", 999)
+    monkeypatch.setattr(ica_module, "BLOCK_SECONDS", 0.1)
+    monkeypatch.setattr(ica_module, "_READ_SIZE", 999)
     method = FastICASeparator()
     blocks = list(method.stream(mixture))
     assert len(blocks) == method.segments(FRAMES) == -(-FRAMES // 4410)

@@ -1,4 +1,4 @@
-"""Open-Unmix as a whole against upstream's separator, with random weights on music."""
+"""Open-Unmix on music with random weights, against upstream's separator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from separation.audio.files import read
 from separation.models.open_unmix import OpenUnmix
 from separation.separators import create
 from separation.separators.open_unmix import OpenUnmixOptions
+from separation.sources import SOURCES
 from separation.weights.catalogue import find_model
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
-from tests.models.test_open_unmix import randomise
-from tests.separators.test_registry import SOURCES, write_model
+from tests.models.helpers import randomise
+from tests.separators.helpers import write_model
 
 RATE = 44100
 
@@ -32,17 +33,8 @@ def music(request: pytest.FixtureRequest) -> Tensor:
     return read(request.getfixturevalue("sample") / "mixture.flac").waveform
 
 
-@pytest.fixture(scope="module")
-def song(request: pytest.FixtureRequest) -> Tensor:
-    """Full-rank stereo: the real song, or the sample track where there is none."""
-    try:
-        return request.getfixturevalue("real_song").waveform
-    except pytest.skip.Exception:
-        return read(request.getfixturevalue("sample") / "mixture.flac").waveform
-
-
 def networks(hidden_size: int = 16, count: int = 4, **shape: Any) -> dict[str, openunmix.model.OpenUnmix]:
-    """Upstream's, with random weights."""
+    """Return upstream's networks with random weights."""
     shape = {"nb_bins": 2049, "max_bin": 1487, "nb_channels": 2} | shape
     return {
         name: randomise(openunmix.model.OpenUnmix(hidden_size=hidden_size, **shape), seed)
@@ -81,9 +73,6 @@ def ours(
     return create("open-unmix", model=str(folder), options={"segment": None} | options).separate(mixture)
 
 
-# -- against upstream's separator --------------------------------------------------------------------
-
-
 def test_without_the_wiener_filter_stems_are_upstreams(tmp_path: Path, music: Tensor) -> None:
     targets = networks(hidden_size=64)
     mixture = music[:, RATE : 7 * RATE + 17]
@@ -92,7 +81,7 @@ def test_without_the_wiener_filter_stems_are_upstreams(tmp_path: Path, music: Te
     assert stems.shape == expected.shape == (4, *mixture.shape)
     for stem, theirs in zip(stems, expected, strict=True):
         assert snr(stem, theirs) >= 80
-    assert snr(stems[0], stems[1]) < 20, "the targets are all the same"
+    assert snr(stems[0], stems[1]) < 20, "all targets are alike"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +108,7 @@ def test_with_the_wiener_filter_stems_are_upstreams(
     assert stems.shape == expected.shape == (count + residual, *mixture.shape)
     for stem, theirs in zip(stems, expected, strict=True):
         assert snr(stem, theirs) >= 60  # 106 to 136 dB, but 70 where theirs turns bins that are exactly 0 into 1
-    if iterations:  # and the filter does something that this shows
+    if iterations:  # the filter makes a difference
         assert snr(ours(tmp_path, targets, mixture, iterations=0, **options), expected) < 25
 
 
@@ -135,7 +124,7 @@ def test_windows_of_the_wiener_filter_are_upstreams(tmp_path: Path, song: Tensor
 
 @pytest.mark.parametrize("iterations", [0, 1])
 def test_one_channel_at_another_rate_is_upstreams(tmp_path: Path, music: Tensor, iterations: int) -> None:
-    """As the released speech enhancement has it."""
+    """The released speech enhancement models are mono, at 16 kHz."""
     targets = networks(count=2, nb_bins=513, max_bin=513, nb_channels=1)
     mixture = music[:1, RATE : 4 * RATE]
     shape = {"n_fft": 1024, "hop_length": 512, "max_bin": 513}
@@ -144,19 +133,16 @@ def test_one_channel_at_another_rate_is_upstreams(tmp_path: Path, music: Tensor,
     assert snr(stems, expected) >= (60 if iterations else 80)
 
 
-# -- segments ----------------------------------------------------------------------------------------
-
-
-def test_in_segments_it_is_as_in_one_piece(tmp_path: Path, song: Tensor) -> None:
+def test_segments_give_the_same_stems_as_one_pass(tmp_path: Path, song: Tensor) -> None:
     targets = networks(hidden_size=64, count=2)
     mixture = song[:, : 15 * RATE + 1]
     whole = ours(tmp_path, targets, mixture, iterations=0)
-    pieces = ours(tmp_path, targets, mixture, iterations=0, segment=4)
-    # The frames lie where they lay (28 dB if they do not), and 3 s are enough for these weights to forget.
-    assert snr(pieces, whole) >= 110
-    for start in range(0, mixture.shape[1] - RATE // 2, RATE // 2):  # nor is it worse where segments meet
+    chunked = ours(tmp_path, targets, mixture, iterations=0, segment=4)
+    # The frames are aligned with those of the single pass (28 dB if not), and these weights forget within 3 s.
+    assert snr(chunked, whole) >= 110
+    for start in range(0, mixture.shape[1] - RATE // 2, RATE // 2):  # also where segments meet
         part = slice(start, start + RATE // 2)
-        assert snr(pieces[..., part], whole[..., part]) >= 100, start
+        assert snr(chunked[..., part], whole[..., part]) >= 100, start
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.0, 2.1, 3.5])
@@ -167,9 +153,6 @@ def test_any_length_in_segments(tmp_path: Path, song: Tensor, seconds: float) ->
     separator = create("open-unmix", model=str(tmp_path), options={"segment": 2})
     assert len(list(separator.stream(mixture))) == separator.segments(mixture.shape[1])
     assert snr(stems, ours(tmp_path, targets, mixture, iterations=0)) >= 100
-
-
-# -- sources -----------------------------------------------------------------------------------------
 
 
 def test_one_source_alone_cannot_be_filtered(tmp_path: Path, song: Tensor) -> None:
@@ -190,9 +173,6 @@ def test_with_the_residual_stems_sum_to_the_mixture(tmp_path: Path, song: Tensor
     assert snr(stems.sum(0), mixture) > 100
     assert snr(ours(tmp_path, targets, mixture, residual=True, iterations=1).sum(0), mixture) > 40
     assert snr(ours(tmp_path, targets, mixture, iterations=0).sum(0), mixture) < 20
-
-
-# -- folders that upstream's trainer writes ----------------------------------------------------------
 
 
 def write_upstream(
@@ -232,16 +212,16 @@ def test_a_folder_of_upstreams_trainer_separates_as_upstream_does(tmp_path: Path
     assert snr(magnitudes.separate(mixture), upstream(targets, mixture, niter=0)) >= 80
 
 
-def test_a_target_whose_name_begins_another_gets_its_own_file(tmp_path: Path) -> None:
+def test_targets_whose_names_share_a_prefix_get_their_own_files(tmp_path: Path) -> None:
     targets = dict(zip(("bass", "bass-guitar", "other"), networks(count=3).values(), strict=True))
     model = find_model(str(write_upstream(tmp_path, targets)), method="open-unmix")
-    found = {file.source: file.name for file in model.files}
-    assert found == {"bass": "bass.pth", "bass-guitar": "bass-guitar.pth", "other": "other.pth"}
+    names = {file.source: file.name for file in model.files}
+    assert names == {"bass": "bass.pth", "bass-guitar": "bass-guitar.pth", "other": "other.pth"}
 
 
-def test_a_folder_of_upstreams_with_something_missing_is_one_error(tmp_path: Path) -> None:
+def test_an_incomplete_upstream_folder_raises_checkpoint_error(tmp_path: Path) -> None:
     targets = networks(count=2)
-    for number, (spoil, message) in enumerate(
+    for number, (damage, message) in enumerate(
         [
             (lambda folder: (folder / "drums.pth").unlink(), r"describes the target 'drums' but holds no drums\*\.pth"),
             (lambda folder: (folder / "drums.pth").write_bytes(b""), r"drums\.pth is damaged"),
@@ -262,7 +242,7 @@ def test_a_folder_of_upstreams_with_something_missing_is_one_error(tmp_path: Pat
         ]
     ):
         folder = write_upstream(tmp_path / str(number), targets)
-        spoil(folder)
+        damage(folder)
         with pytest.raises(CheckpointError, match=message):
             create("open-unmix", model=str(folder))
 

@@ -1,4 +1,4 @@
-"""The oracles: what they reach on the sample track, and what they refuse."""
+"""The oracles: their scores on the sample tracks, and invalid references."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor
 from separation.audio.files import read
 from separation.separators import create
 from separation.separators.oracle import KINDS, Oracle, OracleOptions
+from separation.sources import SOURCES
 from tests.conftest import snr
-
-SOURCES = ("vocals", "drums", "bass", "other")
-
 
 Track = tuple[Tensor, dict[str, Tensor]]  # the mixture and its sources
 
@@ -28,13 +26,13 @@ def track(request: pytest.FixtureRequest) -> Track:
 
 @pytest.fixture
 def excerpt(track: Track) -> Track:
-    """2 s of it, which a test may change."""
+    """An excerpt of 2 s, which a test may change."""
     part = slice(44100, 132300)
     return track[0][:, part].clone(), {name: source[:, part].clone() for name, source in track[1].items()}
 
 
 def sdr(stems: Tensor, references: dict[str, Tensor]) -> list[float]:
-    """Of the whole track, for each source."""
+    """Return the SDR of each source over the whole track."""
     return [snr(stem, reference) for stem, reference in zip(stems, references.values(), strict=True)]
 
 
@@ -50,13 +48,13 @@ def test_every_oracle_is_far_above_the_mixture_and_the_filter_above_the_masks(tr
     assert sum(reached["mwf"]) > sum(reached["ibm"])
 
 
-def test_masks_and_filter_share_the_mixture_out(excerpt: Track) -> None:
+def test_stems_of_masks_and_filter_sum_to_the_mixture(excerpt: Track) -> None:
     mixture, references = excerpt
     for kind, least in (("irm", 80), ("ibm", 100), ("mwf", 40)):
         assert snr(Oracle(kind, references).separate(mixture).sum(0), mixture) > least, kind
 
 
-def test_the_ratio_of_energies_is_another_mask(excerpt: Track) -> None:
+def test_the_power_of_the_ratio_mask_makes_a_difference(excerpt: Track) -> None:
     mixture, references = excerpt
     first, second = (
         Oracle("irm", references, options=OracleOptions(power=power)).separate(mixture) for power in (1.0, 2.0)
@@ -73,7 +71,7 @@ def test_any_power_gives_finite_stems(excerpt: Track, power: float) -> None:
     assert snr(stems.sum(0), mixture) > 20
 
 
-def test_the_frames_can_be_chosen(excerpt: Track) -> None:
+def test_the_frame_length_can_be_set(excerpt: Track) -> None:
     mixture, references = excerpt
     short = Oracle("ibm", references, options=OracleOptions(n_fft=512, hop_length=128))
     assert short.min_frames == 512
@@ -84,15 +82,15 @@ def test_the_frames_can_be_chosen(excerpt: Track) -> None:
 
 def test_the_references_name_and_order_the_stems(excerpt: Track) -> None:
     mixture, references = excerpt
-    turned = {"bass": references["bass"], "rest": mixture - references["bass"]}
-    oracle = Oracle("mwf", turned)
+    subset = {"bass": references["bass"], "rest": mixture - references["bass"]}
+    oracle = Oracle("mwf", subset)
     assert oracle.sources == ("bass", "rest")
     stems = oracle.separate(mixture)
     assert snr(stems[0], references["bass"]) > snr(stems[1], references["bass"]) + 5
 
 
-def test_the_filter_tells_places_apart_that_masks_cannot(excerpt: Track) -> None:
-    """One source in phase on both sides and one out of phase: their sum and difference are the two."""
+def test_the_filter_separates_by_position_where_masks_cannot(excerpt: Track) -> None:
+    """One source is in phase in both channels, one out of phase, so that they are the sum and the difference."""
     _, references = excerpt
     placed = {
         "middle": references["bass"][:1].repeat(2, 1),
@@ -104,7 +102,7 @@ def test_the_filter_tells_places_apart_that_masks_cannot(excerpt: Track) -> None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_other_numbers_of_channels_go_too(excerpt: Track, channels: int) -> None:
+def test_other_numbers_of_channels(excerpt: Track, channels: int) -> None:
     references = {name: source[:1, :22050].repeat(channels, 1) for name, source in excerpt[1].items()}
     for number, source in enumerate(references.values()):
         source[-1] *= 1 / (1 + number)
@@ -117,7 +115,7 @@ def test_other_numbers_of_channels_go_too(excerpt: Track, channels: int) -> None
         assert snr(stems, torch.stack(list(references.values()))) > 5
 
 
-def test_the_references_are_left_as_they_were(excerpt: Track) -> None:
+def test_the_references_are_not_changed(excerpt: Track) -> None:
     mixture, references = excerpt
     before = {name: source.clone() for name, source in references.items()}
     for kind in KINDS:
@@ -126,7 +124,7 @@ def test_the_references_are_left_as_they_were(excerpt: Track) -> None:
         assert torch.equal(references[name], before[name])
 
 
-def test_references_that_do_not_fit_are_refused(excerpt: Track) -> None:
+def test_invalid_references_are_refused(excerpt: Track) -> None:
     mixture, references = excerpt
     with pytest.raises(ValueError, match=r"needs the true sources \(references\) of the mixture, at least two"):
         Oracle("irm", {"vocals": references["vocals"]})

@@ -1,4 +1,4 @@
-"""Cut, run and overlap-add give back what went in, and hold no more than two segments."""
+"""Overlap-add reconstructs the signal and holds at most two segments in memory."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ def starts_for(length: int, segment: int, overlap: int) -> range:
     return range(0, max(1, length - overlap), segment - overlap)
 
 
-# -- windows ---------------------------------------------------------------------------------------
-
-
-def test_a_window_rises_stays_and_falls() -> None:
+def test_a_window_rises_stays_at_one_and_falls() -> None:
     assert torch.allclose(fade_window(8, 3) * 3, torch.tensor([1.0, 2, 3, 3, 3, 3, 2, 1]))
     assert torch.equal(fade_window(5, 1), torch.ones(5))
 
 
 @pytest.mark.parametrize(("length", "rising"), [(1, [1]), (2, [1]), (3, [1, 2]), (6, [1, 2, 3]), (7, [1, 2, 3, 4])])
 def test_the_longest_fades_make_a_triangle(length: int, rising: list[int]) -> None:
-    """As Demucs has it: 1, 2, ... up to the middle and down again, over its greatest value."""
+    """The triangle of Demucs: 1, 2, ... up to the middle and down again, divided by the maximum."""
     falling = rising[::-1][length % 2 :]
     triangle = torch.tensor(rising + falling, dtype=torch.float32) / rising[-1]
     assert torch.allclose(fade_window(length, -(-length // 2)), triangle)
@@ -49,15 +46,12 @@ def test_fades_that_do_not_fit_are_refused(length: int, fade: int) -> None:
         fade_window(length, fade)
 
 
-# -- overlap-add -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("length", [1, 2, 7, 99, 100, 101, 199, 200, 201, 250, 1000, 1234, 9973])
 @pytest.mark.parametrize(
     ("segment", "overlap", "fade"),
     [(100, 0, 1), (100, 1, 1), (100, 25, 25), (100, 50, 50), (100, 75, 50), (100, 99, 50), (101, 50, 51), (7, 3, 2)],
 )
-def test_doing_nothing_gives_back_the_signal(length: int, segment: int, overlap: int, fade: int) -> None:
+def test_the_identity_reconstructs_the_signal(length: int, segment: int, overlap: int, fade: int) -> None:
     whole = signal(length, 2)
     blocks = overlap_add(
         lambda start, stop: whole[:, start:stop],
@@ -72,16 +66,16 @@ def test_doing_nothing_gives_back_the_signal(length: int, segment: int, overlap:
 
 def test_where_segments_overlap_they_are_averaged_by_the_window() -> None:
     window = torch.tensor([1.0, 2, 2, 1])
-    made = iter([10.0, 20.0, 60.0])
+    values = iter([10.0, 20.0, 60.0])
     blocks = overlap_add(
-        lambda start, stop: torch.full((stop - start,), next(made)), 8, starts=range(0, 6, 2), window=window
+        lambda start, stop: torch.full((stop - start,), next(values)), 8, starts=range(0, 6, 2), window=window
     )
     # at 2: (2 x 10 + 1 x 20) / 3, at 3: (1 x 10 + 2 x 20) / 3, and so on
     expected = torch.tensor([10, 10, 40 / 3, 50 / 3, 100 / 3, 140 / 3, 60, 60])
     assert torch.allclose(torch.cat(list(blocks)), expected)
 
 
-def test_all_leading_axes_are_kept() -> None:
+def test_leading_axes_are_kept() -> None:
     whole = signal(500, 4, 2)
     blocks = overlap_add(
         lambda start, stop: whole[..., start:stop], 500, starts=range(0, 450, 50), window=fade_window(100, 50)
@@ -89,7 +83,7 @@ def test_all_leading_axes_are_kept() -> None:
     assert torch.allclose(torch.cat(list(blocks), dim=-1), whole, atol=1e-6)
 
 
-def test_a_block_comes_as_soon_as_it_is_finished() -> None:
+def test_a_block_is_yielded_as_soon_as_it_is_final() -> None:
     whole, spans = signal(1000, 1), []
 
     def process(start: int, stop: int) -> Tensor:
@@ -105,7 +99,7 @@ def test_a_block_comes_as_soon_as_it_is_finished() -> None:
 
 
 def test_a_long_signal_needs_the_memory_of_two_segments() -> None:
-    """A block must not keep the segments before it alive, as a view into something that grows would."""
+    """A block must not keep earlier segments alive, as a view into a growing tensor would."""
     blocks = overlap_add(
         lambda start, stop: torch.ones(1, stop - start),
         1_000_000,
@@ -142,13 +136,10 @@ def test_segments_that_do_not_cover_the_signal_are_refused(length: int, starts: 
         list(overlap_add(lambda start, stop: torch.ones(stop - start), length, starts=starts, window=torch.ones(10)))
 
 
-# -- excerpts --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("start", "stop"), [(-7, 3), (-3, 0), (-9, -4), (0, 10), (2, 2), (4, 15), (10, 14), (20, 26), (-5, 25)]
 )
-def test_an_excerpt_is_zero_outside_of_the_signal(start: int, stop: int) -> None:
+def test_a_padded_read_is_zero_outside_of_the_signal(start: int, stop: int) -> None:
     whole = torch.arange(1.0, 21.0).reshape(2, 10)
     expected = [[row[i] if 0 <= i < 10 else 0.0 for i in range(start, stop)] for row in whole.tolist()]
     assert torch.equal(read_padded(TensorSignal(whole), start, stop), torch.tensor(expected).reshape(2, stop - start))

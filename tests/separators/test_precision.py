@@ -1,4 +1,4 @@
-"""Precisions: what they cost in accuracy on the bundled models, and where they are refused."""
+"""Precisions: their accuracy with the bundled models, and where they are refused."""
 
 from __future__ import annotations
 
@@ -8,32 +8,28 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchaudio.models import HDemucs
 
-from separation.audio.files import read
 from separation.models import onednn
 from separation.models.demucs import Demucs
 from separation.models.onednn_demucs import OneDnnDemucs
+from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from separation.separators import create
 from separation.separators.precision import apply_precision, check_precision, waveform_estimator
 from tests.conftest import snr
-from tests.models.test_onednn import NO_BFLOAT16, loud_lstm
-from tests.models.test_open_unmix import randomise
+from tests.models.helpers import NO_BFLOAT16, loud_lstm, randomise
 
 CPU = torch.device("cpu")
 BF16 = pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16)
-half = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
+ONEDNN = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
 
 
 @pytest.fixture(scope="module")
-def music(request: pytest.FixtureRequest) -> Tensor:
-    try:
-        song = request.getfixturevalue("real_song").waveform
-    except pytest.skip.Exception:
-        song = read(request.getfixturevalue("sample") / "mixture.flac").waveform
+def music(song: Tensor) -> Tensor:
     return song[:, 44100 : 4 * 44100]
 
 
-@half
+@ONEDNN
 @pytest.mark.parametrize(
     ("method", "precision", "least"),
     [
@@ -41,29 +37,29 @@ def music(request: pytest.FixtureRequest) -> Tensor:
         pytest.param("open-unmix", "bf16", 30, marks=BF16),
     ],
 )
-def test_stems_of_the_bundled_models_stay_what_they_are(
+def test_bundled_models_are_accurate_enough_in_lower_precision(
     music: Tensor, method: str, precision: str, least: float
 ) -> None:
     exact = create(method, device="cpu").separate(music)
     assert torch.equal(create(method, device="cpu", precision="fp32").separate(music), exact)
-    found = create(method, device="cpu", precision=precision).separate(music)
-    assert found.dtype == torch.float32
-    assert least < snr(found, exact) < 100, "none at all, or it did nothing"
+    stems = create(method, device="cpu", precision=precision).separate(music)
+    assert stems.dtype == torch.float32
+    assert least < snr(stems, exact) < 100, "too inaccurate, or the precision had no effect"
 
 
-@half
+@ONEDNN
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 100), pytest.param("bf16", 25, marks=BF16)])
-def test_the_lstm_of_demucs_takes_part(precision: str, least: float) -> None:
+def test_the_lstm_of_demucs_runs_in_the_precision(precision: str, least: float) -> None:
     network = loud_lstm(Demucs(("a", "b"), channels=6, depth=3, resample=False))
     mixture = torch.randn(2, network.valid_length(4000), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = network(mixture[None])[0]
-    (found,) = waveform_estimator(copy.deepcopy(network), OneDnnDemucs, precision, CPU)([mixture])
-    assert snr(found, expected) > least
-    assert precision == "fp32" or snr(found, expected) < 80
+    (estimate,) = waveform_estimator(copy.deepcopy(network), OneDnnDemucs, precision, CPU)([mixture])
+    assert snr(estimate, expected) > least
+    assert precision == "fp32" or snr(estimate, expected) < 80
 
 
-def test_a_precision_is_refused_where_it_means_nothing() -> None:
+def test_unknown_and_unsupported_precisions_are_refused() -> None:
     with pytest.raises(ValueError, match="must be one of auto, fp32, bf16, got 'fp8'"):
         create("demucs", device="cpu", precision="fp8")
     with pytest.raises(ValueError, match="hpss has no network to choose a precision for"):
@@ -71,25 +67,38 @@ def test_a_precision_is_refused_where_it_means_nothing() -> None:
     assert check_precision("auto", CPU) == "fp32"
 
 
-def test_a_processor_without_bfloat16_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="this processor has no bfloat16 arithmetic: use precision fp32"):
+    with pytest.raises(ValueError, match="this CPU has no bfloat16 arithmetic: use precision fp32"):
         check_precision("bf16", CPU)
 
 
 def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "is_available", lambda: False)
     network: Any = randomise(Demucs(("a", "b"), channels=4, depth=3))
-    estimator = waveform_estimator(network, OneDnnDemucs, "auto", CPU)
-    assert not isinstance(estimator, OneDnnDemucs)
     mixtures = [torch.randn(2, network.valid_length(length)) for length in (500, 500, 900)]
-    for some in (mixtures[:2], mixtures):
-        for found, mixture in zip(estimator(some), some, strict=True):
+    assert_runs_unconverted(network, OneDnnDemucs, mixtures, monkeypatch)
+
+
+def test_without_onednn_hybrid_demucs_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = HDemucs(["a", "b"], channels=4, nfft=1024, depth=5).eval()
+    assert_runs_unconverted(
+        network, OneDnnHybridDemucs, [torch.randn(2, length) for length in (9000, 9000, 9999)], monkeypatch
+    )
+
+
+def assert_runs_unconverted(
+    network: Any, converted: Any, mixtures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn, "is_available", lambda: False)
+    estimator = waveform_estimator(network, converted, "auto", CPU)
+    assert not isinstance(estimator, converted)
+    for batch in (mixtures[:2], mixtures):
+        for estimate, mixture in zip(estimator(batch), batch, strict=True):
             with torch.inference_mode():
-                assert snr(found, network(mixture[None])[0]) > 100
+                assert snr(estimate, network(mixture[None])[0]) > 100
 
 
-@half
+@ONEDNN
 @pytest.mark.parametrize(("precision", "least"), [pytest.param("bf16", 30, marks=BF16)])
 def test_only_the_layers_with_many_weights_change(precision: str, least: float) -> None:
     network: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LSTM(4, 4)), nn.Tanh()).eval()

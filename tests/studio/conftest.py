@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
-from tests.studio.server import Server, running
+from tests.studio.browser import LENGTH, PATIENCE, START, choose, choose_sample, excerpt, opened, separate, wait_for
+from tests.studio.server import CHROMIUM, Server, running
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +38,40 @@ def work(song: songs.Song, *methods: str, **order: object) -> session.SessionUpd
     """Everything, to the end."""
     *_, last = session.separate_song(song, SeparationRequest(methods=methods, **order))  # type: ignore[arg-type]
     return last
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    arguments += ["--autoplay-policy=no-user-gesture-required"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """Somebody at a desktop, whose browser keeps the page's scripts from one test to the next."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor: BrowserContext, server: Server) -> Iterator[Page]:
+    with opened(visitor, server.url) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def result(visitor: BrowserContext, server: Server) -> str:
+    """The address of a page with a result of three methods on a sample, with scores."""
+    with opened(visitor, server.url) as page:
+        choose_sample(page)
+        choose(page, "Open-Unmix", "ICA", "Demucs")
+        excerpt(page, START, LENGTH)
+        separate(page)
+        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=PATIENCE)  # before all is done
+        wait_for(page, "Done.*3 of 3 methods")
+        return page.url

@@ -1,4 +1,4 @@
-"""The floor and the best without training: where sounds of one kind go, and that nothing is lost."""
+"""Harmonic-percussive separation, on synthetic signals and against librosa's masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from separation.audio.files import read
 from separation.separators.hpss import HarmonicPercussive, HarmonicPercussiveOptions
-from separation.separators.mixture import Mix
 from separation.separators.options import parse_options
 from separation.spectral.stft import stft
 from tests.conftest import relative_error, snr
@@ -23,15 +22,8 @@ RATE = 44100
 VOCALS, DRUMS, BASS, OTHER = range(4)
 
 
-@pytest.fixture(scope="module")
-def music(sample: Path) -> Tensor:
-    """3 s of a song that is louder on one side."""
-    waveform = read(sample / "mixture.flac", start=4.0, duration=3.0).waveform
-    return waveform * torch.tensor([[1.0], [0.4]])
-
-
 def tone(frequency: float, seconds: float = 1.5, rate: int = RATE) -> Tensor:
-    """A steady tone in two channels, louder on the left."""
+    """Return a steady tone in two channels, louder on the left."""
     time = torch.arange(int(seconds * rate), dtype=torch.float64) / rate
     return (torch.sin(2 * math.pi * frequency * time) * torch.tensor([[0.5], [0.2]])).float()
 
@@ -43,57 +35,32 @@ def clicks(seconds: float = 1.5, rate: int = RATE) -> Tensor:
 
 
 def shares(stems: Tensor) -> list[float]:
-    """Of the stems' energy, each stem's part; the ends, where frames are mirrored, left out."""
+    """Return the share of each stem in the energy of all, without the ends, where frames are mirrored."""
     energy = stems[..., RATE // 10 : -RATE // 10].double().square().sum(dim=(1, 2))
     return [float(part) for part in energy / energy.sum()]
 
 
-# -- mix -------------------------------------------------------------------------------------------
-
-
-def test_mix_is_a_quarter_of_the_mixture_four_times(music: Tensor) -> None:
-    method = Mix()
-    assert method.sources == ("vocals", "drums", "bass", "other")
-    stems = method.separate(music)
-    assert stems.shape == (4, *music.shape)
-    for stem in stems:
-        assert torch.equal(stem, music / 4)
-    assert torch.equal(stems.sum(0), music)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 1000])
-@pytest.mark.parametrize("channels", [1, 2, 6])
-def test_mix_takes_any_sound(channels: int, frames: int) -> None:
-    mixture = torch.rand(channels, frames)
-    separator = Mix().at(sample_rate=8000, channels=channels)
-    assert separator.sample_rate == 8000
-    assert torch.equal(separator.separate(mixture), (mixture / 4).expand(4, -1, -1))
-
-
-# -- hpss ------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
-def split(music: Tensor) -> Tensor:
-    return HarmonicPercussive().separate(music)
+def split(lopsided_song: Tensor) -> Tensor:
+    return HarmonicPercussive().separate(lopsided_song)
 
 
-def test_the_stems_sum_to_the_mixture(music: Tensor, split: Tensor) -> None:
-    assert split.shape == (4, *music.shape)
-    assert relative_error(split.sum(0), music) < 1e-6
-    assert all(part > 0.001 for part in shares(split))  # nobody goes without
+def test_the_stems_sum_to_the_mixture(lopsided_song: Tensor, split: Tensor) -> None:
+    assert split.shape == (4, *lopsided_song.shape)
+    assert relative_error(split.sum(0), lopsided_song) < 1e-6
+    assert all(part > 0.001 for part in shares(split))  # no stem is empty
 
 
-def test_the_masks_are_those_of_librosa(music: Tensor) -> None:
-    magnitude = stft(music, HarmonicPercussive().stft).abs().mean(0)
+def test_the_masks_are_those_of_librosa(lopsided_song: Tensor) -> None:
+    magnitude = stft(lopsided_song, HarmonicPercussive().stft).abs().mean(0)
     expected = np.stack(librosa.decompose.hpss(magnitude.numpy(), kernel_size=31, mask=True))
     assert np.abs(HarmonicPercussive()._masks(magnitude).numpy() - expected).max() < 1e-6
 
 
-def test_the_mixture_stays_as_it_was(music: Tensor) -> None:
-    before = music.clone()
-    HarmonicPercussive().separate(music[:, :RATE])
-    assert torch.equal(music, before)
+def test_the_mixture_is_not_changed(lopsided_song: Tensor) -> None:
+    before = lopsided_song.clone()
+    HarmonicPercussive().separate(lopsided_song[:, :RATE])
+    assert torch.equal(lopsided_song, before)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 96000])
@@ -111,10 +78,10 @@ def test_clicks_are_drums_at_any_rate(rate: int) -> None:
 def test_a_steady_high_tone_is_shared_by_vocals_and_other() -> None:
     stems = HarmonicPercussive().separate(tone(1000.0))
     assert torch.equal(stems[VOCALS], stems[OTHER])
-    assert sum(shares(stems)[place] for place in (VOCALS, OTHER)) > 0.999
+    assert sum(shares(stems)[index] for index in (VOCALS, OTHER)) > 0.999
 
 
-def test_each_sound_of_a_mixture_goes_its_way() -> None:
+def test_bass_vocals_and_drums_of_a_mixture_are_separated() -> None:
     low, high, short = tone(60.0), 0.5 * tone(1000.0), clicks()
     stems = HarmonicPercussive().separate(low + high + short)
     inside = slice(RATE // 4, -RATE // 4)  # where the tones neither begin nor end
@@ -123,15 +90,15 @@ def test_each_sound_of_a_mixture_goes_its_way() -> None:
     assert snr(stems[DRUMS][:, inside], short[:, inside]) > 15
 
 
-@pytest.mark.parametrize(("crossover", "place"), [(900.0, VOCALS), (1100.0, BASS), (1e300, BASS)])
-def test_the_crossover_tells_bass_from_the_rest(crossover: float, place: int) -> None:
+@pytest.mark.parametrize(("crossover", "stem"), [(900.0, VOCALS), (1100.0, BASS), (1e300, BASS)])
+def test_the_crossover_separates_bass_from_the_rest(crossover: float, stem: int) -> None:
     options = HarmonicPercussiveOptions(crossover=crossover)
     stems = HarmonicPercussive(options=options).at(sample_rate=RATE, channels=2).separate(tone(1000.0))
-    assert shares(stems)[place] > 0.45
+    assert shares(stems)[stem] > 0.45
 
 
-def test_nothing_moves_in_the_stereo_picture() -> None:
-    """All channels share their masks: a stem of one source, panned, is panned as that source."""
+def test_the_stereo_image_is_preserved() -> None:
+    """All channels share their masks, so that a panned source keeps its panning."""
     mixture = (tone(60.0)[:1] + clicks()[:1]) * torch.tensor([[1.0], [0.25]])
     for stem in HarmonicPercussive().separate(mixture):
         assert torch.allclose(stem[1], stem[0] / 4, atol=1e-6)
@@ -150,7 +117,7 @@ class ShortSegments(HarmonicPercussive):
     fade_seconds = 0.2
 
 
-def test_in_segments_it_is_the_same_as_at_once(sample: Path) -> None:
+def test_segments_give_the_same_stems_as_one_pass(sample: Path) -> None:
     mixture = read(sample / "mixture.flac", start=3.0, duration=6.0).waveform
     whole, cut = HarmonicPercussive(), ShortSegments()
     assert whole.segments(mixture.shape[1]) == 1
@@ -164,8 +131,8 @@ def test_in_segments_it_is_the_same_as_at_once(sample: Path) -> None:
 
 
 @pytest.mark.parametrize("frames", [4096, 66_150, 74_969, 74_970, 74_971, 74_972, 141_120])
-def test_as_many_blocks_come_as_were_announced(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where one more sample needs one more segment."""
+def test_the_number_of_blocks_is_as_announced(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Includes lengths at which one more sample needs one more segment."""
     method = ShortSegments()
     monkeypatch.setattr(method, "_split", lambda mixture: mixture.expand(4, -1, -1))
     mixture = torch.rand(1, frames)
@@ -174,14 +141,14 @@ def test_as_many_blocks_come_as_were_announced(frames: int, monkeypatch: pytest.
     assert torch.allclose(torch.cat(blocks, dim=-1), mixture.expand(4, -1, -1), atol=1e-6)
 
 
-def test_the_first_block_comes_before_the_last_is_begun() -> None:
+def test_the_first_block_is_yielded_before_the_last_is_computed() -> None:
     method = ShortSegments()
     blocks: Iterator[Tensor] = method.stream(tone(200.0, seconds=8.0))
     assert next(blocks).shape[-1] == round(1.5 * RATE)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
-def test_too_short_a_sound_is_refused_and_the_shortest_is_not(rate: int) -> None:
+def test_shorter_mixtures_than_min_frames_are_refused(rate: int) -> None:
     method = HarmonicPercussive().at(sample_rate=rate, channels=1)
     shortest = method.min_frames
     assert shortest / rate == pytest.approx(4096 / 44100, rel=0.42)  # to the nearest power of two

@@ -1,0 +1,114 @@
+"""The contract of `Separator`, for every method."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from separation.separators import METHODS, create
+from tests.conftest import snr
+from tests.separators.helpers import ORACLES, create_tiny
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_every_method_keeps_the_contract(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
+    separator = create_tiny(name, tiny_models, excerpt)
+    mixture = excerpt["mixture"].clone()
+    stems = separator.at(sample_rate=44100, channels=2).separate(mixture)
+    count = 2 if name == "ica" else 4
+    assert stems.shape == (count, *mixture.shape)
+    assert stems.dtype == torch.float32
+    assert stems.device == torch.device("cpu")
+    assert stems.isfinite().all()
+    assert torch.equal(mixture, excerpt["mixture"]), "the mixture was changed"
+    assert not stems.is_inference()
+    assert not stems.requires_grad
+    stems[0] *= 2  # the caller may change them
+    stems[1:] += 1
+    assert torch.equal(mixture, excerpt["mixture"]), "the stems share the mixture's memory"
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_separation_is_deterministic(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
+    separator = create_tiny(name, tiny_models, excerpt).at(sample_rate=44100, channels=2)
+    first = separator.separate(excerpt["mixture"])
+    assert torch.equal(separator.separate(excerpt["mixture"]), first)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_the_number_of_blocks_is_as_announced(
+    name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
+) -> None:
+    options: dict[str, dict[str, float]] = {
+        "open-unmix": {"segment": 2.0, "window": 50},
+        "demucs": {"segment": 0.5},
+        "hybrid-demucs": {"segment": 0.7},
+    }
+    separator = create_tiny(name, tiny_models, excerpt, options=options.get(name)).at(sample_rate=44100, channels=2)
+    blocks = list(separator.stream(excerpt["mixture"]))
+    assert len(blocks) == separator.segments(excerpt["mixture"].shape[1])
+    assert len(blocks) > 1 or name not in options
+    assert torch.equal(torch.cat(blocks, dim=-1), separator.separate(excerpt["mixture"]))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_the_stems_of_silence_are_finite(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
+    silence = {key: torch.zeros(2, 44100) for key in excerpt}
+    stems = create_tiny(name, tiny_models, silence).at(sample_rate=44100, channels=2).separate(silence["mixture"])
+    assert stems.isfinite().all()
+    assert stems.abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_shorter_mixtures_than_min_frames_are_refused(
+    name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
+) -> None:
+    least = create_tiny(name, tiny_models, excerpt).at(sample_rate=44100, channels=2).min_frames
+    short = {key: waveform[:, :least] for key, waveform in excerpt.items()}
+    separator = create_tiny(name, tiny_models, short).at(sample_rate=44100, channels=2)
+    stems = separator.separate(short["mixture"])
+    assert stems.shape[1:] == (2, least)
+    assert stems.isfinite().all()
+    message = rf"the audio is too short: {name} needs at least {least} samples at 44100 Hz, there are {least - 1}"
+    with pytest.raises(ValueError, match=message):
+        separator.separate(short["mixture"][:, 1:])
+
+
+@pytest.mark.parametrize("name", ["open-unmix", "demucs", "hybrid-demucs", *ORACLES])
+def test_a_method_for_stereo_refuses_other_numbers_of_channels(
+    name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
+) -> None:
+    separator = create_tiny(name, tiny_models, excerpt)
+    assert separator.channels == 2
+    for channels in (1, 3):
+        wrong = excerpt["mixture"][:1].repeat(channels, 1)
+        with pytest.raises(
+            ValueError, match=rf"{name} takes a mixture of shape \(2 channels, time\), got \({channels}, "
+        ):
+            separator.separate(wrong)
+    with pytest.raises(ValueError, match=r"got \(88203,\)"):
+        separator.separate(excerpt["mixture"][0])
+
+
+@pytest.mark.parametrize("name", ["mix", "hpss", "ica"])
+@pytest.mark.filterwarnings("ignore:ICA did not converge")
+def test_other_methods_accept_any_number_of_channels(name: str, excerpt: dict[str, Tensor]) -> None:
+    left, right = excerpt["mixture"]
+    wide = torch.stack([left, right, excerpt["vocals"][0]])
+    for mixture in (wide, wide[:1]):
+        separator = create(name).at(sample_rate=22050, channels=mixture.shape[0])
+        assert separator.sample_rate == 22050
+        stems = separator.separate(mixture)
+        assert stems.shape[1:] == mixture.shape
+        assert snr(stems.sum(0), mixture) > 60
+
+
+def test_every_stem_of_mix_is_a_quarter_of_the_mixture(excerpt: dict[str, Tensor]) -> None:
+    stems = create("mix").separate(excerpt["mixture"])
+    torch.testing.assert_close(stems, (excerpt["mixture"] / 4).expand(4, -1, -1))

@@ -1,0 +1,91 @@
+"""Actions of a visitor in Chromium, shared by the browser tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+SECOND = 1000.0  # playwright counts in milliseconds
+PATIENCE = 120 * SECOND
+START, LENGTH = 1, 6  # the excerpt that is separated, in seconds
+RATE = 44100
+
+expect.set_options(timeout=30 * SECOND)
+
+
+class opened:  # noqa: N801  # used like a function
+    """A page that fails the test if its scripts fail."""
+
+    def __init__(self, browser: Browser | BrowserContext, url: str, **options: Any) -> None:
+        self.page = browser.new_page(**options)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url)
+
+    def __enter__(self) -> Page:
+        expect(self.page.locator("#separate")).to_be_visible()
+        return self.page
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+        assert self.errors == []
+
+
+def choose(page: Page, *methods: str) -> None:
+    """Tick exactly these methods."""
+    for box in page.locator("#methods input[type=checkbox]").all():
+        box.set_checked(False)
+    for method in methods:
+        page.get_by_role("checkbox", name=method, exact=True).check()
+
+
+def choose_sample(page: Page) -> None:
+    page.locator("#kind").get_by_label("Sample").check()
+    expect(page.locator("#sample")).to_be_visible()
+
+
+def upload(page: Page, path: Path) -> None:
+    page.set_input_files("#upload input[type=file]", str(path))
+    expect(page.locator("#upload")).to_contain_text("0:")
+
+
+def bring(page: Page, where: str, *files: Path) -> None:
+    """Own references or estimates."""
+    if not page.locator(where).is_visible():
+        page.locator("#own").get_by_role("button").first.click()
+    page.set_input_files(f"{where} input[type=file]", [str(file) for file in files])
+    for file in files:
+        expect(page.locator(where)).to_contain_text(file.stem)
+
+
+def excerpt(page: Page, start: float, seconds: float) -> None:
+    page.locator("#start input").fill(str(start))
+    page.locator("#duration input").fill(str(seconds))
+
+
+def separate(page: Page) -> None:
+    page.click("#separate")
+    expect(page.locator("#stop")).to_be_enabled(timeout=PATIENCE)
+
+
+def wait_for(page: Page, words: str) -> None:
+    expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=PATIENCE)
+
+
+def lane(page: Page, name: str) -> str:
+    return f"stem-player[view=stems] .lane[data-row='{name}']"
+
+
+def player(page: Page, script: str) -> object:
+    """Something of the player on the first page, as `p`."""
+    return page.evaluate(
+        f"(() => {{ const p = document.querySelector('stem-player[view=stems]'); return {script}; }})()"
+    )
+
+
+def play(page: Page) -> None:
+    player(page, "p.toggle()")
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing")

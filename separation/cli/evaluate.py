@@ -24,18 +24,21 @@ def evaluate(
     root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder, with train and test.")],
     method: Annotated[str, typer.Option("--method", "-m", help="As for separate; irm, ibm and mwf are oracles.")],
     out: Annotated[Path, typer.Option(help="Scores go to OUT/<method>/<subset>/<track>.json.")],
-    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a folder with one.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     subset: Annotated[str, typer.Option(help="train or test.")] = "test",
     split: Annotated[str | None, typer.Option(help="Of train: train or valid.")] = None,
-    jobs: Annotated[int, typer.Option(help="Tracks at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of tracks to process in parallel.")] = 1,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler's address, or local:N for one of N workers.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A dask scheduler, or local:N for a local one with N workers."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the method, such as iterations=0; a wrong name lists them."),
+        typer.Option(
+            metavar="NAME=VALUE", help="Option of the method, such as iterations=0; an unknown name lists all."
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -50,7 +53,7 @@ def evaluate(
         options = dict(option_pair(text) for text in option or [])
         todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
         if done:
-            log_line(f"{len(done)} of {len(found)} tracks are there already")
+            log_line(f"{len(done)} of {len(found)} tracks are finished already")
         try:
             with _progress(len(todo)) as show:
                 for outcome in work.evaluate_tracks(todo, workers=jobs, cluster=cluster):

@@ -39,7 +39,7 @@ def list_models(json_output: Json = False) -> None:
         print_json({"models": [model.describe() for model in known]})
         return
     for model in known:
-        state = "bundled" if model.bundled else "installed" if model.installed else "to be had"
+        state = "bundled" if model.bundled else "installed" if model.installed else "available"
         terms = f"trained on {model.trained_on}; licence: {model.licence}"
         print(f"{model.name:24} {model.method:14} {state:10} {_size(model):>8}  {terms}")
 

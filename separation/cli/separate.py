@@ -29,30 +29,35 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs; irm, ibm, mwf with references beside mixture.wav.",
+            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs; irm, ibm, mwf need references next to it.",
         ),
     ],
-    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a folder with one.")] = None,
-    out: Annotated[Path, typer.Option(help="Stems go to OUT/<file>/<method>/.")] = Path("separated"),
-    start: Annotated[float, typer.Option(help="Of an excerpt, in seconds.")] = 0.0,
-    duration: Annotated[float | None, typer.Option(help="Of an excerpt, in seconds.")] = None,
-    stems: Annotated[str | None, typer.Option(help="Only these, such as: vocals,drums.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
+    out: Annotated[Path, typer.Option(help="Stems are written to OUT/<file>/<method>/.")] = Path("separated"),
+    start: Annotated[float, typer.Option(help="Start of the excerpt in seconds.")] = 0.0,
+    duration: Annotated[float | None, typer.Option(help="Length of the excerpt in seconds.")] = None,
+    stems: Annotated[str | None, typer.Option(help="Write only these stems, such as vocals,drums.")] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
-    float32: Annotated[bool, typer.Option("--float32", help="WAV with float samples, which never clip.")] = False,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Write WAV with 32-bit float samples, which cannot clip.")
+    ] = False,
     sum_to_mixture: Annotated[
-        bool, typer.Option("--sum-to-mixture", help="Share out among the stems what they leave of the mixture.")
+        bool, typer.Option("--sum-to-mixture", help="Distribute the residual among the stems.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16; bf16 is faster for large networks and less exact.")
     ] = "auto",
-    jobs: Annotated[int, typer.Option(help="Songs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Number of songs to process in parallel.")] = 1,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler's address, or local:N for one of N workers.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A dask scheduler, or local:N for a local one with N workers."),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Of the method, such as iterations=0; a wrong name lists them."),
+        typer.Option(
+            metavar="NAME=VALUE", help="Option of the method, such as iterations=0; an unknown name lists all."
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -112,7 +117,7 @@ def _throughput(done: list[JobResult], seconds: float) -> dict[str, Any]:
     new = [outcome.document for outcome in done if outcome.document and not outcome.skipped]
     sound = sum(document["frames"] / document["sample_rate"] for document in new)
     if len(done) > 1:
-        skipped = f", {len(done) - len(new)} were there already" if len(new) < len(done) else ""
+        skipped = f", {len(done) - len(new)} were finished already" if len(new) < len(done) else ""
         log_line(f"{len(new)} songs, {sound / 3600:.2f} h of sound in {seconds / 3600:.2f} h{skipped}")
         if new:
             log_line(f"{sound / seconds:.1f} hours of sound per hour")
@@ -129,7 +134,7 @@ def _report(outcome: JobResult) -> None:
         return
     document, name = outcome.document, outcome.song.file.name
     if outcome.skipped:
-        log_line(f"{name}: was there already")
+        log_line(f"{name}: finished already")
         return
     residual = "none" if document["residual_db"] is None else f"{document['residual_db']:.1f} dB"
     gain = f", all lowered by {-document['gain_db']:.1f} dB so that none clips" if document["gain_db"] else ""

@@ -1,8 +1,8 @@
-"""What is done to excerpts before they are mixed: each step one function of the sound and its parameters.
+"""Augmentations of excerpts before they are mixed, each a deterministic function of audio and parameters.
 
-Nothing here draws anything. Parameters come as tensors whose shape is the leading part of the
-sound's: one excerpt takes scalars, and a batch is changed item by item as each would be alone. The
-neutral value of each (gain 1, tilt 0, width 1, ...) leaves an item as it is.
+Parameters are tensors whose shape equals the leading dimensions of the audio: a single excerpt takes
+scalars, and every item of a batch is augmented as it would be alone. Neutral values (gain 1, tilt 0,
+width 1) leave an item unchanged.
 """
 
 from __future__ import annotations
@@ -26,106 +26,108 @@ __all__ = [
     "swap_channels",
 ]
 
-FRAME, HOP, SEARCH = 2048, 1024, 512  # samples, of the time stretch
-_MARGIN = 4 * FRAME  # samples at the end of a repitched excerpt that are not its own
+FRAME, HOP, SEARCH = 2048, 1024, 512  # frame length, hop length and search radius of the time stretch, in samples
+_MARGIN = 4 * FRAME  # extra samples at the end of a pitch-shifted excerpt, for overlap and search
 
 
-def apply_gain(sound: Tensor, gain: Tensor) -> Tensor:
-    """Scale; a negative gain turns the polarity as well. (..., channels, time), (...) -> (..., channels, time)."""
-    return sound * gain[..., None, None]
+def apply_gain(audio: Tensor, gain: Tensor) -> Tensor:
+    """Scale audio (..., channels, time) by gains (...); a negative gain also inverts polarity."""
+    return audio * gain[..., None, None]
 
 
-def swap_channels(sound: Tensor, swapped: Tensor) -> Tensor:
-    """Left for right where `swapped` is True. (..., channels, time), (...) -> (..., channels, time)."""
-    return torch.where(swapped[..., None, None], sound.flip(-2), sound)
+def swap_channels(audio: Tensor, swapped: Tensor) -> Tensor:
+    """Reverse the channels of audio (..., channels, time) where `swapped` (...) is True."""
+    return torch.where(swapped[..., None, None], audio.flip(-2), audio)
 
 
-def set_width(sound: Tensor, width: Tensor) -> Tensor:
-    """Scale what differs between the channels: 0 is mono, 1 changes nothing. (..., channels, time), (...)."""
-    centre = sound.mean(-2, keepdim=True)
-    return centre + width[..., None, None] * (sound - centre)
+def set_width(audio: Tensor, width: Tensor) -> Tensor:
+    """Scale the side signal of audio (..., channels, time) by widths (...): 0 is mono, 1 changes nothing."""
+    mid = audio.mean(-2, keepdim=True)
+    return mid + width[..., None, None] * (audio - mid)
 
 
-def apply_tilt(sound: Tensor, tilt: Tensor) -> Tensor:
-    """Tip the spectrum: ``y[n] = (x[n] + tilt x[n-1]) / sqrt(1 + tilt²)``, tilt in (-1, 1).
+def apply_tilt(audio: Tensor, tilt: Tensor) -> Tensor:
+    """Tilt the spectrum with the filter ``y[n] = (x[n] + tilt x[n-1]) / sqrt(1 + tilt²)``, tilt in (-1, 1).
 
-    Negative values thin out the low end, positive ones the high end; at -0.5 the low end loses 7 dB and
-    the very top gains 2.5.
+    Negative values attenuate low frequencies, positive ones high frequencies. At -0.5, the lowest
+    frequencies lose 7 dB and the highest gain 2.5 dB.
     """
     tilt = tilt[..., None, None]
-    share = 1 / torch.sqrt(1 + tilt**2)
-    tipped = share * sound
-    tipped[..., 1:].addcmul_(share * tilt, sound[..., :-1])
-    return tipped
+    scale = 1 / torch.sqrt(1 + tilt**2)
+    tilted = scale * audio
+    tilted[..., 1:].addcmul_(scale * tilt, audio[..., :-1])
+    return tilted
 
 
 def impulse_response(decay: float, level: float, seed: int, *, channels: int, sample_rate: int) -> Tensor:
-    """A room: the direct sound, and noise that falls by 60 dB within `decay` seconds.
+    """Return the impulse response of a room: the direct sound, and noise that decays exponentially.
 
     Parameters
     ----------
+    decay : float
+        Time in seconds within which the noise falls by 60 dB.
     level : float
-        Energy of the noise relative to the direct sound, dB.
+        Energy of the noise relative to the direct sound in dB.
     seed : int
-        Of the noise, which differs between the channels.
+        Seed of the noise, which differs between the channels.
 
     Returns
     -------
     Tensor, shape (channels, round(decay * sample_rate))
     """
-    frames = max(2, round(decay * sample_rate))
-    noise = torch.randn(channels, frames, generator=torch.Generator().manual_seed(seed))
-    noise *= torch.exp(math.log(1e-3) * torch.arange(frames) / frames)
+    num_samples = max(2, round(decay * sample_rate))
+    noise = torch.randn(channels, num_samples, generator=torch.Generator().manual_seed(seed))
+    noise *= torch.exp(math.log(1e-3) * torch.arange(num_samples) / num_samples)
     noise[:, 0] = 0
     noise *= 10 ** (level / 20) / noise.square().sum(-1, keepdim=True).sqrt()
     noise[:, 0] = 1
     return noise
 
 
-def reverberate(sound: Tensor, response: Tensor) -> Tensor:
-    """Put a sound into a room, the tail cut off: (channels, time), (channels, frames) -> (channels, time)."""
-    length = sound.shape[-1]
-    points = 1 << (length + response.shape[-1] - 1).bit_length()
-    spectrum = torch.fft.rfft(sound, points) * torch.fft.rfft(response.to(sound.device), points)
-    return torch.fft.irfft(spectrum, points)[..., :length]
+def reverberate(audio: Tensor, response: Tensor) -> Tensor:
+    """Convolve audio (channels, time) with an impulse response (channels, taps), cut off at the audio's length."""
+    length = audio.shape[-1]
+    n_fft = 1 << (length + response.shape[-1] - 1).bit_length()
+    spectrum = torch.fft.rfft(audio, n_fft) * torch.fft.rfft(response.to(audio.device), n_fft)
+    return torch.fft.irfft(spectrum, n_fft)[..., :length]
 
 
-def shift_in_time(sound: Tensor, start: Tensor, length: int) -> Tensor:
-    """Cut `length` samples, from a place of its own for every source: (..., channels, time) -> (..., channels, length).
+def shift_in_time(audio: Tensor, start: Tensor, length: int) -> Tensor:
+    """Cut `length` samples from audio (..., channels, time), starting at sample `start` (...) of each source.
 
-    `start` (...) counts samples from the beginning; upstream's Demucs trains with up to 1 s.
+    Upstream's Demucs trains with shifts of up to 1 s.
     """
-    places = start[..., None, None] + torch.arange(length, device=sound.device)
-    return sound.gather(-1, places.expand(*sound.shape[:-1], length))
+    indices = start[..., None, None] + torch.arange(length, device=audio.device)
+    return audio.gather(-1, indices.expand(*audio.shape[:-1], length))
 
 
 def shuffle_sources(sources: Tensor, order: Tensor) -> Tensor:
-    """Exchange each source among the items of a batch: remixing.
+    """Exchange each source among the items of a batch, as in Demucs's remixing.
 
-    Shape
-    -----
-    sources : (batch, sources, channels, time)
-    order : (batch, sources), int64
-        The item from which that source is taken; every column is a permutation of the items.
+    Parameters
+    ----------
+    sources : Tensor, shape (batch, sources, channels, time)
+    order : Tensor, shape (batch, sources), int64
+        The item from which each source is taken; every column is a permutation of the items.
     """
     return sources.gather(0, order[..., None, None].expand_as(sources))
 
 
 def pitch_shift_length(length: int, *, tempo: float) -> int:
-    """How many samples :func:`pitch_shift` must be given to return `length`."""
+    """Return the number of input samples that :func:`pitch_shift` needs for `length` output samples."""
     return math.ceil((length + _MARGIN) * tempo)
 
 
-def pitch_shift(sound: Tensor, *, semitones: float, tempo: float, length: int) -> Tensor:
-    """Change pitch and tempo, each without the other: (..., channels, time) -> (..., channels, `length`).
+def pitch_shift(audio: Tensor, *, semitones: float, tempo: float, length: int) -> Tensor:
+    """Change pitch and tempo independently: audio (..., channels, time) becomes (..., channels, `length`).
 
-    Time is stretched by WSOLA, and resampling turns part of the stretch into pitch; all channels and
-    sources of `sound` are cut at the same places and stay in step.
+    WSOLA stretches time, and resampling then turns part of the stretch into a change of pitch. All channels
+    and sources are cut at the same positions and stay aligned.
 
     Raises
     ------
     ValueError
-        If there are fewer than :func:`pitch_shift_length` samples.
+        If `audio` has fewer than :func:`pitch_shift_length` samples.
 
     References
     ----------
@@ -133,47 +135,46 @@ def pitch_shift(sound: Tensor, *, semitones: float, tempo: float, length: int) -
     time-scale modification of speech", ICASSP 1993.
     """
     needed = pitch_shift_length(length, tempo=tempo)
-    if sound.shape[-1] < needed:
-        raise ValueError(f"repitching to {length} samples needs {needed}, got {sound.shape[-1]}")
+    if audio.shape[-1] < needed:
+        raise ValueError(f"pitch shifting to {length} samples requires {needed} samples, got {audio.shape[-1]}")
     pitch = 2 ** (semitones / 12)
-    flat = sound[..., :needed].reshape(-1, needed)
+    flat = audio[..., :needed].reshape(-1, needed)
     stretched = _stretch(flat, tempo / pitch)[:, : int(needed * pitch / tempo)]
-    return _resample(stretched, pitch)[..., :length].reshape(*sound.shape[:-1], length)
+    return _resample(stretched, pitch)[..., :length].reshape(*audio.shape[:-1], length)
 
 
 def _stretch(rows: Tensor, rate: float) -> Tensor:
-    """Play the rows (rows, time) `rate` times faster at their pitch: overlapping frames from where they fit best."""
+    """Stretch signals (rows, time) to play `rate` times faster at the same pitch, by WSOLA.
+
+    Each frame is taken from the position near its nominal one where it best continues the frame before.
+    """
     guide = rows.sum(0)
-    count = int(rows.shape[-1] / rate) // HOP + 1
+    n_frames = int(rows.shape[-1] / rate) // HOP + 1
     rows, guide = (F.pad(x, (FRAME, 2 * FRAME + SEARCH)) for x in (rows, guide))
     window = torch.hann_window(FRAME, device=rows.device)
-    stretched = rows.new_zeros(len(rows), (count + 1) * HOP + FRAME)
-    place = FRAME - HOP  # the first frame begins one hop early, so that all samples lie under two frames
-    for number in range(count + 1):
+    stretched = rows.new_zeros(len(rows), (n_frames + 1) * HOP + FRAME)
+    position = FRAME - HOP  # the first frame starts one hop early, so that two frames overlap at every sample
+    for number in range(n_frames + 1):
         if number:
-            goal = guide[place + HOP : place + HOP + FRAME]  # what would follow if nothing were stretched
+            target = guide[position + HOP : position + HOP + FRAME]  # the natural continuation of the last frame
             first = max(0, FRAME - HOP + round(number * HOP * rate) - SEARCH)
-            place = first + _best_fit(guide[first : first + 2 * SEARCH + FRAME], goal)
+            position = first + _best_match(guide[first : first + 2 * SEARCH + FRAME], target)
         start = number * HOP
-        stretched[:, start : start + FRAME] += rows[:, place : place + FRAME] * window
+        stretched[:, start : start + FRAME] += rows[:, position : position + FRAME] * window
     return stretched[:, HOP:]
 
 
-def _best_fit(area: Tensor, goal: Tensor) -> int:
-    """Where in `area` lies what resembles `goal` most, by normalised correlation."""
-    correlation = F.conv1d(area[None, None], goal[None, None])[0, 0]
-    energy = F.avg_pool1d(area[None, None].square(), len(goal), 1)[0, 0]
+def _best_match(region: Tensor, target: Tensor) -> int:
+    """Return the offset in `region` with the highest normalised correlation with `target`."""
+    correlation = F.conv1d(region[None, None], target[None, None])[0, 0]
+    energy = F.avg_pool1d(region[None, None].square(), len(target), 1)[0, 0]
     return int((correlation / energy.clamp_min(1e-9).sqrt()).argmax())
 
 
-def _resample(sound: Tensor, speed: float) -> Tensor:
-    """Play `speed` times faster, through the spectrum of the whole piece."""
-    frames = sound.shape[-1]
-    resampled = round(frames / speed)
-    spectrum = torch.fft.rfft(sound)
-    wanted = resampled // 2 + 1
-    if wanted <= spectrum.shape[-1]:
-        spectrum = spectrum[..., :wanted]
-    else:
-        spectrum = torch.nn.functional.pad(spectrum, (0, wanted - spectrum.shape[-1]))
-    return torch.fft.irfft(spectrum, resampled) * (resampled / frames)
+def _resample(audio: Tensor, speed: float) -> Tensor:
+    """Resample audio to play `speed` times faster, by cutting or padding its spectrum."""
+    in_length = audio.shape[-1]
+    out_length = round(in_length / speed)
+    spectrum = torch.fft.rfft(audio)
+    spectrum = F.pad(spectrum, (0, out_length // 2 + 1 - spectrum.shape[-1]))
+    return torch.fft.irfft(spectrum, out_length) * (out_length / in_length)

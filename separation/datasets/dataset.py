@@ -1,4 +1,4 @@
-"""Where tracks to train on come from: MUSDB18 in its three forms, or plain folders."""
+"""Data sets to train on: MUSDB18 in its three forms, or plain folders."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Dataset", "fingerprint", "open_dataset"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Tracks that belong together.
+    """A data set: training and validation tracks.
 
     Attributes
     ----------
     name : str
-        Of its folder; what configs call it.
+        The name of its folder, by which configs refer to it.
     train, valid : sequences of tracks
-        What to learn from, and what to judge by; `valid` may be empty.
+        Training and validation tracks; `valid` may be empty.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Dataset:
 
 
 def open_dataset(root: str | Path, *, wav: bool = False) -> Dataset:
-    """The training data in a folder.
+    """Open the data set in a folder.
 
-    A folder laid out as MUSDB18 or (`wav`, or found out) MUSDB18-HQ is read through `musdb`, with its fixed
-    14 validation tracks, those of them that are there; anything else is taken as
-    ``<track>/<source>.<ext>``, or such folders in ``train`` and ``valid``. The test split is never touched.
+    A folder with the layout of MUSDB18 or MUSDB18-HQ (detected, or declared by `wav`) is read through `musdb`,
+    with as many of its fixed 14 validation tracks as exist. Any other folder must hold
+    ``<track>/<source>.<ext>``, directly or in the folders ``train`` and ``valid``. The test split is never read.
 
     Raises
     ------
     ValueError
-        If there is no such folder, or nothing in it to train on.
+        If there is no such folder, or if it holds no training tracks.
     """
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
@@ -55,18 +55,18 @@ def open_dataset(root: str | Path, *, wav: bool = False) -> Dataset:
             train=tracks(folder, wav=wav, subset="train", split="train"),
             valid=tracks(folder, wav=wav, subset="train", split="valid", or_none=True),
         )
-    found = folder_tracks(train if train.is_dir() else folder)
-    if not found:
+    train_tracks = folder_tracks(train if train.is_dir() else folder)
+    if not train_tracks:
         raise ValueError(f"{folder.name!r} holds neither MUSDB18's train folder nor folders with <source>.wav")
-    return Dataset(name=folder.name, train=found, valid=folder_tracks(valid) if valid.is_dir() else [])
+    return Dataset(name=folder.name, train=train_tracks, valid=folder_tracks(valid) if valid.is_dir() else [])
 
 
-def fingerprint(collections: Sequence[Dataset]) -> str:
-    """A short name for exactly these files, for folders that hold what was made of them."""
+def fingerprint(datasets: Sequence[Dataset]) -> str:
+    """Return a hash of the names, sizes and times of the training files, to name folders derived from them."""
     rows = [
-        (collection.name, track.name, path.name, path.stat().st_size, path.stat().st_mtime_ns)
-        for collection in collections
-        for track in collection.train
+        (dataset.name, track.name, path.name, path.stat().st_size, path.stat().st_mtime_ns)
+        for dataset in datasets
+        for track in dataset.train
         for path in ([track.path] if track.path.is_file() else sorted(track.path.glob("[!.]*")))
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Configuration of the training mixtures."""
+"""The options of training mixtures."""
 
 from __future__ import annotations
 
@@ -11,42 +11,43 @@ __all__ = ["MixConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class MixConfig:
-    """How training mixtures are made. The defaults are Open-Unmix's published pre-processing.
+    """Options of the training mixtures. The defaults are Open-Unmix's published pre-processing.
 
     Attributes
     ----------
     seconds : float
         Length of an excerpt.
     random_tracks : bool
-        Every source from a place of its own in a track of its own, drawn with replacement; otherwise
-        all sources from one place of one track.
+        Draw every source from its own track and position, with replacement. Otherwise all sources of an item
+        come from the same position of one track: they are an original mixture.
     whole_mixes : float
-        With `random_tracks`: share of items that are nevertheless one place of one track, unchanged.
+        With `random_tracks`, share of items that are original mixtures nevertheless, without augmentation.
     whole_from : tuple of str
-        The collections that items of one place come from (in others the stems may not be at the level they
-        have in the mix); empty: all.
+        Names of the data sets that original mixtures are drawn from; empty for all. In others, the stems may
+        not have their level in the mixture.
     shares : mapping of str to float
-        How often a collection is drawn from, relative to the others; empty: every recording alike.
+        Relative frequency of each data set; empty to draw all recordings equally often.
     speeds : tuple of float
-        Every recording is kept at each of these speeds, pitch going with it, and drawn at any of them.
+        Speeds at which every recording is stored and drawn; pitch changes with speed.
     gain : (float, float)
-        Every source is scaled by a factor drawn between the two.
+        Range of the factor that scales a source.
     swap, flip : float
-        Probabilities that a source's channels are swapped, its polarity turned.
+        Probabilities that a source's channels are swapped, and that its polarity is inverted.
     shift : float
-        Seconds by which the sources are moved against each other at most.
+        Maximum time shift between the sources in seconds.
     shuffle_groups : int
-        Items of a batch among which each source is exchanged (Demucs's remixing); 0: not at all.
+        Size of the groups of items that exchange sources (Demucs's remixing); 0 for no exchange.
     repitch : float
-        Probability that an item's pitch (by at most `max_semitones`) and tempo (by at most the share
-        `max_tempo`) are changed, all sources together.
+        Probability that an item changes in pitch (by at most `max_semitones`) and in tempo (by at most the
+        fraction `max_tempo`), with all sources alike.
     tilt, width : float
-        Probabilities that a source's spectrum is tipped (by up to ±0.5), its stereo width scaled (0 to 1.4).
+        Probabilities that a source's spectrum is tilted (by up to ±0.5), and that its stereo width is scaled
+        (by 0 to 1.4).
     reverb : mapping of str to float
-        Probability per collection, for those recorded dry, that an excerpt is put into a room
-        (0.3 to 2 s long, 18 to 4 dB below the direct sound).
+        Probability by data set that an excerpt gets reverb (0.3 to 2 s long, 18 to 4 dB below the direct
+        sound), for data sets recorded dry.
     doubled : mapping of str to float
-        Probability per source that a second recording of it plays along.
+        Probability by source that a second recording of it is added.
     """
 
     seconds: float = 6.0
@@ -70,21 +71,21 @@ class MixConfig:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            _refuse_infinite(f.name, getattr(self, f.name))
+            _check_finite(f.name, getattr(self, f.name))
         if not 0.1 <= self.seconds <= 3600:
             raise ValueError(f"seconds must be in 0.1..3600, got {self.seconds}")
         for name in ("whole_mixes", "swap", "flip", "repitch", "tilt", "width"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be a probability in 0..1, got {getattr(self, name)}")
         for name in ("reverb", "doubled"):
-            if not all(0 <= share <= 1 for share in getattr(self, name).values()):
-                raise ValueError(f"{name} holds probabilities, got {dict(getattr(self, name))}")
+            if not all(0 <= probability <= 1 for probability in getattr(self, name).values()):
+                raise ValueError(f"{name} must hold probabilities in 0..1, got {dict(getattr(self, name))}")
         if any(share < 0 for share in self.shares.values()):
             raise ValueError(f"shares must not be negative, got {dict(self.shares)}")
         if len(self.gain) != 2 or not 0 <= self.gain[0] <= self.gain[1]:
-            raise ValueError(f"gain must be two factors, the smaller first, got {self.gain}")
+            raise ValueError(f"gain must be two factors of at least 0, the smaller first, got {self.gain}")
         if 1 not in self.speeds or not all(0.25 <= speed <= 4 for speed in self.speeds):
-            raise ValueError(f"speeds must be in 0.25..4, and 1 among them, got {self.speeds}")
+            raise ValueError(f"speeds must be in 0.25..4 and include 1, got {self.speeds}")
         if not 0 <= self.shift <= 60:
             raise ValueError(f"shift must be in 0..60 s, got {self.shift}")
         if self.shuffle_groups < 0 or not 0 <= self.max_semitones <= 24 or not 0 <= self.max_tempo <= 0.5:
@@ -94,8 +95,8 @@ class MixConfig:
             )
 
 
-def _refuse_infinite(name: str, value: object) -> None:
-    """TOML knows inf and nan, training does not."""
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value]
-    if not all(math.isfinite(number) for number in inner if isinstance(number, float)):
+def _check_finite(name: str, value: object) -> None:
+    """Raise ValueError for infinities and NaN, which TOML can express."""
+    numbers = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value]
+    if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
         raise ValueError(f"{name} must be finite, got {value}")

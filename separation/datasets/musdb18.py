@@ -1,4 +1,4 @@
-"""MUSDB18 in all its forms, through the `musdb` package.
+"""MUSDB18 and MUSDB18-HQ, through the `musdb` package.
 
 `musdb` and its `stempeg` are imported only when a data set is opened: they need the
 executables ``ffmpeg`` and ``ffprobe`` at import time.
@@ -36,7 +36,7 @@ class Track:
     subset : str
         "train" or "test".
     sources : tuple of str
-        Names of the references that can be read.
+        Names of the references.
     path : Path
         The ``.stem.mp4`` file, or the folder of WAV files.
     """
@@ -48,7 +48,7 @@ class Track:
 
     @property
     def duration(self) -> float:
-        """Seconds, from the file's header."""
+        """Duration in seconds, from the file's header."""
         if self.path.is_dir():
             return float(soundfile.info(self.path / "mixture.wav").duration)
         import av
@@ -57,7 +57,7 @@ class Track:
             return (container.duration or 0) / av.time_base
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-        """Decode everything.
+        """Decode the mixture and its references.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class Track:
             by_name = {name: wave.T for name, (wave, _) in read.items()}
         else:
             stempeg = _with_ffmpeg("stempeg")
-            # 16 bits, as musdb reads: what all published scores were computed on.
+            # musdb reads 16 bits, and all published scores were computed on them.
             stems, rate = stempeg.read_stems(str(self.path), dtype=np.float32, ffmpeg_format="s16le")
             by_name = dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True))
         return by_name.pop("mixture"), {source: by_name[source] for source in self.sources}, int(rate)
@@ -82,7 +82,9 @@ def _with_ffmpeg(package: str) -> Any:
     try:
         return import_module(package)
     except (ImportError, RuntimeError, OSError) as error:
-        raise ValueError(f"reading MUSDB18 needs ffmpeg and ffprobe (Debian: apt install ffmpeg): {error}") from error
+        raise ValueError(
+            f"reading MUSDB18 requires ffmpeg and ffprobe (Debian: apt install ffmpeg): {error}"
+        ) from error
 
 
 def open_musdb(root: str | Path, *, wav: bool = False, subset: str | None = None, split: str | None = None) -> musdb.DB:
@@ -91,22 +93,24 @@ def open_musdb(root: str | Path, *, wav: bool = False, subset: str | None = None
     Parameters
     ----------
     root : path
-        Holds ``train`` and/or ``test``.
+        A folder with ``train``, ``test`` or both.
     wav : bool
         The data set is MUSDB18-HQ: folders of WAV files instead of ``.stem.mp4``.
     subset : "train" or "test", optional
         Both by default.
     split : "train" or "valid", optional
-        With ``subset="train"``: all but `musdb`'s 14 validation tracks, or only these.
+        With ``subset="train"``, all but `musdb`'s 14 validation tracks, or only these.
 
     Raises
     ------
     ValueError
-        If the folder holds no tracks, or ffmpeg is missing.
+        If there is no train or test folder, or if ffmpeg is missing.
     """
     if subset not in (None, *SUBSETS) or split not in (None, "train", "valid") or (split and subset != "train"):
-        given = f"got subset={subset!r}, split={split!r}"
-        raise ValueError(f"subset must be train or test, and split, of train alone, train or valid; {given}")
+        raise ValueError(
+            "subset must be train or test; split must be train or valid and requires subset train; "
+            f"got subset={subset!r}, split={split!r}"
+        )
     root = _folder(root)
     musdb = _with_ffmpeg("musdb")
     return musdb.DB(root=str(root), is_wav=wav, subsets=[subset] if subset else ["train", "test"], split=split)
@@ -129,34 +133,38 @@ def tracks(
     split: str | None = None,
     or_none: bool = False,
 ) -> list[Track]:
-    """The tracks of a MUSDB18 folder; arguments and errors as for :func:`open_musdb`.
+    """Return the tracks of a MUSDB18 folder; for arguments and errors see :func:`open_musdb`.
 
-    With `or_none` it is no error if that split is empty.
+    No tracks are an error unless `or_none`.
     """
     database = open_musdb(root, wav=wav, subset=subset, split=split)
-    found = [Track(name=track.name, subset=track.subset, path=_place(track.path)) for track in database]
-    return found or ([] if or_none else _refuse_empty(Path(root), wav=wav))
+    selected = [Track(name=track.name, subset=track.subset, path=_track_path(track.path)) for track in database]
+    return selected or ([] if or_none else _raise_no_tracks(Path(root), wav=wav))
 
 
-def _place(path: str) -> Path:
-    """`musdb` names a WAV track by its mixture, here it is the folder."""
+def _track_path(path: str) -> Path:
+    """Return the path of a track from `musdb`'s, which is the mixture's for WAV tracks."""
     return Path(path).parent if path.endswith(".wav") else Path(path)
 
 
 def list_tracks(root: str | Path, *, wav: bool | None = None) -> list[Track]:
-    """The tracks of a MUSDB18 folder by their file names alone: at once, and without ffmpeg.
+    """List the tracks of a MUSDB18 folder by file names only, without ffmpeg.
 
-    `wav` chooses MUSDB18-HQ's folders or ``.stem.mp4`` files; None takes both. Raises ValueError
-    if there are none.
+    `wav` selects MUSDB18-HQ's folders or ``.stem.mp4`` files; None selects both.
+
+    Raises
+    ------
+    ValueError
+        If there are no tracks.
     """
     root = _folder(root)
     files = [] if wav else [(path, path.name.removesuffix(".stem.mp4")) for path in root.glob("*/*.stem.mp4")]
     folders = [] if wav is False else [(path.parent, path.parent.name) for path in root.glob("*/*/mixture.wav")]
-    found = [Track(name=name, subset=path.parent.name, path=path) for path, name in files + folders]
-    found = sorted((track for track in found if track.subset in SUBSETS), key=lambda track: (track.subset, track.name))
-    return found or _refuse_empty(root, wav=bool(wav))
+    listed = [Track(name=name, subset=path.parent.name, path=path) for path, name in files + folders]
+    listed = [track for track in listed if track.subset in SUBSETS]
+    return sorted(listed, key=lambda track: (track.subset, track.name)) or _raise_no_tracks(root, wav=bool(wav))
 
 
-def _refuse_empty(root: Path, *, wav: bool) -> NoReturn:
-    kind = "WAV folders (MUSDB18-HQ)" if wav else ".stem.mp4 files; for MUSDB18-HQ's WAV folders say --wav"
+def _raise_no_tracks(root: Path, *, wav: bool) -> NoReturn:
+    kind = "WAV folders (MUSDB18-HQ)" if wav else ".stem.mp4 files (for MUSDB18-HQ's WAV folders, pass --wav)"
     raise ValueError(f"{root.name!r} holds no tracks: looked for {kind}")

@@ -1,4 +1,4 @@
-"""Multitracks as plain folders: ``<track>/<source>.<ext>``, perhaps with ``mixture.<ext>`` beside them."""
+"""Multitracks as plain folders: ``<track>/<source>.<ext>``, optionally with ``mixture.<ext>``."""
 
 from __future__ import annotations
 
@@ -18,58 +18,64 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".m4a")
 
 
 def references_beside(mixture: Path) -> dict[str, Path]:
-    """The sources that lie beside a file called ``mixture``, by name; none beside any other file."""
+    """Return the files of the sources next to a file called ``mixture``, by name; none for any other file."""
     return _sources_in(mixture.parent) if mixture.stem == "mixture" else {}
 
 
 def _sources_in(folder: Path) -> dict[str, Path]:
-    found = {}
+    paths = {}
     for source in SOURCES:
         for suffix in SUFFIXES:
             path = folder / (source + suffix)
             if path.is_file():
-                found[source] = path
+                paths[source] = path
                 break
-    return found
+    return paths
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderTrack:
-    """A folder that holds at least one source; the mixture is the sum of those there are."""
+    """A folder with at least one source; the mixture is the sum of its sources."""
 
     name: str
     path: Path
     sources: tuple[str, ...]
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-        """Decode everything, as :meth:`separation.data.musdb18.Track.read`; ValueError if lengths or rates differ."""
+        """Decode all sources, as :meth:`separation.datasets.musdb18.Track.read` does.
+
+        Raises
+        ------
+        ValueError
+            If the sources differ in length, number of channels or sample rate.
+        """
         from separation.audio.files import read
 
         files = {source: read(path) for source, path in _sources_in(self.path).items()}
-        forms = {(audio.sample_rate, *audio.waveform.shape) for audio in files.values()}
-        if len(forms) != 1:
-            raise ValueError(f"the stems in {self.name!r} differ in length, channels or rate")
+        formats = {(audio.sample_rate, *audio.waveform.shape) for audio in files.values()}
+        if len(formats) != 1:
+            raise ValueError(f"the stems in {self.name!r} differ in length, number of channels or sample rate")
         references = {source: audio.waveform.numpy() for source, audio in files.items()}
-        return sum(references.values()), references, forms.pop()[0]  # type: ignore[return-value]
+        return sum(references.values()), references, formats.pop()[0]  # type: ignore[return-value]
 
 
 def folder_tracks(root: Path) -> list[FolderTrack]:
-    """The folders in `root` that hold a source, by name."""
-    found = [
+    """Return the folders in `root` that hold a source, sorted by name."""
+    folders = [
         FolderTrack(name=p.name, path=p, sources=tuple(_sources_in(p))) for p in sorted(root.iterdir()) if p.is_dir()
     ]
-    return [track for track in found if track.sources]
+    return [track for track in folders if track.sources]
 
 
 def read_references(
     paths: dict[str, Path], *, frames: int, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Tensor]:
-    """Decode references of a mixture excerpt, each shape (channels, `frames`).
+    """Decode the references of a mixture, or of an excerpt of it, each of shape (channels, `frames`).
 
     Raises
     ------
     ValueError
-        If one cannot be read, or is not as long as the mixture.
+        If one cannot be read, or if its length differs from the mixture's.
     """
     from separation.audio.files import read
 
@@ -77,6 +83,6 @@ def read_references(
     for source, path in paths.items():
         audio = read(path, start=start, duration=duration)
         if audio.frames != frames:
-            raise ValueError(f"{path.name} has {audio.frames} samples where the mixture has {frames}")
+            raise ValueError(f"{path.name} has {audio.frames} samples, but the mixture has {frames}")
         references[source] = audio.waveform
     return references

@@ -1,8 +1,8 @@
-"""Multitracks decoded once into a memory-mapped file, from which excerpts are cheap.
+"""A store of multitracks, decoded once into a memory-mapped file for fast excerpts.
 
-A store is a folder with ``samples.int16`` - all recordings end to end, shape (time, sources,
-channels) - and ``store.json``, which says what lies where. It is written recording by recording
-and can be interrupted at any time: the next call goes on after the last whole one.
+A store is a folder with ``samples.int16``, which holds all recordings end to end, shape (time, sources,
+channels), and its index ``store.json``. It is written recording by recording and can be interrupted at
+any time: the next call resumes after the last complete recording.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from separation.datasets.stem_folders import FolderTrack
 
 __all__ = ["StemStore", "StoredTrack", "build_store"]
 
-AUDIBLE = 300 / 32768  # a stem whose peak stays below this (-41 dB) counts as absent
+AUDIBLE = 300 / 32768  # a stem whose peak is at most this (-41 dB) counts as absent
 
-Progress = Callable[[int, int, str], None]  # recordings done, recordings in all, the name of the next
+_Job = tuple[str, Track | FolderTrack, float]  # name of the data set, track, speed
+Progress = Callable[[int, int, str], None]  # recordings done, number of recordings, name of the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,13 @@ class StoredTrack:
     Attributes
     ----------
     name, collection : str
+        Names of the track and of its data set.
     speed : float
-        How many times faster than recorded it is; pitch goes with it.
+        Playback speed relative to the original; pitch changes with it.
     start, frames : int
-        Its place along the store's time axis, in samples.
+        Position and length along the store's time axis, in samples.
     sources : tuple of str
-        Those that can be heard in it; the others are silent or were never there.
+        Sources that are audible in it; the others are silent or missing.
     checksum : int
         CRC-32 of its samples.
     """
@@ -60,27 +62,28 @@ class StoredTrack:
 
 
 class StemStore:
-    """An opened store.
+    """A store, opened for reading.
 
     Attributes
     ----------
     samples : Tensor, shape (time, sources, channels), int16
-        Memory-mapped, or on the device that :meth:`to` moved it to.
+        Memory-mapped, or on the device chosen by :meth:`to`.
     sources : tuple of str
+        Names of the sources, in the order of `samples`.
     sample_rate : int
         Hz.
-    recordings : tuple of Recording
+    recordings : tuple of StoredTrack
     fingerprint : str
-        Of names, places and checksums: equal only for equal data.
+        Hash of the index with its names, positions and checksums; equal only for equal data.
     """
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
-        """Open a whole store.
+        """Open a complete store.
 
         Raises
         ------
         ValueError
-            If it is unfinished, or damaged (with `verify`, every sample is read for that).
+            If the store is incomplete or damaged; with `verify`, every sample is checked.
         """
         index = _read_index(folder)
         if index is None or not index["complete"]:
@@ -92,8 +95,10 @@ class StemStore:
         shape = (sum(r.frames for r in self.recordings), len(self.sources), int(index["channels"]))
         path = folder / "samples.int16"
         if not path.is_file() or path.stat().st_size != 2 * int(np.prod(shape)):
-            raise ValueError(f"the store {folder.name!r} is damaged: its samples have another size than its index says")
-        mapped = np.memmap(path, np.int16, mode="c", shape=shape)  # copy-on-write: torch wants to be able to write
+            raise ValueError(
+                f"the store {folder.name!r} is damaged: its size differs from its index. Delete and rebuild it"
+            )
+        mapped = np.memmap(path, np.int16, mode="c", shape=shape)  # copy-on-write, since torch requires writable memory
         if verify:
             for recording in self.recordings:
                 if _checksum(mapped[recording.start : recording.start + recording.frames]) != recording.checksum:
@@ -111,26 +116,27 @@ class StemStore:
         return self.samples.device
 
     def to(self, device: torch.device) -> StemStore:
-        """Move the samples to that device, if they fit there with room to train (half of what is free)."""
+        """Move the samples to a GPU if they fit into half of its free memory; return the store."""
         if device.type == "cuda" and self.bytes < 0.5 * torch.cuda.mem_get_info(device)[0]:
             self.samples = self.samples.to(device)
         return self
 
     def excerpt(self, recording: StoredTrack, source: int, start: int, length: int) -> Tensor:
-        """One source from `start` samples into a recording on, shape (channels, `length`), float32 in [-1, 1).
+        """Return an excerpt of one source, shape (channels, `length`), float32 in [-1, 1).
 
-        Zeros follow where the recording ends, and precede where `start` is negative.
+        `start` counts samples from the start of the recording. Zeros pad the excerpt before the start of the
+        recording, where `start` is negative, and after its end.
         """
         first, last = max(0, start), min(recording.frames, start + length)
-        piece = self.samples[recording.start + first : recording.start + max(first, last), source]
-        excerpt = torch.zeros(piece.shape[-1], length, device=self.device)
-        excerpt[:, first - start : first - start + len(piece)] = piece.T
+        stored = self.samples[recording.start + first : recording.start + max(first, last), source]
+        excerpt = torch.zeros(stored.shape[-1], length, device=self.device)
+        excerpt[:, first - start : first - start + len(stored)] = stored.T
         return excerpt.mul_(1 / 32768)
 
 
 def build_store(
     folder: Path,
-    collections: Iterable[Dataset],
+    datasets: Iterable[Dataset],
     *,
     sources: Sequence[str],
     sample_rate: int = 44100,
@@ -138,23 +144,32 @@ def build_store(
     speeds: Sequence[float] = (1.0,),
     progress: Progress = lambda done, total, name: None,
 ) -> StemStore:
-    """Decode tracks into a store, or what an interrupted call left undone, and open it.
+    """Decode the training tracks of data sets into a store, resuming an interrupted call, and open it.
 
     Parameters
     ----------
     folder : path
-        Of the store; one folder belongs to one set of tracks and settings.
+        Folder of the store. It holds one set of tracks and settings.
+    datasets : iterable of Dataset
+    sources : sequence of str
+        Sources to store; those that a track lacks are silent.
+    sample_rate : int
+        Sample rate of the store in Hz.
+    channels : int
+        Number of channels of the store; mono sources are copied to all.
     speeds : sequence of float
-        Every recording is kept at each of these speeds, resampled.
+        Speeds at which every recording is stored, by resampling.
+    progress : callable
+        Receives the number of recordings done, their total, and the name of the next.
 
     Raises
     ------
     ValueError
-        If there are no tracks, one cannot be read, or `folder` holds a store of something else.
+        If there are no tracks, if one cannot be read, or if `folder` holds a store of other tracks or settings.
     """
-    wanted = [(c.name, track, speed) for c in collections for track in c.train for speed in speeds]
-    if not wanted:
-        raise ValueError("there are no tracks to make a store of")
+    jobs = [(dataset.name, track, speed) for dataset in datasets for track in dataset.train for speed in speeds]
+    if not jobs:
+        raise ValueError("there are no tracks to store: the data sets have no training tracks")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
         index = _read_index(folder) or {
@@ -166,28 +181,27 @@ def build_store(
             "complete": False,
         }
         settings = (index["sources"], index["sample_rate"], index["channels"])
-        names = [(name, track.name, float(speed)) for name, track, speed in wanted]
+        names = [(name, track.name, float(speed)) for name, track, speed in jobs]
         present = [(r["collection"], r["name"], r["speed"]) for r in index["recordings"]]
-        other = present != (names if index["complete"] else names[: len(present)])
-        if other or settings != (list(sources), sample_rate, channels):
-            raise ValueError(f"the folder {folder.name!r} holds a store of other tracks or settings")
+        expected = names if index["complete"] else names[: len(present)]
+        if present != expected or settings != (list(sources), sample_rate, channels):
+            raise ValueError(f"the folder {folder.name!r} holds a store of other tracks or settings: delete it")
         if not index["complete"]:
-            _append(folder, index, wanted[len(present) :], progress)
+            _append(folder, index, jobs[len(present) :], progress)
     return StemStore(folder)
 
 
-def _append(
-    folder: Path, index: dict[str, Any], wanted: Sequence[tuple[str, Track | FolderTrack, float]], progress: Progress
-) -> None:
+def _append(folder: Path, index: dict[str, Any], jobs: Sequence[_Job], progress: Progress) -> None:
+    """Decode the remaining recordings, updating the index after each."""
     done = index["recordings"]
     frames = sum(entry["frames"] for entry in done)
-    total = len(done) + len(wanted)
+    total = len(done) + len(jobs)
     with (folder / "samples.int16").open("ab") as file:
-        file.truncate(frames * 2 * len(index["sources"]) * index["channels"])  # what was half-written goes
-        for name, track, speed, samples in _decoded(wanted, index):
+        file.truncate(frames * 2 * len(index["sources"]) * index["channels"])  # drop a partly written recording
+        for name, track, speed, samples in _decode(jobs, index):
             progress(len(done), total, track.name)
             peaks = np.abs(samples.astype(np.int32)).max((0, 2), initial=0) / 32768
-            heard = [source for source, peak in zip(index["sources"], peaks, strict=True) if peak > AUDIBLE]
+            audible = [source for source, peak in zip(index["sources"], peaks, strict=True) if peak > AUDIBLE]
             file.write(samples.tobytes())
             file.flush()
             entry = StoredTrack(
@@ -196,10 +210,10 @@ def _append(
                 speed=float(speed),
                 start=frames,
                 frames=len(samples),
-                sources=tuple(heard),
+                sources=tuple(audible),
                 checksum=_checksum(samples),
             )
-            done.append(asdict(entry) | {"sources": heard})
+            done.append(asdict(entry) | {"sources": audible})
             frames += len(samples)
             _write_index(folder, index)
     index["complete"] = True
@@ -207,38 +221,35 @@ def _append(
     progress(total, total, "")
 
 
-def _decoded(
-    wanted: Sequence[tuple[str, Track | FolderTrack, float]], index: dict[str, Any]
+def _decode(
+    jobs: Sequence[_Job], index: dict[str, Any]
 ) -> Iterator[tuple[str, Track | FolderTrack, float, np.ndarray]]:
-    """Every track is decoded once, whatever the number of its speeds."""
+    """Yield every job with its samples, decoding each track only once for all its speeds."""
     last: Track | FolderTrack | None = None
-    for name, track, speed in wanted:
+    for name, track, speed in jobs:
         if track is not last:
             stems, last = _read(track, index), track
-        yield name, track, speed, _to_int16(_at_speed(stems, speed))
+        yield name, track, speed, _to_int16(_resample(stems, speed, 1.0))
 
 
 def _read(track: Track | FolderTrack, index: dict[str, Any]) -> np.ndarray:
-    """All sources, shape (time, sources, channels), float32, silence for those that the track lacks."""
-    references, rate = track.read()[1:]
-    longest = max(reference.shape[1] for reference in references.values())
-    stems = np.zeros((longest, len(index["sources"]), index["channels"]), np.float32)
+    """Decode all sources, shape (time, sources, channels), float32, with silence for missing ones."""
+    _, references, sample_rate = track.read()
+    num_samples = max(reference.shape[1] for reference in references.values())
+    stems = np.zeros((num_samples, len(index["sources"]), index["channels"]), np.float32)
     for row, source in enumerate(index["sources"]):
         if source in references:
             reference = references[source]
             if reference.shape[0] not in (1, index["channels"]):
                 raise ValueError(f"{track.name}: {source} has {reference.shape[0]} channels, not {index['channels']}")
-            stems[: reference.shape[1], row] = reference.T  # mono goes to every channel
-    if rate == index["sample_rate"]:
-        return stems
-    flat = soxr.resample(stems.reshape(longest, -1), rate, index["sample_rate"])
-    return np.asarray(flat).reshape(-1, *stems.shape[1:])
+            stems[: reference.shape[1], row] = reference.T  # mono is copied to every channel
+    return _resample(stems, sample_rate, index["sample_rate"])
 
 
-def _at_speed(stems: np.ndarray, speed: float) -> np.ndarray:
-    if speed == 1:
+def _resample(stems: np.ndarray, in_rate: float, out_rate: float) -> np.ndarray:
+    if in_rate == out_rate:
         return stems
-    flat = soxr.resample(stems.reshape(len(stems), -1), speed, 1.0)
+    flat = soxr.resample(stems.reshape(len(stems), -1), in_rate, out_rate)
     return np.asarray(flat).reshape(-1, *stems.shape[1:])
 
 

@@ -172,7 +172,7 @@ def keep(token: str, order: str) -> str:
     with _as_gradio_errors():
         folder = storage.find_result(token)
         if folder is None:
-            raise ValueError("this result is not there any more")
+            raise ValueError("this result no longer exists")
         return components.file_url(downloads.export(folder, **_kept(order)))
 
 

@@ -170,7 +170,7 @@ def reveal(token: str, ratings: str) -> dict[str, Any]:
     """
     folder, test = storage.find_result(token), _tests.get(token)
     if folder is None or test is None:
-        raise ValueError("this test is not there any more")
+        raise ValueError("this test no longer exists")
     given = _checked(ratings, test)
     metrics = ("SDR", "ISR", "SIR", "SAR")
     rows = [

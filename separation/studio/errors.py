@@ -17,7 +17,7 @@ def visitor_message(error: Exception) -> str:
     log.error("failed", exc_info=error)
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "the disk here is full: try again later" if full else f"the disk refused: {error.strerror}"
+        return "the server's disk is full: try again later" if full else f"the disk refused: {error.strerror}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):  # torch's own
-        return "there is not enough memory for it here: try a shorter excerpt"
-    return "something went wrong on our side; it has been noted"
+        return "the server has too little memory for this: try a shorter excerpt"
+    return "something went wrong on the server; the error has been logged"

@@ -57,7 +57,7 @@ def private_folder(folder: Path) -> Path:
     """Create a folder that only this user can read; raise OSError if another user owns it."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise OSError(errno.EPERM, "a folder of the studio belongs to somebody else")
+        raise OSError(errno.EPERM, "a folder of the studio belongs to another user")
     folder.chmod(0o700)
     return folder
 
@@ -96,7 +96,7 @@ def read_player(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads((folder / "player.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError("this result is not there any more") from error
+        raise ValueError("this result no longer exists") from error
     assert isinstance(document, dict)
     return document
 

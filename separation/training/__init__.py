@@ -1,13 +1,16 @@
 """Training: recipes for Open-Unmix and Demucs, and one training loop for both.
 
-- ``config``           options that all recipes share; ``open_unmix`` and ``demucs`` add theirs and the losses
-- ``recipe``           the interface of a recipe
-- ``trainer``          the loop: steps, validation, checkpoints
-- ``loader``           batches, prepared in the background
+- ``config``           options that all recipes share
+- ``recipe``           the interface between a recipe and the trainer
+- ``open_unmix``       the Open-Unmix recipe: its options, its loss
+- ``demucs``           the Demucs recipe: its options, its loss
+- ``trainer``          the training loop: steps, epochs, checkpoints
+- ``validation``       scores on whole tracks, the best epoch, early stopping
+- ``loader``           batches, mixed in the background
 - ``run_folder``       the files of a run
 - ``tensorboard``      training curves
 - ``throughput``       speed and remaining time
-- ``distributed``      several processes
-- ``autocast_check``   detects CPUs that compute wrongly in low precision
+- ``distributed``      data-parallel training in several processes
+- ``autocast_check``   detects CPUs that compute wrongly in half precision
 - ``setup``            builds a trainer from the command line's options
 """

@@ -1,4 +1,4 @@
-"""Whether a processor can be trusted with half precision."""
+"""Detect CPUs that compute wrongly in half precision."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from torch import Tensor, nn
 
 __all__ = ["check_autocast_accuracy"]
 
-_ROUNDING = 0.1  # relative; bfloat16 rounds to 0.4 %, and a wrong kernel returns another signal
+_MAX_ERROR = 0.1  # relative; bfloat16 rounds to 0.4 %, and the error of a wrong kernel is as large as its output
 
 
 def check_autocast_accuracy(objective: nn.Module, inputs: tuple[Tensor, ...], precision: torch.dtype) -> None:
-    """Compare every convolution and linear layer's output in `precision` with that in float32, on one batch.
+    """Compare the output of every convolution and linear layer in `precision` with float32, on one batch.
 
-    Libraries of a processor's fast paths have bugs that rounding does not explain: oneDNN's bfloat16
-    convolutions of 16 input channels and stride 4, for one, are wrong on processors with AMX, and a
-    network learns to make up for it, so that its loss falls while it becomes useless everywhere else.
+    CPU libraries have bugs with errors far above rounding. For example, oneDNN's bfloat16 convolutions with 16
+    input channels and stride 4 are wrong on CPUs with AMX. A network learns to compensate for them, so that its
+    loss falls while it becomes useless on any other machine.
 
     Raises
     ------
     ValueError
-        Naming the first layer that is computed wrongly.
+        If a layer is computed wrongly; the message names the first.
     """
-    looked_at = copy.deepcopy(objective)  # batch norm would count this batch twice
-    for name, module in looked_at.named_modules():
+    checked = copy.deepcopy(objective)  # keep the batch norm statistics of the original
+    for name, module in checked.named_modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            module.register_forward_hook(_Comparison(name, precision))
+            module.register_forward_hook(_CompareWithFloat32(name, precision))
     device = inputs[0].device.type
     with torch.no_grad(), torch.autocast(device, precision):
-        looked_at(*inputs)
+        checked(*inputs)
 
 
-class _Comparison:
+class _CompareWithFloat32:
+    """A forward hook that raises ValueError if a layer's output is far from its float32 output."""
+
     def __init__(self, name: str, precision: torch.dtype) -> None:
         self.name, self.precision = name, precision
 
@@ -42,9 +44,9 @@ class _Comparison:
         with torch.autocast(output.device.type, enabled=False):
             exact = module.forward(inputs[0].float())
         error = float((output.float() - exact).norm() / exact.norm().clamp_min(1e-12))
-        if error > _ROUNDING:
+        if error > _MAX_ERROR:
             kind = str(self.precision).removeprefix("torch.")
             raise ValueError(
-                f"this processor computes {self.name} ({module}) wrongly in {kind}: "
+                f"this CPU computes {self.name} ({module}) wrongly in {kind}: "
                 f'its output is off by {100 * error:.0f} %. Train with precision = "fp32"'
             )

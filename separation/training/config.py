@@ -1,4 +1,4 @@
-"""Every number of a training run, in one frozen dataclass per recipe."""
+"""Configuration of a training run: the options that all recipes share, and reading them from TOML."""
 
 from __future__ import annotations
 
@@ -20,41 +20,43 @@ Config = TypeVar("Config", bound="TrainingConfig")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(MixConfig):
-    """What all recipes have in common; those of :class:`~separation.data.excerpts.MixConfig` say how mixtures are made.
+    """Options of all recipes, in addition to those of :class:`~separation.datasets.mix_config.MixConfig`.
 
     Attributes
     ----------
     seed : int
-        Of the weights and of every batch.
+        Seed of the initial weights and of every batch.
     batch : int
         Items per optimiser step and process.
     accumulate : int
-        Parts that a batch is computed in, to save memory.
+        Number of parts of a batch whose gradients are accumulated, to save memory.
     epochs : int
-        At most.
+        Maximum number of epochs.
     epoch_steps : int or None
-        Optimiser steps per epoch; None: as many as show every track `excerpts_per_track` times.
+        Optimiser steps per epoch. None derives them from `excerpts_per_track`.
     excerpts_per_track : int
+        Average number of excerpts of every track in an epoch, unless `epoch_steps` is given.
     learning_rate, weight_decay : float
-        Of Adam.
+        Parameters of Adam.
     schedule : "plateau", "decay" or "constant"
-        Plateau: times `plateau_factor` after `plateau_patience` epochs without a better validation loss,
-        then a pause of `plateau_cooldown`. Decay: a warm-up of 50 steps, then constant, then linearly down
-        to a fiftieth over the last `decay_share` of all epochs.
+        "plateau" multiplies the learning rate by `plateau_factor` after `plateau_patience` epochs without a
+        better validation loss, then waits `plateau_cooldown` epochs. "decay" warms up for 50 steps, then is
+        constant, then falls linearly to a fiftieth over the last `decay_share` of all epochs.
     patience : int or None
-        Stop after so many epochs without a better validation loss.
+        Number of epochs without a better validation loss after which training stops; None for no limit.
     best_by : "loss" or "sdr"
-        What the kept model is chosen by, on the validation tracks.
+        Criterion on the validation tracks by which the saved model is chosen.
     validate_every : int
-        Epochs.
+        Number of epochs from one validation to the next.
     ema : float
-        Decay per step of the running average of the weights, which is what is validated and kept; 0: none.
+        Decay per step of an exponential moving average of the weights; 0 for none. If there is an average, it
+        is validated and saved as the model.
     clip : float or None
-        Longest gradient of a network.
+        Maximum norm of each network's gradient; None for no limit.
     precision : "auto", "fp32", "bf16" or "fp16"
-        Auto: the GPU's half precision, float32 on a processor.
+        "auto" uses the half precision of a GPU, and float32 on a CPU.
     compile : bool
-        Run the networks through ``torch.compile``.
+        Compile the networks with ``torch.compile``.
     """
 
     seed: int = 42
@@ -85,7 +87,7 @@ class TrainingConfig(MixConfig):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("epoch_steps", "patience", "clip"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, or left out, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be above 0 or left out, got {getattr(self, name)}")
         if self.batch % self.accumulate:
             raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} parts")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 <= self.seed < 2**63):
@@ -105,7 +107,13 @@ class TrainingConfig(MixConfig):
 
 
 def read_toml(config: type[Config], path: Path | None) -> Config:
-    """The recipe's config with what a TOML file changes; ValueError names the key that is unknown or wrong."""
+    """Read a recipe's config from a TOML file that names the options to change.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or if a key is unknown or its value wrong; the message names the key.
+    """
     if path is None:
         return config()
     try:
@@ -119,7 +127,7 @@ def read_toml(config: type[Config], path: Path | None) -> Config:
 
 
 def as_dict(config: TrainingConfig) -> dict[str, Any]:
-    """For JSON."""
+    """Return the options as a dict that can be written to JSON."""
     return {
         f.name: dict(value) if isinstance(value := getattr(config, f.name), Mapping) else value
         for f in dataclasses.fields(config)
@@ -127,15 +135,15 @@ def as_dict(config: TrainingConfig) -> dict[str, Any]:
 
 
 def from_dict(config: type[Config], given: Mapping[str, Any]) -> Config:
-    """The other way; ValueError for unknown keys and wrong types."""
+    """Build a config from a dict; raise ValueError for unknown keys and wrong types."""
     hints = typing.get_type_hints(config)
     if unknown := sorted(set(given) - set(hints)):
-        raise ValueError(f"unknown key {unknown[0]!r}; there are {', '.join(sorted(hints))}")
-    return config(**{name: _checked(name, value, hints[name]) for name, value in given.items()})
+        raise ValueError(f"unknown key {unknown[0]!r}; the keys are {', '.join(sorted(hints))}")
+    return config(**{name: _convert(name, value, hints[name]) for name, value in given.items()})
 
 
-def _checked(name: str, value: Any, hint: Any) -> Any:
-    """The value as the field's type wants it: TOML's lists become tuples, whole numbers floats where floats belong."""
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """Convert a TOML value to a field's type: lists to tuples, and integers to floats where a float is expected."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value in inner:
@@ -144,11 +152,11 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     if origin is types.UnionType:
         if value is None and type(None) in inner:
             return None
-        return _checked(name, value, next(kind for kind in inner if kind is not type(None)))
+        return _convert(name, value, next(kind for kind in inner if kind is not type(None)))
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_checked(name, item, inner[0]) for item in value)
+        return tuple(_convert(name, item, inner[0]) for item in value)
     if origin is not None and isinstance(value, Mapping) and issubclass(origin, Mapping):
-        return {key: _checked(f"{name}.{key}", item, inner[1]) for key, item in value.items()}
+        return {key: _convert(f"{name}.{key}", item, inner[1]) for key, item in value.items()}
     if hint is float and type(value) is int:
         return float(value)
     if origin is None and type(value) is hint:

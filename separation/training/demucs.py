@@ -1,4 +1,4 @@
-"""The Demucs recipe: all waveforms at once."""
+"""The Demucs recipe: one network that estimates the waveforms of all sources."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from separation.training.recipe import Objective, Recipe
 
 __all__ = ["DemucsConfig", "DemucsRecipe"]
 
-RESOLUTIONS = (512, 1024, 2048)  # of the spectral part of the loss
+RESOLUTIONS = (512, 1024, 2048)  # STFT window lengths of the spectral loss, in samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemucsConfig(TrainingConfig):
-    """Demucs v2 as published: 360 epochs of Adam at 3e-4 on remixed excerpts of 10 s.
+    """The published settings of Demucs v2: 360 epochs of Adam at 3e-4 on remixed excerpts of 10 s.
 
     Attributes
     ----------
     channels, depth : int
-        Of the network.
+        Channels after the first layer, and number of layers, of the encoder.
     resample : bool
-        Work at twice the sampling rate inside.
+        Upsample the input by 2, and downsample the output.
     spectral : float
-        Weight of the mean absolute error of magnitudes at three resolutions, added to that of the
-        waveforms; 0 as published.
+        Weight of the spectral loss, the mean absolute error of magnitudes at three resolutions; 0 as published.
 
     References
     ----------
@@ -66,7 +65,7 @@ class DemucsConfig(TrainingConfig):
 
 
 class WaveformLoss(Objective):
-    """Mean absolute error of all waveforms, plus that of their magnitudes if `spectral` is above 0."""
+    """The mean absolute error of all waveforms, plus `spectral` times that of their magnitudes."""
 
     def __init__(self, network: Demucs, spectral: float) -> None:
         super().__init__()
@@ -74,7 +73,7 @@ class WaveformLoss(Objective):
         self.spectral = spectral
 
     def forward(self, mixture: Tensor, sources: Tensor) -> Tensor:
-        """(batch, channels, time), (batch, sources, channels, time)."""
+        """Return the loss for a mixture (batch, channels, time) and its sources (batch, sources, channels, time)."""
         estimate = self.network(mixture).float()
         sources = center_trim(sources, estimate.shape[-1])
         loss = F.l1_loss(estimate, sources)
@@ -82,7 +81,7 @@ class WaveformLoss(Objective):
 
 
 def _spectral_error(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean over the resolutions of the mean absolute difference of magnitudes, windows of unit energy."""
+    """Return the mean absolute error of magnitudes, averaged over resolutions; windows have unit energy."""
     errors = []
     for n_fft in RESOLUTIONS:
         window = torch.hann_window(n_fft, device=estimate.device)
@@ -95,49 +94,52 @@ def _spectral_error(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 class DemucsRecipe(Recipe):
-    """One network for all sources; the methods are described in :class:`separation.training.recipe.Recipe`."""
+    """A recipe with one network for all sources; see :class:`separation.training.recipe.Recipe` for the methods."""
 
     method = "demucs"
     config: DemucsConfig
     objectives: dict[str, WaveformLoss]
 
-    def __init__(self, config: DemucsConfig, *, sources: tuple[str, ...], target: str = "all") -> None:
+    def __init__(
+        self, config: DemucsConfig, *, sources: tuple[str, ...], target: str = "all", sample_rate: int = 44100
+    ) -> None:
         if target != "all":
-            raise ValueError(f"Demucs learns all sources at once: leave the target out, got {target!r}")
+            raise ValueError(f"Demucs learns all sources at once: leave out the target, got {target!r}")
         self.config = config
         self.sources = self.targets = sources
+        self.sample_rate = sample_rate
         self.network = Demucs(sources, channels=config.channels, depth=config.depth, resample=config.resample)
         self.objectives = {"all": WaveformLoss(self.network, config.spectral)}
 
-    def excerpts(self, store: StemStore) -> MixSampler:
+    def sampler(self, store: StemStore) -> MixSampler:
         length = self.network.valid_length(round(self.config.seconds * store.sample_rate))
         return MixSampler(store, self.config, length=length)
 
     def initialise(self, store: StemStore) -> None:
-        """Nothing is measured: every mixture is standardised by itself."""
+        """Do nothing: every mixture is standardised with its own statistics."""
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:
-        """As at inference, but by the excerpt's own statistics: upstream standardises by the track's."""
+        """Standardise as at inference, but with the statistics of the excerpt; upstream uses those of the track."""
         mixture = sources.sum(1)
         mono = mixture.mean(1, keepdim=True)
-        mean, deviation = mono.mean(-1, keepdim=True), mono.std(-1, keepdim=True) + 1e-3
-        return {"all": ((mixture - mean) / deviation, sources / deviation[:, None])}
+        mean, std = mono.mean(-1, keepdim=True), mono.std(-1, keepdim=True) + 1e-3
+        return {"all": ((mixture - mean) / std, sources / std[:, None])}
 
     def evaluate(self, networks: Mapping[str, nn.Module], sources: Tensor) -> tuple[Tensor, Tensor]:
-        """In pieces of the training excerpts' length, each with its true surroundings."""
+        """Separate a track in chunks of the excerpts' length, each with its true context on both sides."""
         mixture = sources.sum(0)
         mono = mixture.mean(0)
-        mean, deviation = mono.mean(), mono.std() + 1e-8
-        length, piece = mixture.shape[-1], round(self.config.seconds * 44100)
-        extra = self.network.valid_length(piece) - piece
-        padded = F.pad((mixture - mean) / deviation, (extra // 2, extra - extra // 2 + piece))
-        pieces = [
-            center_trim(networks["all"](padded[None, :, start : start + piece + extra])[0].float(), piece)
-            for start in range(0, length, piece)
+        mean, std = mono.mean(), mono.std() + 1e-8
+        length, chunk = mixture.shape[-1], round(self.config.seconds * self.sample_rate)
+        context = self.network.valid_length(chunk) - chunk
+        padded = F.pad((mixture - mean) / std, (context // 2, context - context // 2 + chunk))
+        chunks = [
+            center_trim(networks["all"](padded[None, :, start : start + chunk + context])[0].float(), chunk)
+            for start in range(0, length, chunk)
         ]
-        standard = torch.cat(pieces, -1)[..., :length]
-        losses = (standard - sources / deviation).abs().mean((1, 2))
-        return losses, standard * deviation + mean
+        standardised = torch.cat(chunks, -1)[..., :length]
+        losses = (standardised - sources / std).abs().mean((1, 2))
+        return losses, standardised * std + mean
 
     def description(self) -> dict[str, Any]:
         config = self.config

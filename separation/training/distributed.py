@@ -1,10 +1,12 @@
-"""Several processes, one training: each sees its own excerpts, all hold the same weights."""
+"""Data-parallel training: every process draws its own batches, and all processes hold the same weights."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,12 +15,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 CPU = torch.device("cpu")
 
-__all__ = ["ProcessGroup", "SharedBatchNorm", "join", "leave", "share_batch_norms"]
+__all__ = ["ProcessGroup", "SharedBatchNorm", "join", "leave", "share_batch_norms", "without_gradient_averaging"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """Which of how many this one is, and where it computes."""
+    """The processes of a training run, as seen from one of them.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process, from 0.
+    size : int
+        Number of processes.
+    device : torch.device
+        Device of this process.
+    """
 
     rank: int = 0
     size: int = 1
@@ -26,11 +38,11 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """The one that validates, writes and speaks."""
+        """True for the only process that validates, writes files and prints."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with its gradients averaged over the processes, if there are several."""
+        """Return the module with its gradients averaged over the processes, if there are several."""
         if self.size == 1:
             return module
         share_batch_norms(module)
@@ -38,7 +50,7 @@ class ProcessGroup:
         return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Over the processes."""
+        """Average a tensor over all processes."""
         if self.size > 1:
             values = values.clone()
             distributed.all_reduce(values)
@@ -46,7 +58,7 @@ class ProcessGroup:
         return values
 
     def from_first(self, value: list[float]) -> list[float]:
-        """What the first process holds."""
+        """Return the first process's value in every process."""
         if self.size == 1:
             return value
         box = [value]
@@ -54,43 +66,51 @@ class ProcessGroup:
         return box[0]
 
 
+def without_gradient_averaging(module: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Keep gradients local to this process, for all but the last part of a batch."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
+
+
 def join(device: str) -> ProcessGroup:
-    """Take part in what ``torchrun`` started, or be the only process.
+    """Join the processes started by ``torchrun``, or run as the only one.
 
     Raises
     ------
     ValueError
-        If there are more processes than GPUs, or no GPU where one is asked for.
+        If there are more processes than GPUs, or if a GPU is requested and none is available.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, got {device!r}")
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if cuda and not torch.cuda.is_available():
         raise ValueError("there is no CUDA device here: choose --device cpu or auto")
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    if cuda and local >= torch.cuda.device_count():
-        raise ValueError(f"process {local + 1} of this machine has no GPU: there are {torch.cuda.device_count()}")
-    place = torch.device("cuda", local) if cuda else torch.device("cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    if cuda and local_rank >= torch.cuda.device_count():
+        raise ValueError(
+            f"process {local_rank + 1} of this machine has no GPU: there are {torch.cuda.device_count()}. "
+            "Start fewer processes"
+        )
+    torch_device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size > 1 and not distributed.is_initialized():
         if cuda:
-            torch.cuda.set_device(place)
-        # The others wait while the first validates on whole tracks.
+            torch.cuda.set_device(torch_device)
+        # The other processes wait while the first validates on whole tracks.
         distributed.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=4))
-    return ProcessGroup(rank=int(os.environ.get("RANK", 0)), size=size, device=place)
+    return ProcessGroup(rank=int(os.environ.get("RANK", 0)), size=size, device=torch_device)
 
 
 def leave(processes: ProcessGroup) -> None:
-    """What :func:`join` began."""
+    """Leave the process group entered by :func:`join`."""
     if processes.size > 1 and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 class SharedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation by the statistics of all processes' items; torch's own works on GPUs only."""
+    """Batch normalisation with the statistics of all processes' items; ``nn.SyncBatchNorm`` requires GPUs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(items, features) -> the same."""
+        """Normalise `x` of shape (items, features)."""
         if not self.training:
             return super().forward(x)
         dtype, x = x.dtype, x.float()
@@ -109,7 +129,7 @@ class SharedBatchNorm(nn.BatchNorm1d):
 
 
 def share_batch_norms(module: nn.Module) -> None:
-    """Let every batch normalisation in a module count all processes' items, parameters and names unchanged."""
+    """Turn every ``BatchNorm1d`` in a module into a :class:`SharedBatchNorm`; parameters and names stay the same."""
     for child in module.modules():
         if type(child) is nn.BatchNorm1d:
             child.__class__ = SharedBatchNorm

@@ -1,4 +1,4 @@
-"""The batches of a run, each from a seed of its own."""
+"""Training batches, each with its own seed."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ __all__ = ["BatchLoader", "batch_seed"]
 
 
 def batch_seed(seed: int, step: int, rank: int = 0) -> int:
-    """The seed of one process's batch at one step; everything random in that step follows from it."""
+    """Return the seed of everything random in one step of one process."""
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class BatchLoader:
-    """The batches of all steps in order; on a processor mixed one step ahead by a second thread."""
+    """An iterator of batches in the order of their seeds; on a CPU, a thread mixes one batch ahead."""
 
-    def __init__(self, excerpts: MixSampler, seeds: Iterable[int], *, size: int, device: torch.device) -> None:
-        self.excerpts = excerpts
+    def __init__(self, sampler: MixSampler, seeds: Iterable[int], *, size: int, device: torch.device) -> None:
+        self.sampler = sampler
         self.seeds = iter(seeds)
         self.size = size
         self.device = device
         self.ahead: queue.Queue[Tensor | BaseException] = queue.Queue(maxsize=1)
         self.stopped = threading.Event()
-        # A GPU mixes faster than it could be handed batches.
-        self.thread = threading.Thread(target=self._run, daemon=True) if excerpts.store.device.type == "cpu" else None
+        # Samples on a GPU are mixed there, faster than batches could be copied to it.
+        self.thread = threading.Thread(target=self._run, daemon=True) if sampler.store.device.type == "cpu" else None
 
     def __enter__(self) -> BatchLoader:
         if self.thread:
             self.thread.start()
         return self
 
-    def __exit__(self, *reason: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stopped.set()
         while self.thread and self.thread.is_alive():
             with contextlib.suppress(queue.Empty):
@@ -53,7 +53,7 @@ class BatchLoader:
 
     def _mix(self, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        batch = self.excerpts.batch(self.excerpts.draw(self.size, generator))
+        batch = self.sampler.batch(self.sampler.draw(self.size, generator))
         return batch.pin_memory() if self.thread and self.device.type == "cuda" else batch
 
     def _run(self) -> None:

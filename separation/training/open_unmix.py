@@ -1,4 +1,4 @@
-"""The Open-Unmix recipe: magnitudes of one target, or of all in one process."""
+"""The Open-Unmix recipe: magnitude spectrograms of one target, or of all targets in one process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["OpenUnmixConfig", "OpenUnmixRecipe", "input_statistics", "magnitude"
 
 @dataclass(frozen=True, kw_only=True)
 class OpenUnmixConfig(TrainingConfig):
-    """Open-Unmix as published: the numbers that upstream's UMX and UMXHQ were trained with.
+    """The published settings of Open-Unmix, with which upstream trained UMX and UMXHQ.
 
     Attributes
     ----------
     hidden_size, n_layers : int
-        Of the network.
+        Units and layers of the LSTM.
     n_fft, hop_length : int
-        Samples.
+        STFT window and hop length in samples.
     bandwidth : float
-        Hz; what lies above is estimated but not looked at.
+        Bandwidth of the network's input in Hz; its output covers all frequencies.
 
     References
     ----------
@@ -59,17 +59,20 @@ class OpenUnmixConfig(TrainingConfig):
 
 
 def magnitude(waveform: Tensor, config: StftConfig) -> Tensor:
-    """Magnitude of the un-centred STFT that upstream trains with, (..., time) -> (..., bins, frames)."""
+    """Return the magnitude of the uncentred STFT that upstream trains with.
+
+    `waveform` has shape (..., time), the result (..., bins, frames).
+    """
     flat = waveform.reshape(-1, waveform.shape[-1])
     window = config.window(waveform)
     X = torch.stft(flat, config.n_fft, config.hop_length, window=window, center=False, return_complex=True)
-    # abs() of complex numbers guards against overflow that cannot occur here, at twice the time.
+    # abs() of complex numbers takes twice the time to guard against an overflow that cannot occur here.
     squared = torch.addcmul(X.real * X.real, X.imag, X.imag)
     return squared.sqrt_().unflatten(0, waveform.shape[:-1])
 
 
 class MagnitudeLoss(Objective):
-    """Mean squared error of a target's magnitude."""
+    """The mean squared error of a target's magnitude."""
 
     network: OpenUnmix
 
@@ -78,25 +81,28 @@ class MagnitudeLoss(Objective):
         self.network = network
 
     def forward(self, mixture: Tensor, target: Tensor) -> Tensor:
-        """Both (batch, channels, bins, frames)."""
+        """Return the loss for magnitudes of shape (batch, channels, bins, frames)."""
         return F.mse_loss(self.network(mixture).float(), target)
 
 
 class OpenUnmixRecipe(Recipe):
-    """The methods are described in :class:`separation.training.recipe.Recipe`."""
+    """A recipe with one network per target; see :class:`separation.training.recipe.Recipe` for the methods."""
 
     method = "open-unmix"
     config: OpenUnmixConfig
     objectives: dict[str, MagnitudeLoss]
 
-    def __init__(self, config: OpenUnmixConfig, *, sources: tuple[str, ...], target: str = "all") -> None:
+    def __init__(
+        self, config: OpenUnmixConfig, *, sources: tuple[str, ...], target: str = "all", sample_rate: int = 44100
+    ) -> None:
         if target not in (*sources, "all"):
             raise ValueError(f"the target must be all or one of {', '.join(sources)}, got {target!r}")
         self.config = config
         self.sources = sources
+        self.sample_rate = sample_rate
         self.targets = sources if target == "all" else (target,)
         self.stft = StftConfig(n_fft=config.n_fft, hop_length=config.hop_length)
-        self.max_bin = bins_below(config.bandwidth, n_fft=config.n_fft, sample_rate=44100)
+        self.max_bin = bins_below(config.bandwidth, n_fft=config.n_fft, sample_rate=sample_rate)
         self.objectives = {name: MagnitudeLoss(self._network()) for name in self.targets}
 
     def _network(self) -> OpenUnmix:
@@ -107,14 +113,14 @@ class OpenUnmixRecipe(Recipe):
             n_layers=self.config.n_layers,
         )
 
-    def excerpts(self, store: StemStore) -> MixSampler:
+    def sampler(self, store: StemStore) -> MixSampler:
         return MixSampler(store, self.config)
 
     def initialise(self, store: StemStore) -> None:
-        mean, deviation = input_statistics(store, self.stft, collections=self.config.whole_from)
+        mean, std = input_statistics(store, self.stft, datasets=self.config.whole_from)
         for objective in self.objectives.values():
             objective.network.input_mean.data = -mean[: self.max_bin].float()
-            objective.network.input_scale.data = 1 / deviation[: self.max_bin].float()
+            objective.network.input_scale.data = 1 / std[: self.max_bin].float()
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:
         mixture = magnitude(sources.sum(1), self.stft)
@@ -141,23 +147,21 @@ class OpenUnmixRecipe(Recipe):
         return {"architecture": shape if config.n_layers == 3 else shape | {"n_layers": config.n_layers}}
 
 
-def input_statistics(
-    store: StemStore, config: StftConfig, *, collections: tuple[str, ...] = ()
-) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the training mixtures' magnitude, each (bins,), float64.
+def input_statistics(store: StemStore, config: StftConfig, *, datasets: tuple[str, ...] = ()) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the training mixtures' magnitudes, each (bins,), float64.
 
-    Over all frames of the whole recordings, the channels' magnitudes averaged first, the deviation floored
-    at 1e-4 of its largest value: upstream's ``StandardScaler``. The mixture is the sum of the sources.
+    They are taken over all frames of all recordings, after averaging the magnitudes of the channels. Deviations
+    below 1e-4 of the largest are raised to it. Both steps are those of upstream's ``StandardScaler``.
 
     Parameters
     ----------
-    collections : tuple of str
-        Those whose sums are mixtures; empty: all.
+    datasets : tuple of str
+        Data sets in which the sum of the sources is an original mixture; empty for all.
     """
     count, total, squares = 0, torch.zeros(config.n_bins).double(), torch.zeros(config.n_bins).double()
     block = config.hop_length * 1024
     for recording in store.recordings:
-        if recording.speed != 1 or (collections and recording.collection not in collections):
+        if recording.speed != 1 or (datasets and recording.collection not in datasets):
             continue
         for start in range(0, max(1, recording.frames - config.n_fft + 1), block):
             length = min(block - config.hop_length + config.n_fft, recording.frames - start)
@@ -170,5 +174,5 @@ def input_statistics(
             total += mono.sum(1)
             squares += mono.square().sum(1)
     mean = total / count
-    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return mean, deviation.clamp(min=1e-4 * float(deviation.max()))
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
+    return mean, std.clamp(min=1e-4 * float(std.max()))

@@ -1,4 +1,4 @@
-"""What the loop asks of a recipe."""
+"""The interface between a recipe and the trainer."""
 
 from __future__ import annotations
 
@@ -15,41 +15,53 @@ __all__ = ["Objective", "Recipe"]
 
 
 class Objective(nn.Module):
-    """A network within its loss: ``forward(*inputs)`` is that loss, a scalar; `network` is what is kept."""
+    """A loss module: ``forward(*inputs)`` returns a scalar loss, and `network` is the model that is saved."""
 
     network: nn.Module
 
 
 class Recipe(Protocol):
-    """A model with its loss.
+    """A model with its loss and its inputs.
 
     Attributes
     ----------
     method : str
-        The separation method that its weights are for.
+        The separation method that uses its weights.
+    config : TrainingConfig
+    sources : tuple of str
+        Sources of the training data, in the order of the batches.
+    sample_rate : int
+        Sample rate of the training data in Hz.
     targets : tuple of str
-        What it learns to estimate: "vocals", or all sources.
+        The sources to estimate.
     objectives : mapping of str to Objective
-        By target, or one as "all". They do not share weights: each is stepped by its own gradient.
+        By target, or one as "all". They do not share weights.
     """
 
     method: str
     config: TrainingConfig
     sources: tuple[str, ...]
+    sample_rate: int
     targets: tuple[str, ...]
     objectives: Mapping[str, Objective]
 
-    def excerpts(self, store: StemStore) -> MixSampler:
-        """Batches of the length that the networks take."""
+    def sampler(self, store: StemStore) -> MixSampler:
+        """Return a sampler of excerpts whose length the networks accept."""
 
     def initialise(self, store: StemStore) -> None:
-        """Set what is measured on the training data."""
+        """Set the parameters that are measured on the training data."""
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:
-        """What each objective is called with, from a batch (batch, sources, channels, time)."""
+        """Return the arguments of each objective for a batch (batch, sources, channels, time)."""
 
     def evaluate(self, networks: Mapping[str, nn.Module], sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses (targets,) and estimates (targets, channels, time) for a whole track (sources, channels, time)."""
+        """Separate a whole track (sources, channels, time).
+
+        Returns
+        -------
+        losses : Tensor, shape (targets,)
+        estimates : Tensor, shape (targets, channels, time)
+        """
 
     def description(self) -> dict[str, Any]:
-        """The fields of ``model.json`` that only the recipe knows."""
+        """Return the fields of ``model.json`` that depend on the recipe."""

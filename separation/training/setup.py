@@ -1,4 +1,4 @@
-"""From the words of the command line to a training that is ready to run."""
+"""Prepare a training run from command-line arguments."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from separation.datasets.dataset import Dataset, fingerprint, open_dataset
+from separation.datasets.musdb18 import Track
+from separation.datasets.stem_folders import FolderTrack
 from separation.datasets.store import Progress, StemStore, build_store
 from separation.models.open_unmix import LEGACY_KEYS
 from separation.sources import SOURCES
@@ -31,7 +33,7 @@ RECIPES: dict[str, tuple[type[TrainingConfig], Any]] = {
     "open-unmix": (OpenUnmixConfig, OpenUnmixRecipe),
     "demucs": (DemucsConfig, DemucsRecipe),
 }
-RATE = 44100
+SAMPLE_RATE = 44100  # Hz, of every store: the published models' rate
 
 
 def build_trainer(
@@ -46,88 +48,93 @@ def build_trainer(
     processes: ProcessGroup = ProcessGroup(),
     progress: Progress = lambda done, total, name: None,
 ) -> Trainer:
-    """Read the config, decode the data (once: stores are kept in ``SEPARATION_HOME``), make the networks.
+    """Read the config, decode the data sets, and build the networks and their trainer.
+
+    Decoded data sets are stored under ``SEPARATION_HOME`` and used again by later runs.
 
     Parameters
     ----------
     name : str
-        A recipe.
-    roots : sequence of path
-        Data sets, as :func:`separation.data.collections.open_dataset` takes them.
+        Name of a recipe.
+    roots, wav : sequence of path, bool
+        Folders of data sets, and their format, as in :func:`separation.datasets.dataset.open_dataset`.
     out : path
         The run's folder.
     target : str
         One source, or "all".
     config : path, optional
-        A TOML file with what differs from the published recipe.
+        A TOML file with the options that differ from the published recipe.
     initial : str, optional
-        A model, by name or folder, whose weights are the beginning.
+        Name or folder of a model whose weights training starts from.
+    progress : callable
+        Receives the number of decoded recordings, their total, and the name of the next.
 
     Raises
     ------
     ValueError
-        For anything of this that cannot be used.
+        If an argument, the config or a data set cannot be used.
     """
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        raise ValueError(f"unknown recipe {name!r}; choose {' or '.join(RECIPES)}")
     config_type, recipe_type = RECIPES[name]
     settings = read_toml(config_type, config)
     torch.manual_seed(settings.seed)
-    recipe: Recipe = recipe_type(settings, sources=SOURCES, target=target)
+    recipe: Recipe = recipe_type(settings, sources=SOURCES, target=target, sample_rate=SAMPLE_RATE)
     initial_weights = _initial_weights(initial, recipe) if initial else None
-    collections = [open_dataset(root, wav=wav) for root in roots]
-    _refuse_same_names(collections)
-    if not any(collection.valid for collection in collections):
-        raise ValueError("there are no validation tracks: MUSDB18's are known, other data needs a valid folder")
-    store = _store(collections, settings, processes, progress)
-    validation = [_whole_track(track) for collection in collections for track in collection.valid]
-    run = RunFolder(out, job=target)
+    datasets = [open_dataset(root, wav=wav) for root in roots]
+    _check_names(datasets)
+    if not any(dataset.valid for dataset in datasets):
+        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+    store = _build_store(datasets, settings, processes, progress)
+    validation = [_read_validation_track(track) for dataset in datasets for track in dataset.valid]
     return Trainer(
         recipe,
         store.to(processes.device),
         validation,
-        run,
+        RunFolder(out, job=target),
         processes=processes,
         initial=initial_weights,
         initial_name=initial and Path(initial).name,
     )
 
 
-def _store(
-    collections: Sequence[Dataset], config: TrainingConfig, processes: ProcessGroup, progress: Progress
+def _build_store(
+    datasets: Sequence[Dataset], config: TrainingConfig, processes: ProcessGroup, progress: Progress
 ) -> StemStore:
     speeds = "-".join(f"{speed:g}" for speed in config.speeds)
-    folder = cache_dir() / "stores" / f"{fingerprint(collections)}-{speeds}"
-    shown = progress if processes.first else lambda done, total, name: None
-    return build_store(folder, collections, sources=SOURCES, sample_rate=RATE, speeds=config.speeds, progress=shown)
+    folder = cache_dir() / "stores" / f"{fingerprint(datasets)}-{speeds}"
+    report = progress if processes.first else lambda done, total, name: None
+    return build_store(
+        folder, datasets, sources=SOURCES, sample_rate=SAMPLE_RATE, speeds=config.speeds, progress=report
+    )
 
 
-def _whole_track(track: Any) -> Tensor:
-    """(sources, channels, time), silence for a source that the track lacks."""
-    _, references, rate = track.read()
-    some = next(iter(references.values()))
-    stems = np.stack([references.get(source, np.zeros_like(some)) for source in SOURCES])
+def _read_validation_track(track: Track | FolderTrack) -> Tensor:
+    """Read all sources of a track, shape (sources, channels, time), with silence for missing ones."""
+    _, references, sample_rate = track.read()
+    silence = np.zeros_like(next(iter(references.values())))
+    stems = np.stack([references.get(source, silence) for source in SOURCES])
     if stems.shape[1] == 1:
         stems = stems.repeat(2, axis=1)
-    if rate != RATE:
-        flat = soxr.resample(stems.reshape(-1, stems.shape[-1]).T, rate, RATE)
+    if sample_rate != SAMPLE_RATE:
+        flat = soxr.resample(stems.reshape(-1, stems.shape[-1]).T, sample_rate, SAMPLE_RATE)
         stems = flat.T.reshape(*stems.shape[:2], -1)
     return torch.from_numpy(np.ascontiguousarray(stems, dtype=np.float32))
 
 
-def _refuse_same_names(collections: Sequence[Dataset]) -> None:
-    names = [collection.name for collection in collections]
+def _check_names(datasets: Sequence[Dataset]) -> None:
+    names = [dataset.name for dataset in datasets]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two data sets are called {name!r}: configs could not tell them apart")
+            raise ValueError(
+                f"two data sets are called {name!r}, so that configs cannot tell them apart: rename a folder"
+            )
 
 
 def _initial_weights(name: str, recipe: Recipe) -> dict[str, dict[str, Tensor]]:
     model = find_model(name, method=recipe.method)
     weights = {}
     for objective, module in recipe.objectives.items():
-        model.load_into(
-            module.network, model.file(objective), ignore=LEGACY_KEYS
-        )  # refuses what does not fit, in words
+        model.load_into(module.network, model.file(objective), ignore=LEGACY_KEYS)
         weights[objective] = {name: value.clone() for name, value in module.network.state_dict().items()}
     return weights

@@ -1,4 +1,4 @@
-"""Curves and sounds of a run, for TensorBoard: ``tensorboard --logdir RUN``."""
+"""TensorBoard logs of a run, to be viewed with ``tensorboard --logdir RUN``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["TensorBoardWriter"]
 
 log = logging.getLogger(__name__)
 
-EXCERPT = 6.0  # seconds of the sounds
+EXCERPT = 6.0  # seconds of audio per source
 
 
 class TensorBoardWriter:
-    """Written by the first process alone."""
+    """A writer of training curves and audio; it writes nothing if TensorBoard is not installed."""
 
     def __init__(self, folder: Path, *, sample_rate: int, step: int) -> None:
-        """What an earlier, killed process wrote beyond `step` is hidden."""
+        """Open a log in `folder`, hiding what an earlier, killed process wrote after `step`."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -31,7 +31,7 @@ class TensorBoardWriter:
         self.sample_rate = sample_rate
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Add the curves' values of one log entry."""
+        """Add the values of one log entry to the curves."""
         if self.writer is None:
             return
         step = entry["step"]
@@ -46,17 +46,13 @@ class TensorBoardWriter:
                 self.writer.add_scalar(f"validation SDR in dB/{name}", score, step)
         self.writer.flush()
 
-    def add_sounds(self, sounds: Mapping[str, Tensor], step: int) -> None:
-        """Add the middle 6 s of each stem, shape (channels, time)."""
+    def add_audio(self, estimates: Mapping[str, Tensor], step: int) -> None:
+        """Add the middle 6 s of each estimate, shape (channels, time), as mono audio."""
         if self.writer is None:
             return
-        for name, sound in sounds.items():
-            length = min(sound.shape[-1], round(EXCERPT * self.sample_rate))
-            start = (sound.shape[-1] - length) // 2
-            middle = sound[:, start : start + length].mean(0, keepdim=True).clamp(-1, 1)
-            self.writer.add_audio(name, middle, step, self.sample_rate)
+        for name, estimate in estimates.items():
+            length = min(estimate.shape[-1], round(EXCERPT * self.sample_rate))
+            start = (estimate.shape[-1] - length) // 2
+            mono = estimate[:, start : start + length].mean(0, keepdim=True).clamp(-1, 1)
+            self.writer.add_audio(name, mono, step, self.sample_rate)
         self.writer.flush()
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()

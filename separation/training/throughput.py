@@ -1,4 +1,4 @@
-"""How far a training is, and how fast."""
+"""Progress and speed of a training run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ __all__ = ["Report", "Throughput"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How far a training is; one after every step.
+    """The progress of a training run after a step.
 
     Attributes
     ----------
-    epoch, epochs, step, steps : int
-        The epoch of this step, counted from 1, and how many there are; the steps done, and in all.
+    epoch, epochs : int
+        The epoch of this step, counted from 1, and the number of epochs.
+    step, steps : int
+        The number of steps done, and of all steps.
     loss : float
-        Of this step, the mean over targets and processes.
+        Loss of this step, averaged over targets and processes.
     examples_per_second, seconds_left : float
-        Over the recent steps, validation left out.
+        Speed over the last 50 steps without validation, and the remaining time at that speed.
     waiting : float
-        Share of the recent time that was spent waiting for batches.
+        Share of that time that was spent waiting for batches.
     validation : dict
-        At the end of a validated epoch: "loss", "sdr" (dB, per target) and "best" (whether it was kept).
+        At the end of an epoch, "train" (mean training loss); if it was validated, also "loss", "sdr" (dB, by
+        target) and "best" (True if the model was saved). Empty after other steps.
     """
 
     epoch: int
@@ -42,7 +45,7 @@ class Report:
 
 
 class Throughput:
-    """Speed and waiting over the last steps."""
+    """A meter of speed and of time spent waiting, over the last 50 steps."""
 
     def __init__(self, *, batch: int, epoch_steps: int, epochs: int) -> None:
         self.batch, self.epoch_steps, self.epochs = batch, epoch_steps, epochs
@@ -52,12 +55,14 @@ class Throughput:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        began = time.monotonic()
+        """Count the time in the block as waiting."""
+        start = time.monotonic()
         yield
-        self.waits.append(time.monotonic() - began)
+        self.waits.append(time.monotonic() - start)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
+        """End a step, and leave out the time in the block."""
         self._tick()
         yield
         self.last = time.monotonic()
@@ -74,6 +79,7 @@ class Throughput:
         return self.batch * len(self.times) / max(1e-9, sum(self.times))
 
     def report(self, step: int, loss: float, validation: dict[str, Any]) -> Report:
+        """Return the report of a step, which this call ends unless :meth:`paused` did."""
         if not validation:
             self._tick()
         steps = self.epochs * self.epoch_steps

@@ -24,7 +24,7 @@ def cache_dir() -> Path:
     try:
         return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "separation"
     except RuntimeError as error:
-        raise CheckpointError(f"SEPARATION_HOME names the home of a user that there is not: {chosen!r}") from error
+        raise CheckpointError(f"SEPARATION_HOME refers to an unknown user's home directory: {chosen!r}") from error
 
 
 def list_models() -> list[Model]:

@@ -97,17 +97,17 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         why = " ".join(str(getattr(error, "reason", None) or error).split())
         raise CheckpointError(
-            f"cannot download {file.name}: {why}; check the network and {again}, it will go on"
+            f"cannot download {file.name}: {why}; check the network and {again}, it will resume"
         ) from error
     size = part.stat().st_size
     if expected is not None and size < expected:
         raise CheckpointError(
-            f"{file.name} broke off after {size} of {expected} bytes; {again}, it will go on from there"
+            f"{file.name} broke off after {size} of {expected} bytes; {again}, it will resume from there"
         )
     too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
     if problem := too_long or find_problem(file, part):
         part.unlink()
-        raise CheckpointError(f"what came for {file.name} was thrown away ({problem}); {again}, or try another mirror")
+        raise CheckpointError(f"discarded the download of {file.name} ({problem}); {again}, or try another mirror")
     part.replace(path)
 
 

@@ -18,7 +18,7 @@ __all__ = ["WORKER_DIED", "map_jobs"]
 Job = TypeVar("Job")
 Made = TypeVar("Made")
 
-WORKER_DIED = "the worker was killed while it was at it: out of memory?"
+WORKER_DIED = "the worker process died while processing this item (out of memory?)"
 
 
 def map_jobs(

@@ -1,4 +1,4 @@
-"""Every step by its formula, for one excerpt and for a batch, and what repitching must not change."""
+"""Augmentations equal their formulas, for one excerpt and for a batch; pitch shifting keeps level and alignment."""
 
 from __future__ import annotations
 
@@ -45,9 +45,6 @@ def sine(frequency: float, samples: int) -> Tensor:
     return 0.5 * torch.sin(2 * math.pi * frequency / RATE * torch.arange(samples, dtype=torch.float64)).float()
 
 
-# -- the formulas ----------------------------------------------------------------------------------
-
-
 def test_a_gain_scales_and_its_sign_is_the_polarity() -> None:
     sound = torch.tensor([[1.0, -2, 3], [4, 5, -6]])
     expected = torch.tensor([[-0.5, 1, -1.5], [-2, -2.5, 3]])
@@ -83,7 +80,7 @@ def test_a_negative_tilt_thins_the_low_end_and_keeps_the_level_of_noise() -> Non
     assert float((10 ** (level / 10)).mean()) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_room_is_the_direct_sound_and_noise_that_falls_by_60_db() -> None:
+def test_an_impulse_response_is_the_direct_sound_and_noise_that_falls_by_60_db() -> None:
     response = impulse_response(0.5, -6, 7, channels=2, sample_rate=8000)
     assert response.shape == (2, 4000)
     assert response[:, 0].tolist() == [1, 1]
@@ -94,7 +91,7 @@ def test_a_room_is_the_direct_sound_and_noise_that_falls_by_60_db() -> None:
     assert slope == pytest.approx(-60 / 0.5, rel=0.02)
 
 
-def test_every_room_is_another_and_so_are_its_channels() -> None:
+def test_impulse_responses_differ_by_seed_and_channel() -> None:
     one, again, other = (impulse_response(0.1, -6, seed, channels=2, sample_rate=8000) for seed in (1, 1, 2**53 - 1))
     assert torch.equal(one, again)
     for a, b in ((one[0], one[1]), (one[0], other[0])):
@@ -102,7 +99,7 @@ def test_every_room_is_another_and_so_are_its_channels() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 30, 129, 500])
-def test_reverberating_is_convolving_without_the_tail(frames: int) -> None:
+def test_reverb_is_convolution_without_the_tail(frames: int) -> None:
     sound, response = noise(2, 100), noise(2, frames, seed=1)
     expected = [
         np.convolve(*pair)[:100] for pair in zip(sound.double().numpy(), response.double().numpy(), strict=True)
@@ -111,20 +108,20 @@ def test_reverberating_is_convolving_without_the_tail(frames: int) -> None:
     assert torch.equal(sound, noise(2, 100))
 
 
-def test_shift_cuts_every_source_from_a_place_of_its_own() -> None:
+def test_shift_cuts_every_source_at_its_start() -> None:
     sound = noise(3, 2, 50)
     cut = shift_in_time(sound, torch.tensor([0, 7, 30]), 20)
     assert torch.equal(cut, torch.stack([sound[0, :, :20], sound[1, :, 7:27], sound[2, :, 30:]]))
 
 
-def test_shuffle_takes_every_source_from_the_item_that_is_named() -> None:
+def test_shuffle_takes_every_source_from_the_given_item() -> None:
     sources = noise(3, 2, 2, 10)
     shuffled = shuffle_sources(sources, torch.tensor([[2, 0], [0, 2], [1, 1]]))
     expected = torch.stack([sources[[2, 0, 1], 0], sources[[0, 2, 1], 1]], 1)
     assert torch.equal(shuffled, expected)
 
 
-def test_shuffle_loses_and_doubles_nothing() -> None:
+def test_shuffle_is_a_permutation() -> None:
     sources = noise(8, 3, 2, 10)
     order = torch.stack([torch.randperm(8, generator=torch.Generator().manual_seed(i)) for i in range(3)], 1)
     shuffled = shuffle_sources(sources, order)
@@ -134,18 +131,15 @@ def test_shuffle_loses_and_doubles_nothing() -> None:
         assert after == before
 
 
-# -- one by one and together -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("step", "neutral", "values"), STEPS)
-def test_the_neutral_value_leaves_an_excerpt_as_it_is(step: Step, neutral: float, values: list[float]) -> None:
+def test_the_neutral_value_changes_nothing(step: Step, neutral: float, values: list[float]) -> None:
     sound = noise(2, 100)
     assert torch.allclose(step(sound, torch.tensor(neutral)), sound, rtol=0, atol=1e-6)
     assert not torch.allclose(step(sound, torch.tensor(values[0])), sound, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize(("step", "neutral", "values"), STEPS)
-def test_a_batch_is_changed_item_by_item(step: Step, neutral: float, values: list[float]) -> None:
+def test_a_batch_is_augmented_item_by_item(step: Step, neutral: float, values: list[float]) -> None:
     sound, parameter = noise(3, 2, 2, 100), torch.tensor(values).reshape(3, 2)
     together = step(sound, parameter)
     assert together.shape == sound.shape
@@ -164,14 +158,14 @@ def test_a_batch_is_shifted_item_by_item() -> None:
 
 
 @pytest.mark.parametrize(("step", "neutral", "values"), STEPS)
-def test_what_is_given_stays_as_it_was(step: Step, neutral: float, values: list[float]) -> None:
+def test_the_input_is_not_modified(step: Step, neutral: float, values: list[float]) -> None:
     sound, parameter = noise(2, 100), torch.tensor(values[0])
     step(sound, parameter).mul_(2)
     assert torch.equal(sound, noise(2, 100))
     assert torch.equal(parameter, torch.tensor(values[0]))
 
 
-def test_moving_and_repitching_leave_what_is_given_as_it_was() -> None:
+def test_shift_and_pitch_shift_do_not_modify_the_input() -> None:
     sound = noise(3, 2, 2, 9000)
     given = sound.clone()
     shift_in_time(given, torch.zeros(3, 2, dtype=torch.int64), 5000).mul_(2)
@@ -179,9 +173,6 @@ def test_moving_and_repitching_leave_what_is_given_as_it_was() -> None:
     pitch_shift(given, semitones=1, tempo=1.0, length=500).mul_(2)
     pitch_shift(given, semitones=0, tempo=1.0, length=500).mul_(2)
     assert torch.equal(given, sound)
-
-
-# -- pitch and tempo -------------------------------------------------------------------------------
 
 
 def repitched(sound: Tensor, *, semitones: float, tempo: float, length: int = RATE) -> Tensor:
@@ -192,7 +183,7 @@ def repitched(sound: Tensor, *, semitones: float, tempo: float, length: int = RA
 
 
 def frequency_of(sound: Tensor) -> float:
-    """Of a sine: where its spectrum is highest, in Hz."""
+    """Return the frequency of a sine in Hz: the peak of its spectrum."""
     inner = sound[4000:-4000]
     spectrum = torch.fft.rfft(inner * torch.hann_window(len(inner)), 1 << 18)
     return float(spectrum.abs().argmax()) * RATE / (1 << 18)
@@ -220,13 +211,13 @@ def decibels(result: Tensor, reference: Tensor) -> float:
     ("semitones", "tempo", "expected"),
     [(12, 1.0, 880), (-12, 1.0, 220), (2, 0.9, 493.88), (-2, 1.1, 392.0), (0, 1.1, 440), (0, 0.9, 440)],
 )
-def test_semitones_move_the_pitch_and_tempo_does_not(semitones: float, tempo: float, expected: float) -> None:
+def test_pitch_depends_on_semitones_only(semitones: float, tempo: float, expected: float) -> None:
     sound = sine(440, pitch_shift_length(RATE, tempo=tempo))[None]
     assert frequency_of(repitched(sound, semitones=semitones, tempo=tempo)[0]) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("semitones", "tempo"), [(12, 1.0), (2, 1.0), (-2, 1.0), (0, 1.1), (0, 0.9), (2, 1.1)])
-def test_tempo_moves_events_and_semitones_do_not(semitones: float, tempo: float) -> None:
+def test_times_of_events_depend_on_tempo_only(semitones: float, tempo: float) -> None:
     sound = two_bursts(pitch_shift_length(RATE, tempo=tempo))
     result = repitched(sound[None], semitones=semitones, tempo=tempo)[0]
     between = round(20000 / tempo)
@@ -235,7 +226,7 @@ def test_tempo_moves_events_and_semitones_do_not(semitones: float, tempo: float)
 
 
 @pytest.mark.parametrize(("semitones", "tempo"), [(12, 1.0), (1, 1.0), (-2, 0.88), (2, 1.12), (0, 0.88)])
-def test_repitching_keeps_the_level_of_a_sine(semitones: float, tempo: float) -> None:
+def test_pitch_shifting_keeps_the_level_of_a_sine(semitones: float, tempo: float) -> None:
     sound = sine(440, pitch_shift_length(RATE, tempo=tempo))[None]
     result = repitched(sound, semitones=semitones, tempo=tempo)[:, 4000:-4000]
     assert decibels(result, sound) == pytest.approx(0, abs=1)
@@ -243,7 +234,7 @@ def test_repitching_keeps_the_level_of_a_sine(semitones: float, tempo: float) ->
 
 @pytest.mark.parametrize("source", ["vocals", "drums"])
 @pytest.mark.parametrize(("semitones", "tempo"), [(2, 1.0), (-2, 0.88)])
-def test_repitching_keeps_the_level_of_music(source: str, semitones: float, tempo: float) -> None:
+def test_pitch_shifting_keeps_the_level_of_music(source: str, semitones: float, tempo: float) -> None:
     sound = read(SAMPLES / "night-drive" / f"{source}.ogg", start=3.0, duration=2.7).waveform
     result = repitched(sound, semitones=semitones, tempo=tempo, length=2 * RATE)
     assert decibels(result, sound[:, : round(2 * RATE * tempo)]) == pytest.approx(0, abs=1)
@@ -254,7 +245,7 @@ def test_no_semitones_at_the_same_tempo_are_no_change() -> None:
     assert relative_error(repitched(sound, semitones=0, tempo=1.0, length=5000), sound[..., :5000]) < 1e-5
 
 
-def test_what_goes_in_together_stays_in_step() -> None:
+def test_sources_stay_aligned() -> None:
     one = noise(pitch_shift_length(5000, tempo=1.1))
     sound = torch.stack([torch.stack([one, -one]), torch.stack([0.5 * one, one])])
     result = repitched(sound, semitones=2, tempo=1.1, length=5000)
@@ -264,21 +255,21 @@ def test_what_goes_in_together_stays_in_step() -> None:
 
 
 @pytest.mark.parametrize(("length", "tempo", "expected"), [(1000, 1.0, 9192), (1000, 1.1, 10112), (999, 0.9, 8272)])
-def test_how_much_repitching_needs(length: int, tempo: float, expected: int) -> None:
+def test_pitch_shift_length(length: int, tempo: float, expected: int) -> None:
     assert pitch_shift_length(length, tempo=tempo) == expected
 
 
 @pytest.mark.parametrize("semitones", [-24, 0, 24])
 @pytest.mark.parametrize("tempo", [0.5, 1.12, 1.5])
-def test_what_is_needed_is_enough_and_one_less_is_refused(semitones: float, tempo: float) -> None:
+def test_one_sample_too_few_is_refused(semitones: float, tempo: float) -> None:
     needed = pitch_shift_length(3000, tempo=tempo)
     result = repitched(noise(1, needed), semitones=semitones, tempo=tempo, length=3000)
     assert result[0, -100:].std() > 0.05  # there is sound up to the end
-    with pytest.raises(ValueError, match=f"repitching to 3000 samples needs {needed}, got {needed - 1}"):
+    with pytest.raises(ValueError, match=f"pitch shifting to 3000 samples requires {needed} samples, got {needed - 1}"):
         pitch_shift(noise(1, needed - 1), semitones=semitones, tempo=tempo, length=3000)
 
 
-def test_more_than_is_needed_changes_nothing() -> None:
+def test_additional_samples_change_nothing() -> None:
     sound = noise(1, 20000)
     needed = pitch_shift_length(3000, tempo=1.1)
     expected = pitch_shift(sound[:, :needed], semitones=2, tempo=1.1, length=3000)

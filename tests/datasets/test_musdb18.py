@@ -1,4 +1,4 @@
-"""MUSDB18's tracks: which there are, and that each source is what it is called."""
+"""Listing and reading MUSDB18's tracks and sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIPS = ("AM Contra - Heart Peripheral", "Cristina Vane - So Easy")
 
 @pytest.fixture(scope="module")
 def few_clips(musdb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MUSDB18 of two tracks: `musdb` probes every file when it opens a folder."""
+    """Return a MUSDB18 of only two tracks, because `musdb` probes every file when it opens a folder."""
     if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
         pytest.skip("musdb needs ffmpeg and ffprobe")
     root = tmp_path_factory.mktemp("musdb")
@@ -31,7 +31,7 @@ def few_clips(musdb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def write_wav_track(folder: Path, frames: int = 4410) -> dict[str, np.ndarray]:
-    """A track as MUSDB18-HQ has it; every stem is another noise in 16 bits."""
+    """Write a track of MUSDB18-HQ whose stems are different noises in 16 bits."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(sum(folder.name.encode()))
     waves = {source: generator.integers(-3000, 3000, (frames, 2)) / 32768 for source in SOURCES}
@@ -49,9 +49,6 @@ def wav_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# -- which tracks ----------------------------------------------------------------------------------
-
-
 def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
     found = list_tracks(musdb_root)
     assert [(track.subset, track.name) for track in found] == sorted((track.subset, track.name) for track in found)
@@ -62,7 +59,7 @@ def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
         assert track.sources == ("vocals", "drums", "bass", "other")
 
 
-def test_musdb_names_the_same_tracks(few_clips: Path) -> None:
+def test_musdb_lists_the_same_tracks(few_clips: Path) -> None:
     through_musdb = tracks(few_clips)
     assert [track.name for track in through_musdb] == list(CLIPS)
     assert through_musdb == list_tracks(few_clips)
@@ -80,7 +77,7 @@ def test_folders_of_wav_files(wav_root: Path) -> None:
     assert list_tracks(wav_root) == found
 
 
-def test_musdb_names_the_same_folders_of_wav_files(wav_root: Path) -> None:
+def test_musdb_lists_the_same_folders_of_wav_files(wav_root: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("musdb needs ffmpeg")
     found = tracks(wav_root, wav=True)
@@ -88,12 +85,9 @@ def test_musdb_names_the_same_folders_of_wav_files(wav_root: Path) -> None:
     assert [track.subset for track in tracks(wav_root, wav=True, subset="test")] == ["test"]
 
 
-def test_other_folders_are_no_subsets(wav_root: Path) -> None:
+def test_other_folders_are_not_subsets(wav_root: Path) -> None:
     write_wav_track(wav_root / "backup" / "A - First")
     assert len(list_tracks(wav_root)) == 3
-
-
-# -- what is in them -------------------------------------------------------------------------------
 
 
 def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
@@ -109,7 +103,7 @@ def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
 
 
 def test_stem_files_hold_what_musdb_reads_from_them(few_clips: Path) -> None:
-    """The five streams of a file come without names: each must be found at its place."""
+    """The five streams of a file have no names: they are identified by position."""
     track = list_tracks(few_clips)[0]
     mixture, references, rate = track.read()
     handle = next(handle for handle in open_musdb(few_clips) if handle.name == track.name)
@@ -125,12 +119,9 @@ def test_stem_files_hold_what_musdb_reads_from_them(few_clips: Path) -> None:
     assert np.sum(left**2) < 0.02 * np.sum(mixture**2)  # the mixture was coded once more than the sum
 
 
-def test_duration_comes_from_the_header_alone(musdb_root: Path) -> None:
+def test_duration_is_read_from_the_header_only(musdb_root: Path) -> None:
     track = Track(name=CLIPS[0], subset="test", path=musdb_root / "test" / f"{CLIPS[0]}.stem.mp4")
     assert track.duration == pytest.approx(6.8, abs=0.1)
-
-
-# -- what is wrong ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("find", [list_tracks, tracks, open_musdb])
@@ -149,16 +140,16 @@ def test_an_empty_musdb18(wav: bool, tmp_path: Path) -> None:
         list_tracks(tmp_path, wav=wav)
 
 
-def test_wav_folders_without_wav_are_pointed_out(wav_root: Path) -> None:
-    with pytest.raises(ValueError, match="say --wav"):
+def test_wav_folders_without_the_option_are_reported(wav_root: Path) -> None:
+    with pytest.raises(ValueError, match="pass --wav"):
         list_tracks(wav_root, wav=False)
 
 
-def test_missing_ffmpeg_is_said_and_not_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ffmpeg_raises_a_message_not_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "test").mkdir()
     for package in ("musdb", "stempeg"):
         monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ValueError, match="needs ffmpeg"):
+    with pytest.raises(ValueError, match="requires ffmpeg"):
         tracks(tmp_path)
 
 
@@ -170,6 +161,6 @@ def test_listing_needs_no_ffmpeg(wav_root: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("choice", [{"split": "valid"}, {"subset": "test", "split": "valid"}, {"subset": "nonsense"}])
-def test_a_choice_that_is_none_is_refused(choice: dict[str, str], few_clips: Path) -> None:
+def test_an_unknown_subset_or_split_is_refused(choice: dict[str, str], few_clips: Path) -> None:
     with pytest.raises(ValueError, match=r"split|subset"):
         open_musdb(few_clips, **choice)  # type: ignore[arg-type]

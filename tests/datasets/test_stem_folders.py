@@ -1,4 +1,4 @@
-"""References beside a mixture: which are found, and that they fit it."""
+"""References next to a mixture: how they are found and checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(path: Path, *, frames: int = 1000, level: float = 0.25) -> Path:
     return path
 
 
-def test_sources_beside_a_mixture_are_found(tmp_path: Path) -> None:
+def test_sources_next_to_a_mixture_are_found(tmp_path: Path) -> None:
     mixture = write(tmp_path / "mixture.wav")
     for name in ("vocals.wav", "drums.flac", "bass.aiff", "mixture.flac", "flute.wav", "other.txt.wav"):
         write(tmp_path / name)
@@ -29,18 +29,18 @@ def test_sources_beside_a_mixture_are_found(tmp_path: Path) -> None:
     assert {path.parent for path in found.values()} == {tmp_path}
 
 
-def test_wav_comes_before_other_formats(tmp_path: Path) -> None:
+def test_wav_is_preferred_to_other_formats(tmp_path: Path) -> None:
     for name in ("mixture.wav", "vocals.flac", "vocals.wav", "vocals.mp3"):
         write(tmp_path / "mixture.wav").rename(tmp_path / name)
     assert references_beside(tmp_path / "mixture.wav") == {"vocals": tmp_path / "vocals.wav"}
 
 
-def test_beside_a_file_of_another_name_there_are_none(tmp_path: Path) -> None:
+def test_a_file_of_another_name_has_no_references(tmp_path: Path) -> None:
     write(tmp_path / "vocals.wav")
     assert references_beside(write(tmp_path / "song.wav")) == {}
 
 
-def test_a_folder_is_no_reference(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_reference(tmp_path: Path) -> None:
     (tmp_path / "vocals.wav").mkdir()
     assert references_beside(write(tmp_path / "mixture.wav")) == {}
 
@@ -64,11 +64,11 @@ def test_references_are_read_for_the_excerpt(tmp_path: Path) -> None:
 
 def test_a_reference_of_another_length_is_refused(tmp_path: Path) -> None:
     paths = {"vocals": write(tmp_path / "vocals.wav"), "drums": write(tmp_path / "drums.wav", frames=999)}
-    with pytest.raises(ValueError, match=r"drums\.wav has 999 samples where the mixture has 1000"):
+    with pytest.raises(ValueError, match=r"drums\.wav has 999 samples, but the mixture has 1000"):
         read_references(paths, frames=1000)
 
 
-def test_a_reference_that_is_no_sound_is_refused(tmp_path: Path) -> None:
+def test_a_reference_that_is_not_audio_is_refused(tmp_path: Path) -> None:
     (tmp_path / "vocals.wav").write_text("la la la")
     with pytest.raises(AudioError, match=r"vocals\.wav"):
         read_references({"vocals": tmp_path / "vocals.wav"}, frames=1000)

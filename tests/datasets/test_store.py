@@ -1,4 +1,4 @@
-"""A store holds what the files hold, survives being interrupted, and tells when it is damaged."""
+"""Stores: equal to their files, resumable after interruption, and checked for damage."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CLIPS = ("ANiMAL - Easy Tiger", "Actions - Devil's Words")
 
 
 def write_track(folder: Path, *, rate: int = RATE, subtype: str = "PCM_16", **stems: NDArray[np.float64]) -> None:
-    """Stems of shape (time,) or (time, channels)."""
+    """Write stems of shape (time,) or (time, channels)."""
     folder.mkdir(parents=True)
     for source, wave in stems.items():
         soundfile.write(folder / f"{source}.wav", wave, rate, subtype=subtype)
 
 
 def noise(seed: int, frames: int, channels: int = 2) -> NDArray[np.float64]:
-    """Whole numbers of 16 bits."""
+    """Convert a waveform to 16-bit integers."""
     return np.random.default_rng(seed).integers(-20000, 20000, (frames, channels)) / 32768
 
 
@@ -69,7 +69,7 @@ def whole_numbers(wave: NDArray[np.float64]) -> NDArray[np.int16]:
 
 @pytest.fixture
 def music(tmp_path: Path) -> Path:
-    """Three tracks, one without drums."""
+    """Return a folder of three tracks; one has no drums."""
     root = tmp_path / "music"
     write_track(root / "a", vocals=noise(1, 700), drums=noise(2, 700))
     write_track(root / "b", vocals=noise(3, 500))
@@ -79,7 +79,7 @@ def music(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the tracks that were decoded, in order."""
+    """Return a list that collects the names of the decoded tracks, in order."""
     names: list[str] = []
     original = FolderTrack.read
 
@@ -91,10 +91,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-# -- what is in it ---------------------------------------------------------------------------------
-
-
-def test_recordings_lie_one_after_the_other(tmp_path: Path, music: Path) -> None:
+def test_recordings_are_stored_end_to_end(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music)
     assert [(r.name, r.collection, r.speed, r.start, r.frames) for r in store.recordings] == [
         ("a", "music", 1.0, 0, 700),
@@ -110,7 +107,7 @@ def test_recordings_lie_one_after_the_other(tmp_path: Path, music: Path) -> None
     np.testing.assert_array_equal(store.samples[1200:, 1], whole_numbers(noise(5, 300)))
 
 
-def test_sources_lie_in_the_order_that_was_asked_for(tmp_path: Path, music: Path) -> None:
+def test_sources_are_stored_in_the_given_order(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music, sources=["drums", "bass", "vocals"])
     assert store.sources == ("drums", "bass", "vocals")
     assert store.recordings[0].sources == ("drums", "vocals")
@@ -119,7 +116,7 @@ def test_sources_lie_in_the_order_that_was_asked_for(tmp_path: Path, music: Path
     assert not store.samples[:, 1].any()
 
 
-def test_a_source_that_is_missing_is_silence(tmp_path: Path, music: Path) -> None:
+def test_a_missing_source_is_silent(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music)
     assert [r.sources for r in store.recordings] == [SOURCES, ("vocals",), SOURCES]
     assert not store.samples[700:1200, 1].any()
@@ -134,7 +131,7 @@ def test_samples_are_rounded_and_clipped(tmp_path: Path) -> None:
     assert store.samples[:, 0, 0].tolist() == expected
 
 
-def test_mono_goes_to_every_channel(tmp_path: Path) -> None:
+def test_mono_is_copied_to_every_channel(tmp_path: Path) -> None:
     write_track(tmp_path / "music" / "a", vocals=noise(1, 100, 1), drums=noise(2, 100, 1))
     store = stored(tmp_path / "store", tmp_path / "music")
     for channel in range(2):
@@ -149,8 +146,8 @@ def test_other_numbers_of_channels_are_refused(held: int, wanted: int, tmp_path:
         stored(tmp_path / "store", tmp_path / "music", channels=wanted)
 
 
-def test_stems_that_cannot_be_heard_are_no_sources(tmp_path: Path) -> None:
-    """Up to 300 steps in either direction and channel they count as silence; what there is, is kept."""
+def test_inaudible_stems_are_not_listed_as_sources(tmp_path: Path) -> None:
+    """Stems with a peak of up to 300 steps count as silence; their samples are stored nevertheless."""
     quiet, loud, full = (np.zeros((100, 2)) for _ in range(3))
     quiet[40] = 300 / 32768, -300 / 32768
     loud[99, 1] = -301 / 32768
@@ -159,9 +156,6 @@ def test_stems_that_cannot_be_heard_are_no_sources(tmp_path: Path) -> None:
     store = stored(tmp_path / "store", tmp_path / "music", sources=("vocals", "drums", "bass", "other"))
     assert store.recordings[0].sources == ("drums", "bass")
     assert store.samples[40, 0].tolist() == [300, -300]
-
-
-# -- rates and speeds ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("rate", "frames"), [(22050, 22050), (48000, 48000), (32000, 16001)])
@@ -179,7 +173,7 @@ def test_another_rate_keeps_pitch_and_duration(rate: int, frames: int, tmp_path:
         np.testing.assert_allclose(samples[1000:-1000, source, channel], ideal[1000:-1000], atol=1e-3)
 
 
-def test_every_recording_is_kept_at_every_speed(tmp_path: Path) -> None:
+def test_every_recording_is_stored_at_every_speed(tmp_path: Path) -> None:
     for name, pitch in (("a", 300), ("b", 500)):
         wave = sine(pitch, 4000, RATE)
         write_track(tmp_path / "music" / name, vocals=np.stack([wave, -wave], 1), drums=np.stack([0.5 * wave, wave], 1))
@@ -200,12 +194,9 @@ def test_a_track_is_decoded_once_for_all_its_speeds(tmp_path: Path, music: Path,
     assert reads == ["a", "b", "c"]
 
 
-# -- excerpts --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("length", [1, 50, 500, 600])
 def test_excerpts_are_zero_beyond_both_ends(length: int, tmp_path: Path, music: Path) -> None:
-    """Of the recording in the middle: its neighbours must never be heard."""
+    """Excerpts of the recording in the middle must not contain its neighbours."""
     store = stored(tmp_path / "store", music)
     whole = np.zeros((2, 3000), np.float32)
     whole[:, 1000:1500] = noise(3, 500).T
@@ -215,21 +206,18 @@ def test_excerpts_are_zero_beyond_both_ends(length: int, tmp_path: Path, music: 
         np.testing.assert_array_equal(excerpt, whole[:, 1000 + start : 1000 + start + length])
 
 
-def test_an_excerpt_is_of_the_source_that_was_asked_for(tmp_path: Path, music: Path) -> None:
+def test_an_excerpt_is_of_the_requested_source(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music)
     excerpt = store.excerpt(store.recordings[2], 1, 10, 20)
     np.testing.assert_array_equal(excerpt, noise(5, 300)[10:30].T)
 
 
-def test_excerpts_and_samples_can_be_changed_without_harm(tmp_path: Path, music: Path) -> None:
+def test_modifying_excerpts_and_samples_does_not_change_the_file(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music)
     store.excerpt(store.recordings[0], 0, 0, 700).zero_()
     np.testing.assert_array_equal(store.samples[:700, 0], whole_numbers(noise(1, 700)))
     store.samples.zero_()
     assert StemStore(tmp_path / "store").samples.any()
-
-
-# -- interrupted -----------------------------------------------------------------------------------
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -250,10 +238,10 @@ def contents(folder: Path) -> tuple[bytes, str]:
 
 @pytest.mark.parametrize("left_behind", [b"", b"half of a sample" * 7 + b"!"])
 @pytest.mark.parametrize("moment", range(6))
-def test_an_interrupted_build_goes_on(
+def test_an_interrupted_build_resumes(
     moment: int, left_behind: bytes, tmp_path: Path, music: Path, reads: list[str]
 ) -> None:
-    """Three tracks at two speeds: interrupted before any of the six recordings, nothing is done twice."""
+    """Six recordings (three tracks at two speeds), interrupted before any of them; none is decoded twice."""
     uninterrupted = stored(tmp_path / "at once", music, speeds=(1.0, 0.8))
     with pytest.raises(Interrupted):
         stored(tmp_path / "store", music, speeds=(1.0, 0.8), progress=interrupt_at(moment))
@@ -270,10 +258,8 @@ def test_an_interrupted_build_goes_on(
     assert store.fingerprint == uninterrupted.fingerprint
 
 
-def test_an_index_that_is_only_half_written_does_no_harm(
-    tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after the samples of the second recording, while its entry is written."""
+def test_a_partly_written_index_is_harmless(tmp_path: Path, music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is killed after the samples of the second recording, while its entry is written."""
     stored(tmp_path / "at once", music)
     write = Path.write_text
 
@@ -291,7 +277,7 @@ def test_an_index_that_is_only_half_written_does_no_harm(
     assert contents(tmp_path / "store") == contents(tmp_path / "at once")
 
 
-def test_what_the_index_speaks_of_is_on_the_disk_at_any_time(tmp_path: Path, music: Path) -> None:
+def test_the_samples_of_all_indexed_recordings_are_on_disk_at_any_time(tmp_path: Path, music: Path) -> None:
     held: list[int] = []
 
     def look(done: int, total: int, name: str) -> None:
@@ -305,7 +291,7 @@ def test_what_the_index_speaks_of_is_on_the_disk_at_any_time(tmp_path: Path, mus
     assert held == [1, 2, 3]
 
 
-def test_a_finished_store_is_only_opened(tmp_path: Path, music: Path, reads: list[str]) -> None:
+def test_a_complete_store_is_only_opened(tmp_path: Path, music: Path, reads: list[str]) -> None:
     first = stored(tmp_path / "store", music)
     before = contents(tmp_path / "store")
     reads.clear()
@@ -334,7 +320,7 @@ print(store.fingerprint, len(calls))
 """
 
 
-def test_two_processes_at_once_make_one_store(tmp_path: Path, music: Path) -> None:
+def test_two_processes_at_once_build_one_store(tmp_path: Path, music: Path) -> None:
     alone = stored(tmp_path / "alone", music)
     here, there = tmp_path / "here", tmp_path / "there"
     calls: list[tuple[int, int, str]] = []
@@ -364,9 +350,6 @@ def test_two_processes_at_once_make_one_store(tmp_path: Path, music: Path) -> No
     assert contents(tmp_path / "store") == contents(tmp_path / "alone")
 
 
-# -- damaged, or another -----------------------------------------------------------------------------
-
-
 def test_equal_data_has_an_equal_fingerprint_and_other_data_another(tmp_path: Path, music: Path) -> None:
     fingerprint = stored(tmp_path / "one", music).fingerprint
     assert stored(tmp_path / "two", music).fingerprint == fingerprint
@@ -377,7 +360,7 @@ def test_equal_data_has_an_equal_fingerprint_and_other_data_another(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("place", "name"), [(0, "a"), (5599, "a"), (5600, "b"), (9601, "c"), (11999, "c")])
-def test_one_wrong_byte_is_found(place: int, name: str, tmp_path: Path, music: Path) -> None:
+def test_one_wrong_byte_is_detected(place: int, name: str, tmp_path: Path, music: Path) -> None:
     stored(tmp_path / "store", music)
     path = tmp_path / "store" / "samples.int16"
     samples = bytearray(path.read_bytes())
@@ -391,7 +374,7 @@ def test_one_wrong_byte_is_found(place: int, name: str, tmp_path: Path, music: P
 
 
 @pytest.mark.parametrize("size", [11999, 11998, 0, 12001, None])
-def test_samples_of_another_size_are_found(size: int | None, tmp_path: Path, music: Path) -> None:
+def test_samples_of_another_size_are_detected(size: int | None, tmp_path: Path, music: Path) -> None:
     stored(tmp_path / "store", music)
     path = tmp_path / "store" / "samples.int16"
     samples = path.read_bytes()
@@ -399,11 +382,11 @@ def test_samples_of_another_size_are_found(size: int | None, tmp_path: Path, mus
     if size is not None:
         path.write_bytes((samples + b"?")[:size])
     for verify in (True, False):
-        with pytest.raises(ValueError, match="damaged: its samples have another size than its index says"):
+        with pytest.raises(ValueError, match="damaged: its size differs from its index"):
             StemStore(tmp_path / "store", verify=verify)
 
 
-def test_samples_lost_from_an_unfinished_store_are_found(tmp_path: Path, music: Path) -> None:
+def test_samples_missing_from_an_incomplete_store_are_detected(tmp_path: Path, music: Path) -> None:
     with pytest.raises(Interrupted):
         stored(tmp_path / "store", music, progress=interrupt_at(2))
     with (tmp_path / "store" / "samples.int16").open("r+b") as file:
@@ -412,7 +395,7 @@ def test_samples_lost_from_an_unfinished_store_are_found(tmp_path: Path, music: 
         stored(tmp_path / "store", music)
 
 
-def test_a_store_without_its_end_or_its_index_is_not_complete(tmp_path: Path, music: Path) -> None:
+def test_a_store_without_its_end_or_its_index_is_incomplete(tmp_path: Path, music: Path) -> None:
     stored(tmp_path / "store", music)
     index = tmp_path / "store" / "store.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"complete": False}))
@@ -476,20 +459,20 @@ def test_a_folder_with_a_store_of_other_settings_is_refused(
     assert contents(tmp_path / "store") == before
 
 
-def test_a_finished_store_is_not_taken_for_one_with_another_track_at_its_end(tmp_path: Path, music: Path) -> None:
+def test_a_complete_store_does_not_accept_another_track(tmp_path: Path, music: Path) -> None:
     stored(tmp_path / "store", music)
     shutil.copytree(music / "a", music / "d")
     with pytest.raises(ValueError, match="other tracks"):
         stored(tmp_path / "store", music)
 
 
-def test_tracks_of_another_collection_are_other_tracks(tmp_path: Path, music: Path) -> None:
+def test_tracks_of_another_data_set_are_different_tracks(tmp_path: Path, music: Path) -> None:
     stored(tmp_path / "store", music)
     with pytest.raises(ValueError, match="other tracks"):
         stored(tmp_path / "store", music.rename(tmp_path / "sounds"))
 
 
-def test_a_finished_store_is_not_taken_for_one_with_another_speed_at_its_end(tmp_path: Path, music: Path) -> None:
+def test_a_complete_store_does_not_accept_another_speed(tmp_path: Path, music: Path) -> None:
     shutil.rmtree(music / "b")
     shutil.rmtree(music / "c")
     stored(tmp_path / "one", music)
@@ -500,7 +483,7 @@ def test_a_finished_store_is_not_taken_for_one_with_another_speed_at_its_end(tmp
         stored(tmp_path / "two", music)
 
 
-def test_collections_follow_each_other_and_only_what_is_to_learn_from_is_kept(tmp_path: Path, music: Path) -> None:
+def test_only_training_tracks_are_stored_one_data_set_after_the_other(tmp_path: Path, music: Path) -> None:
     write_track(tmp_path / "more" / "train" / "z", vocals=noise(9, 100))
     write_track(tmp_path / "more" / "valid" / "v", vocals=noise(9, 100))
     collections = [open_dataset(tmp_path / "more"), open_dataset(music)]
@@ -515,23 +498,20 @@ def test_collections_follow_each_other_and_only_what_is_to_learn_from_is_kept(tm
 
 def test_nothing_to_store_is_refused(tmp_path: Path) -> None:
     nothing = Dataset(name="nothing", train=[], valid=[])
-    with pytest.raises(ValueError, match="there are no tracks to make a store of"):
+    with pytest.raises(ValueError, match="there are no tracks to store"):
         build_store(tmp_path / "store", [nothing], sources=SOURCES, sample_rate=RATE)
 
 
-def test_without_a_gpu_it_stays_where_it_is(tmp_path: Path, music: Path) -> None:
+def test_without_a_gpu_samples_are_not_moved(tmp_path: Path, music: Path) -> None:
     store = stored(tmp_path / "store", music)
     assert store.to(torch.device("cpu")) is store
     assert store.device == torch.device("cpu")
     assert isinstance(store.recordings[0], StoredTrack)
 
 
-# -- real music ------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def clips(musdb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MUSDB18 of two training tracks."""
+    """Return a MUSDB18 of two training tracks."""
     if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
         pytest.skip("musdb needs ffmpeg and ffprobe")
     root = tmp_path_factory.mktemp("musdb")

@@ -236,7 +236,7 @@ def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "whole" / "bass.wav").replace(tmp_path / "hq" / "test" / "B" / "bass.wav")
     again = command(*words(tmp_path / "hq", tmp_path / "out"))
     assert again.exit_code == 0
-    assert "2 of 3 tracks are there already" in again.stderr
+    assert "2 of 3 tracks are finished already" in again.stderr
     assert len(json.loads(again.stdout)["tracks"]) == 3
 
 
@@ -361,7 +361,7 @@ def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path:
     tracks[1] = Deadly(tracks[1], tmp_path / "log")
     todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
     outcomes = {outcome.name: outcome.error for outcome in evaluate_tracks(todo, **how)}
-    assert outcomes.pop(tracks[1].name) == "the worker was killed while it was at it: out of memory?"
+    assert outcomes.pop(tracks[1].name) == "the worker process died while processing this item (out of memory?)"
     assert list(outcomes.values()) == [None, None]
 
 

@@ -114,7 +114,7 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
         None,
     )
     assert "1 of 2 methods" in last[0]
-    assert "Hybrid Demucs: its weights are not here yet. Get them on the Models page." in last[0]
+    assert "Hybrid Demucs: its weights are not installed. Get them on the Models page." in last[0]
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_what_is_no_rating_is_refused(result: Path, ratings: str) -> None:
 
 
 def test_another_result_is_no_test(result: Path) -> None:
-    with pytest.raises(ValueError, match="not there any more"):
+    with pytest.raises(ValueError, match="no longer exists"):
         blind_test.reveal(result.name, "{}")
 
 

@@ -1,4 +1,4 @@
-"""What the training tests share: a tiny data set of synthetic sounds, and networks that a step takes no time of."""
+"""Fixtures and helpers of the training tests: a tiny synthetic data set, and networks with fast steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from separation.training.trainer import Trainer
 RATE = 44100
 SOURCES = ("vocals", "drums", "bass", "other")
 
-#: A network that fits into a few milliseconds, with everything that the full one has.
+#: A network with all layers of the full one, whose steps take a few milliseconds.
 TINY_OPEN_UNMIX: dict[str, Any] = {
     "seconds": 0.2,
     "batch": 4,
@@ -64,7 +64,7 @@ def tiny_config(name: str, **changed: Any) -> TrainingConfig:
 
 
 def tiny_recipe(name: str, *, target: str = "all", **changed: Any) -> Any:
-    """A recipe whose networks' weights follow from the config's seed."""
+    """Return a recipe whose networks are initialised with the config's seed."""
     config = tiny_config(name, **changed)
     torch.manual_seed(config.seed)
     recipe_type: Any = OpenUnmixRecipe if name == "open-unmix" else DemucsRecipe
@@ -72,15 +72,12 @@ def tiny_recipe(name: str, *, target: str = "all", **changed: Any) -> Any:
 
 
 def toml(config: dict[str, Any]) -> str:
-    """Numbers, words and lists are written as in JSON."""
+    """Format a config as TOML; numbers, strings and lists are written as in JSON."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
 
 
-# -- sounds ----------------------------------------------------------------------------------------
-
-
 def synthetic_stems(seed: int, frames: int) -> dict[str, np.ndarray]:
-    """Four sounds as unlike as vocals, drums, bass and other are; each (time, 2)."""
+    """Return four stems as different as vocals, drums, bass and other, each (time, 2)."""
     generator = np.random.default_rng(seed)
     time = np.arange(frames)[:, None] / RATE
     pitch = generator.uniform(200, 400)
@@ -106,7 +103,7 @@ def write_track(folder: Path, *, seconds: float = 1.5, seed: int = 0, silent: tu
 
 
 def write_data_set(root: Path, *, train: int = 3, valid: int = 2, seconds: float = 1.5) -> Path:
-    """Plain folders: ``train/<track>/<source>.wav`` and ``valid/<track>/<source>.wav``; no two tracks as long."""
+    """Write plain folders ``train`` and ``valid`` of ``<track>/<source>.wav``; all tracks differ in length."""
     for number in range(train):
         write_track(root / "train" / f"song {number}", seconds=seconds + 0.1 * number, seed=number)
     for number in range(valid):
@@ -133,7 +130,7 @@ def store(store_folder: Path) -> StemStore:
 
 @pytest.fixture(scope="session")
 def validation(data_root: Path) -> list[Tensor]:
-    """Whole tracks, each (sources, channels, time)."""
+    """Return whole tracks, each (sources, channels, time)."""
     return read_validation(data_root)
 
 
@@ -142,14 +139,12 @@ def read_validation(root: Path) -> list[Tensor]:
     return [torch.stack([torch.from_numpy(stems[source]) for source in SOURCES]) for stems in tracks]
 
 
-# -- trainers --------------------------------------------------------------------------------------
-
 MakeTrainer = Callable[..., Trainer]
 
 
 @pytest.fixture
 def make_trainer(store: StemStore, validation: list[Tensor], tmp_path: Path) -> MakeTrainer:
-    """``make_trainer("demucs", folder="run", target="all", recipe=None, processes=..., **config)``."""
+    """Return ``make_trainer("demucs", folder="run", target="all", recipe=None, processes=..., **config)``."""
 
     def make(
         name: str,
@@ -173,7 +168,7 @@ def run_all(trainer: Trainer, *, resume: bool = False) -> list[Report]:
 
 
 def run_until(trainer: Trainer, step: int, *, resume: bool = False) -> None:
-    """Stop there, as a power cut would: nothing is written that was not written already."""
+    """Stop at a step as after a power failure, without writing anything more."""
     for report in trainer.train(resume=resume):
         if report.step == step:
             return
@@ -181,7 +176,7 @@ def run_until(trainer: Trainer, step: int, *, resume: bool = False) -> None:
 
 
 def everything(trainer: Trainer) -> dict[str, Any]:
-    """All that a training has in memory and that decides how it goes on."""
+    """Return all state of a trainer that determines its further steps."""
     optimizer = trainer.optimizer.state_dict()
     return {
         "weights": {name: tensor.clone() for name, tensor in trainer.objectives.state_dict().items()},
@@ -201,7 +196,7 @@ def without_speed(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Equal to the last bit, through dicts and lists."""
+    """Check that two values are equal bit by bit, recursively through dicts."""
     assert type(one) is type(other), where
     if isinstance(one, dict):
         assert list(one) == list(other), where

@@ -1,4 +1,4 @@
-"""A processor that computes half precision wrongly is not trained on."""
+"""CPUs that compute wrongly in half precision are detected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from separation.training.autocast_check import check_autocast_accuracy
 
 
 class Loss(nn.Module):
-    """Some of every kind of layer that is looked at."""
+    """An objective with layers of every checked kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Loss(nn.Module):
 
 
 class Wrong(nn.Conv1d):
-    """A kernel like oneDNN's: right in float32, another signal in half precision."""
+    """A kernel with a bug like oneDNN's: correct in float32, a different signal in half precision."""
 
     def forward(self, input: Tensor) -> Tensor:
         right = super().forward(input)
@@ -36,7 +36,7 @@ def inputs(generator: torch.Generator) -> tuple[Tensor]:
     return (torch.randn(3, 2, 400, generator=generator),)
 
 
-def test_rounding_is_no_error(inputs: tuple[Tensor]) -> None:
+def test_rounding_is_accepted(inputs: tuple[Tensor]) -> None:
     objective = Loss()
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
     check_autocast_accuracy(objective, inputs, torch.bfloat16)
@@ -45,7 +45,7 @@ def test_rounding_is_no_error(inputs: tuple[Tensor]) -> None:
     assert not objective.first._forward_hooks
 
 
-def test_a_wrong_kernel_is_named(inputs: tuple[Tensor]) -> None:
+def test_a_wrong_layer_is_named(inputs: tuple[Tensor]) -> None:
     objective = Loss()
     objective.first = Wrong(2, 8, 8, 2)
     with pytest.raises(ValueError, match=r"wrongly in bfloat16: .* Train with precision = \"fp32\"") as caught:

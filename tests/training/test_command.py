@@ -23,7 +23,7 @@ from separation.training.setup import build_trainer
 from separation.weights import catalogue
 from tests.cli.test_command_line import Outcome, complaint, python_m_separation, separation
 from tests.conftest import snr
-from tests.models.test_open_unmix import randomise
+from tests.models.helpers import randomise
 from tests.training.conftest import (
     RATE,
     RECIPES,
@@ -55,7 +55,7 @@ def train(data_root: Path, tmp_path: Path) -> Train:
 
 
 def reports_of(outcome: Outcome) -> list[str]:
-    """What it said of its epochs."""
+    """Return the lines about epochs on standard error."""
     assert outcome.code == 0, outcome.stderr
     return [line for line in outcome.stderr.splitlines() if line.startswith("epoch ")]
 
@@ -70,9 +70,6 @@ def separated(song: Path, method: str, model: Path, out: Path, *more: str) -> di
 @pytest.fixture(scope="module")
 def song(data_root: Path) -> Path:
     return data_root / "valid" / "song 1" / "other.wav"
-
-
-# -- from stems to a model -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -104,8 +101,8 @@ def test_without_json_standard_output_is_empty(train: Train) -> None:
     assert train("demucs").stdout == ""
 
 
-def test_in_a_process_of_its_own(data_root: Path, tmp_path: Path) -> None:
-    """Nothing that is imported there speaks on standard output."""
+def test_a_separate_process_prints_only_json(data_root: Path, tmp_path: Path) -> None:
+    """No imported library writes to standard output."""
     (tmp_path / "mine.toml").write_text(toml(TINY_DEMUCS | {"epochs": 1}))
     outcome = python_m_separation(
         *("train", "demucs", "--root", data_root, "--out", tmp_path / "run", "--config", tmp_path / "mine.toml"),
@@ -129,7 +126,7 @@ def test_runs_of_one_target_each_become_one_model(train: Train, song: Path, tmp_
     assert list(stems) == ["vocals", "drums"]
 
 
-def test_the_config_is_the_files(train: Train, tmp_path: Path) -> None:
+def test_the_config_file_is_used(train: Train, tmp_path: Path) -> None:
     train("demucs", learning_rate=0.002, channels=3, ema=0.5, gain=[0.5, 1.0])
     config = json.loads((tmp_path / "run" / "all" / "config.json").read_text())
     assert (config["learning_rate"], config["channels"], config["ema"]) == (0.002, 3, 0.5)
@@ -146,7 +143,7 @@ def test_data_is_decoded_once(train: Train, own_cache: Path) -> None:
     assert len(list((own_cache / "stores").iterdir())) == 2, "other speeds are another store"
 
 
-def test_several_data_sets_and_the_environments(train: Train, data_root: Path, tmp_path: Path) -> None:
+def test_several_data_sets_and_musdb_root(train: Train, data_root: Path, tmp_path: Path) -> None:
     write_track(tmp_path / "solo" / "voice", silent=("drums", "bass", "other"))
     outcome = train("open-unmix", "--root", tmp_path / "solo", "--target", "vocals", random_tracks=True)
     assert reports_of(outcome)
@@ -172,13 +169,13 @@ def test_a_validation_track_may_be_mono_slower_and_lack_a_source(data_root: Path
     assert snr(track[2, :, 2000:-2000], torch.from_numpy(stems["bass"].mean(1)[2000:-2000]).expand(2, -1)) > 35
 
 
-# -- going on --------------------------------------------------------------------------------------
-
-
-def test_a_run_goes_on_only_when_asked_to(train: Train, tmp_path: Path) -> None:
+def test_a_run_is_resumed_only_with_the_option(train: Train, tmp_path: Path) -> None:
     train("demucs")
     weights = next((tmp_path / "run").glob("*.safetensors")).read_bytes()
-    assert complaint(train("demucs")) == "error: 'run' holds a run of 'all' already: say --resume to go on"
+    assert (
+        complaint(train("demucs"))
+        == "error: 'run' already holds a run of 'all': pass --resume to continue it, or another --out"
+    )
     assert next((tmp_path / "run").glob("*.safetensors")).read_bytes() == weights
     outcome = train("demucs", "--resume", "--json", epochs=3)
     assert [line.split(":")[0] for line in reports_of(outcome)] == ["epoch 2", "epoch 3"]
@@ -191,31 +188,29 @@ def test_a_run_goes_on_only_when_asked_to(train: Train, tmp_path: Path) -> None:
     assert parts.read_bytes() == whole.read_bytes()
 
 
-def test_resuming_with_other_numbers_or_data_is_refused(train: Train, tmp_path: Path) -> None:
+def test_resuming_with_other_options_or_data_is_refused(train: Train, tmp_path: Path) -> None:
     train("demucs")
-    assert "the run was begun with batch = 4, not 8" in complaint(train("demucs", "--resume", batch=8))
+    assert "the run was started with batch = 4, not 8" in complaint(train("demucs", "--resume", batch=8))
     write_data_set(tmp_path / "more", train=1, valid=1)
-    assert "the run was begun with data = " in train("demucs", "--resume", root=tmp_path / "more").stderr
+    assert "the run was started with data = " in train("demucs", "--resume", root=tmp_path / "more").stderr
 
 
-def test_resume_begins_what_was_not_begun(train: Train) -> None:
+def test_resume_starts_a_run_that_does_not_exist(train: Train) -> None:
     assert len(reports_of(train("demucs", "--resume"))) == 1
 
 
-def test_a_damaged_checkpoint_is_one_line(train: Train, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_in_one_line(train: Train, tmp_path: Path) -> None:
     train("demucs")
     path = next((tmp_path / "run" / "all").glob("step-*.pt"))
     path.write_bytes(path.read_bytes()[:1000])
     assert f"the checkpoint {path.name} is damaged" in complaint(train("demucs", "--resume", epochs=2))
 
 
-# -- beginning with weights ------------------------------------------------------------------------
-
 STANDSTILL = {"learning_rate": 1e-30, "weight_decay": 0.0}
 
 
 def learned(folder: Path) -> dict[str, torch.Tensor]:
-    """By source and name; not what batch normalisation counts."""
+    """Return weights by source and name, without the batch counters of batch normalisation."""
     return {
         f"{path.name.split('-')[0]}/{name}": tensor
         for path in folder.glob("*.safetensors")
@@ -226,7 +221,7 @@ def learned(folder: Path) -> dict[str, torch.Tensor]:
 
 @dataclass
 class Upstreams:
-    """A folder as upstream's trainer leaves it, with weights like trained ones."""
+    """Write a folder in the format of upstream's trainer, with weights like trained ones."""
 
     folder: Path
 
@@ -251,7 +246,7 @@ class Upstreams:
 
 
 @pytest.mark.parametrize("target", ["all", "bass"])
-def test_training_begins_with_the_weights_of_a_model(train: Train, tmp_path: Path, target: str) -> None:
+def test_training_starts_from_the_weights_of_a_model(train: Train, tmp_path: Path, target: str) -> None:
     upstreams = Upstreams(tmp_path / "upstreams")
     reports_of(train("open-unmix", "--init", upstreams.folder, "--target", target, out="ours", **STANDSTILL))
     expected = upstreams.weights()
@@ -262,7 +257,7 @@ def test_training_begins_with_the_weights_of_a_model(train: Train, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_training_begins_with_the_weights_of_a_run(train: Train, tmp_path: Path, name: str) -> None:
+def test_training_starts_from_the_weights_of_a_run(train: Train, tmp_path: Path, name: str) -> None:
     train(name, out="first", seed=7)
     reports_of(train(name, "--init", tmp_path / "first", out="second", **STANDSTILL))
     one, other = learned(tmp_path / "first"), learned(tmp_path / "second")
@@ -272,13 +267,13 @@ def test_training_begins_with_the_weights_of_a_run(train: Train, tmp_path: Path,
 
 
 @pytest.mark.parametrize("legacy", ["sample_rate", "stft.window", "transform.0.window"])
-def test_released_weights_with_their_legacy_keys_are_a_beginning(train: Train, tmp_path: Path, legacy: str) -> None:
+def test_training_starts_from_released_weights_with_legacy_keys(train: Train, tmp_path: Path, legacy: str) -> None:
     upstreams = Upstreams(tmp_path / "upstreams", more={legacy: torch.ones(3)})
     assert create("open-unmix", model=str(upstreams.folder)).sources == SOURCES, "one can separate with them"
     reports_of(train("open-unmix", "--init", upstreams.folder, out="ours", **STANDSTILL))
 
 
-def test_weights_of_before_batches_were_counted_are_a_beginning(train: Train, tmp_path: Path) -> None:
+def test_training_starts_from_weights_without_batch_counters(train: Train, tmp_path: Path) -> None:
     upstreams = Upstreams(tmp_path / "upstreams")
     for path in upstreams.folder.glob("*.pth"):
         state = torch.load(path, weights_only=True)
@@ -289,10 +284,8 @@ def test_weights_of_before_batches_were_counted_are_a_beginning(train: Train, tm
     assert begun["initial"] == "upstreams", "whose weights they were stays known"
 
 
-def test_a_run_stopped_before_its_first_checkpoint_does_not_forget_what_it_began_with(
-    train: Train, tmp_path: Path
-) -> None:
-    """Resumed without --init, it begins with those weights or asks for them; never with others."""
+def test_a_run_stopped_before_its_first_checkpoint_keeps_its_initial_model(train: Train, tmp_path: Path) -> None:
+    """Resuming without --init uses the initial weights or asks for them; it never uses others."""
     upstreams = Upstreams(tmp_path / "upstreams")
     train("open-unmix", "--init", upstreams.folder, "--target", "bass", **STANDSTILL)
     for path in (tmp_path / "run" / "bass").glob("step-*"):
@@ -315,25 +308,22 @@ def test_weights_that_do_not_fit_are_refused(train: Train, tmp_path: Path) -> No
     assert not (tmp_path / "ours").exists()
 
 
-# -- what is refused -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("recipe", "more", "said"),
     [
-        ("unmix", [], "no recipe 'unmix'; there are open-unmix, demucs"),
+        ("unmix", [], "unknown recipe 'unmix'; choose open-unmix or demucs"),
         (
             "open-unmix",
             ["--target", "flute"],
             "the target must be all or one of vocals, drums, bass, other, got 'flute'",
         ),
-        ("demucs", ["--target", "vocals"], "Demucs learns all sources at once: leave the target out, got 'vocals'"),
+        ("demucs", ["--target", "vocals"], "Demucs learns all sources at once: leave out the target, got 'vocals'"),
         ("demucs", ["--config", "none.toml"], "none.toml is not a readable TOML file"),
         ("demucs", ["--root", "nowhere"], "no folder 'nowhere'"),
         ("demucs", ["--init", "nowhere"], "no model or folder 'nowhere'"),
     ],
 )
-def test_wrong_words_are_refused_in_one_line(
+def test_wrong_arguments_are_refused_in_one_line(
     recipe: str, more: list[str], said: str, train: Train, tmp_path: Path, own_cache: Path
 ) -> None:
     outcome = train(recipe, *more, "--json")
@@ -346,7 +336,7 @@ def test_wrong_words_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"bach": 16}, "mine.toml: unknown key 'bach'; there are "),
+        ({"bach": 16}, "mine.toml: unknown key 'bach'; the keys are "),
         ({"batch": 0}, "mine.toml: batch must be at least 1, got 0"),
         ({"batch": "many"}, "mine.toml: batch must be int, got 'many'"),
     ],
@@ -360,28 +350,34 @@ def test_a_wrong_config_is_refused_in_one_line(
 
 def test_without_validation_tracks_nothing_is_decoded(train: Train, tmp_path: Path, own_cache: Path) -> None:
     write_track(tmp_path / "songs" / "one")
-    said = "there are no validation tracks: MUSDB18's are known, other data needs a valid folder"
+    said = "there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well"
     assert complaint(train("demucs", root=tmp_path / "songs")) == f"error: {said}"
     assert not (own_cache / "stores").exists()
 
 
-def test_data_that_is_none_is_refused(train: Train, data_root: Path, tmp_path: Path) -> None:
+def test_folders_without_usable_data_are_refused(train: Train, data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "'empty' holds neither" in complaint(train("demucs", root=tmp_path / "empty"))
     write_track(tmp_path / "other" / "tiny" / "train" / "song")
     twice = train("demucs", "--root", tmp_path / "other" / "tiny")
-    assert complaint(twice) == "error: two data sets are called 'tiny': configs could not tell them apart"
+    assert (
+        complaint(twice)
+        == "error: two data sets are called 'tiny', so that configs cannot tell them apart: rename a folder"
+    )
     broken = write_data_set(tmp_path / "broken", train=1, valid=1)
     soundfile.write(broken / "train" / "song 0" / "bass.wav", np.zeros((100, 2)), RATE)
     outcome = train("demucs", root=broken)
     assert outcome.code == 2
-    assert outcome.stderr.splitlines()[-1] == "error: the stems in 'song 0' differ in length, channels or rate"
+    assert (
+        outcome.stderr.splitlines()[-1]
+        == "error: the stems in 'song 0' differ in length, number of channels or sample rate"
+    )
 
 
 def test_a_config_that_names_other_data_is_refused(train: Train) -> None:
     outcome = train("open-unmix", whole_mixes=0.5, whole_from=["musdb18"])
     assert outcome.code == 2
-    assert outcome.stderr.splitlines()[-1] == "error: the config speaks of 'musdb18'; the data holds tiny"
+    assert outcome.stderr.splitlines()[-1] == "error: unknown data set 'musdb18' in the config; the data holds tiny"
 
 
 def test_out_that_is_a_file_is_refused_in_one_line(train: Train, tmp_path: Path) -> None:
@@ -392,7 +388,7 @@ def test_out_that_is_a_file_is_refused_in_one_line(train: Train, tmp_path: Path)
     assert (tmp_path / "run").read_text() == "something else"
 
 
-def test_a_device_that_is_not_there_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "there is no CUDA device here" in complaint(train("demucs", "--device", "cuda"))
 
@@ -401,7 +397,7 @@ def test_an_unknown_device_is_refused(train: Train) -> None:
     assert complaint(train("demucs", "--device", "gpu")) == "error: device must be auto, cpu or cuda, got 'gpu'"
 
 
-def test_what_must_be_said_is_asked_for(tmp_path: Path, data_root: Path) -> None:
+def test_missing_arguments_are_reported(tmp_path: Path, data_root: Path) -> None:
     without_root, without_out = ("demucs", "--out", str(tmp_path)), ("demucs", "--root", str(data_root))
     for arguments in (without_root, without_out, ("--root", str(data_root), "--out", str(tmp_path))):
         assert separation("train", *arguments, environment={"MUSDB_ROOT": ""}).code == 2
@@ -416,7 +412,7 @@ def test_a_loss_that_is_not_finite_ends_with_one_line(train: Train) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_a_source_that_no_validation_track_holds_is_null_in_the_document(train: Train, tmp_path: Path) -> None:
+def test_a_source_missing_from_all_validation_tracks_is_null_in_the_json(train: Train, tmp_path: Path) -> None:
     root = write_data_set(tmp_path / "instrumental", train=1, valid=0)
     write_track(root / "valid" / "song", silent=("vocals",))
     document = train("demucs", "--json", root=root).document
@@ -424,17 +420,14 @@ def test_a_source_that_no_validation_track_holds_is_null_in_the_document(train: 
     assert document["best"]["sdr"]["bass"] is not None
 
 
-# -- models export ---------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run's folder whose networks do something: weights like trained ones."""
+    """Write a run's folder with weights like trained ones."""
     recipe = tiny_recipe("open-unmix", hidden_size=16, bandwidth=12000.0)
     states = {s: randomise(o.network, seed=n).state_dict() for n, (s, o) in enumerate(recipe.objectives.items())}
     fixed = {"name": "run", "method": "open-unmix", "sources": list(SOURCES), "sample_rate": RATE, "channels": 2}
     (tmp_path / "run").mkdir()
-    RunFolder(tmp_path / "run", "all").keep(states, fixed | recipe.description())
+    RunFolder(tmp_path / "run", "all").save_model(states, fixed | recipe.description())
     return tmp_path / "run"
 
 
@@ -446,7 +439,7 @@ def mixture(data_root: Path) -> torch.Tensor:
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("iterations", "least"), [(0, 80), (1, 40)])
-def test_what_is_exported_separates_in_upstreams_package_as_here(
+def test_an_exported_model_separates_equally_in_upstreams_package(
     run: Path, mixture: torch.Tensor, iterations: int, least: float
 ) -> None:
     outcome = separation("models", "export", run, "--format", "openunmix", "--json")
@@ -469,9 +462,7 @@ def test_what_is_exported_separates_in_upstreams_package_as_here(
     assert min(snr(estimates[row], mixture) for row in range(4)) < 10, "they do not only pass the mixture on"
 
 
-def test_a_trained_run_can_be_exported_and_what_was_exported_separated_with(
-    train: Train, song: Path, tmp_path: Path
-) -> None:
+def test_a_trained_run_can_be_exported_and_the_export_used(train: Train, song: Path, tmp_path: Path) -> None:
     train("open-unmix")
     outcome = separation("models", "export", tmp_path / "run", "--out", tmp_path / "theirs")
     assert outcome.code == 0, outcome.stderr
@@ -482,7 +473,7 @@ def test_a_trained_run_can_be_exported_and_what_was_exported_separated_with(
         assert np.array_equal(soundfile.read(path)[0], soundfile.read(other)[0])
 
 
-def test_targets_that_there_are_are_exported(train: Train, tmp_path: Path) -> None:
+def test_the_existing_targets_are_exported(train: Train, tmp_path: Path) -> None:
     train("open-unmix", "--target", "bass")
     outcome = separation("models", "export", tmp_path / "run")
     assert outcome.code == 0, outcome.stderr
@@ -494,7 +485,7 @@ def test_targets_that_there_are_are_exported(train: Train, tmp_path: Path) -> No
         assert torch.equal(targets["bass"].state_dict()[name], tensor), name
 
 
-def test_what_upstream_could_not_load_is_refused(train: Train, tmp_path: Path) -> None:
+def test_models_that_upstream_cannot_load_are_not_exported(train: Train, tmp_path: Path) -> None:
     train("demucs", out="demucs")
     refused = separation("models", "export", tmp_path / "demucs")
     assert complaint(refused) == "error: demucs is a model for demucs, not for open-unmix"
@@ -509,7 +500,7 @@ def test_what_upstream_could_not_load_is_refused(train: Train, tmp_path: Path) -
     assert "no model or folder 'nothing'" in complaint(separation("models", "export", "nothing"))
 
 
-def test_an_export_that_cannot_be_written_is_one_line(run: Path, tmp_path: Path) -> None:
+def test_an_export_that_cannot_be_written_is_reported_in_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot write to 'file'" in complaint(separation("models", "export", run, "--out", tmp_path / "file"))
 

@@ -1,4 +1,4 @@
-"""The numbers of the recipes: as published, as a TOML file changes them, and what is refused."""
+"""Options of the recipes: published defaults, TOML files, and rejected values."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_the_defaults_are_what_was_published(config: type[TrainingConfig], publi
 
 
 @CONFIGS
-def test_a_config_cannot_be_changed(config: type[TrainingConfig]) -> None:
+def test_configs_are_immutable(config: type[TrainingConfig]) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         config().batch = 3  # type: ignore[misc]
 
 
-def test_a_file_changes_what_it_names_and_nothing_else(written: Callable[[str], Path]) -> None:
+def test_a_file_changes_only_the_options_it_names(written: Callable[[str], Path]) -> None:
     path = written(
         'seconds = 4\nlearning_rate = 1\nclip = 5\npatience = 7\nschedule = "decay"\nspeeds = [1, 0.9]\n'
         'whole_from = ["a", "b"]\ncompile = true\n[shares]\na = 1\nb = 0.5\n[doubled]\nvocals = 0.15\n'
@@ -136,7 +136,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(written: Callable[[str], 
     assert as_dict(changed) == OPEN_UNMIX | expected
 
 
-def test_whole_numbers_become_floats_where_floats_belong(written: Callable[[str], Path]) -> None:
+def test_integers_are_converted_where_a_float_is_expected(written: Callable[[str], Path]) -> None:
     changed = read_toml(DemucsConfig, written("gain = [1, 2]\nclip = 5\nseconds = 3\nshift = 1\n[shares]\na = 2\n"))
     numbers = [*changed.gain, changed.clip, changed.seconds, changed.shift, *changed.shares.values()]
     assert numbers == [1, 2, 5, 3, 1, 2]
@@ -176,7 +176,7 @@ def test_the_bundled_models_come_with_their_configs() -> None:
         DemucsConfig(epoch_steps=3, ema=0.9, spectral=0.5, patience=3),
     ],
 )
-def test_through_json_and_back_it_is_the_same(config: TrainingConfig) -> None:
+def test_json_round_trip(config: TrainingConfig) -> None:
     again = from_dict(type(config), json.loads(json.dumps(as_dict(config))))
     assert again == config
     assert as_dict(again) == as_dict(config)
@@ -186,10 +186,10 @@ def test_through_json_and_back_it_is_the_same(config: TrainingConfig) -> None:
 
 
 @CONFIGS
-def test_an_unknown_key_is_refused_with_those_there_are(
+def test_an_unknown_key_is_refused_with_a_list_of_the_keys(
     config: type[TrainingConfig], written: Callable[[str], Path]
 ) -> None:
-    with pytest.raises(ValueError, match=r"^my\.toml: unknown key 'bach'; there are accumulate, .*batch, .*width$"):
+    with pytest.raises(ValueError, match=r"^my\.toml: unknown key 'bach'; the keys are accumulate, .*batch, .*width$"):
         read_toml(config, written("bach = 3\n"))
 
 
@@ -236,9 +236,9 @@ def test_a_wrong_type_is_refused_by_name(line: str, complaint: str, written: Cal
         (OpenUnmixConfig, "epochs = -1", "epochs must be at least 1, got -1"),
         (OpenUnmixConfig, "excerpts_per_track = 0", "excerpts_per_track must be at least 1, got 0"),
         (OpenUnmixConfig, "validate_every = 0", "validate_every must be at least 1, got 0"),
-        (OpenUnmixConfig, "epoch_steps = 0", "epoch_steps must be above 0, or left out, got 0"),
-        (OpenUnmixConfig, "patience = 0", "patience must be above 0, or left out, got 0"),
-        (OpenUnmixConfig, "clip = 0.0", "clip must be above 0, or left out, got 0.0"),
+        (OpenUnmixConfig, "epoch_steps = 0", "epoch_steps must be above 0 or left out, got 0"),
+        (OpenUnmixConfig, "patience = 0", "patience must be above 0 or left out, got 0"),
+        (OpenUnmixConfig, "clip = 0.0", "clip must be above 0 or left out, got 0.0"),
         (OpenUnmixConfig, "accumulate = 3", "a batch of 16 does not divide into 3 parts"),
         (OpenUnmixConfig, "learning_rate = 0.0", "learning_rate must be above 0.*got 0.0"),
         (OpenUnmixConfig, "learning_rate = nan", "learning_rate must be finite, got nan"),
@@ -249,17 +249,17 @@ def test_a_wrong_type_is_refused_by_name(line: str, complaint: str, written: Cal
         (OpenUnmixConfig, "plateau_factor = 1.0", r"plateau_factor .* 1.0$"),
         (OpenUnmixConfig, "seconds = 0.05", r"seconds must be in 0\.1\.\.3600, got 0.05"),
         (OpenUnmixConfig, "seconds = nan", "seconds must be finite, got nan"),
-        (OpenUnmixConfig, "swap = 1.1", "swap is a probability, got 1.1"),
-        (OpenUnmixConfig, "flip = -0.1", "flip is a probability, got -0.1"),
-        (OpenUnmixConfig, "whole_mixes = 2", "whole_mixes is a probability, got 2.0"),
-        (OpenUnmixConfig, "tilt = 1.5", "tilt is a probability, got 1.5"),
-        (OpenUnmixConfig, "width = 1.5", "width is a probability, got 1.5"),
-        (OpenUnmixConfig, "repitch = 1.5", "repitch is a probability, got 1.5"),
-        (OpenUnmixConfig, "[doubled]\nbass = 1.5", "doubled holds probabilities"),
-        (OpenUnmixConfig, "[reverb]\na = -0.5", "reverb holds probabilities"),
+        (OpenUnmixConfig, "swap = 1.1", "swap must be a probability in 0..1, got 1.1"),
+        (OpenUnmixConfig, "flip = -0.1", "flip must be a probability in 0..1, got -0.1"),
+        (OpenUnmixConfig, "whole_mixes = 2", "whole_mixes must be a probability in 0..1, got 2.0"),
+        (OpenUnmixConfig, "tilt = 1.5", "tilt must be a probability in 0..1, got 1.5"),
+        (OpenUnmixConfig, "width = 1.5", "width must be a probability in 0..1, got 1.5"),
+        (OpenUnmixConfig, "repitch = 1.5", "repitch must be a probability in 0..1, got 1.5"),
+        (OpenUnmixConfig, "[doubled]\nbass = 1.5", "doubled must hold probabilities in 0..1"),
+        (OpenUnmixConfig, "[reverb]\na = -0.5", "reverb must hold probabilities in 0..1"),
         (OpenUnmixConfig, "[shares]\na = -1", "shares must not be negative"),
-        (OpenUnmixConfig, "gain = [1.0, 0.5]", "gain must be two factors, the smaller first"),
-        (OpenUnmixConfig, "gain = [1.0]", "gain must be two factors, the smaller first"),
+        (OpenUnmixConfig, "gain = [1.0, 0.5]", "gain must be two factors of at least 0, the smaller first"),
+        (OpenUnmixConfig, "gain = [1.0]", "gain must be two factors of at least 0, the smaller first"),
         (OpenUnmixConfig, "speeds = []", r"speeds must be in 0\.25\.\.4"),
         (OpenUnmixConfig, "speeds = [1.0, 5.0]", r"speeds must be in 0\.25\.\.4"),
         (OpenUnmixConfig, "hidden_size = 7", "hidden_size must be even and n_layers at least 1, got 7 and 3"),
@@ -277,7 +277,7 @@ def test_a_wrong_type_is_refused_by_name(line: str, complaint: str, written: Cal
         (DemucsConfig, "max_tempo = 0.6", r"max_tempo in 0\.\.0\.5"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_name(
+def test_a_value_out_of_range_is_refused_by_name(
     config: type[TrainingConfig], line: str, named: str, written: Callable[[str], Path]
 ) -> None:
     with pytest.raises(ValueError, match=rf"^my\.toml: .*{named}"):
@@ -285,13 +285,13 @@ def test_a_value_that_cannot_be_is_refused_by_name(
 
 
 @pytest.mark.parametrize("line", ["clip = nan", "[shares]\na = nan", "spectral = nan", "learning_rate = inf"])
-def test_a_number_that_is_none_is_refused(line: str, written: Callable[[str], Path]) -> None:
+def test_nan_and_infinity_are_refused(line: str, written: Callable[[str], Path]) -> None:
     with pytest.raises(ValueError, match=r"^my\.toml: .*(nan|inf)"):
         read_toml(DemucsConfig, written(line + "\n"))
 
 
-def test_speeds_without_the_recordings_own_are_refused(written: Callable[[str], Path]) -> None:
-    """Statistics and epochs are counted over the recordings at their own speed."""
+def test_speeds_without_the_original_speed_are_refused(written: Callable[[str], Path]) -> None:
+    """Statistics and epoch lengths are computed from recordings at their original speed."""
     with pytest.raises(ValueError, match=r"^my\.toml: .*speeds"):
         read_toml(OpenUnmixConfig, written("speeds = [0.9, 1.1]\n"))
 
@@ -299,13 +299,13 @@ def test_speeds_without_the_recordings_own_are_refused(written: Callable[[str], 
 @pytest.mark.parametrize(
     "content", [b"batch = ", b"batch = 16\nbatch = 17\n", b"\xff\xfe", b"gain = [0.25 1.25]\n"], ids=repr
 )
-def test_a_file_that_is_no_toml_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_bytes(content)
     with pytest.raises(ValueError, match=r"^my\.toml is not a readable TOML file: "):
         read_toml(OpenUnmixConfig, tmp_path / "my.toml")
 
 
-def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(ValueError, match=rf"^{re.escape(path.name)} is not a readable TOML file: "):
             read_toml(OpenUnmixConfig, path)

@@ -1,4 +1,4 @@
-"""The Demucs recipe: what the network is given, what it is judged by, and how whole tracks are evaluated."""
+"""The Demucs recipe: inputs of the network, loss, and evaluation of whole tracks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 class Cropping(nn.Module):
-    """In a network's place: every source is its share of the mixture, as much of its middle as the network gives."""
+    """A stand-in for the network: every source is a fixed fraction of the mixture, cropped as the network crops."""
 
     def __init__(self, network: Demucs, shares: Tensor | None = None) -> None:
         super().__init__()
@@ -40,10 +40,7 @@ class Cropping(nn.Module):
         return self.shares[:, None, None] * mixture[:, None, :, start : start + length]
 
 
-# -- what the network is given ---------------------------------------------------------------------
-
-
-def test_every_mixture_is_standardised_by_itself() -> None:
+def test_every_mixture_is_standardised_with_its_own_statistics() -> None:
     recipe = tiny_recipe("demucs")
     scale = torch.tensor([1e-2, 1.0, 30.0])[:, None, None, None]
     sources = scale * noise(3, 4, 2, 5000) + 0.5 * scale
@@ -70,25 +67,22 @@ def test_silence_stays_silence() -> None:
 
 
 @pytest.mark.parametrize(("resample", "depth"), [(False, 2), (True, 2), (False, 3)])
-def test_excerpts_are_of_a_length_that_the_network_takes_whole(store: StemStore, resample: bool, depth: int) -> None:
+def test_excerpts_have_a_valid_length_for_the_network(store: StemStore, resample: bool, depth: int) -> None:
     recipe = tiny_recipe("demucs", resample=resample, depth=depth)
-    excerpts = recipe.excerpts(store)
-    length = excerpts.length
+    sampler = recipe.sampler(store)
+    length = sampler.length
     assert length == recipe.network.valid_length(4410)
     with torch.inference_mode():
         given = recipe.network(torch.zeros(1, 2, length)).shape[-1]
     assert given >= 4410, "of the 0.1 s asked for, every sample is judged"
-    assert excerpts.batch(excerpts.draw(4, torch.Generator().manual_seed(0))).shape == (4, 4, 2, length)
-
-
-# -- the loss --------------------------------------------------------------------------------------
+    assert sampler.batch(sampler.draw(4, torch.Generator().manual_seed(0))).shape == (4, 4, 2, length)
 
 
 @pytest.mark.parametrize("resample", [False, True])
 def test_the_loss_is_the_mean_absolute_error_of_the_middle(store: StemStore, resample: bool) -> None:
     recipe = tiny_recipe("demucs", resample=resample)
-    excerpts = recipe.excerpts(store)
-    batch = excerpts.batch(excerpts.draw(4, torch.Generator().manual_seed(0)))
+    sampler = recipe.sampler(store)
+    batch = sampler.batch(sampler.draw(4, torch.Generator().manual_seed(0)))
     mixture, sources = recipe.inputs(batch)["all"]
     objective = recipe.objectives["all"]
     loss = objective(mixture, sources)
@@ -102,7 +96,7 @@ def test_the_loss_is_the_mean_absolute_error_of_the_middle(store: StemStore, res
 
 
 def perfect(spectral: float) -> tuple[Any, Tensor, Tensor]:
-    """An objective whose network is right, a mixture and its sources."""
+    """Return an objective with a perfect network, a mixture and its sources."""
     recipe = tiny_recipe("demucs", spectral=spectral)
     objective = recipe.objectives["all"]
     objective.network = Cropping(recipe.network)
@@ -111,14 +105,14 @@ def perfect(spectral: float) -> tuple[Any, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("spectral", [0.0, 0.5])
-def test_the_right_estimate_has_no_loss(spectral: float) -> None:
+def test_a_perfect_estimate_has_no_loss(spectral: float) -> None:
     objective, mixture, sources = perfect(spectral)
     assert float(objective(mixture, sources)) == 0
     assert float(objective(mixture, sources.flip(0))) > 0.1
 
 
 def spectral_error(estimate: np.ndarray, reference: np.ndarray) -> float:
-    """By scipy: at each resolution the mean absolute difference of magnitudes, frames centred, ends mirrored."""
+    """Compute the spectral loss with scipy: centred frames, mirrored ends."""
     errors = []
     for size in (512, 1024, 2048):
         window = scipy.signal.get_window("hann", size)
@@ -132,7 +126,7 @@ def spectral_error(estimate: np.ndarray, reference: np.ndarray) -> float:
     return float(np.mean(errors))
 
 
-def test_the_spectral_part_is_added_with_its_weight() -> None:
+def test_the_spectral_loss_is_added_with_its_weight() -> None:
     losses = {}
     for weight in (0.0, 0.5, 2.0):
         objective, mixture, sources = perfect(weight)
@@ -146,7 +140,7 @@ def test_the_spectral_part_is_added_with_its_weight() -> None:
     assert losses[2.0] - losses[0.0] == pytest.approx(2 * expected, rel=1e-3)
 
 
-def test_the_spectral_part_is_deaf_to_polarity_and_the_waveform_is_not() -> None:
+def test_the_spectral_loss_ignores_polarity_and_the_waveform_loss_does_not() -> None:
     objective, mixture, sources = perfect(1.0)
     both = float(objective(mixture, -sources))
     objective.spectral = 0.0
@@ -154,12 +148,9 @@ def test_the_spectral_part_is_deaf_to_polarity_and_the_waveform_is_not() -> None
     assert both > 0.1
 
 
-# -- evaluation ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("frames", [2, 4409, 4410, 4411, 12345])
 @pytest.mark.parametrize(("resample", "depth"), [(False, 2), (True, 3)])
-def test_pieces_lie_where_they_belong(frames: int, resample: bool, depth: int) -> None:
+def test_chunks_are_joined_at_their_positions(frames: int, resample: bool, depth: int) -> None:
     recipe = tiny_recipe("demucs", resample=resample, depth=depth)
     network = Cropping(recipe.network)
     sources = network.shares[:, None, None] * (noise(2, frames) + 0.3)
@@ -176,8 +167,8 @@ def test_pieces_lie_where_they_belong(frames: int, resample: bool, depth: int) -
 
 
 @torch.inference_mode()
-def test_pieces_have_their_true_surroundings(validation: list[Tensor]) -> None:
-    """Without the LSTM, which sees a piece alone, all pieces together are the whole in one go.
+def test_chunks_have_their_true_context(validation: list[Tensor]) -> None:
+    """Without the LSTM, which sees one chunk at a time, all chunks together equal the whole track at once.
 
     But for the very ends of a piece, where frames of the decoder overlap with none that follow. Both lengths
     are multiples of the 64 samples after which the network's strides repeat.
@@ -209,15 +200,12 @@ def test_the_loss_of_a_track_is_that_of_its_standardised_sources(validation: lis
 
 
 @torch.inference_mode()
-def test_a_track_at_another_level_is_the_same(validation: list[Tensor]) -> None:
+def test_evaluation_is_independent_of_the_level(validation: list[Tensor]) -> None:
     recipe = tiny_recipe("demucs")
     losses, estimates = recipe.evaluate({"all": recipe.network.eval()}, validation[0])
     quiet, softly = recipe.evaluate({"all": recipe.network}, 0.1 * validation[0])
     torch.testing.assert_close(quiet, losses, rtol=1e-4, atol=1e-6)
     assert snr(10 * softly, estimates) >= 80
-
-
-# -- the model -------------------------------------------------------------------------------------
 
 
 def test_published_sizes_are_built() -> None:
@@ -236,6 +224,6 @@ def test_the_description_builds_the_same_network() -> None:
     assert built.resample == recipe.network.resample
 
 
-def test_one_target_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="Demucs learns all sources at once: leave the target out, got 'vocals'"):
+def test_a_single_target_is_refused() -> None:
+    with pytest.raises(ValueError, match="Demucs learns all sources at once: leave out the target, got 'vocals'"):
         DemucsRecipe(tiny_demucs(), sources=SOURCES, target="vocals")

@@ -1,4 +1,4 @@
-"""Two processes on one machine learn what one would from both batches joined."""
+"""Two processes learn the same as one process with both batches joined."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Result = dict[str, Any]
 
 
 def a_recipe(name: str, **changed: Any) -> Any:
-    """Without dropout, whose random numbers depend on how the batch is laid out."""
+    """Disable dropout, whose random numbers depend on the layout of the batch."""
     recipe = tiny_recipe(name, target="vocals" if name == "open-unmix" else "all", **changed)
     for objective in recipe.objectives.values():
         if name == "open-unmix":
@@ -63,12 +63,12 @@ def the_objective(recipe: Any) -> nn.Module:
 
 
 def joined_batch() -> Tensor:
-    """Of both processes, half each."""
+    """Return the joined batch of both processes; each holds half."""
     return 0.2 * torch.randn(8, 4, 2, 5000, generator=torch.Generator().manual_seed(0))
 
 
 def for_batch_norm() -> list[tuple[Tensor, Tensor]]:
-    """Per process what goes in and what its output is weighted with; not of the same size, far from standardised."""
+    """Return inputs and output weights by process, of different sizes and far from standardised."""
     generator = torch.Generator().manual_seed(1)
     return [(3 * torch.randn(n, 5, generator=generator) + n, torch.randn(n, 5, generator=generator)) for n in (6, 10)]
 
@@ -79,9 +79,6 @@ def a_batch_norm() -> nn.Sequential:
     module[0].weight.data = torch.rand(5, generator=generator) + 0.5
     module[0].bias.data = torch.randn(5, generator=generator)
     return module
-
-
-# -- in each of the two processes ------------------------------------------------------------------
 
 
 def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> None:
@@ -175,7 +172,7 @@ def a_training(trainer: Trainer) -> Result:
 
 
 def stopped_early(trainer: Trainer, rank: int) -> Result:
-    """Only the first process validates; both must come to the same conclusions."""
+    """Only the first process validates; both must stop at the same epoch."""
     losses = iter([3.0, 2.0, 2.5, 2.5, 2.5, 2.5])
 
     def evaluate(networks: Any, sources: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,10 +185,10 @@ def stopped_early(trainer: Trainer, rank: int) -> Result:
 
 
 def broken_batch(trainer: Trainer, rank: int) -> Result:
-    """The other process's third batch is not what it should be."""
-    mix, count = trainer.excerpts.batch, iter(range(100))
+    """Corrupt the third batch of the second process."""
+    mix, count = trainer.sampler.batch, iter(range(100))
     poison = {2: torch.nan} if rank == 1 else {}
-    trainer.excerpts.batch = lambda draw: mix(draw) * poison.get(next(count), 1.0)  # type: ignore[method-assign]
+    trainer.sampler.batch = lambda parameters: mix(parameters) * poison.get(next(count), 1.0)  # type: ignore[method-assign]
     try:
         with remembering_wraps() as wrapped:
             run_all(trainer)
@@ -227,9 +224,6 @@ def main(folder: str, root: str, store: str) -> None:
     start_processes(work, (Path(folder), Path(root), Path(store), port), nprocs=2, start_method="fork")
 
 
-# -- what came of it -------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("distributed")
@@ -237,7 +231,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(folder: Path, data_root: Path, store_folder: Path) -> list[Result]:
-    """What the two processes found."""
+    """Return the results of both processes."""
     code = (
         f"from tests.training.test_distributed import main; main(*{[str(folder), str(data_root), str(store_folder)]})"
     )
@@ -257,7 +251,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_each_process_knows_which_it_is(results: list[Result]) -> None:
+def test_each_process_knows_its_rank(results: list[Result]) -> None:
     assert [result["processes"] for result in results] == [(0, 2, True), (1, 2, False)]
     for result in results:
         assert result["mean"].tolist() == [1.5, 15.0]
@@ -314,23 +308,23 @@ def test_shared_batch_normalisation_is_that_of_the_joined_batch(results: list[Re
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("label", ["steps", "accumulated"])
-def test_processes_draw_batches_of_their_own(results: list[Result], name: str, label: str, store: StemStore) -> None:
+def test_processes_draw_different_batches(results: list[Result], name: str, label: str, store: StemStore) -> None:
     recipe = a_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
-    excerpts = recipe.excerpts(store)
+    sampler = recipe.sampler(store)
     sums = set()
     for rank, result in enumerate(results):
         found = result[f"{name} {label}"]
         assert found["seeds"] == [batch_seed(3, step, rank) for step in range(4)], "dropout's too"
         assert len(found["batches"]) == 4
         for seed, batch in zip(found["seeds"], found["batches"], strict=True):
-            assert torch.equal(batch, excerpts.batch(excerpts.draw(4, torch.Generator().manual_seed(seed))))
+            assert torch.equal(batch, sampler.batch(sampler.draw(4, torch.Generator().manual_seed(seed))))
             sums.add(float(batch.double().square().sum()))
     assert len(sums) == 8
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("label", ["steps", "accumulated"])
-def test_a_training_is_that_of_one_process_with_both_batches(
+def test_a_run_equals_that_of_one_process_with_both_batches(
     results: list[Result], name: str, label: str, store: StemStore
 ) -> None:
     config: TrainingConfig
@@ -387,12 +381,12 @@ def test_only_the_first_process_writes(results: list[Result], folder: Path) -> N
             assert not (folder / f"{name} {label} 1").exists()
 
 
-def test_all_stop_when_nothing_gets_better(results: list[Result]) -> None:
+def test_all_processes_stop_when_patience_runs_out(results: list[Result]) -> None:
     for result in results:
         assert result["early"] == {"step": 4, "losses": [3.0, 2.0, 2.5, 2.5]}
 
 
-def test_a_loss_that_is_not_finite_anywhere_stops_all(results: list[Result], folder: Path) -> None:
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(results: list[Result], folder: Path) -> None:
     for result in results:
         assert "not finite at step 2" in result["broken"]["error"]
     assert '"not finite"' in (folder / "broken 0" / "job" / "log.jsonl").read_text()
@@ -401,13 +395,13 @@ def test_a_loss_that_is_not_finite_anywhere_stops_all(results: list[Result], fol
 
 @pytest.mark.parametrize("run", ["open-unmix steps", "demucs steps", "broken"])
 def test_no_wrapped_network_outlives_its_training(results: list[Result], run: str) -> None:
-    """One that did could hang the process at its end, and did so on busy machines: see Trainer._wrapped."""
+    """A wrapped network that does can hang the process at exit, see Trainer._wrapped."""
     for result in results:
         assert result[run]["wrapped"] in ([False], [False] * 4)
 
 
 def test_the_log_names_the_seed_of_the_batch_that_was_not_finite(results: list[Result], folder: Path) -> None:
-    """Wherever it was drawn."""
+    """Any process may have drawn it."""
     assert len(results) == 2
     last = json.loads((folder / "broken 0" / "job" / "log.jsonl").read_text().splitlines()[-1])
     assert str(batch_seed(3, 2, 1)) in json.dumps(last)
@@ -417,7 +411,7 @@ def test_an_epoch_is_shared_among_the_processes(results: list[Result]) -> None:
     assert [result["epoch_steps"] for result in results] == [6, 6]  # 3 tracks, 16 excerpts of each, 4 for each process
 
 
-def test_alone_nothing_is_wrapped() -> None:
+def test_a_single_process_wraps_nothing() -> None:
     processes = ProcessGroup()
     module = a_batch_norm()
     assert processes.wrap(module) is module
@@ -427,7 +421,7 @@ def test_alone_nothing_is_wrapped() -> None:
     assert processes.first
 
 
-def test_names_and_other_modules_are_left_alone_when_batch_norms_are_shared() -> None:
+def test_sharing_batch_norms_keeps_names_and_other_modules() -> None:
     module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Sequential(nn.BatchNorm1d(3)), nn.BatchNorm2d(2))
     before = dict(copy.deepcopy(module.state_dict()))
     share_batch_norms(module)
@@ -436,14 +430,14 @@ def test_names_and_other_modules_are_left_alone_when_batch_norms_are_shared() ->
     assert kinds == [nn.Linear, SharedBatchNorm, SharedBatchNorm, nn.BatchNorm2d]
 
 
-def test_joining_alone_takes_part_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joining_without_torchrun_starts_no_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert join("cpu") == ProcessGroup()
     leave(ProcessGroup())
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert join("auto") == ProcessGroup()
     with pytest.raises(ValueError, match="there is no CUDA device here: choose --device cpu or auto"):
@@ -458,11 +452,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         join("auto")
 
 
-# -- torchrun --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", RECIPES)
-def test_torchrun_makes_one_model_that_separates(name: str, data_root: Path, tmp_path: Path) -> None:
+def test_torchrun_trains_one_model_that_separates(name: str, data_root: Path, tmp_path: Path) -> None:
     config = (TINY_OPEN_UNMIX if name == "open-unmix" else TINY_DEMUCS) | {"epochs": 2, "epoch_steps": 2, "ema": 0.5}
     (tmp_path / "tiny.toml").write_text(toml(config))
     out = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, a training ends with the very weights of one that never stopped."""
+"""A run that is killed at any moment and resumed ends with the same weights as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -47,13 +47,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-# -- in a process of its own -----------------------------------------------------------------------
-#
-# Starting Python and importing torch takes seconds, so that is done once. What is killed are its forks.
+# Importing torch takes seconds, so only one process imports it; the killed processes are its forks.
 
 
-def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, told: int) -> None:
-    """Train to the end, then exit; into the pipe `told` goes a byte after every step, and in the middle of `draft`."""
+def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, pipe: int) -> None:
+    """Train to the end, then exit; write a byte to `pipe` after every step, and in the middle of writing `draft`."""
     torch.set_num_threads(1)
     target = "vocals" if name == "open-unmix" else "all"
     recipe = tiny_recipe(name, target=target, epochs=24, **CONFIGS[name])
@@ -67,7 +65,7 @@ def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, told:
                 path.write_bytes(written)
                 return
             path.write_bytes(written[: len(written) // 2])
-            os.write(told, WRITING)
+            os.write(pipe, WRITING)
             time.sleep(60)  # the end comes sooner
 
         return save
@@ -75,7 +73,7 @@ def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, told:
     run_folder.save_file = waiting_within(safetensors.torch.save)  # type: ignore[assignment]
     torch.save = waiting_within(pickled)  # type: ignore[assignment]
     for _ in trainer.train(resume=True):
-        os.write(told, STEP)
+        os.write(pipe, STEP)
     os._exit(0)
 
 
@@ -88,51 +86,51 @@ def pickled(state: Any, save: Any = torch.save) -> bytes:
 def killed_while(
     name: str, root: Path, store: Path, folder: Path, *, draft: str = "", steps: float = math.inf, wait: float = 0.0
 ) -> str:
-    """Fork, train, kill: `wait` seconds after so many steps, or in the middle of `draft`; says what happened."""
-    listening, told = os.pipe()
+    """Fork, train, and kill the fork `wait` seconds after `steps` steps or while it writes `draft`.
+
+    Returns what happened.
+    """
+    read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            train(name, root, store, folder, draft=draft, told=told)
+            train(name, root, store, folder, draft=draft, pipe=write_end)
         finally:
             os._exit(1)
-    os.close(told)
-    heard = b""
-    while heard.count(STEP) < steps and WRITING not in heard:
-        news = os.read(listening, 100)
-        if not news:
-            break  # it has ended
-        heard += news
+    os.close(write_end)
+    received = b""
+    while received.count(STEP) < steps and WRITING not in received:
+        data = os.read(read_end, 100)
+        if not data:
+            break  # training has ended
+        received += data
     time.sleep(wait)
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    os.close(listening)
+    os.close(read_end)
     if os.WIFEXITED(status):
         return f"ended with {os.WEXITSTATUS(status)}"
-    return f"killed while writing {draft}" if WRITING in heard else "killed"
+    return f"killed while writing {draft}" if WRITING in received else "killed"
 
 
 def drive(name: str, root: str, store: str, folder: str) -> None:
-    """Kill it often, then let it end; the story as JSON on standard output."""
+    """Kill a run repeatedly, then let it finish; print what happened as JSON."""
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports more of torch: once, not in every fork
     chance = random.Random(7)
     given = name, Path(root), Path(store)
-    story = []
+    outcomes = []
     for number in range(KILLS):
         if number % 2:
-            told = killed_while(*given, Path(folder), draft=DRAFTS[number // 2 % 3], steps=6)
+            outcome = killed_while(*given, Path(folder), draft=DRAFTS[number // 2 % 3], steps=6)
         else:
-            told = killed_while(*given, Path(folder), steps=chance.randint(0, 5), wait=chance.uniform(0, 0.05))
-        story.append(told)
-    story += [killed_while(*given, Path(folder)), killed_while(*given, Path(f"{folder}-whole"))]
-    print(json.dumps(story))
-
-
-# -- the tests -------------------------------------------------------------------------------------
+            outcome = killed_while(*given, Path(folder), steps=chance.randint(0, 5), wait=chance.uniform(0, 0.05))
+        outcomes.append(outcome)
+    outcomes += [killed_while(*given, Path(folder)), killed_while(*given, Path(f"{folder}-whole"))]
+    print(json.dumps(outcomes))
 
 
 def same_runs(one: Path, other: Path, job: str) -> None:
-    """Weights, checkpoints and logs, to the last bit; nothing is left of what was half written."""
+    """Check that weights, checkpoints and logs are equal bit by bit, and that no partly written file is left."""
     models = [json.loads((folder / "model.json").read_text()) | {"name": ""} for folder in (one, other)]
     assert models[0] == models[1]
     for path in [*other.glob("*.safetensors"), *other.glob(f"{job}/step-*.safetensors")]:
@@ -150,7 +148,7 @@ def same_runs(one: Path, other: Path, job: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_killed_ten_times_it_ends_with_the_same_weights(
+def test_a_run_killed_ten_times_ends_with_the_same_weights(
     name: str, data_root: Path, store_folder: Path, tmp_path: Path
 ) -> None:
     given = [name, str(data_root), str(store_folder), str(tmp_path / "run")]
@@ -158,16 +156,16 @@ def test_killed_ten_times_it_ends_with_the_same_weights(
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
-    *story, last, whole = json.loads(done.stdout)
+    *outcomes, last, whole = json.loads(done.stdout)
     assert (last, whole) == ("ended with 0", "ended with 0"), done.stderr
-    assert len(story) == KILLS
-    assert all(chapter.startswith("killed") for chapter in story), (story, done.stderr)
+    assert len(outcomes) == KILLS
+    assert all(chapter.startswith("killed") for chapter in outcomes), (outcomes, done.stderr)
     for chapter, draft in zip((1, 3, 7, 9), (0, 1, 0, 1), strict=True):
-        assert story[chapter] == f"killed while writing {DRAFTS[draft]}"
+        assert outcomes[chapter] == f"killed while writing {DRAFTS[draft]}"
     same_runs(tmp_path / "run", tmp_path / "run-whole", "vocals" if name == "open-unmix" else "all")
 
 
-def test_the_command_line_goes_on_where_it_was_killed(data_root: Path, tmp_path: Path) -> None:
+def test_the_command_line_resumes_a_killed_run(data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(toml(TINY_DEMUCS | CONFIGS["demucs"] | {"epochs": 10}))
     fixed = ["train", "demucs", "--root", str(data_root), "--config", str(tmp_path / "tiny.toml"), "--device", "cpu"]
 

@@ -20,22 +20,9 @@ from separation.datasets.store import StemStore, build_store
 from separation.spectral.stft import StftConfig
 from separation.training.open_unmix import OpenUnmixRecipe, input_statistics, magnitude
 from tests.conftest import relative_error, snr
-from tests.models.test_open_unmix import randomise
+from tests.models.helpers import randomise
 from tests.training.conftest import RATE, SOURCES, tiny_open_unmix, tiny_recipe, write_track
-
-
-def upstreams_encoder(n_fft: int, hop: int, *, center: bool = False) -> nn.Module:
-    """Waveforms to magnitudes, as in upstream's train.py."""
-    transform, _ = openunmix.transforms.make_filterbanks(n_fft=n_fft, n_hop=hop, center=center, sample_rate=RATE)
-    return nn.Sequential(transform, openunmix.model.ComplexNorm(mono=False))
-
-
-def upstreams_network(recipe: OpenUnmixRecipe, target: str) -> nn.Module:
-    network = openunmix.model.OpenUnmix(
-        nb_bins=recipe.stft.n_bins, nb_channels=2, hidden_size=recipe.config.hidden_size, max_bin=recipe.max_bin
-    )
-    network.load_state_dict(recipe.objectives[target].network.state_dict())
-    return network
+from tests.training.helpers import upstreams_encoder, upstreams_network
 
 
 @pytest.fixture
@@ -50,17 +37,14 @@ def recipe(store: StemStore) -> OpenUnmixRecipe:
 @pytest.fixture
 def batch(recipe: OpenUnmixRecipe, store: StemStore, generator: torch.Generator) -> Tensor:
     """(batch, sources, channels, time)."""
-    excerpts = recipe.excerpts(store)
-    return excerpts.batch(excerpts.draw(4, generator))
+    sampler = recipe.sampler(store)
+    return sampler.batch(sampler.draw(4, generator))
 
 
 def gradients(network: nn.Module) -> Tensor:
     """Of all parameters, end to end."""
     found = [parameter.grad for parameter in network.parameters()]
     return torch.cat([gradient.flatten() for gradient in found if gradient is not None])
-
-
-# -- the loss --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("target", SOURCES)
@@ -123,12 +107,9 @@ def test_all_targets_at_once_are_the_same_as_each_by_itself(
     assert len(values) == 4, "every target is learned from its own source"
 
 
-def test_a_target_that_is_none_is_refused() -> None:
+def test_an_unknown_target_is_refused() -> None:
     with pytest.raises(ValueError, match="the target must be all or one of vocals, drums, bass, other, got 'flute'"):
         tiny_recipe("open-unmix", target="flute")
-
-
-# -- the statistics of the input -------------------------------------------------------------------
 
 
 def upstreams_statistics(mixtures: list[Tensor], n_fft: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +136,7 @@ def test_statistics_are_upstreams(store: StemStore, data_root: Path, hop: int) -
     np.testing.assert_allclose(deviation.numpy(), expected_deviation, rtol=1e-6)
 
 
-def test_bins_in_which_nothing_happens_get_a_floor(tmp_path: Path) -> None:
+def test_deviations_of_silent_bins_are_raised_to_a_floor(tmp_path: Path) -> None:
     time = np.arange(RATE) / RATE
     for number, source in enumerate(SOURCES):  # beats, all below 700 Hz
         sound = 0.2 * np.sin(2 * np.pi * 150 * (number + 1) * time) * np.sin(2 * np.pi * time) ** 2
@@ -171,7 +152,7 @@ def test_bins_in_which_nothing_happens_get_a_floor(tmp_path: Path) -> None:
     assert 0.2 < floored.double().mean() < 1
 
 
-def test_only_recordings_at_their_own_speed_whose_sum_is_a_mixture_count(data_root: Path, tmp_path: Path) -> None:
+def test_statistics_use_original_mixtures_at_original_speed_only(data_root: Path, tmp_path: Path) -> None:
     stems = tmp_path / "stems"
     write_track(stems / "solo", seed=9)
     both = [open_dataset(data_root), open_dataset(stems)]
@@ -199,9 +180,6 @@ def test_a_recording_shorter_than_a_frame_adds_nothing_to_the_statistics(data_ro
         np.testing.assert_allclose(found.numpy(), one, rtol=1e-6)
 
 
-# -- evaluation ------------------------------------------------------------------------------------
-
-
 @torch.inference_mode()
 def test_a_track_is_evaluated_as_upstreams_separator_separates(
     recipe: OpenUnmixRecipe, validation: list[Tensor]
@@ -225,16 +203,13 @@ def test_a_track_is_evaluated_as_upstreams_separator_separates(
 
 
 @torch.inference_mode()
-def test_one_target_is_evaluated_as_among_all(recipe: OpenUnmixRecipe, validation: list[Tensor]) -> None:
+def test_a_single_target_is_evaluated_as_among_all(recipe: OpenUnmixRecipe, validation: list[Tensor]) -> None:
     networks = {name: objective.network.eval() for name, objective in recipe.objectives.items()}
     losses, estimates = recipe.evaluate(networks, validation[0])
     alone = tiny_recipe("open-unmix", target="bass", hidden_size=16)
     loss, estimate = alone.evaluate({"bass": networks["bass"]}, validation[0])
     assert torch.equal(loss, losses[2:3])
     assert torch.equal(estimate, estimates[2:3])
-
-
-# -- the model -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("bandwidth", "n_fft"), [(16000.0, 4096), (16000.0, 512), (8000.0, 2048), (30000.0, 512)])

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: whole or not at all, whatever fails, whoever else writes."""
+"""The files of a run: they are atomic, also after failures and with several writers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def saved_step(run: RunFolder) -> int | None:
-    """Of the checkpoint that would be gone on from; its two files belong together."""
+    """Return the step of the newest checkpoint, after checking that its two files match."""
     found = run.load(CPU)
     if found is None:
         return None
@@ -58,25 +58,24 @@ def saved_step(run: RunFolder) -> int | None:
     return int(state["step"])
 
 
-# -- the config and the log ------------------------------------------------------------------------
+def test_the_config_is_written_as_json(run: RunFolder) -> None:
+    assert json.loads((run.job_folder / "config.json").read_text()) == CONFIG | {"gain": [0.25, 1.25]}
+    assert run.job_folder == run.folder / "vocals"
+    assert names(run.job_folder) == ["config.json"]
 
 
-def test_the_config_is_written_down_as_json(run: RunFolder) -> None:
-    assert json.loads((run.own / "config.json").read_text()) == CONFIG | {"gain": [0.25, 1.25]}
-    assert run.own == run.folder / "vocals"
-    assert names(run.own) == ["config.json"]
-
-
-def test_a_run_that_is_there_is_not_begun_again(run: RunFolder) -> None:
-    with pytest.raises(ValueError, match="'run' holds a run of 'vocals' already: say --resume to go on"):
+def test_an_existing_run_is_not_started_again(run: RunFolder) -> None:
+    with pytest.raises(
+        ValueError, match="'run' already holds a run of 'vocals': pass --resume to continue it, or another --out"
+    ):
         run.begin(CONFIG, resume=False)
     RunFolder(run.folder, "drums").begin(CONFIG, resume=False)  # another job may move in
 
 
-def test_resuming_what_was_never_begun_begins(tmp_path: Path) -> None:
+def test_resuming_a_run_that_does_not_exist_starts_it(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "new", "all")
     run.begin(CONFIG, resume=True)
-    assert (run.own / "config.json").is_file()
+    assert (run.job_folder / "config.json").is_file()
     assert run.load(CPU) is None
 
 
@@ -91,40 +90,37 @@ def test_resuming_what_was_never_begun_begins(tmp_path: Path) -> None:
     ],
 )
 def test_another_config_is_refused_when_resuming(run: RunFolder, key: str, value: Any, said: str) -> None:
-    before = (run.own / "config.json").read_bytes()
-    with pytest.raises(ValueError, match=rf"the run was begun with {said}"):
+    before = (run.job_folder / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=rf"the run was started with {said}"):
         run.begin(CONFIG | {key: value}, resume=True)
-    assert (run.own / "config.json").read_bytes() == before
+    assert (run.job_folder / "config.json").read_bytes() == before
 
 
-def test_a_key_that_is_gone_is_refused_when_resuming(run: RunFolder) -> None:
-    with pytest.raises(ValueError, match="the run was begun with batch = 4, not None"):
+def test_a_missing_key_is_refused_when_resuming(run: RunFolder) -> None:
+    with pytest.raises(ValueError, match="the run was started with batch = 4, not None"):
         run.begin({key: value for key, value in CONFIG.items() if key != "batch"}, resume=True)
 
 
 def test_only_the_number_of_epochs_may_change(run: RunFolder) -> None:
     run.begin(CONFIG | {"epochs": 9}, resume=True)
-    assert json.loads((run.own / "config.json").read_text())["epochs"] == 9
+    assert json.loads((run.job_folder / "config.json").read_text())["epochs"] == 9
 
 
 def test_the_log_holds_a_line_per_entry_and_none_twice(run: RunFolder) -> None:
     entries: list[dict[str, Any]] = [{"epoch": 1, "sdr": {"vocals": 1.5}}, {"epoch": 2}]
-    run.log(entries[:1])
-    run.log(entries)
-    text = (run.own / "log.jsonl").read_text()
+    run.write_log(entries[:1])
+    run.write_log(entries)
+    text = (run.job_folder / "log.jsonl").read_text()
     assert [json.loads(line) for line in text.splitlines()] == entries
     assert text.endswith("\n")
 
 
-# -- checkpoints -----------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_is_two_files_and_older_ones_go(run: RunFolder) -> None:
+def test_a_checkpoint_is_two_files_and_replaces_older_ones(run: RunFolder) -> None:
     assert run.load(CPU) is None
     for step in (2, 4, 100):
         run.save(step, some_weights(step), some_state(step))
         stem = f"step-{step:08d}"
-        assert names(run.own) == ["config.json", f"{stem}.pt", f"{stem}.safetensors"]
+        assert names(run.job_folder) == ["config.json", f"{stem}.pt", f"{stem}.safetensors"]
         found = run.load(CPU)
         assert found is not None
         weights, state = found
@@ -144,7 +140,7 @@ def test_tensors_that_are_not_contiguous_are_saved(run: RunFolder) -> None:
 
 
 class Broken:
-    """Stands in for a function: works so many times, then leaves half of what it should write and fails."""
+    """A stand-in for a function that works a number of times, then writes half of its output and fails."""
 
     def __init__(self, function: Callable[..., Any], works: int, error: BaseException) -> None:
         self.function, self.works, self.error = function, works, error
@@ -186,14 +182,14 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(
         run.save(4, some_weights(4), some_state(4))
     monkeypatch.undo()
     assert saved_step(run) == 2
-    assert not [name for name in names(run.own) if name.endswith(".part")]
+    assert not [name for name in names(run.job_folder) if name.endswith(".part")]
     run.save(4, some_weights(4), some_state(4))
     assert saved_step(run) == 4
-    assert names(run.own) == ["config.json", "step-00000004.pt", "step-00000004.safetensors"]
+    assert names(run.job_folder) == ["config.json", "step-00000004.pt", "step-00000004.safetensors"]
 
 
 def kill_after(run: RunFolder, step: int, operations: int) -> None:
-    """In a process of its own: save, but die before that operation on the file system, with no time to tidy up."""
+    """Save in a child process that dies before the n-th file system operation, without cleaning up."""
     pid = os.fork()
     if pid == 0:
         left = operations
@@ -219,7 +215,7 @@ def kill_after(run: RunFolder, step: int, operations: int) -> None:
 
 
 @pytest.mark.parametrize("operations", range(9))
-def test_wherever_a_save_is_killed_there_is_a_whole_checkpoint(run: RunFolder, operations: int) -> None:
+def test_a_complete_checkpoint_exists_wherever_a_save_is_killed(run: RunFolder, operations: int) -> None:
     run.save(2, some_weights(2), some_state(2))
     kill_after(run, 4, operations)
     assert saved_step(run) in (2, 4)
@@ -229,7 +225,7 @@ def test_wherever_a_save_is_killed_there_is_a_whole_checkpoint(run: RunFolder, o
         assert saved_step(run) == 4
     run.save(6, some_weights(6), some_state(6))
     assert saved_step(run) == 6
-    assert [name for name in names(run.own) if name.startswith("step")] == [
+    assert [name for name in names(run.job_folder) if name.startswith("step")] == [
         "step-00000006.pt",
         "step-00000006.safetensors",
     ]
@@ -237,9 +233,9 @@ def test_wherever_a_save_is_killed_there_is_a_whole_checkpoint(run: RunFolder, o
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "gone", "other"])
-def test_a_damaged_checkpoint_is_said_to_be(run: RunFolder, suffix: str, damage: str) -> None:
+def test_a_damaged_checkpoint_is_reported(run: RunFolder, suffix: str, damage: str) -> None:
     run.save(2, some_weights(2), some_state(2))
-    path = run.own / f"step-00000002{suffix}"
+    path = run.job_folder / f"step-00000002{suffix}"
     content = path.read_bytes()
     if damage == "gone":
         path.unlink()
@@ -248,7 +244,7 @@ def test_a_damaged_checkpoint_is_said_to_be(run: RunFolder, suffix: str, damage:
             return
     else:
         path.write_bytes({"truncated": content[:-20], "emptied": b"", "other": b"{}" + content[2:]}[damage])
-    with pytest.raises(CheckpointError, match=r"the checkpoint step-00000002\.pt is damaged: remove it to begin anew"):
+    with pytest.raises(CheckpointError, match=r"the checkpoint step-00000002\.pt is damaged: delete it to start over"):
         run.load(CPU)
 
 
@@ -263,16 +259,13 @@ class Bomb:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_nothing_in_a_checkpoint_is_executed(run: RunFolder, tmp_path: Path, zipped: bool) -> None:
     run.save(2, some_weights(2), some_state(2))
-    path, mark = run.own / "step-00000002.pt", tmp_path / "mark"
+    path, mark = run.job_folder / "step-00000002.pt", tmp_path / "mark"
     torch.save({"step": 2, "log": Bomb(mark)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match="damaged"):
         run.load(CPU)
     assert not mark.exists()
     torch.load(path, weights_only=False)
     assert mark.read_text() == "executed", "it is a bomb indeed"
-
-
-# -- the model -------------------------------------------------------------------------------------
 
 
 def description(hidden_size: int = 8) -> dict[str, Any]:
@@ -296,7 +289,7 @@ def model_of(run: RunFolder) -> dict[str, Any]:
 
 
 def test_the_best_weights_are_a_model_named_by_their_hash(run: RunFolder) -> None:
-    run.keep({"vocals": state_of("vocals")}, description())
+    run.save_model({"vocals": state_of("vocals")}, description())
     model = model_of(run)
     (entry,) = model["files"]
     assert model["sources"] == ["vocals"]
@@ -313,7 +306,7 @@ def test_the_best_weights_are_a_model_named_by_their_hash(run: RunFolder) -> Non
 
 def test_jobs_of_one_target_each_become_one_model(run: RunFolder) -> None:
     for target in ("other", "vocals", "bass", "drums"):
-        RunFolder(run.folder, target).keep({target: state_of(target)}, description())
+        RunFolder(run.folder, target).save_model({target: state_of(target)}, description())
         files = model_of(run)["files"]
         assert [entry["source"] for entry in files] == model_of(run)["sources"]
         assert [entry["source"] for entry in files] == [s for s in SOURCES if s in {e["source"] for e in files}]
@@ -329,49 +322,49 @@ def test_jobs_of_one_target_each_become_one_model(run: RunFolder) -> None:
 
 
 def test_the_number_of_parameters_is_that_of_all_jobs_networks(run: RunFolder) -> None:
-    """As for every other model: without the statistics of batch normalisation, which are not learned."""
-    run.keep({"vocals": state_of("vocals")}, description())
+    """As for every other model, the statistics of batch normalisation do not count."""
+    run.save_model({"vocals": state_of("vocals")}, description())
     assert find_model(str(run.folder), method="open-unmix").parameters == parameters_of("vocals")
-    RunFolder(run.folder, "bass").keep({"bass": state_of("bass")}, description())
-    run.keep({"vocals": state_of("vocals", seed=1)}, description())
+    RunFolder(run.folder, "bass").save_model({"bass": state_of("bass")}, description())
+    run.save_model({"vocals": state_of("vocals", seed=1)}, description())
     assert find_model(str(run.folder), method="open-unmix").parameters == 2 * parameters_of("vocals")
 
 
-def test_better_weights_replace_the_file_of_the_old(run: RunFolder) -> None:
-    RunFolder(run.folder, "drums").keep({"drums": state_of("drums")}, description())
+def test_better_weights_replace_the_old_file(run: RunFolder) -> None:
+    RunFolder(run.folder, "drums").save_model({"drums": state_of("drums")}, description())
     (drums,) = run.folder.glob("drums-*.safetensors")
-    run.keep({"vocals": state_of("vocals", seed=1)}, description())
+    run.save_model({"vocals": state_of("vocals", seed=1)}, description())
     (old,) = run.folder.glob("vocals-*.safetensors")
-    run.keep({"vocals": state_of("vocals", seed=2)}, description())
+    run.save_model({"vocals": state_of("vocals", seed=2)}, description())
     (new,) = run.folder.glob("vocals-*.safetensors")
     assert new != old
     assert drums.is_file()
     assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
-    run.keep({"vocals": state_of("vocals", seed=2)}, description())  # the same again
+    run.save_model({"vocals": state_of("vocals", seed=2)}, description())  # the same again
     assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     assert sorted(run.folder.glob("*.safetensors")) == sorted([drums, new])
 
 
-def test_all_at_once_are_a_model_too(tmp_path: Path) -> None:
+def test_a_job_of_all_targets_is_a_model(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run", "all")
-    run.keep({source: state_of(source) for source in SOURCES}, description())
+    run.save_model({source: state_of(source) for source in SOURCES}, description())
     assert [entry["source"] for entry in model_of(run)["files"]] == list(SOURCES)
     demucs = tiny_recipe("demucs")
     run = RunFolder(tmp_path / "demucs", "all")
     fixed = {"name": "d", "method": "demucs", "sources": list(SOURCES), "sample_rate": 44100, "channels": 2}
-    run.keep({"all": demucs.network.state_dict()}, fixed | demucs.description())
+    run.save_model({"all": demucs.network.state_dict()}, fixed | demucs.description())
     assert model_of(run)["sources"] == list(SOURCES)
     assert [entry["source"] for entry in model_of(run)["files"]] == ["all"]
     assert create("demucs", model=str(run.folder)).sources == SOURCES
 
 
-def test_a_job_of_another_shape_does_not_make_the_folders_model_unusable(run: RunFolder) -> None:
-    """Refused, or not: what an earlier job kept can still be used."""
-    run.keep({"vocals": state_of("vocals")}, description())
+def test_a_job_of_another_architecture_keeps_the_folders_model_usable(run: RunFolder) -> None:
+    """Whether it is refused or not, the model of the earlier job remains usable."""
+    run.save_model({"vocals": state_of("vocals")}, description())
     other = RunFolder(run.folder, "bass")
     try:
         other.begin(CONFIG | {"hidden_size": 16}, resume=False)
-        other.keep({"bass": state_of("bass", hidden_size=16)}, description(hidden_size=16))
+        other.save_model({"bass": state_of("bass", hidden_size=16)}, description(hidden_size=16))
     except ValueError:
         pass
     assert "vocals" in create("open-unmix", model=str(run.folder), options={"residual": True}).sources
@@ -390,16 +383,16 @@ MODEL_FAILURES = [
 def test_a_model_that_cannot_be_written_leaves_the_one_before(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, place: Any, function: str, works: int
 ) -> None:
-    run.keep({"vocals": state_of("vocals", seed=1)}, description())
+    run.save_model({"vocals": state_of("vocals", seed=1)}, description())
     before = model_of(run)
     broken = Broken(getattr(place, function), works, OSError(28, "No space left on device"))
     monkeypatch.setattr(place, function, lambda *args, **kwargs: broken(*args, **kwargs))
     with pytest.raises(OSError, match="No space left"):
-        run.keep({"vocals": state_of("vocals", seed=2)}, description())
+        run.save_model({"vocals": state_of("vocals", seed=2)}, description())
     monkeypatch.undo()
     assert model_of(run) == before
     assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
-    run.keep({"vocals": state_of("vocals", seed=2)}, description())
+    run.save_model({"vocals": state_of("vocals", seed=2)}, description())
     assert verify_model(find_model(str(run.folder), method="open-unmix")) == []
     assert len(list(run.folder.glob("*.safetensors"))) == 1
 
@@ -410,18 +403,18 @@ def test_weights_that_cannot_be_written_leave_nothing_half_written(
     broken = Broken(save_file, 0, OSError(28, "No space left on device"))
     monkeypatch.setattr(run_folder, "save_file", lambda *args: broken(*args))
     with pytest.raises(OSError, match="No space left"):
-        run.keep({"vocals": state_of("vocals")}, description())
+        run.save_model({"vocals": state_of("vocals")}, description())
     assert not list(run.folder.glob(".*.part"))
 
 
 def keep_often(run: RunFolder, target: str, state: dict[str, Tensor], words: dict[str, Any], barrier: Any) -> None:
     barrier.wait(60)
     for number in range(25):
-        run.keep({target: state | {"output_mean": torch.full((257,), float(number))}}, words)
+        run.save_model({target: state | {"output_mean": torch.full((257,), float(number))}}, words)
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_two_jobs_that_keep_at_once_are_both_in_the_model(run: RunFolder, kind: str) -> None:
+def test_two_jobs_that_save_at_once_are_both_in_the_model(run: RunFolder, kind: str) -> None:
     context = multiprocessing.get_context("fork")
     barrier = threading.Barrier(2) if kind == "threads" else context.Barrier(2)
     make: Any = threading.Thread if kind == "threads" else context.Process
@@ -443,10 +436,7 @@ def test_two_jobs_that_keep_at_once_are_both_in_the_model(run: RunFolder, kind: 
     assert not list(run.folder.glob(".*.part"))
 
 
-# -- a real run's ----------------------------------------------------------------------------------
-
-
-def test_a_runs_folder_holds_what_it_should_and_nothing_more(make_trainer: MakeTrainer) -> None:
+def test_the_files_in_a_runs_folder(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer("open-unmix", target="bass", ema=0.9, epochs=2)
     run_all(trainer)
     folder = trainer.run_folder.folder

@@ -246,7 +246,7 @@ def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.M
 
     monkeypatch.setattr(Mix, "stream", stream)
     last = separated("mix", "ica")
-    assert last.failed == ("Mixture ÷ 4: something went wrong on our side; it has been noted",)
+    assert last.failed == ("Mixture ÷ 4: something went wrong on the server; the error has been logged",)
     assert [result.method for result in last.results] == ["ica"]
     told("an error nobody thought of, with a path in it", last.failed[0])
 

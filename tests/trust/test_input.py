@@ -163,7 +163,7 @@ def test_no_path_in_a_call_becomes_a_file(path: str, studio: Server, visitor: Vi
     for own in ("references", "estimates"):
         assert visitor.ask("separate_1", *page(good, **{own: [file(path)]})).error is not None, own
     for name in ("keep", "reveal"):
-        assert visitor.ask(name, path, "{}").error == "this result is not there any more" or name == "reveal"
+        assert visitor.ask(name, path, "{}").error == "this result no longer exists" or name == "reveal"
     told(f"calls with the path {Path(path).name}", "refused by every endpoint")
 
 

@@ -80,7 +80,7 @@ def test_a_visitor_cannot_stop_or_hear_another(studio: Server, visitor: Visitor,
         events = event
     assert "Done" in str(events)
     token = re.findall(r"[\w-]{22}", str(events))
-    assert other.ask("keep", "a" * 22, "{}").error == "this result is not there any more"
+    assert other.ask("keep", "a" * 22, "{}").error == "this result no longer exists"
     told("Stop, pressed by another visitor", f"the separation ends by itself, {len(token)} names told to nobody else")
 
 

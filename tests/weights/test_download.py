@@ -200,7 +200,7 @@ def test_what_is_no_released_model_is_not_downloaded(tmp_path: Path, kind: str) 
     ("behave", "message"),
     [
         (send_only(300_000), rf"tiny\.pth broke off after 300000 of {len(CONTENT)} bytes; run the same command again"),
-        (send_and_die(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes .*it will go on"),
+        (send_and_die(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes .*it will resume"),
         (send_and_wait(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes \(.*timed out\)"),
     ],
     ids=["closed", "reset", "stalled"],

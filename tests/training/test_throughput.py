@@ -1,0 +1,86 @@
+"""Speed, share of waiting, and remaining time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from separation.training import loader, throughput
+from tests.training.conftest import (
+    MakeTrainer,
+    run_all,
+)
+from tests.training.helpers import (
+    idle,
+    script,
+)
+
+
+class Clock:
+    """A clock that advances only when a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_speed_waiting_and_time_left_exclude_validation(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    trainer = make_trainer("demucs", epochs=3, epoch_steps=40)
+
+    def spend(seconds: float, value: Any) -> Any:
+        clock.now += seconds
+        return value
+
+    script(trainer, monkeypatch, [1.0] * 3)
+    evaluate = trainer.recipe.evaluate
+    monkeypatch.setattr(trainer.recipe, "evaluate", lambda *args: spend(1000, evaluate(*args)))
+    monkeypatch.setattr(trainer, "_one_step", lambda sources: spend(1, torch.zeros(1)))
+    monkeypatch.setattr(loader.BatchLoader, "__next__", lambda loader: spend(3, torch.zeros(1)))
+    monkeypatch.setattr(throughput, "time", clock)
+    for report in trainer.train():
+        assert report.examples_per_second == pytest.approx(4 / 4), report.step
+        assert report.waiting == pytest.approx(3 / 4), report.step
+        assert report.seconds_left == pytest.approx(4 * (120 - report.step)), report.step
+        assert (report.steps, report.epochs) == (120, 3)
+        assert report.epoch == 1 + (report.step - 1) // 40
+    assert [entry["examples_per_second"] for entry in trainer.log] == [1, 1, 1]
+
+
+def test_speed_is_measured_over_the_last_steps(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    trainer = idle(make_trainer("demucs", epochs=1, epoch_steps=200), monkeypatch)
+    script(trainer, monkeypatch, [1.0])
+
+    def step(sources: Tensor) -> Tensor:
+        clock.now += 100 if trainer.step < 100 else 2
+        return torch.zeros(1)
+
+    monkeypatch.setattr(trainer, "_one_step", step)
+    monkeypatch.setattr(throughput, "time", clock)
+    speeds = [report.examples_per_second for report in trainer.train()]
+    assert speeds[90] == pytest.approx(0.04)
+    assert speeds[160] == pytest.approx(2)
+
+
+def test_real_speed_and_waiting_are_plausible(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = idle(make_trainer("demucs", epochs=1, epoch_steps=6), monkeypatch)
+    script(trainer, monkeypatch, [1.0])
+
+    def batch(draw: Any) -> Tensor:
+        time.sleep(0.1)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(trainer.sampler, "batch", batch)
+    began = time.monotonic()
+    *_, last = run_all(trainer)
+    assert 24 / (time.monotonic() - began) <= last.examples_per_second <= 4 / 0.1
+    assert 0.5 < last.waiting <= 1, "mixing is all that takes time"

@@ -27,10 +27,10 @@ torch.set_num_threads(1)
 song, folder, method, model = sys.argv[1:]
 order = JobOptions(method=method, model=model or None, device="cpu")
 check_options(order)
-warm_up = separate_song(Job(file=Path(song).with_name("warm-up.wav"), folder=Path(folder) / "warm-up", order=order))
+warm_up = separate_song(Job(file=Path(song).with_name("warm-up.wav"), folder=Path(folder) / "warm-up", options=order))
 assert warm_up.error is None, warm_up.error
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-outcome = separate_song(Job(file=Path(song), folder=Path(folder) / "stems", order=order))
+outcome = separate_song(Job(file=Path(song), folder=Path(folder) / "stems", options=order))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"error": outcome.error, "before": before / 1024, "peak": peak / 1024, "document": outcome.document}))
 """

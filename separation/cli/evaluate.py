@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+from separation.cli.progress import progress
 
 if TYPE_CHECKING:
     from separation.evaluation.evaluate import TrackOutcome
@@ -55,9 +53,11 @@ def evaluate(
         if done:
             log_line(f"{len(done)} of {len(found)} tracks are finished already")
         try:
-            with _progress(len(todo)) as show:
-                for outcome in work.evaluate_tracks(todo, workers=jobs, cluster=cluster):
-                    show(outcome)
+            start = time.monotonic()
+            with progress(unit="count", lines=0) as show:
+                for count, outcome in enumerate(work.evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
+                    line = _progress_line(outcome, count, len(todo), time.monotonic() - start)
+                    show("separating and scoring", count, len(todo), line, outcome.name)
                     failed += [outcome] if outcome.error else []
             results = _summarise(folder, [job.file for job in (*done, *todo)])
         except OSError as error:
@@ -98,7 +98,7 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
         print_json(
             {
                 "method": method,
-                "model": results[0].made.get("model") if results else None,
+                "model": results[0].provenance.get("model") if results else None,
                 "aggregation": AGGREGATION,
                 "median": medians(results) if results else {},
                 "tracks": rows,
@@ -121,30 +121,7 @@ def _cell(value: float | None) -> str:
     return f"{'-' if value is None else f'{value:.2f}':>8}"
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[TrackOutcome], None]]:
-    """Show a progress bar on a terminal, one line per track elsewhere."""
-    began, count = time.monotonic(), 0
-
-    def line(outcome: TrackOutcome) -> None:
-        nonlocal count
-        count += 1
-        left = round((time.monotonic() - began) / count * (total - count))
-        what = "failed" if outcome.error else "done"
-        log_line(f"{count} of {total}: {outcome.name}, {what}, {left // 60}:{left % 60:02} left")
-
-    if not sys.stderr.isatty() or not total:
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("separating and scoring", total=total)
-        yield lambda outcome: bar.update(task, advance=1, description=outcome.name)
+def _progress_line(outcome: TrackOutcome, done: int, total: int, seconds: float) -> str:
+    left = round(seconds / done * (total - done))
+    result = "failed" if outcome.error else "done"
+    return f"{done} of {total}: {outcome.name}, {result}, {left // 60}:{left % 60:02} left"

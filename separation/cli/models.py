@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, print_json
+from separation.cli.progress import progress
 
 if TYPE_CHECKING:
     from separation.weights.model import Model
@@ -61,8 +59,10 @@ def download_model(
     with one_line_errors():
         model = _known(name)
         log_line(f"{model.name}: licence: {model.licence}; trained on {model.trained_on}")
-        with _download_bar() as show:
-            fetched = download.download_model(model, show)
+        with progress(unit="bytes", transient=False) as show:
+            fetched = download.download_model(
+                model, lambda file, done, total: show(file, done, total, _download_line(file, done, total))
+            )
     log_line(f"{model.name} is installed" if fetched else f"{model.name} is already installed")
     if json_output:
         print_json({"models": [_known(name).describe()], "downloaded": fetched})
@@ -113,34 +113,5 @@ def _known(name: str) -> Model:
     return known[name]
 
 
-@contextmanager
-def _download_bar() -> Iterator[Any]:
-    if not sys.stderr.isatty():
-        yield _download_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(name: str, done: int, total: int | None) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name)
-            bar.update(tasks[name], completed=done, total=total)
-
-        yield show
-
-
-def _download_lines() -> Any:
-    said: dict[str, int] = {}
-
-    def show(name: str, done: int, total: int | None) -> None:
-        quarter = 4 * done // total if total else done // 100_000_000
-        if said.get(name) != quarter:
-            said[name] = quarter
-            log_line(f"{name}: {done / 1e6:.0f}" + (f" of {total / 1e6:.0f} MB" if total else " MB"))
-
-    return show
+def _download_line(file: str, done: int, total: int | None) -> str:
+    return f"{file}: {done / 1e6:.0f}" + (f" of {total / 1e6:.0f} MB" if total else " MB")

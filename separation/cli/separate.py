@@ -8,12 +8,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+from separation.cli.progress import Show, progress
 
 if TYPE_CHECKING:
     from separation.pipeline.batch import Job, JobResult
@@ -69,7 +71,7 @@ def separate(
     began = time.monotonic()
     with one_line_errors():
         wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
-        order = batch.JobOptions(
+        job_options = batch.JobOptions(
             method=method,
             model=model,
             device=device,
@@ -83,32 +85,32 @@ def separate(
             sum_to_mixture=sum_to_mixture,
             command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
         )
-        songs = batch.find_jobs(files, out, order)
-        batch.check_options(order)
+        jobs_to_do = batch.find_jobs(files, out, job_options)
+        batch.check_options(job_options)
         outcomes = []
-        for outcome in _outcomes(songs, jobs=jobs, cluster=cluster):
+        for outcome in _outcomes(jobs_to_do, jobs=jobs, cluster=cluster):
             _report(outcome)
             outcomes.append(outcome)
     done = [outcome for outcome in outcomes if outcome.document is not None]
     speed = _throughput(done, time.monotonic() - began)
     if json_output:
-        failed = [{"input": str(outcome.song.file), "error": outcome.error} for outcome in outcomes if outcome.error]
+        failed = [{"input": str(outcome.job.file), "error": outcome.error} for outcome in outcomes if outcome.error]
         results = [{**(outcome.document or {}), "skipped": outcome.skipped} for outcome in done]
         print_json({"results": results, "failed": failed, "throughput": speed})
     if len(done) < len(outcomes):
         raise typer.Exit(1 if done else 2)
 
 
-def _outcomes(songs: list[Job], *, jobs: int, cluster: str | None) -> Iterator[JobResult]:
+def _outcomes(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> Iterator[JobResult]:
     """Yield results: one by one with a progress bar each, or in parallel."""
     from separation.pipeline import batch
 
     if jobs != 1 or cluster is not None:
-        yield from batch.separate_songs(songs, workers=jobs, cluster=cluster)
+        yield from batch.separate_songs(jobs_to_do, workers=jobs, cluster=cluster)
         return
-    for song in songs:
-        with _notes_as_lines(), _progress_bar(song.file.name) as show:
-            outcome = batch.separate_song(song, show)
+    for job in jobs_to_do:
+        with _notes_as_lines(), progress() as show:
+            outcome = batch.separate_song(job, partial(_show_progress, show, job.file.name))
         yield outcome
 
 
@@ -132,7 +134,7 @@ def _report(outcome: JobResult) -> None:
     if outcome.document is None:
         log_line(f"error: {outcome.error}")
         return
-    document, name = outcome.document, outcome.song.file.name
+    document, name = outcome.document, outcome.job.file.name
     if outcome.skipped:
         log_line(f"{name}: finished already")
         return
@@ -154,37 +156,9 @@ def _notes_as_lines() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _progress_bar(name: str) -> Iterator[Any]:
-    """Show a bar with the time left on a terminal, a line per stage and quarter elsewhere."""
-    if not sys.stderr.isatty():
-        yield _progress_lines(name)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None)
-
-        def show(progress: SeparationProgress) -> None:
-            bar.update(
-                task, description=f"{name}: {progress.stage}", total=progress.segments, completed=progress.segment
-            )
-
-        yield show
-
-
-def _progress_lines(name: str) -> Any:
-    last = (-1, "")
-
-    def show(progress: SeparationProgress) -> None:
-        nonlocal last
-        now = (4 * progress.segment // max(1, progress.segments), progress.stage)
-        if now != last and progress.stage != "done":
-            left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-            log_line(f"{name}: {progress.stage}, segment {progress.segment} of {progress.segments}{left}")
-        last = now
-
-    return show
+def _show_progress(show: Show, name: str, state: SeparationProgress) -> None:
+    if state.stage != "done":
+        task = f"{name}: {state.stage}"
+        left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
+        line = f"{task}, segment {state.segment} of {state.segments}{left}"
+        show(task, state.segment, state.segments, line)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, print_json
+from separation.cli.progress import progress
 
 if TYPE_CHECKING:
     from separation.training.throughput import Report
@@ -47,7 +45,13 @@ def train(
         from separation.training.setup import build_trainer
 
         processes = join(device)
-        with _bar(processes.first) as show:
+        with progress(unit="count", lines=100, transient=False) as show:
+
+            def report(stage: str, done: int, total: int, text: str) -> None:
+                if processes.first:
+                    line = f"{stage}: {done} of {total}{', ' + text if text else ''}"
+                    show(stage, done, total, line, text)
+
             trainer = build_trainer(
                 recipe,
                 roots=root,
@@ -57,13 +61,13 @@ def train(
                 initial=init,
                 wav=wav,
                 processes=processes,
-                progress=lambda done, total, name: show("decoding", done, total, name),
+                progress=lambda done, total, name: report("decoding", done, total, name),
             )
             try:
-                for report in trainer.train(resume=resume):
-                    show("training", report.step, report.steps, _line(report))
-                    if report.validation and processes.first:
-                        log_line(_epoch(report))
+                for step in trainer.train(resume=resume):
+                    report("training", step.step, step.steps, _line(step))
+                    if step.validation and processes.first:
+                        log_line(_epoch(step))
             except FloatingPointError as error:
                 raise ValueError(str(error)) from error
             except OSError as error:
@@ -98,40 +102,3 @@ def _epoch(report: Report) -> str:
         f"epoch {report.epoch}: training loss {validation['train']:.4g}, validation loss {validation['loss']:.4g}, "
         f"SDR {scores} dB{kept}"
     )
-
-
-@contextmanager
-def _bar(shown: bool) -> Iterator[Callable[[str, int, int, str], None]]:
-    """Show a bar on a terminal, occasional lines elsewhere, and nothing except in the first process."""
-    if not shown:
-        yield lambda stage, done, total, text: None
-        return
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}")
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(stage: str, done: int, total: int, text: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, text="")
-            bar.update(tasks[stage], completed=done, total=total, text=text)
-
-        yield show
-
-
-def _lines() -> Callable[[str, int, int, str], None]:
-    """Return a function that prints about a hundred lines for a long job."""
-    last: dict[str, int] = {}
-
-    def show(stage: str, done: int, total: int, text: str) -> None:
-        part = 100 * done // max(1, total)
-        if last.get(stage) != part:
-            last[stage] = part
-            log_line(f"{stage}: {done} of {total}{', ' + text if text else ''}")
-
-    return show

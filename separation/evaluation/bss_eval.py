@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 __all__ = ["ArraySignals", "Scores", "Signals", "bss_eval"]
@@ -276,7 +277,7 @@ def _fit_all(
     sources, channels, _ = references.shape
     count, estimated = sources * channels, slice(sources * channels, (sources + estimates.shape[0]) * channels)
     correlations = _correlations(references, estimates, device)
-    points = _fast_length(longest + TAPS - 1)
+    points = next_fast_len(longest + TAPS - 1, real=True)
 
     def respond(rows: slice, columns: slice) -> Tensor:
         return torch.fft.rfft(_fit(correlations, rows, columns), n=points, dim=1).permute(1, 0, 2).contiguous()
@@ -288,17 +289,6 @@ def _fit_all(
             if pair[0] == source:
                 own[pair] = fitted[..., pair[1] * channels : (pair[1] + 1) * channels].contiguous()
     return _Filters(points, respond(slice(0, count), estimated), own)
-
-
-def _fast_length(points: int) -> int:
-    """The next number with no prime factor above 5: transforms of it are fast."""
-    best = 1 << (points - 1).bit_length()
-    for fives in range(8):
-        for threes in range(12):
-            odd = 5**fives * 3**threes
-            if odd < best:
-                best = min(best, odd << max(0, math.ceil(math.log2(points / odd))))
-    return best
 
 
 def _batches(frames: list[slice], numbers_per_frame: int) -> Iterator[list[slice]]:

@@ -43,7 +43,7 @@ class Job:
     device : str
     options : tuple of (str, value)
         Options of the method.
-    made : tuple of (str, value)
+    provenance : tuple of (str, value)
         Provenance that the file records, and that an earlier file must match.
     """
 
@@ -53,7 +53,7 @@ class Job:
     model: str | None
     device: str
     options: tuple[tuple[str, Any], ...]
-    made: tuple[tuple[str, Any], ...]
+    provenance: tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +86,15 @@ def plan_jobs(
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
-    made: dict[str, Any] = {"method": method, "model": None, "model_sha256": None, "options": dict(options or {})}
+    provenance: dict[str, Any] = {"method": method, "model": None, "model_sha256": None, "options": dict(options or {})}
     chosen = tuple((options or {}).items())
     if not METHODS[method].needs_references:
         separator = _separator(method, model, device, chosen)
-        made |= {"model": separator.model, "model_sha256": separator.model_hash, "options": asdict(separator.options)}
+        provenance |= {
+            "model": separator.model,
+            "model_sha256": separator.model_hash,
+            "options": asdict(separator.options),
+        }
     jobs = [
         Job(
             track=track,
@@ -99,7 +103,7 @@ def plan_jobs(
             model=model,
             device=device,
             options=chosen,
-            made=tuple(made.items()),
+            provenance=tuple(provenance.items()),
         )
         for track in tracks
     ]
@@ -111,8 +115,8 @@ def plan_jobs(
 
 def _refuse_other_origin(job: Job) -> None:
     """Raise ValueError if a finished file has scores of another model or other options."""
-    before = read_result(job.file).made
-    for name, value in job.made:
+    before = read_result(job.file).provenance
+    for name, value in job.provenance:
         if before.get(name) != value:
             raise ValueError(
                 f"{job.file.parent.parent.name!r} holds scores with {name} {before.get(name)!r}, "
@@ -130,7 +134,7 @@ def evaluate_track(job: Job) -> TrackOutcome:
     try:
         with claim_gpu(job.device):
             scores = _scores(job)
-        write_result(job.file, scores, made=dict(job.made))
+        write_result(job.file, scores, provenance=dict(job.provenance))
     except Exception as error:  # a bad file can raise anything, and the other tracks must go on
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         return TrackOutcome(name=job.track.name, file=job.file, error=said)

@@ -49,7 +49,7 @@ class TrackResult:
         Target -> metric -> value per frame in dB; NaN where undefined.
     whole : dict of str to dict of str to float
         Target -> "uSDR" and "SI-SDR" in dB; absent from files written by museval.
-    made : dict
+    provenance : dict
         Method, model and options; empty in files written by museval.
     """
 
@@ -58,7 +58,7 @@ class TrackResult:
     file: Path
     frames: dict[str, dict[str, np.ndarray]]
     whole: dict[str, dict[str, float]]
-    made: dict[str, Any]
+    provenance: dict[str, Any]
 
     @property
     def medians(self) -> dict[str, dict[str, float]]:
@@ -72,12 +72,12 @@ class TrackResult:
 # -- one track -------------------------------------------------------------------------------------
 
 
-def write_result(path: Path, scores: Mapping[str, Any], *, made: Mapping[str, Any]) -> None:
+def write_result(path: Path, scores: Mapping[str, Any], *, provenance: Mapping[str, Any]) -> None:
     """Write the document of :func:`separation.evaluation.track_scores.score_signals` as museval does, atomically."""
     document = {
         "targets": [_target(name, target) for name, target in scores["targets"].items()],
         "museval_version": _VERSION,
-        "stemscope": {**made, "notes": scores["notes"]},
+        "stemscope": {**provenance, "notes": scores["notes"]},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8") as file:
@@ -126,7 +126,7 @@ def read_result(path: Path) -> TrackResult:
         file=path,
         frames=frames,
         whole=whole,
-        made=document.get("stemscope", {}),
+        provenance=document.get("stemscope", {}),
     )
 
 
@@ -195,7 +195,7 @@ def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["method", "model", "subset", "track", "target", *METRICS, *WHOLE])
         for result in results:
-            first = [result.made.get("method"), result.made.get("model"), result.subset, result.name]
+            first = [result.provenance.get("method"), result.provenance.get("model"), result.subset, result.name]
             for target, values in result.medians.items():
                 numbers = [values[name] for name in METRICS]
                 numbers += [result.whole[target].get(name, math.nan) for name in WHOLE]

@@ -59,7 +59,7 @@ class Job:
 
     file: Path
     folder: Path
-    order: JobOptions
+    options: JobOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class JobResult:
     `skipped` means that an earlier result has the same weights and options.
     """
 
-    song: Job
+    job: Job
     document: dict[str, Any] | None = None
     error: str | None = None
     skipped: bool = False
@@ -78,7 +78,7 @@ class JobResult:
 # -- which songs -----------------------------------------------------------------------------------
 
 
-def find_jobs(paths: Sequence[Path], out: Path, order: JobOptions) -> list[Job]:
+def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list[Job]:
     """Return a job for every file, and for every audio file in folders, recursively.
 
     Stems go to ``out/<file>/<method>``; for files found in a folder, its subfolders are kept.
@@ -104,7 +104,9 @@ def find_jobs(paths: Sequence[Path], out: Path, order: JobOptions) -> list[Job]:
                     "separate them one by one"
                 )
             found[file] = place
-    return [Job(file=file, folder=out / place / order.method, order=order) for file, place in found.items()]
+    return [
+        Job(file=file, folder=out / place / job_options.method, options=job_options) for file, place in found.items()
+    ]
 
 
 def _folder_name(file: Path) -> str:
@@ -116,40 +118,44 @@ def _folder_name(file: Path) -> str:
 # -- one song --------------------------------------------------------------------------------------
 
 
-def check_options(order: JobOptions) -> None:
+def check_options(job_options: JobOptions) -> None:
     """Create the separator once, so that wrong options raise ValueError before any song is opened."""
-    if order.method in METHODS and METHODS[order.method].needs_references:
+    if job_options.method in METHODS and METHODS[job_options.method].needs_references:
         return
-    _separator(order)
+    _separator(job_options)
 
 
-def separate_song(song: Job, show: Callable[[SeparationProgress], None] = lambda progress: None) -> JobResult:
+def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda progress: None) -> JobResult:
     """Separate one song; errors are returned, not raised."""
     try:
-        with claim_gpu(song.order.device):
-            done = _existing_result(song)
+        with claim_gpu(job.options.device):
+            done = _existing_result(job)
             if done is not None:
-                return JobResult(song=song, document=done, skipped=True)
-            return JobResult(song=song, document=_separate(song, show).document())
+                return JobResult(job=job, document=done, skipped=True)
+            return JobResult(job=job, document=_separate(job, show).document())
     except ValueError as error:
-        return JobResult(song=song, error=str(error))
+        return JobResult(job=job, error=str(error))
     except OSError as error:
-        return JobResult(song=song, error=f"{error.filename or song.file.name}: {error.strerror or error}")
+        return JobResult(job=job, error=f"{error.filename or job.file.name}: {error.strerror or error}")
 
 
-def _separate(song: Job, show: Callable[[SeparationProgress], None]) -> Result:
-    order = song.order
-    with Recording(song.file, _existing(song.folder), start=order.start, duration=order.duration) as recording:
+def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
+    job_options = job.options
+    with Recording(
+        job.file, _existing(job.folder), start=job_options.start, duration=job_options.duration
+    ) as recording:
         steps = separate_to_folder(
             recording,
-            _separator(order) if not METHODS[order.method].needs_references else _oracle(song, recording.frames),
-            song.folder,
-            name=str(song.file),
-            stems=order.stems,
-            format=order.format,
-            float32=order.float32,
-            sum_to_mixture=order.sum_to_mixture,
-            origin={"command": order.command, "start": order.start, "asked": _cache_key(song)},
+            _separator(job_options)
+            if not METHODS[job_options.method].needs_references
+            else _oracle(job, recording.frames),
+            job.folder,
+            name=str(job.file),
+            stems=job_options.stems,
+            format=job_options.format,
+            float32=job_options.float32,
+            sum_to_mixture=job_options.sum_to_mixture,
+            origin={"command": job_options.command, "start": job_options.start, "asked": _cache_key(job)},
         )
         result = None
         for progress in steps:
@@ -165,48 +171,58 @@ def _existing(folder: Path) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _separator(order: JobOptions) -> Separator:
+def _separator(job_options: JobOptions) -> Separator:
     """Create the separator once per process."""
-    options = dict(order.options)
-    return create(order.method, model=order.model, device=order.device, precision=order.precision, options=options)
+    options = dict(job_options.options)
+    return create(
+        job_options.method,
+        model=job_options.model,
+        device=job_options.device,
+        precision=job_options.precision,
+        options=options,
+    )
 
 
-def _oracle(song: Job, frames: int) -> Separator:
-    order = song.order
-    paths = references_beside(song.file)
-    references = read_references(paths, frames=frames, start=order.start, duration=order.duration) if paths else None
-    return create(order.method, device=order.device, options=dict(order.options), references=references)
+def _oracle(job: Job, frames: int) -> Separator:
+    job_options = job.options
+    paths = references_beside(job.file)
+    references = (
+        read_references(paths, frames=frames, start=job_options.start, duration=job_options.duration) if paths else None
+    )
+    return create(
+        job_options.method, device=job_options.device, options=dict(job_options.options), references=references
+    )
 
 
 # -- what is done already --------------------------------------------------------------------------
 
 
-def _cache_key(song: Job) -> dict[str, Any]:
+def _cache_key(job: Job) -> dict[str, Any]:
     """Return all that determines the stems except the weights; an edited file has another size or time."""
-    state = song.file.stat()
-    order = asdict(song.order) | {"options": dict(song.order.options)}
-    del order["command"]
-    asked = {"file": song.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **order}
+    state = job.file.stat()
+    job_options = asdict(job.options) | {"options": dict(job.options.options)}
+    del job_options["command"]
+    asked = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
     plain: dict[str, Any] = json.loads(json.dumps(asked))  # as it comes back from the card: lists, not tuples
     return plain
 
 
-def _existing_result(song: Job) -> dict[str, Any] | None:
+def _existing_result(job: Job) -> dict[str, Any] | None:
     """Return the document of an earlier result with the same inputs, or None if no complete one exists."""
-    card = song.folder / "result.json"
-    if METHODS[song.order.method].needs_references or not card.is_file():
+    card = job.folder / "result.json"
+    if METHODS[job.options.method].needs_references or not card.is_file():
         return None
     try:
         found = json.loads(card.read_text("utf-8"))
-        stems = {source: song.folder / name for source, name in found["stems"].items()}
-        same = found["asked"] == _cache_key(song) and found["model_sha256"] == _separator(song.order).model_hash
+        stems = {source: job.folder / name for source, name in found["stems"].items()}
+        same = found["asked"] == _cache_key(job) and found["model_sha256"] == _separator(job.options).model_hash
         if not same or not all(path.is_file() for path in stems.values()):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not a card of ours
         return None
     fields = {name: value for name, value in found.items() if name in Result.__dataclass_fields__}
     return fields | {
-        "input": str(song.file),
+        "input": str(job.file),
         "stems": {source: str(path) for source, path in stems.items()},
         "card": str(card),
     }
@@ -215,11 +231,11 @@ def _existing_result(song: Job) -> dict[str, Any] | None:
 # -- many songs ------------------------------------------------------------------------------------
 
 
-def separate_songs(songs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[JobResult]:
+def separate_songs(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[JobResult]:
     """Separate all songs, yielding each result as it finishes; see :func:`separation.workers.executor.map_jobs`."""
-    device = songs[0].order.device if songs else "auto"
-    yield from map_jobs(separate_song, songs, lost=_worker_died, workers=workers, cluster=cluster, device=device)
+    device = jobs[0].options.device if jobs else "auto"
+    yield from map_jobs(separate_song, jobs, lost=_worker_died, workers=workers, cluster=cluster, device=device)
 
 
-def _worker_died(song: Job) -> JobResult:
-    return JobResult(song=song, error=f"{song.file.name}: {WORKER_DIED}")
+def _worker_died(job: Job) -> JobResult:
+    return JobResult(job=job, error=f"{job.file.name}: {WORKER_DIED}")

@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: fewer than usual, so that something can be heard soon
 
 
-def separator_for(method: Method, song: Song, order: SeparationRequest) -> Separator:
+def separator_for(method: Method, song: Song, request: SeparationRequest) -> Separator:
     """Return a method's separator; those with weights are cached."""
     from separation.separators import create
 
-    options = order.options.get(method.name, {})
+    options = request.options.get(method.name, {})
     if method.needs_references:
         if song.references is None:
             raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
         return create(method.name, references=song.references, options=options)
     if not method.has_model:
         return create(method.name, options=options)
-    return _with_weights(method, order.models.get(method.name), options)
+    return _with_weights(method, request.models.get(method.name), options)
 
 
 def _with_weights(method: Method, model: str | None, options: Mapping[str, object]) -> Separator:

@@ -73,7 +73,7 @@ class SessionUpdate:
     failed: tuple[str, ...] = ()
 
 
-def separate_song(song: Song, order: SeparationRequest) -> Generator[SessionUpdate]:
+def separate_song(song: Song, request: SeparationRequest) -> Generator[SessionUpdate]:
     """Separate a song by several methods in turn, and score them if its sources are known.
 
     Closing the generator stops it within one segment; finished methods stay. A method that fails is named and the
@@ -86,42 +86,42 @@ def separate_song(song: Song, order: SeparationRequest) -> Generator[SessionUpda
         If neither a method nor another tool's stems are chosen, or a method is unknown.
     """
     try:
-        if not order.methods and not song.estimates:
+        if not request.methods and not song.estimates:
             raise StudioError("Choose at least one method.")
-        if any(method not in METHODS for method in order.methods):
+        if any(method not in METHODS for method in request.methods):
             raise StudioError("There is no such method.")
-        if len(set(order.methods)) < len(order.methods):
+        if len(set(request.methods)) < len(request.methods):
             raise StudioError("Choose each method once.")
         remove_expired()
-        yield from _separate_song(song, order)
+        yield from _separate_song(song, request)
     finally:
         song.close()
 
 
-def gpu_seconds(song: Song, order: SeparationRequest) -> float:
+def gpu_seconds(song: Song, request: SeparationRequest) -> float:
     """Return the longest time for which a GPU is needed; most of it is encoding, drawing and scoring.
 
     Each method gets 5 s, and 0.2 s per second of audio (the CPU needs 0.12 s of that), with 0.05 s more per shift of
     Demucs, and 0.4 s where there are true sources to score it against (measured: 0.26 s).
     """
-    shifts = [cast("int", order.options.get(name, {}).get("shifts", 0)) for name in order.methods]
+    shifts = [cast("int", request.options.get(name, {}).get("shifts", 0)) for name in request.methods]
     scoring = 0.4 if song.references else 0.0
     per_second = sum(0.2 + 0.05 * count + scoring for count in shifts)
-    return 10 + 5 * len(order.methods) + per_second * song.audio.duration
+    return 10 + 5 * len(request.methods) + per_second * song.audio.duration
 
 
 @with_gpu(gpu_seconds)
-def _separate_song(song: Song, order: SeparationRequest) -> Iterator[SessionUpdate]:
-    yield from _Session(song, order).steps()
+def _separate_song(song: Song, request: SeparationRequest) -> Iterator[SessionUpdate]:
+    yield from _Session(song, request).steps()
 
 
 class _Session:
     """One run: its folder, its player and the finished methods."""
 
-    def __init__(self, song: Song, order: SeparationRequest) -> None:
+    def __init__(self, song: Song, request: SeparationRequest) -> None:
         from separation.studio.player_data import Player
 
-        self.song, self.order = song, order
+        self.song, self.request = song, request
         self.folder = new_folder()
         self.player: Player = Player(self.folder, song.name, rate=song.audio.sample_rate, frames=song.audio.frames)
         self.results: list[Result] = []
@@ -133,7 +133,7 @@ class _Session:
             yield self._update("reading")
             self._open()
             yield self._update("reading")
-            for number, name in enumerate(self.order.methods):
+            for number, name in enumerate(self.request.methods):
                 self.doing = number
                 try:
                     yield from self._separate(METHODS[name])
@@ -149,7 +149,7 @@ class _Session:
 
     def _update(self, stage: str, **more: Any) -> SessionUpdate:
         share = more.pop("share", 0.0)
-        total = len(self.order.methods) or 1
+        total = len(self.request.methods) or 1
         return SessionUpdate(
             folder=self.folder,
             stage=stage,
@@ -185,7 +185,7 @@ class _Session:
             self._known("references", "True sources", _in_memory(_at_16_bits(self.song.references)))
 
     def _take_estimates(self) -> None:
-        title = self.order.yours.strip()[:40] or "Your separator"
+        title = self.request.yours.strip()[:40] or "Your separator"
         stems = self.song.estimates
         song = self.song.audio.read(0, self.song.audio.frames)
         residual = song - sum(stems.values())
@@ -225,7 +225,7 @@ class _Session:
 
         began = time.monotonic()
         yield self._update("loading", method=method.title)
-        separator = separator_for(method, self.song, self.order)
+        separator = separator_for(method, self.song, self.request)
         group = self.player.group(method.name, method.title)
 
         def listen(mixture: Tensor, stems: Tensor) -> None:
@@ -238,7 +238,7 @@ class _Session:
             separator,
             self.folder / method.name,
             name=self.song.name,
-            sum_to_mixture=self.order.sum_to_mixture,
+            sum_to_mixture=self.request.sum_to_mixture,
             origin=self._origin(method),
             on_block=listen,
         )
@@ -291,11 +291,11 @@ class _Session:
         if self.song.file is not None:
             excerpt = ["--start", f"{self.song.start:g}", "--duration", f"{self.song.audio.duration:.6f}"]
             words = ["python", "-m", "separation", "separate", self.song.file, "--method", method.name, *excerpt]
-            if model := self.order.models.get(method.name):
+            if model := self.request.models.get(method.name):
                 words += ["--model", model]
-            for name, value in self.order.options.get(method.name, {}).items():
+            for name, value in self.request.options.get(method.name, {}).items():
                 words += ["--option", f"{name}={value}"]
-            if self.order.sum_to_mixture:
+            if self.request.sum_to_mixture:
                 words.append("--sum-to-mixture")
             origin["command"] = shlex.join(words)
         return origin

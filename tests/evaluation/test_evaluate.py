@@ -186,7 +186,7 @@ def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     found = read_result(outcome.file)
     assert set(found.frames) == {"drums", "other"}
     assert all(found.medians[target]["SIR"] > 20 for target in found.frames)
-    assert "no estimate is left for vocals" in found.made["notes"]
+    assert "no estimate is left for vocals" in found.provenance["notes"]
 
 
 class OnlyVocals(Separator):
@@ -257,7 +257,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["median"]["vocals"]["SDR"] is None
-    assert read_result(Path(document["tracks"][0]["file"])).made["notes"] == ["bass is silent throughout"]
+    assert read_result(Path(document["tracks"][0]["file"])).provenance["notes"] == ["bass is silent throughout"]
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_jobs_do_what_one_does(tmp_path: Path) -> None:
 def test_a_cluster_does_what_one_does(tmp_path: Path) -> None:
     songs = find_jobs([album(tmp_path / "music", "a.wav", "b.wav")], tmp_path / "out", JobOptions(method="mix"))
     outcomes = list(separate_songs(songs, cluster="local:1"))
-    assert sorted(outcome.song.file.name for outcome in outcomes) == ["a.wav", "b.wav"]
+    assert sorted(outcome.job.file.name for outcome in outcomes) == ["a.wav", "b.wav"]
     assert not any(outcome.error for outcome in outcomes)
     assert all((song.folder / "vocals.wav").is_file() for song in songs)
 

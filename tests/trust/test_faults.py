@@ -104,12 +104,12 @@ def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell
     weights = {"w": torch.zeros(MEGABYTE)}
     run.save(1, weights, {"step": 1})
     scores: dict[str, Any] = {"targets": {}, "notes": ["x" * MEGABYTE]}
-    write_result(place / "a.json", {"targets": {}, "notes": []}, made={})
+    write_result(place / "a.json", {"targets": {}, "notes": []}, provenance={})
     filler = fill(small_disk, MEGABYTE // 2)
     with pytest.raises(Exception, match=r"(?i)no space left|failed|error"):
         run.save(2, weights, {"step": 2})
     with pytest.raises(OSError, match="No space left"):
-        write_result(place / "a.json", scores, made={})
+        write_result(place / "a.json", scores, provenance={})
     filler.unlink()
     found = run.load(torch.device("cpu"))
     assert found is not None

@@ -96,7 +96,7 @@ def test_the_list_for_people_tells_the_terms(table: Path, arguments: tuple[str, 
     assert code == 0
     bundled, released = output.splitlines()
     assert re.match(r"compact +open-unmix +bundled .*licence: CC0", bundled)
-    assert re.match(r"tiny +demucs +to be had .*trained on noise; licence: for tests only", released)
+    assert re.match(r"tiny +demucs +available .*trained on noise; licence: for tests only", released)
 
 
 def test_downloading_by_command(table: Path, server: Server) -> None:

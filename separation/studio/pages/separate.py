@@ -220,7 +220,7 @@ def separate(
         problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
         if missing and len(missing) == len(methods) and not estimates:
             raise songs.StudioError(" ".join(problems))
-        order = SeparationRequest(
+        separation_request = SeparationRequest(
             methods=[name for name in methods if name not in missing],
             models={name: model for name, model in models.items() if model != METHODS[name].default_model},
             options={
@@ -233,7 +233,7 @@ def separate(
             yours=yours,
         )
         with QUEUE.queue(visitor) as turn:
-            yield from _work(turn, song, order, stop, words, (idle, busy), problems)
+            yield from _work(turn, song, separation_request, stop, words, (idle, busy), problems)
     except (ValueError, OSError, MemoryError) as error:
         yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
     except Exception:  # the visitor is told so; the log has the rest
@@ -270,7 +270,7 @@ def open_with_own(
 def _work(
     turn: Ticket,
     open_song: Callable[[], songs.Song],
-    order: SeparationRequest,
+    separation_request: SeparationRequest,
     stop: threading.Event,
     words: Translator,
     buttons: tuple[Any, Any],
@@ -287,9 +287,9 @@ def _work(
             yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
             return
     song = open_song()  # not before: who waits takes neither disk nor memory
-    total = len(order.methods) + len(problems) + bool(song.estimates)
+    total = len(separation_request.methods) + len(problems) + bool(song.estimates)
     shown = False
-    with closing(session.separate_song(song, order)) as updates:
+    with closing(session.separate_song(song, separation_request)) as updates:
         for update in updates:
             player, token = gr.skip(), gr.skip()
             if not shown and (update.folder / "player.json").exists():

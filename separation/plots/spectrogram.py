@@ -1,4 +1,4 @@
-"""What a sound looks like: waveform and spectrogram."""
+"""Waveforms and spectrograms of audio of any length."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Spectrogram:
-    """What is drawn of a sound, of the same size whatever its length.
+    """Waveform and spectrogram of a signal, reduced to a fixed size.
 
     Attributes
     ----------
     peaks : array, shape (2, columns)
-        Lowest and highest sample of each column, all channels together.
+        Minimum and maximum sample of each column, over all channels.
     power : array, shape (rows, columns)
         Mean power at log-spaced frequencies from 40 Hz to half the sample rate.
     duration : float
-        Seconds.
+        Length in seconds.
     sample_rate : int
         Hz.
     """
@@ -56,14 +56,14 @@ class Spectrogram:
 
     @property
     def loudest(self) -> float:
-        """The greatest power anywhere: what 0 dB is in a set of pictures."""
+        """The greatest power, which is 0 dB in a set of pictures."""
         return float(self.power.max())
 
 
 def spectrogram(
     waveform: Tensor, sample_rate: int, *, columns: int = 640, rows: int = 160, frames_per_column: int = 4
 ) -> Spectrogram:
-    """Reduce a sound (channels, time) to what fits into a picture; see :class:`StreamingSpectrogram`."""
+    """Compute the spectrogram of a signal (channels, time); see :class:`StreamingSpectrogram`."""
     maker = StreamingSpectrogram(
         waveform.shape[1], sample_rate, columns=columns, rows=rows, frames_per_column=frames_per_column
     )
@@ -73,21 +73,21 @@ def spectrogram(
 
 
 class StreamingSpectrogram:
-    """Reduces a sound to what fits into a picture, block by block.
+    """Computes a spectrogram of fixed size, block by block.
 
-    A few evenly spread frames stand for each column, so that neither work nor memory grows with
-    length. Asked for before the end, the picture is empty where nothing has come yet.
+    A few evenly spaced frames represent each column, so that neither work nor memory grows with the length. Columns
+    whose audio has not arrived yet are empty.
 
     Parameters
     ----------
     frames : int
-        Of the whole sound.
+        Length of the whole signal in samples.
     sample_rate : int
         Hz.
     columns, rows, frames_per_column : int
-        Of the picture; a sound of fewer frames has fewer columns.
+        Size of the picture; a signal with fewer samples than columns has fewer columns.
     highest : float, optional
-        Hz at the top of the spectrogram; half the sample rate by default.
+        Highest frequency in Hz; half the sample rate by default.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class StreamingSpectrogram:
         self._looked = 0  # centres
 
     def add(self, block: Tensor) -> None:
-        """Take the next (channels, time)."""
+        """Append a block (channels, time)."""
         self._reduce_peaks(block)
         if self._kept is None:
             self._kept = torch.zeros(block.shape[0], _N_FFT // 2)
@@ -126,7 +126,7 @@ class StreamingSpectrogram:
         self._look()
 
     def picture(self) -> Spectrogram:
-        """Of what has come so far."""
+        """Return the spectrogram of all blocks so far."""
         peaks = np.stack([self._low, self._high])
         return Spectrogram(
             peaks=np.where(np.isfinite(peaks), peaks, 0),
@@ -136,7 +136,7 @@ class StreamingSpectrogram:
         )
 
     def _reduce_peaks(self, block: Tensor) -> None:
-        """A column of a sound shorter than the picture is wide may hold no frame: columns never outnumber frames."""
+        """Update minimum and maximum of each column; columns never outnumber samples."""
         length = block.shape[1]
         if not length:
             return
@@ -148,7 +148,7 @@ class StreamingSpectrogram:
         self._high[first:last] = np.maximum(self._high[first:last], np.maximum.reduceat(high, starts))
 
     def _look(self) -> None:
-        """Transform the frames that are complete, a few dozen columns at a time."""
+        """Transform the complete frames, a few dozen columns at a time."""
         assert self._kept is not None
         begin = self._came + _N_FFT // 2 + (_N_FFT if self._came >= self.frames else 0) - self._kept.shape[1]
         # `begin` counts from half a window before the sound: a centre's frame starts at its own number there.
@@ -168,7 +168,7 @@ class StreamingSpectrogram:
 
 
 def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
-    """Weights (rows, bins): each row the mean of the bins in its band, or between two bins where bands are narrow."""
+    """Return weights (rows, bins): each row averages the bins in its band, or interpolates two where bands are narrow."""
     low = min(F_MIN, highest / 4)
     edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # in bins
     weights = np.zeros((rows, _N_FFT // 2 + 1), dtype=np.float32)
@@ -186,16 +186,16 @@ def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
 def draw_spectrogram(
     picture: Spectrogram, *, name: str, loudest: float, peak: float = 1.0, colour: str | None = None
 ) -> Figure:
-    """Waveform above, log-frequency spectrogram in dB below, over one time axis.
+    """Draw a waveform above its log-frequency spectrogram in dB, over one time axis.
 
     Parameters
     ----------
     name : str
-        Of the sound; picks its colour where it is a usual source.
+        Name of the source; selects the colour.
     loudest : float
-        The power that is 0 dB: the same for all pictures that are compared.
+        Power at 0 dB, the same for all pictures that are compared.
     peak : float
-        The sample value at the waveform's edge, likewise.
+        Sample value at the waveform's edge, likewise.
     """
     figure = Figure(figsize=(5.2, 2.3), dpi=150, layout="constrained")
     figure.patch.set_alpha(0)
@@ -225,14 +225,14 @@ def draw_spectrogram(
 
 
 def save_spectrogram(picture: Spectrogram, path: Path, *, loudest: float) -> Path:
-    """The bare spectrogram as PNG, a pixel per row and column, low frequencies below: for pages that draw axes."""
+    """Write a bare spectrogram as PNG, one pixel per row and column, for pages that draw their own axes."""
     return _save_image(path, _decibels(picture.power, loudest), "magma", (FLOOR, 0.0))
 
 
 def save_difference(estimate: Spectrogram, reference: Spectrogram, path: Path, *, loudest: float) -> Path:
-    """Where an estimate has more (red) or less (blue) than it should, as PNG: full colour at 20 dB.
+    """Write the difference of two spectrograms as PNG: red where the estimate is louder, blue where it is quieter.
 
-    What lies at the floor in both is left blank.
+    Full colour is 20 dB. Bins at the floor in both are blank.
     """
     levels = [np.maximum(_decibels(picture.power, loudest), FLOOR) for picture in (estimate, reference)]
     return _save_image(path, levels[0] - levels[1], "RdBu_r", (-20.0, 20.0))
@@ -249,7 +249,7 @@ def _save_image(path: Path, values: np.ndarray, colours: str, limits: tuple[floa
 
 
 def draw_waveform(axes: Axes, picture: Spectrogram, colour: str, extent: tuple[float, float], peak: float) -> None:
-    """Lowest and highest sample of each column, filled; `peak` is the sample value at the edges."""
+    """Fill the area between minimum and maximum of each column; `peak` is the sample value at the edges."""
     columns = picture.peaks.shape[1]
     time = (np.arange(columns) + 0.5) / columns * picture.duration
     axes.fill_between(time, picture.peaks[0], picture.peaks[1], color=colour, linewidth=0.4, step="mid")

@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""The common style of all figures, and saving them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # to
 
 
 def style_axes(axes: Axes) -> None:
-    """Quiet axes on a transparent ground, in a grey that reads on white as well as on black."""
+    """Style axes on a transparent background in a grey that is legible on white and on black."""
     axes.patch.set_alpha(0)
     axes.tick_params(colors=INK, labelsize=9, length=2, width=0.6)
     axes.xaxis.label.set_color(INK)
@@ -35,7 +35,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as its suffix says: PNG, SVG or PDF; ValueError for another."""
+    """Write a figure as PNG, SVG or PDF by its suffix; raise ValueError for another."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ValueError(f"a figure is a .png, .svg or .pdf file, got {path.name!r}")
     figure.savefig(path)

@@ -25,19 +25,19 @@ def draw_violins(
     aggregation: str,
     chosen: Collection[str] = (),
 ) -> Figure:
-    """One row per target, one column per method, the methods sorted by the mean over the targets of their medians.
+    """Draw one row per target and one column per method, sorted by the mean of their medians over the targets.
 
-    A violin holds its tracks as points, a bar from quartile to quartile and the median as a line.
-    What lies far from all else is a triangle at the edge, outside of the violin.
+    A violin shows its tracks as points, a bar between the quartiles and the median as a line. Outliers are
+    triangles at the edge, outside the violin.
 
     Parameters
     ----------
     scores : mapping of str to mapping of str to array
-        Target -> method -> score per track, dB; NaN is left out.
+        Target -> method -> score per track in dB; NaN is omitted.
     metric : str
-        Names the axis.
+        Label of the axis.
     aggregation : str
-        What a point is, written below.
+        Description of a point, written below the figure.
     chosen : collection of str
         Methods in yellow; the others are blue.
 
@@ -77,7 +77,7 @@ def draw_violins(
 
 
 def _by_median(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-    """The methods, worst first; each by the targets it has, relative to what all methods reach on these."""
+    """Return the methods, worst first, by their medians relative to those of all methods on the same targets."""
     usual = {target: np.median([np.median(v) for v in methods.values()]) for target, methods in scores.items()}
     lead: dict[str, list[float]] = {}
     for target, methods in scores.items():
@@ -112,7 +112,7 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
 
 
 def _draw_body(axes: Axes, place: int, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
-    """The shape of what lies within the limits, and a bar from quartile to quartile of all."""
+    """Draw the density within the limits, and a bar between the quartiles."""
     shaped = values[(values >= limits[0]) & (values <= limits[1])]
     if len(shaped) >= SHAPED and np.ptp(shaped) > 1e-6:
         parts = axes.violinplot([shaped], positions=[place], widths=0.8, showextrema=False)
@@ -123,7 +123,7 @@ def _draw_body(axes: Axes, place: int, values: np.ndarray, limits: tuple[float, 
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Of the axis, dB: all but what lies several times the usual spread away, and never less than 2 dB."""
+    """Return the axis limits in dB: without outliers, and at least 2 dB apart."""
     lower, upper = np.percentile(values, [10, 90])
     spread = max(upper - lower, 1.0)
     low, high = max(float(values.min()), lower - spread), min(float(values.max()), upper + spread)
@@ -132,5 +132,5 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def _step(span: float) -> float:
-    """Between ticks, dB: about five of them."""
+    """Return the distance of about five ticks in dB."""
     return next((step for step in (0.5, 1, 2, 5, 10, 20, 50) if span / step <= 6), 100)

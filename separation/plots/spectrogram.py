@@ -168,7 +168,7 @@ class StreamingSpectrogram:
 
 
 def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
-    """Return weights (rows, bins): each row averages the bins in its band, or interpolates two where bands are narrow."""
+    """Return weights (rows, bins): a row averages the bins in its band, or interpolates two if the band is narrow."""
     low = min(F_MIN, highest / 4)
     edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # in bins
     weights = np.zeros((rows, _N_FFT // 2 + 1), dtype=np.float32)

@@ -67,10 +67,10 @@ def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
             filler = fill(small_disk, leave)
             answer = visitor.ask("separate", song, ["mix"], 0, None)
             text = answer.error or str(answer.output[0]["failed"])
-            assert "the disk here is full" in text, answer
+            assert "the server's disk is full" in text, answer
             clean(text, small_disk)
             shown = str(visitor.ask("separate_1", *page(song)))
-            assert "the disk here is full" in shown
+            assert "the server's disk is full" in shown
             filler.unlink()
             assert left(server) <= before, "nothing half-written stays"
             told(f"{leave / 1e6:g} MB left on the disk", text)
@@ -234,7 +234,7 @@ def test_out_of_memory(error: str, bundled: Path, told: Tell, monkeypatch: pytes
     monkeypatch.setattr(Mix, "stream", stream)
     last = separated("mix", "ica")
     assert [result.method for result in last.results] == ["ica"]
-    assert "not enough memory" in last.failed[0]
+    assert "too little memory" in last.failed[0]
     assert not (last.folder / "mix").exists()
     told(f"no memory left ({error})", last.failed[0])
 

@@ -136,7 +136,7 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
             monkeypatch.setenv("SEPARATION_HOME", nothing)
         assert cache_dir() == tmp_path / ".cache" / "separation"
     monkeypatch.setenv("SEPARATION_HOME", "~no-such-user-here/x")
-    with pytest.raises(CheckpointError, match=r"SEPARATION_HOME names .*'~no-such-user-here/x'"):
+    with pytest.raises(CheckpointError, match=r"SEPARATION_HOME refers to .*'~no-such-user-here/x'"):
         list_models()
 
 

@@ -147,7 +147,7 @@ def test_a_server_that_does_not_tell_the_length(tiny: Model, server: Server) -> 
     assert heard[-1] == ("tiny.pth", len(CONTENT), None)
     (tiny.folder / "tiny.pth").unlink()
     server.behave = send_only(1000)  # nothing but the hash can tell
-    with pytest.raises(CheckpointError, match="thrown away"):
+    with pytest.raises(CheckpointError, match="discarded the download"):
         download_model(tiny)
     assert names_in(tiny.folder) == []
 
@@ -176,7 +176,9 @@ def test_an_installed_but_damaged_file_is_fetched_again(tiny: Model) -> None:
 def test_without_a_published_hash_the_sums_within_the_archive_decide(tiny: Model, server: Server) -> None:
     model = unhashed(tiny)
     server.files["/tiny.pth"] = b"<html>not found</html>"
-    with pytest.raises(CheckpointError, match=r"thrown away \(tiny\.pth is not a complete file of weights\)"):
+    with pytest.raises(
+        CheckpointError, match=r"discarded the download of tiny\.pth \(tiny\.pth is not a complete file of weights\)"
+    ):
         download_model(model)
     assert names_in(model.folder) == []
     server.files["/tiny.pth"] = torch_file()
@@ -346,7 +348,10 @@ def test_a_failure_of_the_connection_is_not_blamed_on_the_disk(tiny: Model, monk
 
 def test_what_has_another_hash_is_thrown_away(tiny: Model, server: Server) -> None:
     server.files["/tiny.pth"] = b"x" + CONTENT[1:]
-    with pytest.raises(CheckpointError, match=rf"thrown away \(tiny\.pth has the hash \w{{8}}, not {SHA256[:8]}"):
+    with pytest.raises(
+        CheckpointError,
+        match=rf"discarded the download of tiny\.pth \(tiny\.pth has the hash \w{{8}}, not {SHA256[:8]}",
+    ):
         download_model(tiny)
     assert names_in(tiny.folder) == [], "nothing of it may stay"
     server.files["/tiny.pth"] = CONTENT
@@ -356,7 +361,7 @@ def test_what_has_another_hash_is_thrown_away(tiny: Model, server: Server) -> No
 def test_a_damaged_beginning_is_thrown_away_with_the_end(tiny: Model, server: Server) -> None:
     tiny.folder.mkdir(parents=True)
     part_of(tiny).write_bytes(b"x" * 1000)
-    with pytest.raises(CheckpointError, match="thrown away"):
+    with pytest.raises(CheckpointError, match="discarded the download"):
         download_model(tiny)
     assert names_in(tiny.folder) == []
     assert download_model(tiny) == ["tiny.pth"]
@@ -379,7 +384,7 @@ def test_a_part_that_is_too_long_is_thrown_away(tiny: Model, server: Server, pub
     whole = server.files["/tiny.pth"] = CONTENT if published else torch_file()
     model.folder.mkdir(parents=True)
     part_of(model).write_bytes(whole + b"and more")  # which a zip archive would bear
-    with pytest.raises(CheckpointError, match=r"what came for tiny\.pth was thrown away"):
+    with pytest.raises(CheckpointError, match=r"discarded the download of tiny\.pth"):
         download_model(model)
     assert names_in(model.folder) == []
     assert download_model(model) == ["tiny.pth"]

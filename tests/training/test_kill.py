@@ -147,7 +147,10 @@ def same_runs(one: Path, other: Path, job: str) -> None:
     assert not list(one.rglob("*.part"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "demucs" else ()) for name in RECIPES],  # one loop for both
+)
 def test_a_run_killed_ten_times_ends_with_the_same_weights(
     name: str, data_root: Path, store_folder: Path, tmp_path: Path
 ) -> None:

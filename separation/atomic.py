@@ -93,7 +93,7 @@ class AtomicFolder:
             shutil.rmtree(old, ignore_errors=True)
 
     def _remove_parents(self) -> None:
-        for parent in reversed(self._made):  # one that others use by now stays
+        for parent in reversed(self._made):  # a folder that others use meanwhile stays
             try:
                 parent.rmdir()
             except OSError:

@@ -23,8 +23,8 @@ class ChannelMix:
         return self._mix(self._signal.read(start, stop))
 
 
-# Gain of each channel in the left and the right one, in the WAVE order of speakers, after
-# ITU-R BS.775: centre and surrounds at -3 dB, the low-frequency effects channel left out.
+# Gain of each channel in left and right, in the WAVE order of speakers, after ITU-R BS.775:
+# centre and surrounds at -3 dB, the low-frequency effects channel omitted.
 _L, _R, _C, _LFE, _LS, _RS, _BC = (
     (1.0, 0.0),
     (0.0, 1.0),

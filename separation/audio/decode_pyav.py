@@ -25,14 +25,14 @@ class _PathlessFile:
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
             return self._seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # a damaged file leads anywhere
+        except (OSError, ValueError, OverflowError):  # offsets in a damaged file may be anything
             return -1
 
 
 def decode_pyav(
     file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits
 ) -> AudioStream:
-    import av  # slow to import, and seldom needed
+    import av  # slow to import and rarely needed
 
     whitelist = {"format_whitelist": ",".join(_PYAV_FORMATS)}
     with _pyav_errors():
@@ -84,7 +84,7 @@ def _planar(container: Any, stream: Any) -> Iterator[np.ndarray]:
     import av
 
     rate, channels = stream.rate, stream.channels
-    converter = av.AudioResampler(format="fltp")  # only the number format changes
+    converter = av.AudioResampler(format="fltp")  # converts the sample format only
     with _pyav_errors():
         for frame in _frames(container, stream):
             if frame.sample_rate != rate or frame.layout.nb_channels != channels:

@@ -19,10 +19,10 @@ __all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sn
 # and the server hand out, any file of the machine it points to.
 SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU"}
 
-UNKNOWN_LENGTH = 2**62  # frames, or more: libsndfile's word for a FLAC that came from a pipe and does not tell
+UNKNOWN_LENGTH = 2**62  # frames or more: how libsndfile reports a FLAC without a length, e.g. one written to a pipe
 
 
-# Names in libsndfile's log of the lengths that a file's header claims.
+# Names, in libsndfile's log, of the lengths that a header declares.
 _CLAIMS = {
     "WAV": {"data"},
     "WAVEX": {"data"},
@@ -43,7 +43,7 @@ def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | N
         raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
     expected = max(0, min(wanted, sound.frames - first))
     blocks = limit_size(_libsndfile_blocks(sound, first, wanted, expected), limits)
-    # A header that announces nothing tells nothing: the blocks will.
+    # A declared length of 0 is unknown, not empty.
     return AudioStream(sample_rate=rate, channels=sound.channels, frames=expected or None, blocks=blocks)
 
 
@@ -52,7 +52,7 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expe
     try:
         if first:
             sound.seek(first)
-        while held < wanted:  # in blocks: the header may announce more than fits into memory
+        while held < wanted:  # in blocks: the header may declare more than fits into memory
             block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
             if not len(block):
                 break
@@ -76,7 +76,7 @@ def check_claimed_size(sound: soundfile.SoundFile) -> None:
         numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
         if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
             claimed, present = numbers
-            # A recorder that could not seek back leaves 0 or the largest number it has: no claim, no error.
+            # A recorder that could not seek back leaves 0 or the largest number: the length is unknown.
             unknown = any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1))
             if present < claimed and not unknown:
                 raise AudioError(f"the file is cut off: it announces {claimed} bytes and holds {present}")

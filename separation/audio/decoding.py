@@ -18,7 +18,7 @@ from separation.audio.stream import AudioError, AudioStream
 
 __all__ = ["open_audio"]
 
-_MALFORMED = 3  # libsndfile's error for a format that it knows and a file that is not right
+_MALFORMED = 3  # libsndfile's error code for a malformed file of a known format
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _naming_file(path: Path) -> Iterator[None]:
 
 def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarray]:
     while True:
-        with _naming_file(path):  # not around the yield: what goes wrong with a block later is not the file's
+        with _naming_file(path):  # not around the yield: errors of the consumer are not the file's
             block = next(blocks, None)
         if block is None:
             return
@@ -103,13 +103,13 @@ def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float |
     if is_truncated(file):
         raise AudioError("the file is cut off: its last part is not all there")
     try:
-        # The descriptor, not the file object: no name to guess a format from, and no way back into
-        # Python on which a signal, such as Ctrl-C, would get lost.
+        # The descriptor, not the file object: there is no name to guess a format from, and no callback
+        # into Python in which a signal such as Ctrl-C would get lost.
         sound = closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
     except soundfile.LibsndfileError as error:
         if (
             error.code == _MALFORMED and read_bytes_at(file, 0, 4) == b"caff"
-        ):  # so it says if a CAF is cut; PyAV would not mind
+        ):  # a truncated CAF; PyAV would not report it
             raise AudioError("the file is cut off or damaged") from error
     else:
         if sound.format not in SNDFILE_FORMATS:

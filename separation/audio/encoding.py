@@ -14,9 +14,9 @@ from torch import Tensor
 
 __all__ = ["BLOCK", "FORMATS", "StemWriter", "check_format", "disk_errors", "read_blocks"]
 
-BLOCK = 1 << 16  # frames handled at a time when copying: small enough to forget, large enough to be fast
+BLOCK = 1 << 16  # frames copied at a time: small in memory, large enough to be fast
 
-#: What stems can be written as: the libsndfile format and subtype of each.
+#: Output formats: libsndfile's format and subtype of each.
 FORMATS = {
     "wav": ("WAV", "PCM_24"),
     "flac": ("FLAC", "PCM_24"),
@@ -24,7 +24,7 @@ FORMATS = {
     "ogg": ("OGG", "VORBIS"),
 }
 
-_MOST_IN_WAV = 4_000_000_000  # bytes of a draft, whose samples are no smaller than the file's: WAV counts in 32 bits
+_MOST_IN_WAV = 4_000_000_000  # bytes of a float draft, an upper bound of the final file: WAV lengths have 32 bits
 
 
 class StemWriter:
@@ -157,6 +157,6 @@ _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 def read_blocks(path: Path) -> Iterator[Tensor]:
     """Yield a file that libsndfile reads as blocks (channels, time) of at most 65,536 frames."""
-    with disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may find out only here that one is not whole
+    with disk_errors(), soundfile.SoundFile(path) as file:  # libsndfile may report a failed write only here
         for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
             yield torch.from_numpy(block.T.copy())

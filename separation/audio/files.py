@@ -99,7 +99,7 @@ class Recording:
                 if self._stopped:
                     break
                 self._append(np.ascontiguousarray(block.T))
-        except Exception as error:  # whoever reads is told
+        except Exception as error:  # re-raised in the reader
             self._error = error
         with self._news:
             self._ended = True

@@ -11,7 +11,7 @@ from typing import IO
 
 __all__ = ["is_truncated", "mp3_has_length", "read_bytes_at"]
 
-_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # what a Matroska or WebM file consists of
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
 
 
@@ -53,10 +53,10 @@ def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
     while position < size:
         head = read_bytes_at(file, position, 16)
         if len(head) < 8 or head[4:8] not in _MP4_BOXES:
-            return False  # something else follows: the boxes were whole
+            return False  # trailing data: all boxes were complete
         length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
         if length < 8:
-            return False  # 0: up to the end of the file, wherever that is
+            return False  # 0 means up to the end of the file
         position += length
     return position > size
 
@@ -71,7 +71,7 @@ def _matroska_is_cut(file: IO[bytes]) -> bool:
         largest = (1 << 7 * width) - 1
         length = int.from_bytes(head[4 : 4 + width], "big") & largest
         if length == largest:
-            return False  # not known: a recording that was sent while it was made
+            return False  # unknown size: a live stream
         position += 4 + width + length
     return position > size
 

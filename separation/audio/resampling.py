@@ -11,7 +11,7 @@ from separation.audio.signal import Signal
 
 __all__ = ["ResampledSignal", "Resampler", "resample"]
 
-_BLOCK = 1 << 18  # frames that are resampled at a time
+_BLOCK = 1 << 18  # frames resampled at a time
 
 
 class Resampler:
@@ -82,7 +82,7 @@ class ResampledSignal:
 
     def _rewind(self) -> None:
         self._resampler = Resampler(self.channels, *self._rates, frames=self.frames)
-        self._taken = 0  # of the signal
+        self._taken = 0  # frames read from the signal
         self._first, self._kept = 0, torch.empty(self.channels, 0)
 
     def read(self, start: int, stop: int) -> Tensor:

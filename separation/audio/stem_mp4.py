@@ -91,7 +91,7 @@ def _name_stems(path: Path) -> None:
             begin += size
             file.seek(begin)
             size, name = struct.unpack(">I4s", file.read(8))
-            if size == 1:  # a long one, with its size behind its name
+            if size == 1:  # a 64-bit size follows the name
                 size = struct.unpack(">Q", file.read(8))[0]
         file.seek(begin)
         moov = file.read(size)

@@ -11,7 +11,7 @@ __all__ = ["BLOCK", "MAX_CHANNELS", "AudioError", "AudioStream", "as_sentence", 
 
 MAX_CHANNELS = 8
 
-BLOCK = 1 << 16  # frames decoded at a time: small enough to forget, large enough to be fast
+BLOCK = 1 << 16  # frames decoded at a time: small in memory, large enough to be fast
 
 
 class AudioError(ValueError):

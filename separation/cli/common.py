@@ -33,7 +33,7 @@ def log_line(message: str) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    # All in ASCII: file names need not be Unicode, and standard output may have any encoding.
+    # ASCII only: file names may not be valid Unicode, and standard output may have any encoding.
     print(json.dumps(document, indent=2, allow_nan=False))
 
 

@@ -37,10 +37,10 @@ from torch import Tensor
 __all__ = ["ArraySignals", "Scores", "Signals", "bss_eval"]
 
 TAPS = 512
-_BLOCK = 8192  # points of the transforms that the correlations are computed with
-_BATCH = 1 << 21  # complex numbers that a batch of blocks may hold
-_FRAMES = 1 << 22  # and a batch of frames
-_BINS = 1024  # of a batch of frames at a time: they stay in the processor's cache
+_BLOCK = 8192  # length of the transforms for the correlations
+_BATCH = 1 << 21  # complex numbers per batch of blocks
+_FRAMES = 1 << 22  # complex numbers per batch of frames
+_BINS = 1024  # bins processed at a time, which fit the CPU's cache
 
 
 class Signals(Protocol):
@@ -124,9 +124,9 @@ def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
     count = own.shape[0]
     gram = own.new_empty((count * TAPS, count * TAPS))
     lags = torch.arange(TAPS, device=own.device)
-    difference = lags[:, None] - lags[None, :]  # of the row's delay and the column's
+    difference = lags[:, None] - lags[None, :]  # row delay minus column delay
     for row in range(count):
-        negative = own[:, row].flip(-1)[:, :-1]  # x_b[t] x_a[t + k] is x_a[t] x_b[t - k]
+        negative = own[:, row].flip(-1)[:, :-1]  # x_b[t] x_a[t + k] equals x_a[t] x_b[t - k]
         both = torch.cat([negative, own[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
         block = both[:, difference + TAPS - 1]  # (count, TAPS, TAPS)
         gram[row * TAPS : (row + 1) * TAPS] = block.permute(1, 0, 2).reshape(TAPS, -1)
@@ -306,7 +306,7 @@ def _ordered(scores: Tensor, *, permute: bool) -> Scores:
     _, sources, estimates, frames = scores.shape
     orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(sources))]
     rows = list(range(estimates))
-    chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # a source for every estimate
+    chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # each estimate's source
     found = torch.full((4, sources, frames), torch.nan, dtype=scores.dtype)
     found[:, list(chosen)] = scores[:, list(chosen), rows]
     SDR, ISR, SIR, SAR = found

@@ -129,13 +129,13 @@ def _refuse_other_origin(job: Job) -> None:
 
 def evaluate_track(job: Job) -> TrackOutcome:
     """Separate, score and write one track; errors are returned, not raised."""
-    if job.file.exists():  # by a worker that was lost before it could say so
+    if job.file.exists():  # scored by a worker that died before reporting it
         return TrackOutcome(name=job.track.name, file=job.file)
     try:
         with claim_gpu(job.device):
             scores = _scores(job)
         write_result(job.file, scores, provenance=dict(job.provenance))
-    except Exception as error:  # a bad file can raise anything, and the other tracks must go on
+    except Exception as error:  # a bad file can raise anything; the other tracks must continue
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         return TrackOutcome(name=job.track.name, file=job.file, error=said)
     return TrackOutcome(name=job.track.name, file=job.file)
@@ -151,10 +151,10 @@ def _scores(job: Job) -> dict[str, Any]:
         separator = _separator(job.method, job.model, job.device, job.options)
     stems = torch.cat(list(run(separator, audio)), dim=-1).cpu()
     named = [source for source in true if source in separator.sources]
-    if not named:  # components, which nobody has given names to
+    if not named:  # unnamed components
         return _score(true, stems, rate, separator, permute=True)
     estimates = {source: stems[separator.sources.index(source)] for source in named}
-    if len(named) < len(true):  # as SiSEC: what is not the target accompanies it
+    if len(named) < len(true):  # as in SiSEC, everything but the target is its accompaniment
         estimates["accompaniment"] = audio.waveform - sum(estimates.values())
         rest = torch.stack([wave for source, wave in true.items() if source not in named]).sum(0)
         true = {source: true[source] for source in named} | {"accompaniment": rest}

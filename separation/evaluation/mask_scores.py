@@ -27,9 +27,9 @@ from separation.spectral.stft import StftConfig
 
 __all__ = ["MaskCurve", "mask_scores"]
 
-STEPS = 1000  # thresholds between 0 and 1; average precision is then exact to about 1e-3
-_ROUNDING = 1e-9  # a share of 1/5 reaches the threshold 0.2, whichever way its last bit was rounded
-_FRAMES = 256  # transformed at a time
+STEPS = 1000  # thresholds between 0 and 1; average precision is exact to about 1e-3
+_ROUNDING = 1e-9  # a share of 1/5 reaches the threshold 0.2 however its last bit is rounded
+_FRAMES = 256  # frames transformed at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
 
 def _curve(hits: np.ndarray, misses: np.ndarray) -> MaskCurve:
     """Return the curve from histograms of the share in bins inside and outside the ideal mask."""
-    true = hits[::-1].cumsum()[::-1]  # chosen at each threshold or above
+    true = hits[::-1].cumsum()[::-1]  # bins with a share of at least each threshold
     chosen = true + misses[::-1].cumsum()[::-1]
     everything, positives = int(chosen[0]), int(true[0])
     precision = np.where(chosen > 0, true / np.maximum(chosen, 1), 1.0)

@@ -203,7 +203,7 @@ def _cache_key(job: Job) -> dict[str, Any]:
     job_options = asdict(job.options) | {"options": dict(job.options.options)}
     del job_options["command"]
     asked = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
-    plain: dict[str, Any] = json.loads(json.dumps(asked))  # as it comes back from the card: lists, not tuples
+    plain: dict[str, Any] = json.loads(json.dumps(asked))  # as read back from result.json: lists, not tuples
     return plain
 
 
@@ -218,7 +218,7 @@ def _existing_result(job: Job) -> dict[str, Any] | None:
         same = found["asked"] == _cache_key(job) and found["model_sha256"] == _separator(job.options).model_hash
         if not same or not all(path.is_file() for path in stems.values()):
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not a card of ours
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not one of our result.json files
         return None
     fields = {name: value for name, value in found.items() if name in Result.__dataclass_fields__}
     return fields | {

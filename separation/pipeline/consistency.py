@@ -18,9 +18,9 @@ from separation.audio.signal import Signal
 
 __all__ = ["MixtureConsistency", "residual_db"]
 
-_ENERGY_SECONDS = 0.05  # time constant of the energies by which a residual is shared
+_ENERGY_SECONDS = 0.05  # time constant of the stems' energies
 
-_NOTHING = 1e-20  # where all stems are silent, each gets as much
+_NOTHING = 1e-20  # equal shares where all stems are silent
 
 
 class MixtureConsistency:
@@ -51,7 +51,7 @@ def residual_db(mixture: Signal, stems: Sequence[Path]) -> float | None:
     for part, blocks in zip_longest(iter_blocks(mixture, BLOCK), written, fillvalue=()):
         true = part.double() if isinstance(part, Tensor) else torch.zeros(mixture.channels, 0).double()
         total = torch.zeros_like(true)
-        for block in blocks:  # a lossy file may end a few samples early, or late
+        for block in blocks:  # a lossy file may be a few samples shorter or longer
             total[:, : block.shape[1]] += block[:, : true.shape[1]]
         left += float((true - total).square().sum())
         energy += float(true.square().sum())

@@ -100,5 +100,5 @@ def manifest(result: Result, audio: AudioSource, separator: Separator, origin: M
 
 def write_manifest(folder: Path, card: Mapping[str, Any]) -> None:
     text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # What of a file's name is not Unicode becomes an escape, as JSON has it.
+    # Parts of a file name that are not valid Unicode become JSON escapes.
     (folder / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))

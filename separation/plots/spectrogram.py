@@ -110,9 +110,9 @@ class StreamingSpectrogram:
         self._power = torch.zeros(rows, columns)
         self._low = np.full(columns, np.inf, dtype=np.float32)
         self._high = np.full(columns, -np.inf, dtype=np.float32)
-        self._kept: Tensor | None = None  # what the frames still to come reach back to
+        self._kept: Tensor | None = None  # samples that later frames still need
         self._came = 0
-        self._looked = 0  # centres
+        self._looked = 0  # frame centres
 
     def add(self, block: Tensor) -> None:
         """Append a block (channels, time)."""
@@ -151,7 +151,7 @@ class StreamingSpectrogram:
         """Transform the complete frames, a few dozen columns at a time."""
         assert self._kept is not None
         begin = self._came + _N_FFT // 2 + (_N_FFT if self._came >= self.frames else 0) - self._kept.shape[1]
-        # `begin` counts from half a window before the sound: a centre's frame starts at its own number there.
+        # `begin` counts from half a window before the signal, where a frame starts at its centre's number.
         reach = begin + self._kept.shape[1] - _N_FFT
         ready = int(torch.searchsorted(self._centres, reach, right=True))
         ready -= ready % self._per_column
@@ -170,7 +170,7 @@ class StreamingSpectrogram:
 def _log_bands(sample_rate: int, rows: int, highest: float) -> Tensor:
     """Return weights (rows, bins): a row averages the bins in its band, or interpolates two if the band is narrow."""
     low = min(F_MIN, highest / 4)
-    edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # in bins
+    edges = np.geomspace(low, highest, rows + 1) * _N_FFT / sample_rate  # band edges in bins
     weights = np.zeros((rows, _N_FFT // 2 + 1), dtype=np.float32)
     for row, (first, last) in enumerate(itertools.pairwise(edges)):
         inside = np.arange(np.ceil(first), np.floor(last) + 1).astype(int)

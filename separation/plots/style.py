@@ -17,9 +17,9 @@ COLOURS = {
     "bass": "#9a6fd0",
     "other": "#2fa37c",
 }
-CHOSEN = "#e3a90b"  # the methods that a figure is about; on the page of Open-Unmix it is yellow too
-CHOSEN_INK = "#a87600"  # the same for letters: 4.0:1 on white and 4.8:1 on near-black
-CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # told apart by the colour-blind
+CHOSEN = "#e3a90b"  # the highlighted methods; Open-Unmix is yellow on the page too
+CHOSEN_INK = "#a87600"  # the same colour for text: 4.0:1 on white and 4.8:1 on near-black
+CYCLE = ("#3f8fd2", "#e0752d", "#2fa37c", "#9a6fd0", "#c94f7c", "#8b93a5")  # distinguishable with colour blindness
 
 
 def style_axes(axes: Axes) -> None:

@@ -13,9 +13,9 @@ from separation.plots.style import CHOSEN, CHOSEN_INK, INK, style_axes
 
 __all__ = ["OTHERS", "SHAPED", "draw_violins"]
 
-OTHERS = "#6f8fb5"  # the methods that the chosen ones are seen among
+OTHERS = "#6f8fb5"  # methods that are not highlighted
 
-SHAPED = 4  # tracks that a violin needs; fewer are points
+SHAPED = 4  # minimum number of tracks for a violin; fewer are drawn as points
 
 
 def draw_violins(
@@ -68,7 +68,7 @@ def draw_violins(
     crowded = len(order) > 12
     bottom.set_xticklabels(order, rotation=90 if crowded else 30, ha="center" if crowded else "right")
     for label in bottom.get_xticklabels():
-        label.set_parse_math(False)  # a method is called what its folder is called, dollars and all
+        label.set_parse_math(False)  # names of folders may contain dollar signs
         if label.get_text() in chosen:
             label.set_color(CHOSEN_INK)
             label.set_fontweight("bold")
@@ -89,7 +89,7 @@ def _by_median(scores: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
 def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], chosen: Collection[str]) -> None:
     everything = np.concatenate(list(methods.values()))
     low, high = _limits(everything)
-    random = np.random.default_rng(0)  # where a point lies within its column means nothing
+    random = np.random.default_rng(0)  # horizontal jitter only
     for place, method in enumerate(order):
         if method not in methods:
             continue
@@ -98,7 +98,9 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
             _draw_body(axes, place, values, (low, high), colour)
         jitter = place + random.uniform(-0.16, 0.16, len(values))
         inside = (values >= low) & (values <= high)
-        size, above = (26, 5) if len(values) < SHAPED else (6, 2.5)  # few must not drown in their median's line
+        size, above = (
+            (26, 5) if len(values) < SHAPED else (6, 2.5)
+        )  # a few points must stay visible next to the median's line
         axes.scatter(jitter[inside], values[inside], s=size, color=colour, alpha=0.75, linewidths=0, zorder=above)
         for outside, edge, marker in ((values < low, low, "v"), (values > high, high, "^")):
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)

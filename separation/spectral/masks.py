@@ -29,7 +29,7 @@ def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) ->
     ----------
     Liutkus, Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015.
     """
-    if power != 1:  # of the ratio to the loudest: powers of the numbers themselves may overflow
+    if power != 1:  # relative to the loudest, since powers of the magnitudes may overflow
         magnitudes = (magnitudes / magnitudes.amax(0).clamp(min=eps)) ** power
     return magnitudes / (magnitudes.sum(0) + eps)
 
@@ -49,5 +49,7 @@ def apply_mixture_phase(magnitudes: Tensor, mixture: Tensor) -> Tensor:
     The magnitudes have the shape (sources, channels, bins, frames), the mixture (channels, bins, frames).
     """
     size = mixture.abs()
-    phase = torch.where(size > 0, mixture / size, torch.ones_like(mixture))  # a fourth of the time of atan2 and back
+    phase = torch.where(
+        size > 0, mixture / size, torch.ones_like(mixture)
+    )  # takes a quarter of the time of atan2 and polar
     return magnitudes * phase

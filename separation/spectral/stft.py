@@ -79,7 +79,7 @@ def frames_between(
     """
     half, hop = config.n_fft // 2, config.hop_length
     start, stop = first * hop - half, (last - 1) * hop + config.n_fft - half
-    before, after = max(0, -start), max(0, stop - length)  # samples that mirror the ends, which must then be at hand
+    before, after = max(0, -start), max(0, stop - length)  # mirrored samples at the ends, which must be read too
     low, high = min(max(0, start), length - after - 1), max(min(stop, length), before + 1)
     samples = read(low, high)
     flat = F.pad(samples.reshape(1, -1, high - low), (before, after), mode="reflect")[0]
@@ -102,7 +102,7 @@ class InverseStft:
 
     def __init__(self, config: StftConfig, length: int) -> None:
         self.config = config
-        self._skip = config.n_fft // 2  # samples before the signal, still to be left out
+        self._skip = config.n_fft // 2  # samples before the signal that remain to be dropped
         self._left = length
         self._rest: tuple[Tensor, Tensor] | None = None
 

@@ -12,7 +12,7 @@ from separation.workers.threads import map_threads
 
 __all__ = ["expectation_maximization", "wiener"]
 
-_CHUNK = 1 << 17  # complex numbers in a chunk of bins: what a processor's cache holds (32 times as many: half as fast)
+_CHUNK = 1 << 17  # complex numbers per group of bins: fits a CPU's cache (32 times as many are half as fast)
 
 
 def wiener(
@@ -132,8 +132,8 @@ def _filter_window(
     eps: float,
 ) -> None:
     """Write the `estimates` of some frames in groups of bins, which are independent."""
-    x = mixture[..., frames].mT.to(torch.complex128)  # bins last: as the transform leaves them in memory
-    square = max(1.0, float(_energy(x).max()) / 100)  # instead of scaling the sound to 10, its noise is scaled
+    x = mixture[..., frames].mT.to(torch.complex128)  # bins last, as the transform leaves them in memory
+    square = max(1.0, float(_energy(x).max()) / 100)  # scaling the noise is equivalent to scaling the mixture to 10
 
     def fill(bins: slice) -> None:
         y = first_estimates(x[..., bins], bins, frames)
@@ -166,7 +166,7 @@ def _refine_mono(y: Tensor, x: Tensor, iterations: int, eps: float, square: floa
 
 def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
     # A source's covariance is [[a, b], [conj(b), d]], the mixture's [[A, B], [conj(B), D]], and z the inverse of
-    # that times x. Sources are taken one by one: what is at hand then stays in the processor's cache.
+    # that times x. Sources are processed one by one, so that the data stays in the CPU's cache.
     eps, noise = eps * square, eps**0.5 * square
     for _ in range(iterations):
         models = [_source_model(own, eps) for own in y]

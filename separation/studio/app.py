@@ -21,15 +21,15 @@ from separation.workers.threads import limit_malloc_arenas
 
 __all__ = ["build", "launch"]
 
-THREADS = 80  # visitors who wait for their turn each hold one
+THREADS = 80  # each waiting visitor holds one
 
 
 def build() -> gr.Blocks:
     """Return all pages as Blocks, not yet served."""
     with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
-        api.build()  # first: their names are fixed, and what comes later with the same gets a number
+        api.build()  # first: their names are fixed, and Gradio numbers later duplicates
         masthead = gr.HTML(components.masthead(Translator("en")))
-        with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages from a phone's visitor
+        with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages on phones
             with gr.Tab(translatable("page_separate"), id="separate"):
                 separate_page = separate.build()
             with gr.Tab(translatable("page_compare"), id="compare") as tab:
@@ -72,12 +72,12 @@ def launch() -> None:
     The address is GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, or PORT; 127.0.0.1:7860 by default.
     """
     limit_malloc_arenas()
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # nothing is sent anywhere
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(storage.UPLOADS))  # before any component is made
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no telemetry
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(storage.UPLOADS))  # before any component is created
     storage.prepare_folders()
     model_cache.fetch_models()
     studio = build()
-    if is_zero_gpu():  # it keeps what the main thread has loaded when the studio is launched
+    if is_zero_gpu():  # ZeroGPU keeps what the main thread has loaded at launch
         model_cache.warm_up()
     studio.queue(max_size=64)
     studio.launch(
@@ -99,7 +99,7 @@ def launch() -> None:
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
     atexit.register(storage.remove_results)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a polite kill is an exit
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM as a regular exit
     if not is_zero_gpu():
         threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()

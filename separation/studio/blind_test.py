@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_GAIN", "MAX_SECONDS", "BlindTest", "Stimulus", "begin_test", "ratable_sources", "reveal"]
 
-MAX_SECONDS = 30.0  # seconds: who can judge more at once
+MAX_SECONDS = 30.0  # longest stimulus that can be judged at once, in seconds
 
 MAX_GAIN = 10.0  # 20 dB
 
@@ -54,7 +54,7 @@ class BlindTest:
     began: float
 
 
-_tests: dict[str, BlindTest] = {}  # by the token of its folder; nowhere in that folder
+_tests: dict[str, BlindTest] = {}  # by the token of its folder; kept in memory so that the page cannot read it
 
 
 def ratable_sources(folder: Path) -> list[str]:

@@ -28,7 +28,7 @@ __all__ = [
     "work",
 ]
 
-#: One song, four stems: as far as colours and shapes go.
+#: The logo: one song and four stems.
 _MARK = "".join(
     f'<path d="{path}" stroke="{colour}"/>'
     for path, colour in (
@@ -60,7 +60,7 @@ def _card(title: str, text: str, note: str = "") -> str:
     return f'<article class="card"><h3>{escape(title)}</h3><p>{escape(text)}</p>{small}</article>'
 
 
-#: How to cite what is used here.
+#: Citations of the methods and data.
 _PAPERS = (
     'ICA: Hyvärinen and Oja, "Independent component analysis: algorithms and applications", Neural Networks 13, 2000',
     'Open-Unmix: Stöter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix", JOSS 4(41), 2019',
@@ -148,7 +148,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
 
 # -- models ----------------------------------------------------------------------------------------
 
-#: What happens to a sound, step by step.
+#: The steps of each method, for its diagram.
 _STEPS = {
     "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter"),
     "demucs": ("waveform", "encoder", "BLSTM", "decoder"),

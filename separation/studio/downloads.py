@@ -31,8 +31,8 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "flac": ("flac", "FLAC", "PCM_24"),
     "mp3": ("mp3", "MP3", "MPEG_LAYER_III"),
 }
-LOUDEST = 4.0  # of a gain: 12 dB
-MOST_KEPT = 16  # files of one result: each is fetched as soon as it is made
+LOUDEST = 4.0  # largest gain: 12 dB
+MOST_KEPT = 16  # files kept per result; each is downloaded as soon as it is written
 _BLOCK = 1 << 16
 
 

@@ -18,6 +18,8 @@ def visitor_message(error: Exception) -> str:
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return "the server's disk is full: try again later" if full else f"the disk refused: {error.strerror}"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):  # torch's own
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "memory" in str(error)
+    ):  # torch's out-of-memory error
         return "the server has too little memory for this: try a shorter excerpt"
     return "something went wrong on the server; the error has been logged"

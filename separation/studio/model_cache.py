@@ -19,7 +19,7 @@ __all__ = ["SEGMENT", "fetch_models", "separator_for", "warm_up"]
 
 log = logging.getLogger(__name__)
 
-SEGMENT = 30.0  # seconds that a page asks of Open-Unmix: fewer than usual, so that something can be heard soon
+SEGMENT = 30.0  # Open-Unmix's segment in the studio, in seconds; short, so that the first audio can be heard soon
 
 
 def separator_for(method: Method, song: Song, request: SeparationRequest) -> Separator:

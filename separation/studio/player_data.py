@@ -32,12 +32,12 @@ from separation.plots import F_MIN, Spectrogram, StreamingSpectrogram, save_diff
 
 __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 
-RATE = 48000  # Hz: what Opus works at, whatever the sound's own rate
-CHUNK = 4 * RATE  # samples of a piece
-MARGIN = RATE // 10  # samples a piece reaches over its ends; an Opus decoder needs 80 ms to settle
-BIT_RATE = 128_000  # stereo; half of it for mono
-COLUMNS = 1000  # of the pictures
-CLOSEST = 512  # samples between the frames of a picture, at the least: closer ones tell nothing new
+RATE = 48000  # Hz; Opus always works at this rate
+CHUNK = 4 * RATE  # samples per piece
+MARGIN = RATE // 10  # samples of overlap at both ends; an Opus decoder needs 80 ms to settle
+BIT_RATE = 128_000  # bit/s for stereo; half for mono
+COLUMNS = 1000  # columns of the pictures
+CLOSEST = 512  # minimum hop of a picture's frames in samples; closer ones add nothing
 
 # -- one sound -------------------------------------------------------------------------------------
 
@@ -60,7 +60,7 @@ class TrackWriter:
         self.path = folder / f"{name}.opus"
         self.rate, self.frames = rate, frames
         self.total = -(-frames * RATE // rate)
-        self.offsets = [0]  # of the pieces in the file, in bytes
+        self.offsets = [0]  # byte offsets of the pieces in the file
         self.picture: Spectrogram | None = None
         self.power = 0.0
         self._maker = StreamingSpectrogram(
@@ -71,8 +71,8 @@ class TrackWriter:
             highest=min(rate, RATE) / 2,
         )
         self._resampler: Resampler | None = None
-        self._kept: Tensor | None = None  # from one margin before the next piece on
-        self._came = 0  # frames at the sound's own rate
+        self._kept: Tensor | None = None  # samples from one margin before the next piece
+        self._came = 0  # samples at the track's own rate
         self._have = 0  # samples at 48 kHz
         self.path.write_bytes(b"")
 
@@ -116,7 +116,7 @@ class TrackWriter:
         """Write each column's minimum and maximum as signed bytes, square-rooted so that quiet parts stay visible."""
         peaks = self._maker.picture().peaks
         bent = np.sign(peaks) * np.sqrt(np.minimum(np.abs(peaks), 4.0) / 4.0)
-        draft = self.path.with_suffix(".draft")  # pages read while we write
+        draft = self.path.with_suffix(".draft")  # pages may read while this writes
         draft.write_bytes(np.round(bent * 127).astype(np.int8).tobytes())
         draft.replace(self.path.with_suffix(".peaks"))
 
@@ -170,7 +170,7 @@ class Group:
     scores: Mapping[str, Any] | None = None
     wav: dict[str, Path] = field(default_factory=dict)
     differences: dict[str, Path] = field(default_factory=dict)
-    wav_gain: float = 1.0  # what the files have to be multiplied by to be at the song's level
+    wav_gain: float = 1.0  # gain that restores the song's level
     working: bool = True
 
 
@@ -205,9 +205,9 @@ class Player:
         for name in sounds:
             if name not in group.tracks:
                 place = self.folder / "listen" / group.id
-                # A number: people may call their stems anything.
+                # Numbered, since stems may have any name.
                 group.tracks[name] = TrackWriter(place, str(len(group.tracks)), rate=self.rate, frames=self.frames)
-        # Encoding and transforms leave the interpreter to others: a sound per core.
+        # Encoding and transforms release the GIL, so that tracks run one per core.
         list(_cores(os.getpid()).map(lambda name: group.tracks[name].write(sounds[name]), sounds))
 
     def finish(self, group: Group) -> None:

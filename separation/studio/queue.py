@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["QUEUE", "FairQueue", "Ticket"]
 
-MAX_WAITING = 64  # each holds a thread of the server's while it waits
+MAX_WAITING = 64  # each waiting request holds a server thread
 MAX_PER_VISITOR = 4
 
 
@@ -27,7 +27,7 @@ class FairQueue:
 
     def __init__(self, most_of_one: int = MAX_PER_VISITOR, most: int = MAX_WAITING) -> None:
         self._most_of_one, self._most = most_of_one, most
-        self._waiting: list[Ticket] = []  # by round, then as they came
+        self._waiting: list[Ticket] = []  # by round, then in order of arrival
         self._changed = threading.Condition()
 
     @contextmanager
@@ -63,7 +63,7 @@ class FairQueue:
         now = self._waiting[0].round if self._waiting else 0
         turn.round = max([now, *(number + 1 for number in own)])
         self._waiting.append(turn)
-        self._waiting.sort(key=lambda other: other.round)  # stable: the first stays first
+        self._waiting.sort(key=lambda other: other.round)  # a stable sort keeps the first first
 
     def ahead_of(self, turn: Ticket) -> int:
         """Return the number of requests ahead of a ticket; 0 if it is next."""

@@ -30,7 +30,7 @@ from separation.studio.model_cache import separator_for
 
 __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
-USER_STEMS = "yours"  # the group of another tool's stems
+USER_STEMS = "yours"  # group of the visitor's own stems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class _Session:
                 self.doing = number
                 try:
                     yield from self._separate(METHODS[name])
-                except Exception as error:  # the others go on
+                except Exception as error:  # the other methods continue
                     self.failed.append(f"{METHODS[name].title}: {visitor_message(error)}")
                     self._drop_unfinished()
             if self.song.estimates:
@@ -167,7 +167,7 @@ class _Session:
             try:
                 self.player.publish()
                 return
-            except OSError:  # no room for a page: what nobody can be told of is of no use
+            except OSError:  # without a document nobody can find the result
                 pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -312,7 +312,7 @@ class _Session:
             yield self._update("scoring", method=group.title, share=0.96)
             try:
                 group.scores = score_group(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
-            except Exception as error:  # the stems are there all the same
+            except Exception as error:  # the stems remain usable
                 self.failed.append(f"{group.title}: no scores: {visitor_message(error)}")
             self.player.publish()
 

@@ -43,7 +43,9 @@ _own_folders: set[Path] = set()
 def prepare_folders() -> None:
     """Create the folders; remove results left by a crashed server, unless another server is running."""
     private_folder(UPLOADS)
-    lock = os.open(private_folder(RESULTS), os.O_RDONLY)  # stays open: the kernel gives it back, whatever ends us
+    lock = os.open(
+        private_folder(RESULTS), os.O_RDONLY
+    )  # stays open: the kernel releases the lock however the process ends
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -108,7 +110,7 @@ def remove_results() -> None:
 
 
 def _remove(place: Path) -> None:
-    if place.is_file():  # Gradio leaves one in the uploads for each call with a file
+    if place.is_file():  # Gradio leaves an empty folder per call with a file
         place.unlink(missing_ok=True)
     shutil.rmtree(place, ignore_errors=True)
     _own_folders.discard(place)
@@ -121,7 +123,7 @@ def remove_expired(now: float | None = None) -> None:
         try:
             if now - folder.stat().st_mtime > KEEP_SECONDS:
                 _remove(folder)
-        except OSError:  # another process was faster
+        except OSError:  # another process has removed it
             continue
 
 

@@ -111,7 +111,7 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 
 _PLAYER = ASSETS / "player"
 
-#: The player's scripts, in the order in which they are joined to one module.
+#: The player's scripts in the order in which they are joined to one module.
 _SCRIPTS = (
     "i18n",
     "dom",
@@ -132,7 +132,7 @@ _SCRIPTS = (
 )
 
 
-#: Gradio applies CSS to its pages only, and hides the link to the API on phones but not the dot behind it.
+#: Gradio hides the link to the API on phones but not the dot after it, and applies `css` to its pages only.
 _FOOTER = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
 
 

@@ -64,7 +64,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> li
                 inside = PurePosixPath(member.filename)
                 path = folder / f"{place}{inside.suffix.lower()}"
                 with archive.open(member) as source, path.open("wb") as target:
-                    while block := source.read(_BLOCK):  # what the header says of the size may be a lie
+                    while block := source.read(_BLOCK):  # the size in the header may be wrong
                         left -= len(block)
                         if left < 0:
                             raise ValueError(
@@ -100,12 +100,12 @@ def read_stems(
     """
     found = unpack(files, folder)
     found.pop("mixture", None)
-    limits = replace(LIMITS, file_bytes=LIMITS.decoded_bytes)  # unpacked, it may be larger than an upload
+    limits = replace(LIMITS, file_bytes=LIMITS.decoded_bytes)  # decoded, it may be larger than an upload
     stems: dict[str, Audio] = {}
     for name, path in found.items():
         try:
             stems[name] = read(path, start=start, duration=duration, limits=limits)
-        except AudioError as error:  # by the name that its owner knows
+        except AudioError as error:  # under the visitor's name for it
             raise AudioError(str(error).replace(repr(path.name), repr(name), 1)) from error
         if sum(4 * stem.waveform.numel() for stem in stems.values()) > LIMITS.decoded_bytes:
             raise ValueError(f"together the stems unpack to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit")

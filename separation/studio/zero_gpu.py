@@ -34,7 +34,7 @@ def with_gpu(seconds: Callable[..., float]) -> Callable[[Work], Work]:
             import spaces
         except ImportError:
             return work
-        if is_zero_gpu():  # other Spaces have the package too
+        if is_zero_gpu():  # other Spaces have the package `spaces` too
             _leave_threads_to_forks()
         decorated: Work = spaces.GPU(duration=seconds)(work)
         return decorated

@@ -67,7 +67,7 @@ def _folder(name: str) -> Path | None:
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
-    except (OSError, RuntimeError):  # too long, or in the home of nobody
+    except (OSError, RuntimeError):  # name too long, or an unknown user's home
         return None
 
 

@@ -17,9 +17,9 @@ from separation.weights.state_dict import CheckpointError, sha256_of
 
 __all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "verify_model"]
 
-TIMEOUT = 30.0  # seconds without a byte after which a download is given up
+TIMEOUT = 30.0  # seconds without data before a download is aborted
 
-DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, bytes in all if known
+DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known
 
 
 def verify_model(model: Model) -> list[str]:
@@ -37,10 +37,10 @@ def find_problem(file: ModelFile, path: Path) -> str:
         return ""
     if path.suffix == ".safetensors":
         return ""
-    try:  # torch's files are zip archives, with a checksum for every tensor
+    try:  # torch files are ZIP archives with a checksum per tensor
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
-    except Exception:  # a damaged header may speak of encryption, another compression, names that are none
+    except Exception:  # a damaged header may declare encryption, another compression, invalid names
         return f"{file.name} is not a complete file of weights"
     return f"{file.name} is damaged" if bad else ""
 
@@ -69,11 +69,11 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(lock, timeout=0):
                 try:
-                    if find_problem(file, path):  # or another process has fetched it just now
+                    if find_problem(file, path):  # otherwise another process has just downloaded it
                         _fetch(file, path, progress)
                         fetched.append(file.name)
                 finally:
-                    lock.unlink(missing_ok=True)  # while it is held: whoever opened it meanwhile sees that it is gone
+                    lock.unlink(missing_ok=True)  # while it is held, so that a process that opened it meanwhile notices
         except Timeout as error:
             raise CheckpointError(f"{file.name} is being downloaded by another process; wait for it") from error
         except OSError as error:
@@ -118,13 +118,13 @@ def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None)
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing is left to send: what is here is whole, or too long
+        if error.code != 416:  # nothing left to send: the part is complete, or too long
             raise
         announced = error.headers.get("Content-Range", "").rpartition("/")[2]
         return int(announced) if announced.isdigit() else None
     except urllib.error.URLError:
         raise
-    except OSError as error:  # of the socket, while it waits for the answer
+    except OSError as error:  # raised by the socket while waiting for the response
         raise ConnectionError(str(error)) from error
     with response:
         resumed = response.status == 206
@@ -134,7 +134,9 @@ def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None)
         with part.open("ab" if resumed else "wb") as out:
             while True:
                 try:
-                    chunk = response.read1(1 << 18)  # whatever is there: nothing that came is lost if it breaks
+                    chunk = response.read1(
+                        1 << 18
+                    )  # returns what has arrived, so that nothing is lost if the connection breaks
                 except (OSError, http.client.HTTPException) as error:
                     raise ConnectionError(f"the connection broke after {have} bytes ({error})") from error
                 if not chunk:

@@ -125,7 +125,7 @@ class Model:
         """
         try:
             return constructor(dict(self.architecture))
-        except Exception as error:  # torch has its own errors for sizes that cannot be
+        except Exception as error:  # torch raises various errors for impossible sizes
             raise CheckpointError(
                 f"{self.name} does not describe a model for {self.method}: {describe_error(error)}"
             ) from error
@@ -143,7 +143,7 @@ class Model:
         state = {key: value for key, value in read_state_dict(self.path(file)).items() if key not in ignore}
         expected = network.state_dict()
         for key in [key for key in expected if key.endswith("num_batches_tracked")]:
-            state.setdefault(key, expected[key])  # files of before PyTorch 0.4.1 lack this counter
+            state.setdefault(key, expected[key])  # files from before PyTorch 0.4.1 lack this counter
         missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
         shapes = [key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape]
         if missing or surplus or shapes:

@@ -30,12 +30,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load
 
-            state = load(path.read_bytes())  # not mapped: a file that shrinks meanwhile would end the process
+            state = load(path.read_bytes())  # not memory-mapped: if the file shrank meanwhile, the process would crash
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.name} is missing") from error
-    except Exception as error:  # every reader has its own errors for a file that is not what it should be
+    except Exception as error:  # each reader raises its own errors for a damaged file
         raise CheckpointError(f"{path.name} is damaged, or holds more than tensors, and was not loaded") from error
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()

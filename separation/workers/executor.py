@@ -85,8 +85,8 @@ def _in_processes(
             del left[number]
             yield made
     except (BrokenProcessPool, TerminatedWorkerError):
-        # A worker was killed, and joblib gives up all others with it. What is left is done one by
-        # one, so that only the job that a worker dies of is lost.
+        # A worker died, and joblib stops all others with it. The remaining jobs run one by one, so that
+        # only the job that kills its worker is lost.
         for job in left.values():
             try:
                 yield Parallel(n_jobs=2)([delayed(function)(job)])[0]
@@ -104,7 +104,7 @@ def _on_cluster(
 
     with _client(address) as client:
         futures = {client.submit(function, job, pure=False): job for job in jobs}
-        for future in as_completed(list(futures)):  # a lost worker's jobs go to the others, by dask itself
+        for future in as_completed(list(futures)):  # dask itself moves a lost worker's jobs to the others
             yield lost(futures[future]) if future.status != "finished" else future.result()
 
 

@@ -21,9 +21,9 @@ __all__ = ["limit_malloc_arenas", "map_threads"]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_M_ARENA_MAX = -8  # of malloc.h
+_M_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
-_worker = threading.local()  # knows that it is one, lest workers wait for each other
+_worker = threading.local()  # marks worker threads: nested calls run inline instead of deadlocking
 
 
 def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
@@ -33,7 +33,7 @@ def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list
         return [function(item) for item in items]
 
     def work(item: Item) -> Made:
-        with torch.inference_mode():  # each thread has a mode of its own
+        with torch.inference_mode():  # inference mode is per thread
             return function(item)
 
     return list(_workers(threads).map(work, items))
@@ -46,7 +46,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 
     def begin() -> None:
         _worker.busy = True
-        torch.get_num_threads()  # a thread takes the number that was set last at its first look, and so not later
+        torch.get_num_threads()  # a thread latches the global setting on first use: trigger that here
         torch.set_num_threads(1)
         all_there.wait()
 
@@ -54,7 +54,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     for _ in range(threads):
         pool.submit(begin)
     all_there.wait()
-    torch.set_num_threads(threads)  # threads that others start later take the number that was set last
+    torch.set_num_threads(threads)  # restore the setting for threads started elsewhere
     return pool
 
 

@@ -55,7 +55,7 @@ def _masks(folder: Path, scores: dict[str, Any], words: Translator) -> str:
 
     figures = {}
     every = dict.fromkeys(target for targets in scores.values() for target in targets)
-    for number, target in enumerate(sort_sources(every)):  # a number names the file: stems may be called anything
+    for number, target in enumerate(sort_sources(every)):  # a numbered file name, since stems may have any name
         curves = {}
         for title, targets in scores.items():
             masks = targets.get(target, {}).get("masks")

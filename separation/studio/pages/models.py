@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "download_weights", "measure"]
 
-MEASURED = 10.0  # seconds of the first sample
+MEASURED = 10.0  # seconds of the first sample track
 
-_speeds: dict[str, float] = {}  # model -> seconds of work for a second of sound, on this machine
+_speeds: dict[str, float] = {}  # model -> seconds of computing per second of audio on this machine
 
 
 def build(separate: SeparatePage, tab: gr.Tab) -> None:

@@ -66,7 +66,7 @@ def build() -> SeparatePage:
         separate,
         choice,
         [status, run, stop, place, token],
-        concurrency_limit=None,  # all may come: TURNS says who is next
+        concurrency_limit=None,  # unlimited here: QUEUE decides whose turn it is
         show_progress="hidden",
         api_visibility="private",
     )
@@ -88,7 +88,7 @@ def _song_choice() -> list[Any]:
     )
     upload = gr.Audio(
         sources=["upload", "microphone"],
-        type="filepath",  # the file itself: Gradio's own decoding would open playlists
+        type="filepath",  # a file, not gr.Audio's decoding, which would open playlists
         label=translatable("your_song"),
         elem_id="upload",
         buttons=[],
@@ -147,8 +147,8 @@ def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
     return [together, iterations, shifts], weights
 
 
-# Gradio's own way to cancel races with the running generator, and the page then shows an error;
-# a flag that is looked at after every segment always ends in a finished page.
+# Gradio's cancellation races with the running generator, and the page then shows an error.
+# A flag that is checked after every segment always ends in a consistent page.
 _stop_asked: dict[str, threading.Event] = {}
 
 
@@ -236,7 +236,7 @@ def separate(
             yield from _work(turn, song, separation_request, stop, words, (idle, busy), problems)
     except (ValueError, OSError, MemoryError) as error:
         yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
-    except Exception:  # the visitor is told so; the log has the rest
+    except Exception:  # shown to the visitor in general terms; the log has the details
         log.exception("separation failed")
         yield (components.work(words("our_side"), [words("noted")]), *idle, *nothing)
     finally:
@@ -286,7 +286,7 @@ def _work(
         if stop.is_set():
             yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
             return
-    song = open_song()  # not before: who waits takes neither disk nor memory
+    song = open_song()  # not earlier: waiting requests use neither disk nor memory
     total = len(separation_request.methods) + len(problems) + bool(song.estimates)
     shown = False
     with closing(session.separate_song(song, separation_request)) as updates:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from separation import __version__
 from separation.cli import models
 from separation.cli.evaluate import evaluate
 from separation.cli.plot import plot
@@ -19,11 +21,28 @@ from separation.cli.train import train
 
 app = typer.Typer(
     name="separation",
-    help="Take songs apart with ICA, Open-Unmix and Demucs.",
+    help="Separate songs with ICA, Open-Unmix and Demucs, and compare the results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"stemscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Separate songs with ICA, Open-Unmix and Demucs, and compare the results."""
+
+
 for command in (separate, evaluate, score, plot, train, tracks, studio):
     app.command()(command)
 app.add_typer(models.app, name="models")

@@ -90,6 +90,7 @@ class Recording:
         self._ended = self._stopped = False
         self._hash = hashlib.sha256()
         self._news = threading.Condition()
+        self._file_access = threading.Lock()  # the file has one position for writing and reading
         self._thread = threading.Thread(target=self._decode, args=(decoded,), name="decoder", daemon=True)
         self._thread.start()
 
@@ -111,8 +112,10 @@ class Recording:
             raise AudioError(f"cannot read {self._name!r}: the sample at {when:.2f} s is NaN or infinite")
         data = memoryview(block.data).cast("B")
         self._hash.update(data)
-        while data:
-            data = data[os.write(self._samples.fileno(), data) :]
+        with self._file_access:
+            self._samples.seek(0, os.SEEK_END)
+            while data:
+                data = data[self._samples.write(data) :]
         with self._news:
             self._written += len(block)
             self._news.notify_all()
@@ -142,11 +145,13 @@ class Recording:
         size = 4 * self.channels
         found = np.empty((stop - start, self.channels), dtype=np.float32)
         view, position = memoryview(found.reshape(-1).view(np.uint8).data), start * size
-        while view:
-            count = os.preadv(self._samples.fileno(), [view], position)
-            if not count:
-                raise ValueError(f"samples {start} to {stop} were asked for; there are {self._written}")
-            view, position = view[count:], position + count
+        with self._file_access:
+            self._samples.seek(position)
+            while view:
+                count = self._samples.readinto(view)
+                if not count:
+                    raise ValueError(f"samples {start} to {stop} were asked for; there are {self._written}")
+                view = view[count:]
         return torch.from_numpy(found.T).contiguous()
 
     def digest(self) -> str:

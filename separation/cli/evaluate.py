@@ -19,19 +19,19 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder, with train and test.")],
-    method: Annotated[str, typer.Option("--method", "-m", help="As for separate; irm, ibm and mwf are oracles.")],
-    out: Annotated[Path, typer.Option(help="Scores go to OUT/<method>/<subset>/<track>.json.")],
+    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="A method of separate, or the oracles irm, ibm, mwf.")],
+    out: Annotated[Path, typer.Option(help="Scores are written to OUT/<method>/<subset>/<track>.json.")],
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     subset: Annotated[str, typer.Option(help="train or test.")] = "test",
-    split: Annotated[str | None, typer.Option(help="Of train: train or valid.")] = None,
+    split: Annotated[str | None, typer.Option(help="Part of the train subset: train or valid.")] = None,
     jobs: Annotated[int, typer.Option(help="Number of tracks to process in parallel.")] = 1,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="A dask scheduler, or local:N for a local one with N workers."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     option: Annotated[
         list[str] | None,
         typer.Option(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="What weights there are, and getting them.", invoke_without_command=True)
+app = typer.Typer(help="List, download, verify and export weights.", invoke_without_command=True)
 
 
 @app.callback()
@@ -51,7 +51,7 @@ def _size(model: Model) -> str:
 
 @app.command("download")
 def download_model(
-    name: Annotated[str, typer.Argument(help="As `models list` shows it.")], json_output: Json = False
+    name: Annotated[str, typer.Argument(help="Name in `models list`.")], json_output: Json = False
 ) -> None:
     """Download a released model. An interrupted download is resumed."""
     from separation.weights import download
@@ -86,14 +86,16 @@ def verify_models(json_output: Json = False) -> None:
 
 @app.command("export")
 def export_model(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A run's folder, or a model's name.")],
-    format: Annotated[str, typer.Option(help="openunmix: what upstream's Open-Unmix loads.")] = "openunmix",
-    out: Annotated[Path | None, typer.Option(help="Where to; by default a folder in the run, or here.")] = None,
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A run folder, or the name of a model.")],
+    format: Annotated[str, typer.Option(help="openunmix: upstream's Open-Unmix.")] = "openunmix",
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; by default in the run, or in the current folder.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Write a model in another program's format."""
     from separation.weights import catalogue
-    from separation.weights.export import export_model
+    from separation.weights.openunmix import export_model
 
     with one_line_errors():
         model = catalogue.find_model(name, method="open-unmix")

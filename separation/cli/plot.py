@@ -19,12 +19,13 @@ Table = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> s
 
 def plot(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="A method's scores, as evaluate or museval left them.")
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folder of a method's scores, written by evaluate or museval."),
     ],
-    out: Annotated[Path, typer.Option(metavar="FIGURE.png", help="PNG, SVG or PDF, by its name.")],
+    out: Annotated[Path, typer.Option(metavar="FIGURE.png", help="PNG, SVG or PDF, by its suffix.")],
     metric: Annotated[str, typer.Option(help="SDR, ISR, SIR, SAR, uSDR or SI-SDR.")] = "SDR",
     published: Annotated[
-        bool, typer.Option("--published", help="Among the systems of SiSEC 2018, Open-Unmix and Demucs.")
+        bool, typer.Option("--published", help="Add the published systems: SiSEC 2018, Open-Unmix and Demucs.")
     ] = False,
     json_output: Json = False,
 ) -> None:

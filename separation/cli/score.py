@@ -13,9 +13,9 @@ __all__ = ["score"]
 
 
 def score(
-    references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Holds <source>.wav.")],
-    estimates: Annotated[Path, typer.Argument(metavar="ESTIMATE_DIR", help="Holds the same, by any separator.")],
-    out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
+    references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Folder with <source>.wav.")],
+    estimates: Annotated[Path, typer.Argument(metavar="ESTIMATE_DIR", help="Folder with the same names.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
     json_output: Json = False,
 ) -> None:
     """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR and SI-SDR."""

@@ -31,7 +31,7 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs; irm, ibm, mwf need references next to it.",
+            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs; the oracles irm, ibm, mwf.",
         ),
     ],
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
@@ -46,7 +46,7 @@ def separate(
     sum_to_mixture: Annotated[
         bool, typer.Option("--sum-to-mixture", help="Distribute the residual among the stems.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16; bf16 is faster for large networks and less exact.")
     ] = "auto",

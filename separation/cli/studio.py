@@ -12,10 +12,11 @@ __all__ = ["studio"]
 
 def studio(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; 0.0.0.0 for all. GRADIO_SERVER_NAME by default.")
+        str | None,
+        typer.Option(help="Address to listen on, 0.0.0.0 for all; by default GRADIO_SERVER_NAME or 127.0.0.1."),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port. GRADIO_SERVER_PORT, PORT, or the first free from 7860.")
+        int | None, typer.Option(help="Port; by default GRADIO_SERVER_PORT, PORT, or the first free one from 7860.")
     ] = None,
 ) -> None:
     """Serve the studio until Ctrl-C."""

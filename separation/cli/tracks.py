@@ -13,7 +13,7 @@ __all__ = ["tracks"]
 
 
 def tracks(
-    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder, with train and test.")],
+    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     json_output: Json = False,
 ) -> None:

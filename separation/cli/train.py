@@ -20,21 +20,19 @@ def train(
     recipe: Annotated[str, typer.Argument(help="open-unmix or demucs.")],
     root: Annotated[
         list[Path],
-        typer.Option(
-            envvar="MUSDB_ROOT", help="MUSDB18, or a folder of <track>/<source>.wav; may be said several times."
-        ),
+        typer.Option(envvar="MUSDB_ROOT", help="MUSDB18, or a folder of <track>/<source>.wav; may be repeated."),
     ],
-    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, which becomes a model.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder, which becomes a model.")],
     target: Annotated[
-        str, typer.Option(help="One source, or all: several runs of one target each may share a folder.")
+        str, typer.Option(help="One source, or all; runs of one target each may share a folder.")
     ] = "all",
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="What differs from the published recipe.")
+        Path | None, typer.Option(metavar="FILE.toml", help="Options that differ from the published recipe.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with the weights of this model, by name or folder.")
+        str | None, typer.Option(metavar="MODEL", help="Start from the weights of this model, by name or folder.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json_output: Json = False,

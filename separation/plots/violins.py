@@ -98,9 +98,8 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
             _draw_body(axes, place, values, (low, high), colour)
         jitter = place + random.uniform(-0.16, 0.16, len(values))
         inside = (values >= low) & (values <= high)
-        size, above = (
-            (26, 5) if len(values) < SHAPED else (6, 2.5)
-        )  # a few points must stay visible next to the median's line
+        # A few points must stay visible next to the median's line.
+        size, above = (26, 5) if len(values) < SHAPED else (6, 2.5)
         axes.scatter(jitter[inside], values[inside], s=size, color=colour, alpha=0.75, linewidths=0, zorder=above)
         for outside, edge, marker in ((values < low, low, "v"), (values > high, high, "^")):
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)

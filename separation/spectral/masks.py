@@ -49,7 +49,6 @@ def apply_mixture_phase(magnitudes: Tensor, mixture: Tensor) -> Tensor:
     The magnitudes have the shape (sources, channels, bins, frames), the mixture (channels, bins, frames).
     """
     size = mixture.abs()
-    phase = torch.where(
-        size > 0, mixture / size, torch.ones_like(mixture)
-    )  # takes a quarter of the time of atan2 and polar
+    # A division takes a quarter of the time of atan2 and polar.
+    phase = torch.where(size > 0, mixture / size, torch.ones_like(mixture))
     return magnitudes * phase

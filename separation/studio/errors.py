@@ -18,8 +18,7 @@ def visitor_message(error: Exception) -> str:
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return "the server's disk is full: try again later" if full else f"the disk refused: {error.strerror}"
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "memory" in str(error)
-    ):  # torch's out-of-memory error
+    torch_is_out_of_memory = isinstance(error, RuntimeError) and "memory" in str(error)
+    if isinstance(error, MemoryError) or torch_is_out_of_memory:
         return "the server has too little memory for this: try a shorter excerpt"
     return "something went wrong on the server; the error has been logged"

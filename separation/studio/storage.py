@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
+import getpass
 import json
 import math
 import os
@@ -16,6 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "KEEP_SECONDS",
@@ -32,8 +37,9 @@ __all__ = [
     "sort_sources",
 ]
 
-RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}"
-UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{os.getuid()}-uploads"
+_USER = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # Windows has no user numbers
+RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}"
+UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}-uploads"
 KEEP_SECONDS = 3600.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -43,9 +49,11 @@ _own_folders: set[Path] = set()
 def prepare_folders() -> None:
     """Create the folders; remove results left by a crashed server, unless another server is running."""
     private_folder(UPLOADS)
-    lock = os.open(
-        private_folder(RESULTS), os.O_RDONLY
-    )  # stays open: the kernel releases the lock however the process ends
+    private_folder(RESULTS)
+    if fcntl is None:
+        return  # leftovers are removed an hour later
+    # Stays open: the kernel releases the lock however the process ends.
+    lock = os.open(RESULTS, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -58,7 +66,7 @@ def prepare_folders() -> None:
 def private_folder(folder: Path) -> Path:
     """Create a folder that only this user can read; raise OSError if another user owns it."""
     folder.mkdir(parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
         raise OSError(errno.EPERM, "a folder of the studio belongs to another user")
     folder.chmod(0o700)
     return folder

@@ -4,6 +4,5 @@
 - ``catalogue``    the known models: bundled, released, and the user's own folders
 - ``download``     download and verify
 - ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
-- ``openunmix``    folders written by upstream's Open-Unmix trainer
-- ``export``       write a model for another program
+- ``openunmix``    folders of upstream's Open-Unmix trainer, read and written
 """

@@ -134,9 +134,8 @@ def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None)
         with part.open("ab" if resumed else "wb") as out:
             while True:
                 try:
-                    chunk = response.read1(
-                        1 << 18
-                    )  # returns what has arrived, so that nothing is lost if the connection breaks
+                    # read1 returns what has arrived, so that nothing is lost if the connection breaks.
+                    chunk = response.read1(1 << 18)
                 except (OSError, http.client.HTTPException) as error:
                     raise ConnectionError(f"the connection broke after {have} bytes ({error})") from error
                 if not chunk:

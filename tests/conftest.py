@@ -20,6 +20,30 @@ SAMPLES = ROOT / "assets" / "samples"
 GOLDEN = Path(__file__).parent / "golden"
 
 
+#: The files that take longest, first: a process that starts one last would keep the others waiting.
+LONGEST = (
+    "test_browser.py",
+    "test_evaluate.py",
+    "test_browser_player.py",
+    "test_session.py",
+    "test_bss_eval.py",
+    "test_kill.py",
+    "test_trainer.py",
+    "test_notebooks.py",
+    "test_any_length.py",
+    "test_distributed.py",
+    "test_own_method.py",
+    "test_pages.py",
+    "test_downloads.py",
+    "test_zero_gpu.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Real recordings that are not part of the project."""

@@ -24,7 +24,17 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"sources", "atomic", "audio"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
     "pipeline": {"atomic", "audio", "workers", "separators", "datasets"},
-    "evaluation": {"resources", "atomic", "audio", "workers", "spectral", "separators", "datasets", "pipeline"},
+    "evaluation": {
+        "resources",
+        "sources",
+        "atomic",
+        "audio",
+        "workers",
+        "spectral",
+        "separators",
+        "datasets",
+        "pipeline",
+    },
     "plots": set(),
     "studio": {
         "resources",

@@ -14,7 +14,12 @@ __all__ = ["score"]
 
 def score(
     references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Folder with <source>.wav.")],
-    estimates: Annotated[Path, typer.Argument(metavar="ESTIMATE_DIR", help="Folder with the same names.")],
+    estimates: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ESTIMATE_DIR", help="Folder with the same names; accompaniment is all that has no file."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
     json_output: Json = False,
 ) -> None:

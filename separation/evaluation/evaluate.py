@@ -23,6 +23,7 @@ from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
+from separation.sources import ACCOMPANIMENT, PARTS_OF_OTHER
 from separation.workers.devices import claim_gpu
 from separation.workers.executor import WORKER_DIED, map_jobs
 
@@ -151,13 +152,17 @@ def _scores(job: Job) -> dict[str, Any]:
         separator = _separator(job.method, job.model, job.device, job.options)
     stems = torch.cat(list(run(separator, audio)), dim=-1).cpu()
     named = [source for source in true if source in separator.sources]
-    if not named:  # unnamed components
+    if not named and ACCOMPANIMENT not in separator.sources:  # unnamed components
         return _score(true, stems, rate, separator, permute=True)
-    estimates = {source: stems[separator.sources.index(source)] for source in named}
-    if len(named) < len(true):  # as in SiSEC, everything but the target is its accompaniment
-        estimates["accompaniment"] = audio.waveform - sum(estimates.values())
+    estimates = dict(zip(separator.sources, stems, strict=True))
+    for source in PARTS_OF_OTHER:  # such as piano: MUSDB18 counts it as other
+        if "other" in named and source in estimates and source not in true:
+            estimates["other"] = estimates["other"] + estimates[source]
+    if len(named) < len(true):  # as in SiSEC, everything but the targets is their accompaniment
+        if ACCOMPANIMENT not in estimates:
+            estimates[ACCOMPANIMENT] = audio.waveform - torch.stack([estimates[source] for source in named]).sum(0)
         rest = torch.stack([wave for source, wave in true.items() if source not in named]).sum(0)
-        true = {source: true[source] for source in named} | {"accompaniment": rest}
+        true = {source: true[source] for source in named} | {ACCOMPANIMENT: rest}
     return _score(true, torch.stack([estimates[source] for source in true]), rate, separator)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from torch import Tensor
 
 from separation.evaluation.bss_eval import Scores, Signals, bss_eval
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
+from separation.sources import ACCOMPANIMENT, PARTS_OF_OTHER
 
 __all__ = [
     "METRICS",
     "FileSignals",
     "WholeTrackScores",
     "finite",
+    "match_sources",
     "median",
     "open_folders",
     "score_folders",
@@ -35,32 +37,54 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 
 
 class FileSignals:
-    """One audio file per source, read in blocks and cut or zero-padded to `time` samples.
+    """One audio file per source, or the sum of several, read in blocks and cut or zero-padded to `time` samples.
 
     Lossy files are rounded to 16 bits, as musdb reads its own. Above a codec's cut-off there is no energy at all,
     where the projection filters, and with them ISR, SIR and SAR, would be undefined.
     """
 
-    def __init__(self, paths: list[Path], *, time: int) -> None:
-        self._files = [soundfile.SoundFile(path) for path in paths]
-        channels = {file.channels for file in self._files}
+    def __init__(self, paths: Sequence[Path | Sequence[Path]], *, time: int) -> None:
+        sources = [[source] if isinstance(source, Path) else source for source in paths]
+        self._files = [[soundfile.SoundFile(path) for path in source] for source in sources]
+        channels = {file.channels for source in self._files for file in source}
         if len(channels) != 1:
-            raise ValueError(f"the files in {paths[0].parent.name!r} differ in channels: {sorted(channels)}")
+            raise ValueError(f"the files in {sources[0][0].parent.name!r} differ in channels: {sorted(channels)}")
         self.shape = (len(paths), channels.pop(), time)
 
     def read(self, start: int, stop: int) -> Tensor:
         _, channels, _ = self.shape
         found = np.zeros((len(self._files), channels, stop - start))
-        for row, file in zip(found, self._files, strict=True):
-            if start < file.frames:
-                file.seek(start)
-                block = file.read(min(stop, file.frames) - start, dtype="float64", always_2d=True)
-                row[:, : len(block)] = (np.round(block * 32768) / 32768 if file.subtype in _LOSSY else block).T
+        for row, files in zip(found, self._files, strict=True):
+            for file in files:
+                if start < file.frames:
+                    file.seek(start)
+                    block = file.read(min(stop, file.frames) - start, dtype="float64", always_2d=True)
+                    row[:, : len(block)] += (np.round(block * 32768) / 32768 if file.subtype in _LOSSY else block).T
         return torch.from_numpy(found)
 
 
+def match_sources(
+    references: Mapping[str, Path], estimates: Mapping[str, Path]
+) -> dict[str, tuple[list[Path], list[Path]]]:
+    """Return target -> the files whose sum is the reference, and those whose sum is the estimate.
+
+    Files of the same name belong together. An estimate "accompaniment" without such a reference is compared with the
+    sum of the references that have no estimate of their own, as in museval. Estimates that MUSDB18 counts as "other"
+    (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the references do not name them.
+    """
+    pairs = {name: ([path], [estimates[name]]) for name, path in references.items() if name in estimates}
+    if "other" in pairs:
+        pairs["other"][1].extend(
+            estimates[name] for name in PARTS_OF_OTHER if name in estimates and name not in references
+        )
+    rest = [path for name, path in references.items() if name not in estimates]
+    if ACCOMPANIMENT in estimates and ACCOMPANIMENT not in references and rest:
+        pairs[ACCOMPANIMENT] = rest, [estimates[ACCOMPANIMENT]]
+    return pairs
+
+
 def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSignals, FileSignals, int]:
-    """Return the targets in both folders, the signals of each folder, and their sample rate in Hz.
+    """Return the targets of two folders, the signals of each, and their sample rate in Hz; see :func:`match_sources`.
 
     Estimates of another length are cut or zero-padded to that of the references.
 
@@ -69,14 +93,13 @@ def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSign
     ValueError
         If no target is in both, or sample rates, channels or the references' lengths differ.
     """
-    found = [_sound_files(folder) for folder in (references, estimates)]
-    targets = [name for name in found[0] if name in found[1]]
-    if not targets:
+    pairs = match_sources(*(_sound_files(folder) for folder in (references, estimates)))
+    if not pairs:
         raise ValueError(
             f"{references.name!r} and {estimates.name!r} have no target in common: expected files such as vocals.wav"
         )
-    paths = [[files[name] for name in targets] for files in found]
-    headers = [[soundfile.info(path) for path in side] for side in paths]
+    paths = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
+    headers = [[soundfile.info(path) for source in side for path in source] for side in paths]
     rates = {header.samplerate for side in headers for header in side}
     if len(rates) != 1:
         raise ValueError(f"the files have different sample rates: {sorted(rates)} Hz")
@@ -86,7 +109,7 @@ def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSign
     time = lengths.pop()
     if time == 0:
         raise ValueError("the references hold no sound")
-    return targets, FileSignals(paths[0], time=time), FileSignals(paths[1], time=time), rates.pop()
+    return list(pairs), FileSignals(paths[0], time=time), FileSignals(paths[1], time=time), rates.pop()
 
 
 def _sound_files(folder: Path) -> dict[str, Path]:

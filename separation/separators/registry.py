@@ -134,6 +134,19 @@ METHODS: dict[str, Method] = {
             default_model="hdemucs_high_musdb",
         ),
         _method(
+            "spleeter",
+            "SpleeterSeparator",
+            "SpleeterOptions",
+            name="spleeter",
+            title="Spleeter",
+            summary=(
+                "A convolutional network per stem looks at 12 seconds of the spectrogram at once and estimates the "
+                "stem's share of each bin. Trained by Deezer on many songs; fast, with good vocals."
+            ),
+            reference="Hennequin et al., JOSS 2020",
+            default_model="spleeter-2stems",
+        ),
+        _method(
             *_ORACLE,
             name="irm",
             title="Oracle: ratio mask",

@@ -98,11 +98,13 @@ class InverseStft:
     config : StftConfig
     length : int
         Length of the whole output in samples.
+    lead : int, optional
+        Samples of the first frame before the signal; by default half a frame, as in :func:`stft`.
     """
 
-    def __init__(self, config: StftConfig, length: int) -> None:
+    def __init__(self, config: StftConfig, length: int, *, lead: int | None = None) -> None:
         self.config = config
-        self._skip = config.n_fft // 2  # samples before the signal that remain to be dropped
+        self._skip = config.n_fft // 2 if lead is None else lead  # samples before the signal that remain to be dropped
         self._left = length
         self._rest: tuple[Tensor, Tensor] | None = None
 

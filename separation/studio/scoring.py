@@ -13,16 +13,17 @@ __all__ = ["score_group"]
 
 def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
     """Score the written stems against the sources of the same name; match unnamed components."""
-    from separation.evaluation.track_scores import FileSignals, score_signals
+    from separation.evaluation.track_scores import FileSignals, match_sources, score_signals
 
     stems = {name: path for name, path in group.wav.items() if name != "residual"}
-    named = [name for name in truth.wav if name in stems]
-    unnamed = not named and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
-    targets = list(truth.wav) if unnamed else named
-    if not targets:
+    pairs = match_sources(truth.wav, stems)
+    unnamed = not pairs and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
+    if not (unnamed or pairs):
         raise ValueError("no stem is called like one of the true sources")
-    estimates = list(stems.values()) if unnamed else [stems[name] for name in named]
-    signals = [FileSignals(paths, time=frames) for paths in ([truth.wav[name] for name in targets], estimates)]
+    paths: list[list[Any]] = [list(truth.wav.values()), list(stems.values())]
+    if not unnamed:
+        paths = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
+    signals = [FileSignals(sources, time=frames) for sources in paths]
     if signals[0].shape[1] != signals[1].shape[1]:
         raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
-    return score_signals(targets, signals[0], signals[1], rate, permute=unnamed)
+    return score_signals(list(truth.wav if unnamed else pairs), signals[0], signals[1], rate, permute=unnamed)

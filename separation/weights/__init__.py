@@ -3,6 +3,8 @@
 - ``model``        one model: files, sources, licence, architecture
 - ``catalogue``    the known models: bundled, released, and the user's own folders
 - ``download``     download and verify
+- ``package``      files of an installed Python package, which is never imported
+- ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
 - ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
 - ``openunmix``    folders of upstream's Open-Unmix trainer, read and written
 """

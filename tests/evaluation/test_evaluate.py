@@ -219,6 +219,51 @@ def test_one_target_is_scored_against_its_accompaniment(
     np.testing.assert_allclose(found.frames["accompaniment"]["SDR"], scores.SDR[1], atol=1e-3)
 
 
+class VocalsAndRest(Separator):
+    """Names the accompaniment itself, and splits the piano off."""
+
+    name = "mix"
+
+    def __init__(self, sources: tuple[str, ...]) -> None:
+        super().__init__()
+        self.sources = sources
+
+    def _stream(self, mixture: Signal) -> Iterator[torch.Tensor]:
+        x = mixture.read(0, mixture.frames)
+        yield torch.stack([x * (number + 1) / 10 for number in range(len(self.sources))])
+
+
+def score_with(hq: Path, folder: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return the uSDR of each target of a track."""
+    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], folder, method="mix")
+    monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: separator)
+    (outcome,) = evaluate_tracks(todo)
+    assert outcome.error is None
+    return {target: values["uSDR"] for target, values in read_result(outcome.file).whole.items()}
+
+
+def usdr(reference: torch.Tensor, estimate: torch.Tensor) -> float:
+    reference, estimate = reference.double(), estimate.double()
+    return float(10 * torch.log10((reference.square().sum() + 1e-7) / ((reference - estimate).square().sum() + 1e-7)))
+
+
+def test_a_methods_own_accompaniment_is_scored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, references, _ = list_tracks(hq, wav=True)[0].read()
+    found = score_with(hq, tmp_path, VocalsAndRest(("vocals", "accompaniment")), monkeypatch)
+    rest = torch.from_numpy(sum(references[source] for source in SOURCES[1:]))
+    assert set(found) == {"vocals", "accompaniment"}
+    assert found["accompaniment"] == pytest.approx(usdr(rest, torch.from_numpy(mixture) * 0.2), abs=1e-3)
+
+
+def test_piano_counts_as_other(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, references, _ = list_tracks(hq, wav=True)[0].read()
+    separator = VocalsAndRest(("vocals", "piano", "drums", "bass", "other"))
+    found = score_with(hq, tmp_path, separator, monkeypatch)
+    assert set(found) == set(SOURCES)
+    other = torch.from_numpy(references["other"])
+    assert found["other"] == pytest.approx(usdr(other, torch.from_numpy(mixture) * 0.7), abs=1e-3)
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------
 
 

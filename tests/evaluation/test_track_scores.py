@@ -163,3 +163,19 @@ def test_masks_are_scored_beside_the_stems(folders: tuple[Path, Path]) -> None:
         assert masks["average_precision"] == curve.average_precision
         assert [point["threshold"] for point in masks["curve"]] == [n / 20 for n in range(21)]
         assert (masks["curve"][6]["precision"], masks["curve"][6]["recall"]) == curve.at(0.3)
+
+
+def test_an_accompaniment_is_compared_with_the_sum_of_the_other_references(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    names = ("vocals", "drums", "bass", "other")
+    stems = {name: 0.1 * random.standard_normal((2 * RATE, 2)) for name in names}
+    rest = stems["drums"] + stems["bass"] + stems["other"]
+    references = write(tmp_path / "references", **stems)
+    write(tmp_path / "summed", vocals=stems["vocals"], accompaniment=rest)
+    estimates = write(tmp_path / "estimates", vocals=0.5 * stems["vocals"], accompaniment=0.7 * rest)
+    found = score_folders(references, estimates)["targets"]
+    expected = score_folders(tmp_path / "summed", estimates)["targets"]
+    assert list(found) == ["vocals", "accompaniment"]
+    for target, scores in expected.items():
+        assert found[target]["SDR"] == pytest.approx(scores["SDR"])
+        assert found[target]["uSDR"] == pytest.approx(scores["uSDR"])

@@ -51,7 +51,9 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
         with gr.Column(scale=2, min_width=300):
             gr.Markdown(translatable("get"), elem_classes="note")
             with gr.Row(elem_classes="pair actions"):
-                missing = [model.name for model in catalogue.list_models() if not (model.bundled or model.own)]
+                missing = [
+                    model.name for model in catalogue.list_models() if not (model.bundled or model.own or model.package)
+                ]
                 name = gr.Dropdown(missing, show_label=False, container=False, elem_id="get-model", min_width=150)
                 fetch = gr.Button(translatable("download"), elem_id="download-model", min_width=120)
             speed = gr.Button(translatable("measure"), elem_id="measure")

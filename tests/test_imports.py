@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "separators": {"sources", "audio", "workers", "spectral", "models", "weights"},
     "datasets": {"sources", "atomic", "audio"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
-    "pipeline": {"atomic", "audio", "workers", "separators", "datasets"},
+    "pipeline": {"audio", "workers", "separators", "datasets"},
     "evaluation": {
         "resources",
         "sources",

@@ -12,6 +12,7 @@ from typing import Any
 
 from separation.audio.files import Recording
 from separation.datasets.stem_folders import read_references, references_beside
+from separation.pipeline.ownership import CARD, read_card
 from separation.pipeline.result import Result, SeparationProgress
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import METHODS, create
@@ -88,24 +89,25 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
     ValueError
         If a folder holds no audio, or two files have the same output folder.
     """
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
+            songs = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not songs:
                 raise ValueError(f"there is no sound file in {path.name!r}")
-            places = {file: file.parent.relative_to(path) / _folder_name(file) for file in inside}
+            relative = {file: file.parent.relative_to(path) / _folder_name(file) for file in songs}
         else:
-            places = {path: Path(_folder_name(path))}
-        for file, place in places.items():
-            if place in found.values():
+            relative = {path: Path(_folder_name(path))}
+        for file, folder in relative.items():
+            if folder in folders.values():
                 raise ValueError(
-                    f"several files are called {str(place)!r}, and their stems would go to one folder: "
+                    f"several files are called {str(folder)!r}, and their stems would go to one folder: "
                     "separate them one by one"
                 )
-            found[file] = place
+            folders[file] = folder
     return [
-        Job(file=file, folder=out / place / job_options.method, options=job_options) for file, place in found.items()
+        Job(file=file, folder=out / folder / job_options.method, options=job_options)
+        for file, folder in folders.items()
     ]
 
 
@@ -141,9 +143,7 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
 
 def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
     job_options = job.options
-    with Recording(
-        job.file, _existing(job.folder), start=job_options.start, duration=job_options.duration
-    ) as recording:
+    with _open_recording(job) as recording:
         steps = separate_to_folder(
             recording,
             _separator(job_options)
@@ -163,6 +163,17 @@ def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
             result = progress.result
     assert result is not None, "the last step of a separation holds its result"
     return result
+
+
+def _open_recording(job: Job) -> Recording:
+    """Open the song; its decoded copy goes to the disk of the stems, which may be impossible."""
+    scratch = _existing(job.folder)
+    try:
+        return Recording(job.file, scratch, start=job.options.start, duration=job.options.duration)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != job.file.parent:
+            error.filename = str(job.folder)  # instead of the temporary file
+        raise
 
 
 def _existing(folder: Path) -> Path:
@@ -209,22 +220,21 @@ def _cache_key(job: Job) -> dict[str, Any]:
 
 def _existing_result(job: Job) -> dict[str, Any] | None:
     """Return the document of an earlier result with the same inputs, or None if no complete one exists."""
-    card = job.folder / "result.json"
-    if METHODS[job.options.method].needs_references or not card.is_file():
+    card = read_card(job.folder)
+    if METHODS[job.options.method].needs_references or card is None:
         return None
     try:
-        found = json.loads(card.read_text("utf-8"))
-        stems = {source: job.folder / name for source, name in found["stems"].items()}
-        same = found["asked"] == _cache_key(job) and found["model_sha256"] == _separator(job.options).model_hash
+        stems = {source: job.folder / name for source, name in card["stems"].items()}
+        same = card["asked"] == _cache_key(job) and card["model_sha256"] == _separator(job.options).model_hash
         if not same or not all(path.is_file() for path in stems.values()):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not one of our result.json files
         return None
-    fields = {name: value for name, value in found.items() if name in Result.__dataclass_fields__}
+    fields = {name: value for name, value in card.items() if name in Result.__dataclass_fields__}
     return fields | {
         "input": str(job.file),
         "stems": {source: str(path) for source, path in stems.items()},
-        "card": str(card),
+        "card": str(job.folder / CARD),
     }
 
 

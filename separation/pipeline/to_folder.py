@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any
 
 from torch import Tensor
 
-from separation.atomic import AtomicFolder
 from separation.audio.encoding import StemWriter, check_format
 from separation.audio.signal import AudioSource
+from separation.pipeline.atomic_folder import AtomicFolder, refuse_foreign
 from separation.pipeline.consistency import MixtureConsistency, residual_db
+from separation.pipeline.ownership import CARD, earlier_results, is_same_separation, listed_files
 from separation.pipeline.result import Result, SeparationProgress, manifest, write_manifest
 from separation.pipeline.run import run_configured, target_mixture
 from separation.separators.base import Separator
 
 __all__ = ["choose_stems", "separate_to_folder"]
+
+_Blocks = Iterator[tuple[SeparationProgress, tuple[Tensor, Tensor] | None]]
+"""Progress, and with it the block that was finished, if any: mixture and chosen stems."""
 
 
 def separate_to_folder(
@@ -37,8 +42,10 @@ def separate_to_folder(
 ) -> Generator[SeparationProgress, None, None]:
     """Separate audio into ``folder/<source>.<format>`` and ``folder/result.json``.
 
-    Work happens as the generator is iterated; closing it cancels. The folder is published atomically,
-    replacing any previous one, and nothing is left behind on error.
+    Work happens as the generator is iterated; closing it cancels. The result appears in one step, and nothing is
+    left behind on error. Of an existing folder, only files that its ``result.json`` lists are replaced or removed.
+    A choice of stems keeps the other stems there: ``earlier_results`` in ``result.json`` says whose they are, and
+    a warning names those of other sound, weights or options.
 
     Memory does not grow with the length of audio that is not itself in memory
     (:class:`separation.audio.files.Recording`); reading, computing and writing overlap.
@@ -52,7 +59,7 @@ def separate_to_folder(
     name : str
         Name of the input, for ``result.json``.
     stems : sequence of str, optional
-        Write only these stems; all by default.
+        Write only these stems, and keep others that are in the folder; all by default.
     format, float32
         See :class:`separation.audio.encoding.StemWriter`.
     sum_to_mixture : bool
@@ -74,16 +81,18 @@ def separate_to_folder(
         If the audio is too short, a stem is unknown, the format cannot hold the stems, or
         `sum_to_mixture` is combined with a choice of stems.
     OSError
-        If the disk is full or the folder cannot be written.
+        If the disk is full, the folder cannot be written, or a file to be written exists in it and is not
+        listed in its ``result.json`` (FileExistsError).
     """
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
     chosen = choose_stems(separator.sources, stems)
     if sum_to_mixture and len(chosen) < len(separator.sources):
         raise ValueError("only all stems together can sum to the mixture: leave the choice of stems out")
     mixture = target_mixture(audio, separator)
     check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
-    with AtomicFolder(folder) as draft:
+    refuse_foreign(folder, [*(f"{source}.{format}" for source in chosen), CARD], listed_files)
+    with AtomicFolder(folder, listed_files) as draft:
         writer = StemWriter(
             draft.path,
             chosen,
@@ -92,40 +101,75 @@ def separate_to_folder(
             format=format,
             float32=float32,
         )
-        try:
-            with _BackgroundWriter(writer.write) as write:
-                for progress, block in _blocks(audio, separator, chosen, began, share=sum_to_mixture):
-                    if block is not None:
-                        write(block[1])
-                        if on_block:
-                            on_block(*block)
-                    yield progress
-            gain = writer.finish()
-        finally:
-            writer.close()
-        seconds = time.perf_counter() - began
-        result = Result(
-            input=name,
-            method=separator.name,
-            model=separator.model,
-            stems={source: folder / path.name for source, path in writer.paths.items()},
-            sample_rate=audio.sample_rate,
-            channels=mixture.channels,
-            frames=audio.frames,
-            residual_db=residual_db(mixture, list(writer.paths.values())),
-            gain_db=round(20 * math.log10(gain), 4),
-            seconds=round(seconds, 3),
-            real_time_factor=round(seconds / audio.duration, 4),
-            device=str(separator.device),
-            card=folder / "result.json",
-            warnings=list(separator.notes),
-        )
-        write_manifest(
-            draft.path, manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
-        )
-        draft.commit()
+        blocks = _blocks(audio, separator, chosen, start_time, share=sum_to_mixture)
+        gain = yield from _write_stems(writer, blocks, on_block)
+        result = _result(audio, separator, folder, writer, name=name, gain=gain, start_time=start_time)
+        card = manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
+        keep = stems is not None
+        draft.publish(lambda: _write_card(draft.path, folder, card, result, keep_others=keep))
     segments = _segments(audio, separator)
     yield SeparationProgress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
+
+
+def _write_stems(
+    writer: StemWriter, blocks: _Blocks, on_block: Callable[[Tensor, Tensor], None] | None
+) -> Generator[SeparationProgress, None, float]:
+    """Write all blocks while the next ones are computed; return the gain of all stems."""
+    try:
+        with _BackgroundWriter(writer.write) as write:
+            for progress, block in blocks:
+                if block is not None:
+                    write(block[1])
+                    if on_block:
+                        on_block(*block)
+                yield progress
+        return writer.finish()
+    finally:
+        writer.close()
+
+
+def _result(
+    audio: AudioSource,
+    separator: Separator,
+    folder: Path,
+    writer: StemWriter,
+    *,
+    name: str,
+    gain: float,
+    start_time: float,
+) -> Result:
+    mixture = target_mixture(audio, separator)
+    seconds = time.perf_counter() - start_time
+    return Result(
+        input=name,
+        method=separator.name,
+        model=separator.model,
+        stems={source: folder / path.name for source, path in writer.paths.items()},
+        sample_rate=audio.sample_rate,
+        channels=mixture.channels,
+        frames=audio.frames,
+        residual_db=residual_db(mixture, list(writer.paths.values())),
+        gain_db=round(20 * math.log10(gain), 4),
+        seconds=round(seconds, 3),
+        real_time_factor=round(seconds / audio.duration, 4),
+        device=str(separator.device),
+        card=folder / CARD,
+        warnings=list(separator.notes),
+    )
+
+
+def _write_card(draft: Path, folder: Path, card: dict[str, Any], result: Result, *, keep_others: bool) -> None:
+    """Write ``result.json``, with the earlier results whose stems stay in the folder."""
+    earlier = earlier_results(folder, card["stems"]) if keep_others else []
+    stale = [name for other in earlier if not is_same_separation(other, card) for name in other["stems"].values()]
+    if stale:
+        result.warnings.append(
+            f"{', '.join(stale)} in the same folder come from an earlier separation of other sound or with other "
+            f"settings: see earlier_results in {CARD}"
+        )
+        warnings.warn(result.warnings[-1], stacklevel=2)
+    more = {"earlier_results": earlier} if earlier else {}
+    write_manifest(draft, {**card, "warnings": list(result.warnings), **more})
 
 
 def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple[str, ...]:
@@ -141,8 +185,8 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
 
 
 def _blocks(
-    audio: AudioSource, separator: Separator, chosen: tuple[str, ...], began: float, *, share: bool
-) -> Iterator[tuple[SeparationProgress, tuple[Tensor, Tensor] | None]]:
+    audio: AudioSource, separator: Separator, chosen: tuple[str, ...], start_time: float, *, share: bool
+) -> _Blocks:
     """Yield progress, and with it the block that was finished, if any: mixture and chosen stems."""
     rows = [separator.sources.index(source) for source in chosen]
     segments = _segments(audio, separator)
@@ -152,7 +196,7 @@ def _blocks(
     for number, block in enumerate(run_configured(separator, audio), start=1):
         part = mixture.read(position, position + block.shape[-1])
         position += block.shape[-1]
-        left = (time.perf_counter() - began) / number * max(0, segments - number)
+        left = (time.perf_counter() - start_time) / number * max(0, segments - number)
         progress = SeparationProgress(stage="separating", segment=number, segments=segments, seconds_left=left)
         yield progress, (part, shared(part, block) if share else block[rows])
     yield SeparationProgress(stage="writing", segment=segments, segments=segments, seconds_left=0.0), None

@@ -16,20 +16,20 @@ from separation.workers.devices import choose_device
 __all__ = ["WORKER_DIED", "map_jobs"]
 
 Job = TypeVar("Job")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 WORKER_DIED = "the worker process died while processing this item (out of memory?)"
 
 
 def map_jobs(
-    function: Callable[[Job], Made],
+    function: Callable[[Job], Result],
     jobs: Sequence[Job],
     *,
-    lost: Callable[[Job], Made],
+    lost: Callable[[Job], Result],
     workers: int = 1,
     cluster: str | None = None,
     device: str = "auto",
-) -> Iterator[Made]:
+) -> Iterator[Result]:
     """Run a function on all jobs, yielding results as they finish, in any order.
 
     Parameters
@@ -68,35 +68,36 @@ def map_jobs(
         yield from _in_processes(function, jobs, lost, workers)
 
 
-def _numbered(function: Callable[[Job], Made], number: int, job: Job) -> tuple[int, Made]:
+def _numbered(function: Callable[[Job], Result], number: int, job: Job) -> tuple[int, Result]:
     return number, function(job)
 
 
 def _in_processes(
-    function: Callable[[Job], Made], jobs: Sequence[Job], lost: Callable[[Job], Made], workers: int
-) -> Iterator[Made]:
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+    function: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result], workers: int
+) -> Iterator[Result]:
+    from concurrent.futures.process import BrokenProcessPool  # the base of joblib's own errors
 
-    left = dict(enumerate(jobs))
+    from joblib import Parallel, delayed
+
+    remaining = dict(enumerate(jobs))
     try:
         parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
-        for number, made in parallel(delayed(_numbered)(function, number, job) for number, job in enumerate(jobs)):
-            del left[number]
-            yield made
-    except (BrokenProcessPool, TerminatedWorkerError):
+        for number, result in parallel(delayed(_numbered)(function, number, job) for number, job in enumerate(jobs)):
+            del remaining[number]
+            yield result
+    except BrokenProcessPool:
         # A worker died, and joblib stops all others with it. The remaining jobs run one by one, so that
         # only the job that kills its worker is lost.
-        for job in left.values():
+        for job in remaining.values():
             try:
                 yield Parallel(n_jobs=2)([delayed(function)(job)])[0]
-            except (BrokenProcessPool, TerminatedWorkerError):
+            except BrokenProcessPool:
                 yield lost(job)
 
 
 def _on_cluster(
-    function: Callable[[Job], Made], jobs: Sequence[Job], lost: Callable[[Job], Made], address: str
-) -> Iterator[Made]:
+    function: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result], address: str
+) -> Iterator[Result]:
     try:
         from dask.distributed import as_completed
     except ImportError as error:
@@ -126,7 +127,7 @@ def _client(address: str) -> Iterator[Any]:
         raise ValueError(f"a local cluster has 1 worker or more, such as local:2, got {address!r}")
     with (
         dask.config.set({"distributed.worker.daemon": False}),
-        LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None) as own,
-        Client(own) as client,
+        LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address=None) as local_cluster,
+        Client(local_cluster) as client,
     ):
         yield client

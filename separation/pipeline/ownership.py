@@ -1,0 +1,79 @@
+"""Which files of a result folder belong to which separation, as its ``result.json`` says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CARD", "earlier_results", "is_same_separation", "listed_files", "read_card"]
+
+CARD = "result.json"
+
+_IDENTITY = ("input_sha256", "method", "model", "model_sha256", "options", "sample_rate", "sum_to_mixture")
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """Return the content of a folder's ``result.json``; None if there is none, or another program wrote it."""
+    try:
+        card = json.loads((folder / CARD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = isinstance(card, dict) and isinstance(card.get("stems"), dict) and "method" in card
+    return card if known else None
+
+
+def listed_files(folder: Path) -> set[str]:
+    """Return the names of the files that ``result.json`` lists, itself included.
+
+    Only plain names count: no paths, no folders. A draft lists files that are still in the folder it will replace.
+    """
+    card = read_card(folder)
+    if card is None:
+        return set()
+    names = {CARD}.union(*(_stems(result).values() for result in (card, *_earlier(card))))
+    return {name for name in names if not (folder / name).is_dir()}
+
+
+def earlier_results(folder: Path, replaced: Collection[str]) -> list[dict[str, Any]]:
+    """Return the earlier results of a folder, each with those of its stems that a new result keeps.
+
+    Parameters
+    ----------
+    folder : path
+    replaced : collection of str
+        Sources that the new result writes.
+    """
+    card = read_card(folder)
+    if card is None:
+        return []
+    results = []
+    for result in (card, *_earlier(card)):
+        stems = {
+            source: name
+            for source, name in _stems(result).items()
+            if source not in replaced and (folder / name).is_file()
+        }
+        if stems:
+            results.append({**result, "stems": stems})
+            results[-1].pop("earlier_results", None)
+    return results
+
+
+def is_same_separation(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two results are of the same sound, by the same method with the same options."""
+    return all(first.get(key) == second.get(key) for key in _IDENTITY)
+
+
+def _earlier(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    results = card.get("earlier_results", [])
+    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+
+
+def _stems(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return source -> file name, without names that lead out of the folder."""
+    stems = result.get("stems")
+    if not isinstance(stems, dict):
+        return {}
+    return {source: name for source, name in stems.items() if isinstance(name, str) and Path(name).name == name}

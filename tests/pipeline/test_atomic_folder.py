@@ -1,0 +1,190 @@
+"""A result folder is replaced in one step and keeps the files of others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from separation.pipeline import atomic_folder
+from separation.pipeline.to_folder import separate_to_folder
+from tests.pipeline.helpers import Copies, noise, separate, sound
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from separation.pipeline import atomic_folder
+from tests.pipeline.helpers import Copies, noise, separate
+
+folder, function, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+real = getattr(atomic_folder, function)
+
+def die(*arguments):
+    if moment == "after":
+        real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(atomic_folder, function, die)
+separate(noise(), Copies(), folder, float32=True)
+"""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def with_foreign_files(folder: Path) -> dict[str, bytes]:
+    (folder / "takes").mkdir(parents=True)
+    (folder / "take2.wav").write_bytes(b"mine")
+    (folder / "takes" / "take3.wav").write_bytes(b"mine too")
+    return files(folder)
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("exchange", [True, False])
+def test_files_of_others_stay(links: bool, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.setattr(atomic_folder, "_link", _refuse)
+    if not exchange:
+        monkeypatch.setattr(atomic_folder, "_exchange", lambda first, second: False)
+    folder = tmp_path / "copies"
+    foreign = with_foreign_files(folder)
+    for format in ("wav", "flac"):
+        result = separate(sound(), Copies(), folder, format=format)
+        assert files(folder).items() >= foreign.items()
+        assert files(folder).keys() - foreign.keys() == {
+            "result.json",
+            *(path.name for path in result.stems.values()),
+        }
+        assert [path.name for path in tmp_path.iterdir()] == ["copies"]
+
+
+def _refuse(source: str, copy: str) -> str:
+    raise OSError(errno.EPERM, "no hard links here")
+
+
+def test_a_file_that_is_not_listed_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "drums.wav").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="not listed") as caught:
+        separate(sound(), Copies(failure=AssertionError()), tmp_path)
+    assert caught.value.filename == str(tmp_path / "drums.wav")
+    assert files(tmp_path) == {"drums.wav": b"mine"}
+
+
+def test_a_file_that_appears_during_the_work_is_refused_too(tmp_path: Path) -> None:
+    work = separate_to_folder(sound(), Copies(), tmp_path / "copies", name="song.wav")
+    next(work)
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "drums.wav").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        list(work)
+    assert files(tmp_path) == {"copies/drums.wav": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["../take2.wav", "/take2.wav", "takes", 3])
+def test_a_card_cannot_list_files_outside_its_folder(name: object, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    separate(sound(), Copies(), folder)
+    (tmp_path / "take2.wav").write_bytes(b"mine")
+    foreign = with_foreign_files(folder / "takes")
+    card = json.loads((folder / "result.json").read_text())
+    card["stems"]["flute"] = name
+    (folder / "result.json").write_text(json.dumps(card))
+    separate(sound(), Copies(), folder)
+    assert (tmp_path / "take2.wav").read_bytes() == b"mine"
+    assert files(folder / "takes") == foreign
+
+
+def test_chosen_stems_keep_the_others_and_the_card_says_whose_they_are(tmp_path: Path) -> None:
+    separate(sound(), Copies(), tmp_path)
+    drums = (tmp_path / "drums.wav").read_bytes()
+    result = separate(sound(), Copies(), tmp_path, stems=["vocals"], format="flac")
+    card = json.loads(result.card.read_text())
+    assert (tmp_path / "drums.wav").read_bytes() == drums
+    assert card["stems"] == {"vocals": "vocals.flac"}
+    (earlier,) = card["earlier_results"]
+    assert earlier["stems"] == {source: f"{source}.wav" for source in ("drums", "bass", "other")}
+    assert result.warnings == []
+    assert not (tmp_path / "vocals.wav").exists()  # one file per source
+
+
+def test_stems_of_another_sound_are_kept_with_a_warning(tmp_path: Path) -> None:
+    separate(sound(), Copies(), tmp_path)
+    before = json.loads((tmp_path / "result.json").read_text())
+    with pytest.warns(UserWarning, match=r"drums.wav, bass.wav, other.wav in the same folder"):
+        result = separate(noise(), Copies(), tmp_path, stems=["vocals"])
+    card = json.loads(result.card.read_text())
+    assert card["warnings"] == result.warnings != []
+    assert card["earlier_results"][0]["input_sha256"] == before["input_sha256"] != card["input_sha256"]
+    separate(noise(), Copies(), tmp_path)
+    assert "earlier_results" not in json.loads(result.card.read_text())
+
+
+def test_if_the_exchange_fails_the_earlier_result_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "copies"
+    separate(sound(), Copies(), folder)
+    before = files(tmp_path)
+    monkeypatch.setattr(atomic_folder, "_exchange", lambda first, second: False)
+    real = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if target == folder and not self.name.endswith(".old"):
+            raise OSError(errno.EIO, "the disk refuses", str(self))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="the disk refuses") as caught:
+        separate(noise(), Copies(), folder)
+    assert caught.value.filename == str(folder)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("function", ["_link_others", "_exchange", "_remove_old", "refuse_foreign"])
+def test_a_killed_process_leaves_one_result_complete(function: str, moment: str, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    foreign = with_foreign_files(folder)
+    separate(sound(), Copies(), folder)
+    old = files(folder)
+    arguments = [sys.executable, "-c", KILLED, str(folder), function, moment]
+    done = subprocess.run(arguments, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    left = {name: data for name, data in files(folder).items() if name != ".lock"}
+    assert left.items() >= foreign.items()
+    assert left.keys() == old.keys()
+    if left != old:
+        card = json.loads(left["result.json"])
+        assert card["frames"] == noise().frames
+        assert all(left[name] != old[name] for name in card["stems"].values())
+    separate(sound(), Copies(), folder)
+    assert files(folder).keys() == old.keys()
+    assert files(folder).items() >= foreign.items()
+    assert [path.name for path in tmp_path.iterdir()] == ["copies"]
+
+
+def test_runs_into_one_folder_publish_one_after_the_other(tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    foreign = with_foreign_files(folder)
+    program = (
+        "import sys; from pathlib import Path; from tests.pipeline.helpers import *\n"
+        "for seed in range(8): separate(noise(4000, seed=seed), Copies(block=int(sys.argv[2])), Path(sys.argv[1]))"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", program, str(folder), str(block)]) for block in (1000, 900)]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    assert files(folder).items() >= foreign.items()
+    assert len(files(folder)) == len(foreign) + 5
+    assert [path.name for path in tmp_path.iterdir()] == ["copies"]
+
+
+def test_a_linked_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "copies").symlink_to(tmp_path / "disk")
+    for _ in range(2):
+        separate(sound(), Copies(), tmp_path / "copies")
+    assert (tmp_path / "copies").is_symlink()
+    assert (tmp_path / "disk" / "result.json").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +17,14 @@ from separation.atomic import atomic_write
 __all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "write_json"]
 
 
-def _or_as_the_group_was_told(context: typer.Context, value: bool) -> bool:
+def _or_group_setting(context: typer.Context, value: bool) -> bool:
     """Let `models --json list` mean the same as `models list --json`."""
     return value or context.obj is True
 
 
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON document on standard output.", callback=_or_as_the_group_was_told),
+    typer.Option("--json", help="Print one JSON document on standard output.", callback=_or_group_setting),
 ]
 
 
@@ -32,9 +33,23 @@ def log_line(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def _json(document: dict[str, Any]) -> str:
+    """Return a document as JSON, which has no infinity: the score of a perfect estimate becomes the text "inf"."""
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: encode(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [encode(item) for item in value]
+        return "inf" if value == math.inf else value
+
+    return json.dumps(encode(document), indent=2, allow_nan=False)
+
+
 def print_json(document: dict[str, Any]) -> None:
+    """Print a document as JSON on standard output."""
     # ASCII only: file names may not be valid Unicode, and standard output may have any encoding.
-    print(json.dumps(document, indent=2, allow_nan=False))
+    print(_json(document))
 
 
 @contextmanager
@@ -59,6 +74,6 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file atomically; raise ValueError if it cannot be written."""
     try:
         with atomic_write(path) as draft:
-            draft.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            draft.write_text(_json(document) + "\n", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write {path.name}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -109,11 +110,11 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
     if not results:
         return
     middle = medians(results)
-    print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with its 95 % confidence interval")
+    print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with a 95 % interval from six tracks on")
     print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}")
     for row in summary_rows(results):
         rest = "".join(_cell(middle[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
-        interval = f"{row['low']:.2f} to {row['high']:.2f}"
+        interval = "" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
         print(f"{row['target']:14}{_cell(middle[row['target']]['SDR'])}{interval:>18}{rest}")
 
 

@@ -43,7 +43,7 @@ def plot(
                 for target, methods in shown.items()
             },
             metric=metric,
-            aggregation="one point per track: " + _of_a_track(metric),
+            aggregation="one point per track: " + _track_aggregation(metric),
             chosen=ours if published else ours[:1],
         )
         try:
@@ -99,16 +99,19 @@ def _array(tracks: dict[str, float]) -> np.ndarray:
     return np.array(list(tracks.values()))
 
 
-def _of_a_track(metric: str) -> str:
+def _track_aggregation(metric: str) -> str:
     return "its median over 1 s frames" if metric in ("SDR", "ISR", "SIR", "SAR") else "over all of it"
 
 
 def _print(document: dict[str, Any]) -> None:
-    print(f"{document['metric']} in dB, {document['aggregation']}, with its 95 % confidence interval")
+    print(
+        f"{document['metric']} in dB, {document['aggregation']}, with its 95 % confidence interval from six tracks on"
+    )
     for target, table in document["targets"].items():
         for method, row in table["methods"].items():
             if row["median"] is not None:
-                print(f"{target:14}{method:20}{row['median']:8.2f}  {row['low']:.2f} to {row['high']:.2f}")
+                interval = "" if row["low"] is None else f"  {row['low']:.2f} to {row['high']:.2f}"
+                print(f"{target:14}{method:20}{row['median']:8.2f}{interval}")
         for pair in table["comparisons"]:
             if pair["p_holm"] is not None:
                 first, second = pair["methods"]

@@ -109,7 +109,7 @@ def _outcomes(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> Itera
         yield from batch.separate_songs(jobs_to_do, workers=jobs, cluster=cluster)
         return
     for job in jobs_to_do:
-        with _notes_as_lines(), progress() as show:
+        with _warnings_as_lines(), progress() as show:
             outcome = batch.separate_song(job, partial(_show_progress, show, job.file.name))
         yield outcome
 
@@ -149,7 +149,7 @@ def _report(outcome: JobResult) -> None:
 
 
 @contextmanager
-def _notes_as_lines() -> Iterator[None]:
+def _warnings_as_lines() -> Iterator[None]:
     """Print warnings, such as ICA's failure to converge, as plain lines without their place in the code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")

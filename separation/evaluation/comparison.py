@@ -25,7 +25,8 @@ def compare(scores: Table, metric: str) -> dict[str, Any]:
     dict
         ``{"metric", "aggregation", "targets": {target: {"methods": {method: {"median", "low", "high",
         "tracks"}}, "comparisons": [{"methods", "tracks", "median_difference", "p", "p_holm"}]}}}``,
-        in dB; None where undefined. The intervals have a level of 95 %.
+        in dB; None where undefined. The intervals have a level of 95 %; intervals and p values are None for fewer than
+        six tracks.
     """
     aggregation = AGGREGATION if metric in METRICS else "median over tracks"
     targets = {target: _compare_target(methods) for target, methods in scores.items()}

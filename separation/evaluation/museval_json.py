@@ -179,7 +179,10 @@ def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]
 
 
 def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[dict[str, Any]]:
-    """Return a row per target: number of tracks with a score, median, and its 95 % confidence interval in dB."""
+    """Return a row per target: number of tracks with a score, median, and its 95 % confidence interval in dB.
+
+    The bounds `low` and `high` are NaN for fewer than six tracks.
+    """
     rows = []
     for target, scores in scores_by_target(results, metric).items():
         values = np.array(list(scores.values()))

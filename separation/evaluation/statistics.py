@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Comparison", "compare_methods", "confidence_interval", "holm"]
+__all__ = ["MIN_TRACKS", "Comparison", "compare_methods", "confidence_interval", "holm"]
+
+#: Fewest tracks for an interval or a test. The range of n independent scores misses the median with probability
+#: 2^(1 - n), and this is also the smallest p value of the two-sided signed-rank test: both fall below 5 % at 6.
+MIN_TRACKS = 6
 
 
 def confidence_interval(
@@ -31,7 +35,7 @@ def confidence_interval(
     Returns
     -------
     low, high : float
-        NaN if there are no values.
+        NaN if fewer than :data:`MIN_TRACKS` values are finite.
 
     References
     ----------
@@ -42,7 +46,7 @@ def confidence_interval(
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     values = values[np.isfinite(values)]
-    if not len(values):
+    if len(values) < MIN_TRACKS:
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     low, high = np.quantile(np.median(values[drawn], axis=1), [(1 - level) / 2, (1 + level) / 2])
@@ -61,7 +65,7 @@ class Comparison:
     median_difference : float
         Median of first minus second, in dB.
     p : float
-        p value of the two-sided Wilcoxon signed-rank test.
+        p value of the two-sided Wilcoxon signed-rank test; NaN for fewer than :data:`MIN_TRACKS` tracks.
     p_holm : float
         The p value corrected for the number of pairs compared.
     """
@@ -115,7 +119,7 @@ def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> np.
 def _wilcoxon(differences: np.ndarray) -> float:
     from scipy.stats import wilcoxon
 
-    if not len(differences):
+    if len(differences) < MIN_TRACKS:
         return math.nan
     return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
 

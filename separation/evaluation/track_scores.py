@@ -251,8 +251,8 @@ def _target(scores: Scores, row: int, whole: WholeTrackScores, place: int, rate:
         }
         for number in range(len(values["SDR"]))
     ]
-    medians = {name: finite(median(values[name])) for name in METRICS}
-    return {**medians, "uSDR": finite(whole.usdr[place]), "SI-SDR": finite(whole.si_sdr[place]), "frames": frames}
+    medians = {name: _score(median(values[name])) for name in METRICS}
+    return {**medians, "uSDR": _score(whole.usdr[place]), "SI-SDR": _score(whole.si_sdr[place]), "frames": frames}
 
 
 def _masks(curve: MaskCurve) -> dict[str, Any]:
@@ -262,6 +262,11 @@ def _masks(curve: MaskCurve) -> dict[str, Any]:
         "prevalence": finite(curve.prevalence),
         "curve": [{"threshold": t, "precision": finite(p), "recall": finite(r)} for t, p, r in points],
     }
+
+
+def _score(value: float) -> float | None:
+    """Return None for an undefined score; a perfect estimate keeps its infinite one."""
+    return math.inf if value == math.inf else finite(value)
 
 
 def median(values: np.ndarray) -> float:

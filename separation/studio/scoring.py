@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ __all__ = ["score_group"]
 
 
 def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
-    """Score the written stems against the sources of the same name; match unnamed components."""
+    """Score the written stems against the sources of the same name; match unnamed components.
+
+    The page's charts take finite numbers: the infinite scores of a perfect estimate are None.
+    """
     from separation.evaluation.track_scores import FileSignals, match_sources, score_signals
 
     stems = {name: path for name, path in group.wav.items() if name != "residual"}
@@ -26,4 +30,9 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
     signals = [FileSignals(sources, time=frames) for sources in paths]
     if signals[0].shape[1] != signals[1].shape[1]:
         raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
-    return score_signals(list(truth.wav if unnamed else pairs), signals[0], signals[1], rate, permute=unnamed)
+    document = score_signals(list(truth.wav if unnamed else pairs), signals[0], signals[1], rate, permute=unnamed)
+    targets = {
+        name: {key: None if value == math.inf else value for key, value in target.items()}
+        for name, target in document["targets"].items()
+    }
+    return {**document, "targets": targets}

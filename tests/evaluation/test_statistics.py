@@ -41,10 +41,25 @@ def test_a_narrower_level_is_a_narrower_interval() -> None:
 
 
 def test_undefined_scores_are_left_out() -> None:
-    values = np.array([1.0, 2.0, 3.0, 4.0])
+    values = np.arange(1.0, 8.0)
     assert confidence_interval(np.append(values, [np.nan, np.inf])) == confidence_interval(values)
-    assert confidence_interval(np.array([7.0])) == (7.0, 7.0)
-    assert all(math.isnan(bound) for bound in confidence_interval(np.array([np.nan])))
+
+
+def test_fewer_than_six_tracks_have_no_interval_and_no_test() -> None:
+    scores = {f"song {number}": float(number) for number in range(6)}
+    better = {track: score + 1 + score / 10 for track, score in scores.items()}
+    assert not any(math.isnan(bound) for bound in confidence_interval(np.array(list(scores.values()))))
+    (pair,) = compare_methods({"a": scores, "b": better})
+    assert pair.p == pytest.approx(2**-5)
+    for tracks in range(6):
+        few = dict(list(scores.items())[:tracks])
+        padded = np.array([*few.values(), math.nan, math.inf])
+        assert all(math.isnan(bound) for bound in confidence_interval(padded))
+        (pair,) = compare_methods({"a": few, "b": better})
+        assert pair.tracks == tracks
+        assert math.isnan(pair.p)
+        assert math.isnan(pair.p_holm)
+        assert math.isnan(pair.median_difference) == (tracks == 0)
 
 
 def test_holm_by_hand() -> None:

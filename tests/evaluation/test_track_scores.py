@@ -179,3 +179,11 @@ def test_an_accompaniment_is_compared_with_the_sum_of_the_other_references(tmp_p
     for target, scores in expected.items():
         assert found[target]["SDR"] == pytest.approx(scores["SDR"])
         assert found[target]["uSDR"] == pytest.approx(scores["uSDR"])
+
+
+def test_a_perfect_estimate_scores_infinity(folders: tuple[Path, Path]) -> None:
+    references, _ = folders
+    scores = score_folders(references, references)["targets"]["vocals"]
+    assert scores["SDR"] == scores["SI-SDR"] == np.inf
+    assert scores["frames"][0]["SDR"] is None
+    assert 90 < scores["uSDR"] < np.inf  # its definition adds a constant to both energies

@@ -141,7 +141,7 @@ def _of_target(target: str, found: Mapping[str, Any], metric: str, words: Transl
         (
             method,
             f"{row['median']:.2f}",
-            words("to", low=f"{row['low']:.2f}", high=f"{row['high']:.2f}"),
+            "" if row["low"] is None else words("to", low=f"{row['low']:.2f}", high=f"{row['high']:.2f}"),
             str(row["tracks"]),
         )
         for method, row in medians

@@ -13,7 +13,11 @@ from separation.audio.stream import AudioError, AudioStream, as_sentence, to_fra
 
 __all__ = ["decode_pyav"]
 
-_PYAV_FORMATS = ("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "flac", "aiff", "caf")
+# Containers that hold sound and cannot name another file to be opened in their place.
+_PYAV_FORMATS = (
+    *("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf"),
+    *("ac3", "eac3", "asf", "wv", "tta", "ape", "dts", "dtshd", "mpc", "mpc8", "tak", "shn"),
+)
 
 
 class _PathlessFile:

@@ -50,7 +50,9 @@ def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | N
 def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expected: int) -> Iterator[np.ndarray]:
     held = 0
     try:
-        if first:
+        if sound.format == "OGG":  # its seek is late in the last page
+            _skip(sound, first)
+        elif first:
             sound.seek(first)
         while held < wanted:  # in blocks: the header may declare more than fits into memory
             block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
@@ -64,6 +66,12 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expe
         raise AudioError(f"the file is cut off: it announces {expected} samples and holds {held}")
     if not held:
         raise AudioError("there is no sound in it (0 samples)")
+
+
+def _skip(sound: soundfile.SoundFile, frames: int) -> None:
+    """Decode and discard `frames` samples."""
+    while frames > 0 and (count := len(sound.read(min(BLOCK, frames), dtype="float32"))):
+        frames -= count
 
 
 def check_claimed_size(sound: soundfile.SoundFile) -> None:

@@ -12,7 +12,7 @@ import soundfile
 
 from separation.audio.decode_pyav import decode_pyav
 from separation.audio.decode_sndfile import SNDFILE_FORMATS, UNKNOWN_LENGTH, check_claimed_size, decode_sndfile
-from separation.audio.integrity import is_truncated, mp3_has_length, read_bytes_at
+from separation.audio.integrity import is_truncated, mp3_has_length, ogg_is_chained, read_bytes_at
 from separation.audio.limits import Limits, check_duration, limit_duration
 from separation.audio.stream import AudioError, AudioStream
 
@@ -27,9 +27,10 @@ def open_audio(
 ) -> Iterator[AudioStream]:
     """Open an audio file at its own sample rate and channel count.
 
-    libsndfile reads WAV, AIFF, FLAC, OGG (Vorbis and Opus), MP3, CAF and AU. PyAV reads what
-    libsndfile does not: M4A, AAC, MP4, WebM, Matroska, and MP3 and FLAC files without a length in
-    their header. The format is detected from the content; the suffix is ignored.
+    libsndfile reads WAV, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF and AU. PyAV reads the rest: M4A, AAC,
+    MP4, WebM, Matroska, AC-3, E-AC-3, DTS, WMA, WavPack, TTA, Monkey's Audio, Musepack, MP3 in a WAV,
+    chained Ogg, and MP3 and FLAC files without a length in their header. The format is detected from the
+    content; the suffix is ignored.
 
     Parameters
     ----------
@@ -114,8 +115,11 @@ def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float |
     else:
         if sound.format not in SNDFILE_FORMATS:
             raise AudioError(f"{sound.format} files are not supported")
-        if sound.frames < UNKNOWN_LENGTH and (sound.format != "MP3" or mp3_has_length(file)):
+        proven = not (sound.format == "OGG" and ogg_is_chained(file))
+        proven = proven and not (sound.format.startswith("WAV") and sound.subtype.startswith("MPEG"))
+        if proven and sound.frames < UNKNOWN_LENGTH and (sound.format != "MP3" or mp3_has_length(file)):
             check_claimed_size(sound)
             return decode_sndfile(sound, start, duration, limits)
+        # libsndfile reads only the first of chained Ogg streams, and estimates the length of MP3 in a WAV.
     file.seek(0)
     return decode_pyav(file, closing, start, duration, limits)

@@ -6,10 +6,11 @@ bytes that are examined are read.
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import IO
 
-__all__ = ["is_truncated", "mp3_has_length", "read_bytes_at"]
+__all__ = ["is_truncated", "mp3_has_length", "ogg_is_chained", "read_bytes_at"]
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
@@ -89,3 +90,11 @@ def mp3_has_length(file: IO[bytes]) -> bool:
     index = max(frame.find(b"Xing"), frame.find(b"Info"))
     flags, count = (int.from_bytes(frame[index + at : index + at + 4], "big") for at in (4, 8))
     return index > 0 and bool(flags & 1) and count > 0
+
+
+def ogg_is_chained(file: IO[bytes]) -> bool:
+    """Return whether an Ogg file has another stream after the end of its first one."""
+    first_page = b"OggS\0\x02"  # the flag marks the first page of a stream
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        ended = content.find(b"OggS\0\x04")
+        return 0 <= ended < content.rfind(first_page)

@@ -13,6 +13,7 @@ from torch import Tensor
 from separation.audio.blocks import iter_blocks
 from separation.audio.signal import Signal
 from separation.separators.base import Separator
+from separation.separators.level import moments
 
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
@@ -100,7 +101,7 @@ class FastICASeparator(Separator):
         return round(BLOCK_SECONDS * self.sample_rate)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        offset, covariance = _moments(mixture)
+        offset, covariance = moments(mixture)
         unmixing, mixing = self._matrices(mixture, offset, covariance)
         for block in iter_blocks(mixture, self._block_size):
             x = block.double() - offset
@@ -155,20 +156,6 @@ class FastICASeparator(Separator):
         return torch.from_numpy(ica.components_)
 
 
-def _moments(mixture: Signal) -> tuple[Tensor, Tensor]:
-    """Return the mean (channels, 1) and covariance (channels, channels) in float64, in one pass over the signal."""
-    mean = torch.zeros(mixture.channels, 1, dtype=torch.float64)
-    scatter, count = torch.zeros(mixture.channels, mixture.channels, dtype=torch.float64), 0
-    for block in iter_blocks(mixture, _READ_SIZE):
-        x, size = block.double(), block.shape[1]
-        block_mean = x.mean(1, keepdim=True)
-        shift = block_mean - mean
-        scatter += (x - block_mean) @ (x - block_mean).T + shift @ shift.T * (count * size / (count + size))
-        mean += shift * (size / (count + size))
-        count += size
-    return mean, scatter / count
-
-
 def _sample_frames(mixture: Signal, seed: int) -> Tensor:
     """Return at most `FIT_FRAMES` samples per channel in float64, one drawn from each of as many equal intervals."""
     count = min(FIT_FRAMES, mixture.frames)
@@ -187,7 +174,7 @@ def _sample_frames(mixture: Signal, seed: int) -> Tensor:
 def _rank(covariance: Tensor) -> int:
     """Return the number of linearly independent channels, ignoring those below -100 dB."""
     powers = torch.linalg.eigvalsh(covariance)
-    return int((powers > max(1e-10 * float(powers.max()), 1e-30)).sum())
+    return int((powers > max(1e-10 * float(powers.max()), 1e-60)).sum())
 
 
 def back_project(unmixing: Tensor, covariance: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from separation.audio.blocks import iter_blocks, read_padded
 from separation.audio.signal import Signal
 from separation.models.demucs import center_trim
 from separation.separators.base import Separator
+from separation.separators.level import InputMatrices, LevelledSignal, check_level, input_matrices
 from separation.separators.overlap_add import fade_window, overlap_add
 from separation.separators.precision import Estimator
 from separation.spectral.masks import ratio_mask
@@ -47,6 +48,10 @@ class DemucsOptions:
     softmask : bool
         Return shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
         estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled one asks for it.
+    level : "invariant" or "upstream"
+        How to standardise. "invariant" measures a level that vanishes for silence only, undoes opposite polarity of the
+        channels, and shares each channel's mean equally among the stems. "upstream" uses mean and deviation of the
+        average of all channels and adds the mean to every stem. Without effect if `normalise` is false.
     """
 
     segment: float = 10.0
@@ -55,8 +60,10 @@ class DemucsOptions:
     seed: int = 0
     normalise: bool = True
     softmask: bool = False
+    level: str = "invariant"
 
     def __post_init__(self) -> None:
+        check_level(self.level)
         if not 0.5 <= self.segment <= 600:
             raise ValueError(f"segment must be in 0.5..600 s, got {self.segment}")
         if not 0 <= self.overlap < 1:
@@ -108,8 +115,20 @@ class WaveformSeparator(Separator):
         return length
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        if not self.options.normalise or self.options.level == "upstream":
+            return self._estimates(mixture, *(_level(mixture) if self.options.normalise else (0.0, 1.0)))
+        matrices = input_matrices(mixture, reference=1.0)
+        return self._restored(self._estimates(LevelledSignal(mixture, matrices), 0.0, 1.0), matrices)
+
+    def _restored(self, blocks: Iterator[Tensor], matrices: InputMatrices) -> Iterator[Tensor]:
+        """Bring estimates back to the level of the recording; its mean is shared equally among the stems."""
+        for block in blocks:
+            yield matrices.restore(block) + (matrices.mean / len(self.sources)).to(block)
+
+    def _estimates(self, mixture: Signal, mean: float, scale: float) -> Iterator[Tensor]:
+        """Yield the blocks of estimates; the network receives ``(mixture - mean) / scale``."""
         starts = self._starts(mixture.frames)
-        estimator = _SegmentEstimator(self, mixture, starts)
+        estimator = _SegmentEstimator(self, mixture, starts, mean, scale)
         process = estimator.shifted if self.options.shifts else estimator.plain
         window = fade_window(self._segment, (self._segment + 1) // 2)
         return overlap_add(process, mixture.frames, starts=starts, window=window)
@@ -124,11 +143,13 @@ class _SegmentEstimator:
     mixture : Signal
     starts : range
         First samples of the segments.
+    mean, scale : float
+        The network receives ``(mixture - mean) / scale``.
     """
 
-    def __init__(self, separator: WaveformSeparator, mixture: Signal, starts: range) -> None:
+    def __init__(self, separator: WaveformSeparator, mixture: Signal, starts: range, mean: float, scale: float) -> None:
         self._separator, self._mixture, self._starts = separator, mixture, starts
-        self._mean, self._scale = _level(mixture) if separator.options.normalise else (0.0, 1.0)
+        self._mean, self._scale = mean, scale
         self._generator = torch.Generator().manual_seed(separator.options.seed)
         self._computed: dict[int, Tensor] = {}  # estimates of the next segments, by their starts
 

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: Demucs) -> str:
 
 
 def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
-    return create("demucs", model=folder, options=options).separate(mixture)
+    return create("demucs", model=folder, options={"level": "upstream"} | options).separate(mixture)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shape: str, network: HDemuc
 
 
 def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
-    return create("hybrid-demucs", model=folder, options=options).separate(mixture)
+    return create("hybrid-demucs", model=folder, options={"level": "upstream"} | options).separate(mixture)
 
 
 @pytest.mark.parametrize(("overlap", "frames"), [(0.25, 4 * RATE + 1), (0.0, 3 * RATE + 4321)])

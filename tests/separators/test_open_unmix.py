@@ -70,7 +70,9 @@ def ours(
         channels=channels,
         sample_rate=sample_rate,
     )
-    return create("open-unmix", model=str(folder), options={"segment": None} | options).separate(mixture)
+    return create("open-unmix", model=str(folder), options={"segment": None, "level": "upstream"} | options).separate(
+        mixture
+    )
 
 
 def test_without_the_wiener_filter_stems_are_upstreams(tmp_path: Path, music: Tensor) -> None:
@@ -150,7 +152,7 @@ def test_any_length_in_segments(tmp_path: Path, song: Tensor, seconds: float) ->
     targets = networks(count=2)
     mixture = song[:, RATE : RATE + round(seconds * RATE)]
     stems = ours(tmp_path, targets, mixture, iterations=0, segment=2)
-    separator = create("open-unmix", model=str(tmp_path), options={"segment": 2})
+    separator = create("open-unmix", model=str(tmp_path), options={"segment": 2, "level": "upstream"})
     assert len(list(separator.stream(mixture))) == separator.segments(mixture.shape[1])
     assert snr(stems, ours(tmp_path, targets, mixture, iterations=0)) >= 100
 
@@ -198,7 +200,7 @@ def test_a_folder_of_upstreams_trainer_separates_as_upstream_does(tmp_path: Path
     targets = networks(count=3)
     folder = write_upstream(tmp_path / "umx-run", targets, hashed=hashed)
     mixture = song[:, 2 * RATE : 5 * RATE]
-    separator = create("open-unmix", model=str(folder), options={"segment": None})
+    separator = create("open-unmix", model=str(folder), options={"segment": None, "level": "upstream"})
     assert separator.sources == ("vocals", "drums", "bass")
     assert separator.model == "umx-run"
     assert (separator.sample_rate, separator.channels) == (44100, 2)
@@ -208,7 +210,9 @@ def test_a_folder_of_upstreams_trainer_separates_as_upstream_does(tmp_path: Path
         expected = theirs(mixture[None].clone())[0]
     for stem, other in zip(separator.separate(mixture), expected, strict=True):
         assert snr(stem, other) >= 60
-    magnitudes = create("open-unmix", model=str(folder), options={"segment": None, "iterations": 0})
+    magnitudes = create(
+        "open-unmix", model=str(folder), options={"segment": None, "iterations": 0, "level": "upstream"}
+    )
     assert snr(magnitudes.separate(mixture), upstream(targets, mixture, niter=0)) >= 80
 
 

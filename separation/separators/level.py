@@ -1,0 +1,113 @@
+"""The level of a recording, and bringing it to the level at which a network was trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from separation.audio.blocks import iter_blocks
+from separation.audio.signal import Signal
+
+__all__ = ["LEVELS", "InputMatrices", "LevelledSignal", "check_level", "input_matrices", "moments"]
+
+LEVELS = ("invariant", "upstream")
+
+_READ_SIZE = 1 << 18  # samples per block
+_SILENT = 1e-8  # power of a channel relative to the loudest one below which it is silent: -80 dB
+_ROUNDING = 1e-14  # variance relative to the squared mean below which a channel is constant up to rounding
+
+
+def check_level(level: str) -> None:
+    """Raise ValueError if `level` is not one of :data:`LEVELS`."""
+    if level not in LEVELS:
+        raise ValueError(f"level must be {' or '.join(LEVELS)}, got {level!r}")
+
+
+def moments(signal: Signal) -> tuple[Tensor, Tensor]:
+    """Return the mean (channels, 1) and covariance (channels, channels) in float64, in one pass over the signal."""
+    mean = torch.zeros(signal.channels, 1, dtype=torch.float64)
+    scatter, count = torch.zeros(signal.channels, signal.channels, dtype=torch.float64), 0
+    for block in iter_blocks(signal, _READ_SIZE):
+        x, size = block.double(), block.shape[1]
+        block_mean = x.mean(1, keepdim=True)
+        shift = block_mean - mean
+        scatter += (x - block_mean) @ (x - block_mean).T + shift @ shift.T * (count * size / (count + size))
+        mean += shift * (size / (count + size))
+        count += size
+    return mean, scatter / max(1, count)
+
+
+@dataclass(frozen=True)
+class InputMatrices:
+    """How the channels of a recording are presented to a network.
+
+    Attributes
+    ----------
+    mean : Tensor, shape (channels, 1), float64
+        Mean of each channel.
+    forward : Tensor, shape (channels, channels), float64
+        The network's input is ``forward @ (mixture - mean)``.
+    inverse : Tensor, shape (channels, channels), float64
+        A stem is ``inverse @ estimate``, plus its share of the mean.
+    """
+
+    mean: Tensor
+    forward: Tensor
+    inverse: Tensor
+
+    def restore(self, estimates: Tensor) -> Tensor:
+        """Return estimates (..., channels, time) with the channels and level of the recording, without its mean."""
+        return self.inverse.to(estimates) @ estimates
+
+
+def input_matrices(signal: Signal, *, reference: float, ordinary: tuple[float, float] = (1.0, 1.0)) -> InputMatrices:
+    """Measure a recording and return how to present it to a network.
+
+    The root mean square (RMS) is that of the average of all channels, but at least the one that this average would
+    have if the channels were uncorrelated. It therefore vanishes for silence only. Recordings whose RMS lies within
+    `ordinary` keep their level; all others are brought to `reference`. A recording whose two channels are
+    mostly of opposite polarity has the second one inverted for the network. A silent channel is replaced by the
+    loudest one for the network, and is silent in the stems.
+
+    Parameters
+    ----------
+    signal : Signal
+    reference : float
+        RMS of the network's input.
+    ordinary : (float, float)
+        Range of the RMS, relative to `reference`, within which the level is kept. The default keeps no other level.
+    """
+    mean, covariance = moments(signal)
+    channels = signal.channels
+    power = covariance.diagonal().clone()
+    power[power <= _ROUNDING * mean[:, 0].square()] = 0
+    to_network, to_stems = torch.eye(channels, dtype=torch.float64), torch.eye(channels, dtype=torch.float64)
+    loudest = int(power.argmax())
+    if float(power[loudest]) < 1e-60:
+        return InputMatrices(mean, to_network, to_stems)
+    silent = power < _SILENT * power[loudest]
+    to_network[silent] = to_network[loudest]
+    to_stems[silent] = 0
+    if channels == 2 and covariance[0, 1] < -0.5 * math.sqrt(float(power.prod())):
+        to_network[1] *= -1
+        to_stems[1] *= -1
+    presented = to_network @ covariance @ to_network.T
+    rms = math.sqrt(max(float(presented.mean()), float(presented.trace()) / channels**2))
+    low, high = ordinary
+    scale = 1.0 if low * reference < rms < high * reference else rms / reference
+    return InputMatrices(mean, to_network / scale, to_stems * scale)
+
+
+class LevelledSignal:
+    """A recording as a network receives it: ``matrices.forward @ (signal - matrices.mean)``."""
+
+    def __init__(self, signal: Signal, matrices: InputMatrices) -> None:
+        self._signal, self._matrices = signal, matrices
+        self.channels, self.frames = signal.channels, signal.frames
+
+    def read(self, start: int, stop: int) -> Tensor:
+        x = self._signal.read(start, stop)
+        return (self._matrices.forward @ (x.double() - self._matrices.mean)).to(x.dtype)

@@ -93,4 +93,4 @@ def test_the_studio_offers_and_scores_the_method(example: Path) -> None:
     report = json.loads(done.stdout)
     assert ["Centre", "centre"] in report["choices"]
     assert report["failed"] == []
-    assert report["scored"] == ["vocals"]
+    assert report["scored"] == ["vocals", "accompaniment"]

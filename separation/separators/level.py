@@ -87,9 +87,9 @@ def input_matrices(signal: Signal, *, reference: float, ordinary: tuple[float, f
     to_network, to_stems = torch.eye(channels, dtype=torch.float64), torch.eye(channels, dtype=torch.float64)
     loudest = int(power.argmax())
     if float(power[loudest]) < 1e-60:
-        return InputMatrices(mean, to_network, to_stems)
+        return InputMatrices(mean, to_network, torch.zeros_like(to_stems))  # silence gives silent stems
     silent = power < _SILENT * power[loudest]
-    to_network[silent] = to_network[loudest]
+    to_network[silent] = to_network[loudest].clone()
     to_stems[silent] = 0
     if channels == 2 and covariance[0, 1] < -0.5 * math.sqrt(float(power.prod())):
         to_network[1] *= -1

@@ -93,8 +93,11 @@ def mp3_has_length(file: IO[bytes]) -> bool:
 
 
 def ogg_is_chained(file: IO[bytes]) -> bool:
-    """Return whether an Ogg file has another stream after the end of its first one."""
-    first_page = b"OggS\0\x02"  # the flag marks the first page of a stream
+    """Return whether an Ogg file has another stream after its first ones.
+
+    The first pages of all streams that play at once come before any other page.
+    """
+    first, others = b"OggS\0\x02", (b"OggS\0\x00", b"OggS\0\x01", b"OggS\0\x04", b"OggS\0\x05")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        ended = content.find(b"OggS\0\x04")
-        return 0 <= ended < content.rfind(first_page)
+        pages = [position for page in others if (position := content.find(page)) >= 0]
+        return bool(pages) and content.rfind(first) > min(pages)

@@ -1,6 +1,6 @@
 """Networks as torch modules, and their fast inference on CPUs.
 
-- ``open_unmix``, ``demucs``                        the networks, as trained
+- ``open_unmix``, ``demucs``, ``roformer``          the networks, as trained
 - ``onednn``                                        layers as oneDNN matrix products with pre-packed weights
 - ``onednn_demucs``, ``onednn_hybrid_demucs``       inference of whole networks with these layers
 

@@ -1,0 +1,97 @@
+"""BS-RoFormer and Mel-Band RoFormer, against upstream's package and librosa's mel filter bank."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import bs_roformer
+import librosa
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from separation.models.roformer import BANDS, Roformer, mel_bands
+from tests.conftest import snr
+
+SMALL: dict[str, Any] = {"dim": 32, "depth": 2, "heads": 2, "dim_head": 16}
+SPLIT = [list(range(stop - width, stop)) for width, stop in zip(BANDS, itertools.accumulate(BANDS), strict=True)]
+MEL = mel_bands(60, n_fft=2048, sample_rate=44100)
+
+
+def upstream_network(kind: str, shape: dict[str, Any], *, n_channels: int, n_stems: int) -> nn.Module:
+    constructor = bs_roformer.MelBandRoformer if kind == "mel" else bs_roformer.BSRoformer
+    more = {"num_bands": 60} if kind == "mel" else {}
+    torch.manual_seed(0)
+    network = constructor(
+        **shape,
+        **more,
+        stereo=n_channels == 2,
+        num_stems=n_stems,
+        time_transformer_depth=1,
+        freq_transformer_depth=1,
+        stft_hop_length=441,
+        mask_estimator_depth=2,
+    )
+    with torch.no_grad():  # so that no norm, bias or rotary frequency keeps its initial value
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def own_network(kind: str, shape: dict[str, Any], *, n_channels: int, n_stems: int) -> Roformer:
+    mel = kind == "mel"
+    layers = 2 if mel else 1  # upstream's band-split variant counts one layer more
+    bands = MEL if mel else SPLIT
+    return Roformer(bands, **shape, mask_layers=layers, norm_each=mel, n_channels=n_channels, n_stems=n_stems).eval()
+
+
+@torch.inference_mode()
+def agreement(kind: str, shape: dict[str, Any], mixture: Tensor, n_stems: int) -> float:
+    upstream = upstream_network(kind, shape, n_channels=mixture.shape[0], n_stems=n_stems)
+    network = own_network(kind, shape, n_channels=mixture.shape[0], n_stems=n_stems)
+    network.load_state_dict(upstream.state_dict())
+    expected = upstream(mixture[None]).reshape(n_stems, *mixture.shape)
+    return snr(expected, network(mixture[None])[0])
+
+
+@pytest.mark.parametrize("kind", ["split", "mel"])
+@pytest.mark.parametrize(("n_channels", "n_stems"), [(2, 3), (2, 1), (1, 2)])
+def test_the_networks_equal_upstreams(kind: str, n_channels: int, n_stems: int) -> None:
+    mixture = 0.1 * torch.randn(n_channels, 441 * 50, generator=torch.Generator().manual_seed(1))
+    assert agreement(kind, SMALL, mixture, n_stems) > 100
+
+
+@pytest.mark.slow  # a network of 500 MB and its copy
+@pytest.mark.parametrize(("kind", "depth", "n_stems"), [("split", 8, 4), ("mel", 6, 1)], ids=["four stems", "vocals"])
+def test_the_published_shapes_equal_upstreams(kind: str, depth: int, n_stems: int) -> None:
+    shape = {"dim": 384, "depth": depth, "heads": 8, "dim_head": 64}
+    mixture = 0.1 * torch.randn(2, 441 * 200, generator=torch.Generator().manual_seed(1))
+    assert agreement(kind, shape, mixture, n_stems) > 100
+
+
+@pytest.mark.parametrize("n_bands", [40, 60])
+@pytest.mark.parametrize("sample_rate", [44100, 48000])
+def test_mel_bands_are_where_librosas_filters_are_positive(n_bands: int, sample_rate: int) -> None:
+    filters = librosa.filters.mel(sr=sample_rate, n_fft=2048, n_mels=n_bands)
+    filters[0, 0] = filters[-1, -1] = 1
+    expected = [np.flatnonzero(row > 0).tolist() for row in filters]
+    assert mel_bands(n_bands, n_fft=2048, sample_rate=sample_rate) == expected
+
+
+def test_too_many_mel_bands_for_the_resolution_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not cover"):
+        mel_bands(400, n_fft=2048, sample_rate=44100)
+
+
+@pytest.mark.parametrize("bands", [SPLIT[:-1], [*SPLIT, [1025]]], ids=["a bin missing", "a bin too many"])
+def test_bands_that_do_not_fit_the_bins_are_refused(bands: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="do not cover"):
+        Roformer(bands, **SMALL)
+
+
+def test_the_output_has_the_length_of_the_input() -> None:
+    network = own_network("split", SMALL, n_channels=2, n_stems=2)
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 2, 5001)).shape == (1, 2, 2, 5001)

@@ -455,7 +455,9 @@ def test_an_exported_model_separates_equally_in_upstreams_package(
     theirs.eval()
     theirs.freeze()
     expected = theirs(mixture[None])[0]
-    ours = create("open-unmix", model=str(run), options={"iterations": iterations, "segment": None})
+    ours = create(
+        "open-unmix", model=str(run), options={"iterations": iterations, "segment": None, "level": "upstream"}
+    )
     estimates = ours.separate(mixture)
     for row, source in enumerate(SOURCES):
         assert snr(estimates[row], expected[row]) >= least, source

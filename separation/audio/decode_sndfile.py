@@ -34,6 +34,17 @@ _CLAIMS = {
 }
 
 
+#: Number of channels -> where in an Ogg file each channel of WAVE order is: Vorbis and Opus put the centre second and
+#: the LFE last (Vorbis I specification, 4.3.9), and libsndfile leaves them there.
+_OGG_ORDER = {
+    3: [0, 2, 1],
+    5: [0, 2, 1, 3, 4],
+    6: [0, 2, 1, 5, 3, 4],
+    7: [0, 2, 1, 6, 5, 3, 4],
+    8: [0, 2, 1, 7, 5, 6, 3, 4],
+}
+
+
 def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | None, limits: Limits) -> AudioStream:
     rate = sound.samplerate
     check_format_limits(rate, sound.channels, limits)
@@ -49,6 +60,7 @@ def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | N
 
 def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expected: int) -> Iterator[np.ndarray]:
     held = 0
+    order = _OGG_ORDER.get(sound.channels, slice(None)) if sound.format == "OGG" else slice(None)
     try:
         if sound.format == "OGG":  # its seek is late in the last page
             _skip(sound, first)
@@ -59,7 +71,7 @@ def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expe
             if not len(block):
                 break
             held += len(block)
-            yield block.T
+            yield block.T[order]
     except soundfile.LibsndfileError as error:
         raise AudioError(f"its sound is cut off or damaged ({as_sentence(error)})") from error
     if held < expected:

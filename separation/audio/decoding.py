@@ -28,7 +28,7 @@ def open_audio(
     """Open an audio file at its own sample rate and channel count.
 
     libsndfile reads WAV, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF and AU. PyAV reads the rest: M4A, AAC,
-    MP4, WebM, Matroska, AC-3, E-AC-3, DTS, WMA, WavPack, TTA, Monkey's Audio, Musepack, MP3 in a WAV,
+    MP4, WebM, Matroska, AC-3, E-AC-3, WMA, WavPack, TTA, MP3 in a WAV,
     chained Ogg, and MP3 and FLAC files without a length in their header. The format is detected from the
     content; the suffix is ignored.
 

@@ -63,13 +63,15 @@ class InputMatrices:
         return self.inverse.to(estimates) @ estimates
 
 
-def input_matrices(signal: Signal, *, reference: float, ordinary: tuple[float, float] = (1.0, 1.0)) -> InputMatrices:
+def input_matrices(
+    signal: Signal, *, reference: float, floor: float, ordinary: tuple[float, float] = (1.0, 1.0)
+) -> InputMatrices:
     """Measure a recording and return how to present it to a network.
 
-    The root mean square (RMS) is that of the average of all channels, but at least the one that this average would
-    have if the channels were uncorrelated. It therefore vanishes for silence only. Recordings whose RMS lies within
-    `ordinary` keep their level; all others are brought to `reference`. A recording whose two channels are
-    mostly of opposite polarity has the second one inverted for the network. A silent channel is replaced by the
+    The root mean square (RMS) is that of the average of all channels, but at least `floor` times the one that this
+    average would have if the channels were uncorrelated. It therefore vanishes for silence only.
+    Recordings whose RMS lies within `ordinary` keep their level; all others are brought to `reference`. The second of
+    two channels is inverted for the network if their correlation is below -0.9. A silent channel is replaced by the
     loudest one for the network, and is silent in the stems.
 
     Parameters
@@ -77,6 +79,8 @@ def input_matrices(signal: Signal, *, reference: float, ordinary: tuple[float, f
     signal : Signal
     reference : float
         RMS of the network's input.
+    floor : float
+        Above 0. With 1, a strong side signal counts as much as the sum of the channels.
     ordinary : (float, float)
         Range of the RMS, relative to `reference`, within which the level is kept. The default keeps no other level.
     """
@@ -91,11 +95,11 @@ def input_matrices(signal: Signal, *, reference: float, ordinary: tuple[float, f
     silent = power < _SILENT * power[loudest]
     to_network[silent] = to_network[loudest].clone()
     to_stems[silent] = 0
-    if channels == 2 and covariance[0, 1] < -0.5 * math.sqrt(float(power.prod())):
+    if channels == 2 and covariance[0, 1] < -0.9 * math.sqrt(float(power.prod())):
         to_network[1] *= -1
         to_stems[1] *= -1
     presented = to_network @ covariance @ to_network.T
-    rms = math.sqrt(max(float(presented.mean()), float(presented.trace()) / channels**2))
+    rms = math.sqrt(max(float(presented.mean()), floor**2 * float(presented.trace()) / channels**2))
     low, high = ordinary
     scale = 1.0 if low * reference < rms < high * reference else rms / reference
     return InputMatrices(mean, to_network / scale, to_stems * scale)

@@ -131,7 +131,7 @@ class OpenUnmixSeparator(Separator):
         if self.options.level == "upstream":
             yield from self._estimates(mixture)
             return
-        matrices = input_matrices(mixture, reference=_REFERENCE_RMS, ordinary=_ORDINARY)
+        matrices = input_matrices(mixture, reference=_REFERENCE_RMS, floor=1.0, ordinary=_ORDINARY)
         offset = torch.zeros(len(self.sources), mixture.channels, 1)
         if self.options.residual:
             offset[-1] = matrices.mean

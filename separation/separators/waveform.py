@@ -117,7 +117,7 @@ class WaveformSeparator(Separator):
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         if not self.options.normalise or self.options.level == "upstream":
             return self._estimates(mixture, *(_level(mixture) if self.options.normalise else (0.0, 1.0)))
-        matrices = input_matrices(mixture, reference=1.0)
+        matrices = input_matrices(mixture, reference=1.0, floor=0.1)
         return self._restored(self._estimates(LevelledSignal(mixture, matrices), 0.0, 1.0), matrices)
 
     def _restored(self, blocks: Iterator[Tensor], matrices: InputMatrices) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""From an audio file to a folder of stems.
+"""Separate an audio file into a folder of stems, and many files in one run.
 
 - ``run``            a separator on audio of any sample rate, channel count and length
 - ``to_folder``      stems written to disk as they are computed

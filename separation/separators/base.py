@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from separation.audio.signal import Signal, TensorSignal
+
+if TYPE_CHECKING:
+    from separation.weights.model import Model
 
 __all__ = ["Separator"]
 
@@ -50,6 +53,11 @@ class Separator(ABC):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+
+    def _adopt(self, model: Model) -> None:
+        """Take sources, sample rate, channels, name and hash from a model."""
+        self.sources, self.sample_rate, self.channels = model.sources, model.sample_rate, model.channels
+        self.model, self.model_hash = model.name, model.hash()
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
         """Return a separator for this sample rate and channel count.

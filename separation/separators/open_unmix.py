@@ -100,11 +100,10 @@ class OpenUnmixSeparator(Separator):
             self.networks.append(apply_precision(network.eval(), precision, device))
         if options.iterations and len(self.networks) + options.residual < 2:
             raise ValueError("the Wiener filter needs two sources or more: use residual=true or iterations=0")
-        self.sources = (*model.sources, "residual") if options.residual else model.sources
-        self.sample_rate = model.sample_rate
-        self.channels = model.channels
+        self._adopt(model)
+        if options.residual:
+            self.sources = (*model.sources, "residual")
         self.min_frames = self.stft.n_fft
-        self.model, self.model_hash = model.name, model.hash()
         self.device = device
         self.options = options
 

@@ -92,10 +92,7 @@ class SpleeterSeparator(Separator):
             else:
                 model.load_into(network, model.file(source), ignore=UNUSED_KEYS)
             self.networks.append(apply_precision(network.eval(), precision, device))
-        self.sources = model.sources
-        self.sample_rate = model.sample_rate
-        self.channels = model.channels
-        self.model, self.model_hash = model.name, model.hash()
+        self._adopt(model)
         self.device = device
         self.options = options
 

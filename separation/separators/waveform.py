@@ -87,10 +87,7 @@ class WaveformSeparator(Separator):
     def __init__(self, network: Estimator, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
         super().__init__()
         self.network = network
-        self.sources = model.sources
-        self.sample_rate = model.sample_rate
-        self.channels = model.channels
-        self.model, self.model_hash = model.name, model.hash()
+        self._adopt(model)
         self.device = device
         self.options = options
 

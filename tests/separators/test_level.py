@@ -30,6 +30,16 @@ def test_stems_scale_with_the_mixture(separator: Separator, mixture: Tensor, qui
     assert snr(separator.separate(quiet * mixture) / quiet, stems / 1e2) > 60
 
 
+@pytest.mark.parametrize("quiet", [1e-4, 1e-3, 0.1])
+def test_quiet_mixtures_score_as_ordinary_ones(
+    separator: Separator, sample: Path, mixture: Tensor, quiet: float
+) -> None:
+    sources = [read(sample / f"{name}.ogg", start=4.0, duration=3.0).waveform for name in separator.sources]
+    ordinary, stems = separator.separate(mixture), separator.separate(quiet * mixture) / quiet
+    for source, stem, expected in zip(sources, stems, ordinary, strict=True):
+        assert abs(snr(source, stem) - snr(source, expected)) < 0.1
+
+
 def test_opposite_polarity_is_undone(separator: Separator, mixture: Tensor) -> None:
     mono = mixture.mean(0)
     stems, inverted = separator.separate(torch.stack([mono, mono])), separator.separate(torch.stack([mono, -mono]))

@@ -15,11 +15,11 @@ app: $(VENV)/app.stamp ffmpeg
 # Three test processes keep two cores busy: many tests wait for a server, a browser or a worker.
 WORKERS ?= 3
 test: lint chromium ffmpeg
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 # Everything, with what takes minutes or gigabytes: an hour of audio per method, notebooks on MUSDB18, load, the Space.
 test-all: lint chromium ffmpeg
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # Starts the app as a Hugging Face Space would: an environment of its own (minutes, 6 GB), everything read-only.
 SPACE_PYTHON ?= python3.12

@@ -23,8 +23,9 @@ GOLDEN = Path(__file__).parent / "golden"
 #: The files that take longest, first: a process that starts one last would keep the others waiting.
 LONGEST = (
     "test_browser.py",
-    "test_evaluate.py",
     "test_browser_player.py",
+    "test_api.py",
+    "test_evaluate.py",
     "test_session.py",
     "test_bss_eval.py",
     "test_kill.py",
@@ -40,8 +41,11 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first."""
+    """Run the longest files first, and each file in one process; those that need the studio's server share a process."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    for item in items:
+        needs_server = "server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session")

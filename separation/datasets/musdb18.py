@@ -67,7 +67,7 @@ class Track:
             Hz.
         """
         if self.path.is_dir():
-            read = {name: soundfile.read(self.path / f"{name}.wav", dtype="float32") for name in STEMS}
+            read = {name: soundfile.read(self.path / f"{name}.wav", dtype="float32", always_2d=True) for name in STEMS}
             rate = read["mixture"][1]
             by_name = {name: wave.T for name, (wave, _) in read.items()}
         else:

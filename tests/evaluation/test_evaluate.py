@@ -39,12 +39,12 @@ WORKERS = [
 ]
 
 
-def song(seed: int, seconds: float = SECONDS) -> dict[str, np.ndarray]:
-    """Four different coloured noises, stereo, (time, channels) each."""
+def song(seed: int, seconds: float = SECONDS, channels: int = 1) -> dict[str, np.ndarray]:
+    """Four different coloured noises, (time, channels) each. Scoring stereo costs four times as much as mono."""
     random = np.random.default_rng(seed)
     stems = {}
     for number, source in enumerate(SOURCES):
-        noise = random.standard_normal((round(seconds * RATE), 2))
+        noise = random.standard_normal((round(seconds * RATE), channels))
         smooth = np.cumsum(noise, 0) * 0.001 * number + 0.05 * noise
         stems[source] = (smooth - smooth.mean(0)).clip(-0.2, 0.2)
     return stems
@@ -58,10 +58,10 @@ def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
 
 @pytest.fixture(scope="module")
 def hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MUSDB18-HQ with five tracks of 3 s."""
+    """MUSDB18-HQ with five tracks of 3 s, the first in stereo."""
     root = tmp_path_factory.mktemp("hq")
     for number in range(5):
-        write_track(root / "test" / f"Band {number} - Søng №{number}", song(number))
+        write_track(root / "test" / f"Band {number} - Søng №{number}", song(number, channels=1 if number else 2))
     return root
 
 
@@ -453,16 +453,15 @@ def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch:
 # -- real clips ---------------------------------------------------------------------------------------
 
 
-def test_clips_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
+def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
     from separation.datasets.musdb18 import tracks
 
-    todo, _ = plan_jobs(tracks(musdb_root, subset="test")[:2], tmp_path, method="mix")
-    outcomes = list(evaluate_tracks(todo))
-    assert [outcome.error for outcome in outcomes] == [None, None]
-    for outcome in outcomes:
-        found = read_result(outcome.file)
-        assert set(found.frames) == set(SOURCES)
-        assert all(np.isfinite(value) for value in found.medians["vocals"].values())
+    todo, _ = plan_jobs(tracks(musdb_root, subset="test")[:1], tmp_path, method="mix")
+    (outcome,) = evaluate_tracks(todo)
+    assert outcome.error is None
+    found = read_result(outcome.file)
+    assert set(found.frames) == set(SOURCES)
+    assert all(np.isfinite(value) for value in found.medians["vocals"].values())
 
 
 def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:

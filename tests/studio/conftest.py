@@ -40,7 +40,7 @@ def work(song: songs.Song, *methods: str, **order: object) -> session.SessionUpd
     return last
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     arguments += ["--autoplay-policy=no-user-gesture-required"]
@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def visitor(browser: Browser) -> Iterator[BrowserContext]:
     """Somebody at a desktop, whose browser keeps the page's scripts from one test to the next."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -64,7 +64,7 @@ def page(visitor: BrowserContext, server: Server) -> Iterator[Page]:
         yield fresh
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def result(visitor: BrowserContext, server: Server) -> str:
     """The address of a page with a result of three methods on a sample, with scores."""
     with opened(visitor, server.url) as page:

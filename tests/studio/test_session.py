@@ -30,6 +30,11 @@ def player(update: session.SessionUpdate) -> dict[str, dict[str, object]]:
     return {group["id"]: group for group in storage.read_player(update.folder)["groups"]}
 
 
+def unscored(start: float = 2.0) -> songs.Song:
+    """A song without references: scoring it would take longer than separating it."""
+    return dataclasses.replace(short_song(start=start), references=None)
+
+
 def test_several_methods_leave_stems_sounds_pictures_scores_and_archives() -> None:
     last = work(short_song(), "mix", "ica", "irm")
     assert [result.method for result in last.results] == ["mix", "ica", "irm"]
@@ -59,7 +64,7 @@ def test_a_lossy_reference_does_not_spoil_the_scores() -> None:
 
 def test_progress_only_grows() -> None:
     shares = [
-        update.share for update in session.separate_song(short_song(), SeparationRequest(methods=["mix", "hpss"]))
+        update.share for update in session.separate_song(unscored(), SeparationRequest(methods=["mix", "hpss"]))
     ]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -67,7 +72,7 @@ def test_progress_only_grows() -> None:
 
 def test_work_is_told_as_it_goes() -> None:
     updates = [
-        u for u in session.separate_song(short_song(), SeparationRequest(methods=["hpss"])) if u.stage == "separating"
+        u for u in session.separate_song(unscored(), SeparationRequest(methods=["hpss"])) if u.stage == "separating"
     ]
     assert updates[-1].method == "Harmonic-percussive"
     assert updates[-1].segment == updates[-1].segments > 0
@@ -93,7 +98,7 @@ def open_long() -> songs.Song:
 
 
 def test_a_method_that_cannot_work_is_named_and_the_others_go_on() -> None:
-    upload = songs.Song(name="mine.wav", audio=short_song().audio)
+    upload = songs.Song(name="mine.wav", audio=unscored().audio)
     last = work(upload, "irm", "hybrid-demucs", "mix")
     assert [result.method for result in last.results] == ["mix"]
     assert any("true sources" in sentence for sentence in last.failed)
@@ -115,7 +120,7 @@ def test_closing_keeps_finished_methods_and_nothing_of_the_others() -> None:
 
 
 def test_closing_before_anything_is_finished_leaves_nothing(own_results: Path) -> None:
-    updates = session.separate_song(short_song(), SeparationRequest(methods=["hpss"]))
+    updates = session.separate_song(unscored(), SeparationRequest(methods=["hpss"]))
     for update in updates:
         if update.method == "Harmonic-percussive":
             break
@@ -126,18 +131,18 @@ def test_closing_before_anything_is_finished_leaves_nothing(own_results: Path) -
 @pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "no such method")])
 def test_a_wrong_order_is_refused(methods: list[str], words: str) -> None:
     with pytest.raises(songs.StudioError, match=words):
-        work(short_song(), *methods)
+        work(unscored(), *methods)
 
 
 def test_stems_sum_to_the_mixture_if_asked() -> None:
-    last = work(short_song(), "hpss", sum_to_mixture=True)
+    last = work(unscored(), "hpss", sum_to_mixture=True)
     residual = last.results[0].residual_db
     assert residual is None or residual < -100  # what 24 bits leave
     assert "--sum-to-mixture" in json.loads(last.results[0].card.read_text())["command"]
 
 
 def test_options_and_weights_reach_the_method() -> None:
-    last = work(short_song(), "open-unmix", options={"open-unmix": {"iterations": 0}})
+    last = work(unscored(), "open-unmix", options={"open-unmix": {"iterations": 0}})
     card = json.loads(last.results[0].card.read_text())
     assert card["options"]["iterations"] == 0
     assert "--option iterations=0" in card["command"]
@@ -157,7 +162,7 @@ def test_another_separators_stems_join_the_methods() -> None:
 
 
 def test_results_are_swept_after_an_hour_and_not_before() -> None:
-    folder = work(short_song(), "mix").folder
+    folder = work(unscored(), "mix").folder
     storage.remove_expired()
     assert folder.is_dir()
     assert storage.find_result(folder.name) == folder
@@ -172,19 +177,19 @@ def test_what_is_no_token_finds_nothing(token: object) -> None:
 
 
 def test_a_result_is_for_its_owner_only() -> None:
-    folder = work(short_song(), "mix").folder
+    folder = work(unscored(), "mix").folder
     assert len(folder.name) >= 20
     assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_a_song_called_like_a_command_is_quoted_in_its_card() -> None:
-    nasty = songs.Song(name="x", audio=short_song().audio, file="$(rm -rf ~); ' song.wav")
+    nasty = songs.Song(name="x", audio=unscored().audio, file="$(rm -rf ~); ' song.wav")
     command = json.loads(work(nasty, "mix").results[0].card.read_text())["command"]
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
 
 
 def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
-    last = work(short_song(start=1.25), "hpss", sum_to_mixture=True)
+    last = work(unscored(start=1.25), "hpss", sum_to_mixture=True)
     card = json.loads(last.results[0].card.read_text())
     assert card["start"] == 1.25
     words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
@@ -194,14 +199,14 @@ def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_visitor_stays_when_the_studio_stops(own_results: Path) -> None:
-    work(short_song(), "mix")
+    work(unscored(), "mix")
     assert own_results.stat().st_mode & 0o077 == 0
     storage.remove_results()
     assert not list(own_results.glob("*"))
 
 
 def test_a_very_long_name_in_any_script_still_makes_an_archive() -> None:
-    long = songs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=short_song().audio)
+    long = songs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=unscored().audio)
     assert list((work(long, "mix").folder / "mix").glob("*.zip"))
 
 

@@ -41,7 +41,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, and each file in one process; those that need the studio's server share a process."""
+    """Run the longest files first, each in one process; all tests of the studio's server share a process."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         needs_server = "server" in getattr(item, "fixturenames", ())

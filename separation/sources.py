@@ -1,9 +1,19 @@
 """The names of sources, and the order in which they are listed."""
 
-__all__ = ["ACCOMPANIMENT", "PARTS_OF_OTHER", "SOURCES"]
+__all__ = ["ACCOMPANIMENT", "PARTS_OF_OTHER", "SOURCES", "is_rest", "rest_of"]
 
 SOURCES = ("vocals", "drums", "bass", "other")  #: MUSDB18's four targets
 
 ACCOMPANIMENT = "accompaniment"  #: everything but the other sources of a method, in the terms of SiSEC and museval
 
 PARTS_OF_OTHER = ("piano",)  #: sources of some methods that belong to "other" in MUSDB18
+
+
+def rest_of(source: str) -> str:
+    """Return the name of the stem that holds all but a source: "instrumental", or "no_drums"."""
+    return "instrumental" if source == "vocals" else f"no_{source}"
+
+
+def is_rest(name: str) -> bool:
+    """Return whether a stem of that name holds all that other stems do not."""
+    return name in (ACCOMPANIMENT, "instrumental") or name.startswith("no_")

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "spectral": {"workers"},
     "models": {"workers"},
     "weights": {"resources"},
-    "separators": {"sources", "audio", "workers", "spectral", "models", "weights"},
+    "separators": {"resources", "sources", "audio", "workers", "spectral", "models", "weights"},
     "datasets": {"sources", "atomic", "audio"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
     "pipeline": {"audio", "workers", "separators", "datasets"},
@@ -47,7 +47,18 @@ ALLOWED: dict[str, set[str]] = {
         "evaluation",
         "plots",
     },
-    "cli": {"atomic", "workers", "weights", "datasets", "training", "pipeline", "evaluation", "plots", "studio"},
+    "cli": {
+        "atomic",
+        "workers",
+        "weights",
+        "separators",
+        "datasets",
+        "training",
+        "pipeline",
+        "evaluation",
+        "plots",
+        "studio",
+    },
     "__main__": {"cli"},
 }
 

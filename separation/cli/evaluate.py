@@ -11,6 +11,7 @@ import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
 from separation.cli.progress import progress
+from separation.separators import DEFAULT_METHOD, find_method
 
 if TYPE_CHECKING:
     from separation.evaluation.evaluate import TrackOutcome
@@ -21,8 +22,8 @@ __all__ = ["evaluate"]
 
 def evaluate(
     root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
-    method: Annotated[str, typer.Option("--method", "-m", help="A method of separate, or the oracles irm, ibm, mwf.")],
     out: Annotated[Path, typer.Option(help="Scores are written to OUT/<method>/<subset>/<track>.json.")],
+    method: Annotated[str, typer.Option("--method", "-m", help="As for separate.")] = DEFAULT_METHOD,
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     subset: Annotated[str, typer.Option(help="train or test.")] = "test",
@@ -47,7 +48,8 @@ def evaluate(
         from separation.datasets.musdb18 import tracks
         from separation.evaluation import evaluate as work
 
-        folder = out / method
+        name = find_method(method).name
+        folder = out / name
         found = tracks(root, wav=wav, subset=subset, split=split)
         options = dict(option_pair(text) for text in option or [])
         todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
@@ -65,7 +67,7 @@ def evaluate(
             raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
     for outcome in failed:
         log_line(f"error: {outcome.name}: {outcome.error}")
-    _print(method, results, failed, json_output=json_output)
+    _print(name, results, failed, json_output=json_output)
     if failed:
         raise typer.Exit(1 if results else 2)
 

@@ -16,6 +16,7 @@ import typer
 
 from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
 from separation.cli.progress import Show, progress
+from separation.separators import DEFAULT_METHOD
 
 if TYPE_CHECKING:
     from separation.pipeline.batch import Job, JobResult
@@ -31,14 +32,21 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs, spleeter; the oracles irm, ibm, mwf.",
+            help="A preset: best-offline, fast, best, or a FILE.toml of your own. A method: open-unmix, demucs, "
+            "hybrid-demucs, spleeter, hpss, ica, mix. An oracle: irm, ibm, mwf.",
         ),
-    ],
+    ] = DEFAULT_METHOD,
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     out: Annotated[Path, typer.Option(help="Stems are written to OUT/<file>/<method>/.")] = Path("separated"),
     start: Annotated[float, typer.Option(help="Start of the excerpt in seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Length of the excerpt in seconds.")] = None,
     stems: Annotated[str | None, typer.Option(help="Write only these stems, such as vocals,drums.")] = None,
+    two_stems: Annotated[
+        str | None,
+        typer.Option(
+            "--two-stems", metavar="SOURCE", help="Only this source and the rest: vocals gives vocals and instrumental."
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
     float32: Annotated[
         bool, typer.Option("--float32", help="Write WAV with 32-bit float samples, which cannot clip.")
@@ -80,6 +88,7 @@ def separate(
             start=start,
             duration=duration,
             stems=None if wanted is None else tuple(wanted),
+            two_stems=two_stems,
             format=format,
             float32=float32,
             sum_to_mixture=sum_to_mixture,

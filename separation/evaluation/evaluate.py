@@ -21,7 +21,7 @@ from separation.evaluation.bss_eval import ArraySignals
 from separation.evaluation.museval_json import read_result, write_result
 from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
-from separation.separators import METHODS, create
+from separation.separators import create, find_method
 from separation.separators.base import Separator
 from separation.sources import ACCOMPANIMENT, PARTS_OF_OTHER
 from separation.workers.devices import claim_gpu
@@ -85,11 +85,15 @@ def plan_jobs(
     ValueError
         If the method cannot be created, or `folder` holds scores of another model or other options.
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
-    provenance: dict[str, Any] = {"method": method, "model": None, "model_sha256": None, "options": dict(options or {})}
+    entry = find_method(method)
+    provenance: dict[str, Any] = {
+        "method": entry.name,
+        "model": None,
+        "model_sha256": None,
+        "options": dict(options or {}),
+    }
     chosen = tuple((options or {}).items())
-    if not METHODS[method].needs_references:
+    if not entry.needs_references:
         separator = _separator(method, model, device, chosen)
         provenance |= {
             "model": separator.model,
@@ -146,7 +150,7 @@ def _scores(job: Job) -> dict[str, Any]:
     mixture, references, rate = job.track.read()
     true = {source: torch.from_numpy(np.ascontiguousarray(wave)) for source, wave in references.items()}
     audio = Audio(waveform=torch.from_numpy(np.ascontiguousarray(mixture)), sample_rate=rate)
-    if METHODS[job.method].needs_references:
+    if find_method(job.method).needs_references:
         separator = create(job.method, options=dict(job.options), references=true)
     else:
         separator = _separator(job.method, job.model, job.device, job.options)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from separation.evaluation.bss_eval import Scores, Signals, bss_eval
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
-from separation.sources import ACCOMPANIMENT, PARTS_OF_OTHER
+from separation.sources import PARTS_OF_OTHER, is_rest
 
 __all__ = [
     "METRICS",
@@ -68,9 +68,10 @@ def match_sources(
 ) -> dict[str, tuple[list[Path], list[Path]]]:
     """Return target -> the files whose sum is the reference, and those whose sum is the estimate.
 
-    Files of the same name belong together. An estimate "accompaniment" without such a reference is compared with the
-    sum of the references that have no estimate of their own, as in museval. Estimates that MUSDB18 counts as "other"
-    (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the references do not name them.
+    Files of the same name belong together. An estimate "accompaniment", "instrumental" or "no_<source>" without such a
+    reference is compared with the sum of the references that have no estimate of their own, as in museval. Estimates
+    that MUSDB18 counts as "other" (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the
+    references do not name them.
     """
     pairs = {name: ([path], [estimates[name]]) for name, path in references.items() if name in estimates}
     if "other" in pairs:
@@ -78,8 +79,9 @@ def match_sources(
             estimates[name] for name in PARTS_OF_OTHER if name in estimates and name not in references
         )
     rest = [path for name, path in references.items() if name not in estimates]
-    if ACCOMPANIMENT in estimates and ACCOMPANIMENT not in references and rest:
-        pairs[ACCOMPANIMENT] = rest, [estimates[ACCOMPANIMENT]]
+    for name in estimates:
+        if is_rest(name) and name not in references and rest:
+            pairs[name] = rest, [estimates[name]]
     return pairs
 
 

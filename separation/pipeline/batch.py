@@ -15,8 +15,9 @@ from separation.datasets.stem_folders import read_references, references_beside
 from separation.pipeline.ownership import CARD, read_card
 from separation.pipeline.result import Result, SeparationProgress
 from separation.pipeline.to_folder import separate_to_folder
-from separation.separators import METHODS, create
+from separation.separators import create, find_method
 from separation.separators.base import Separator
+from separation.separators.two_stems import TwoStems
 from separation.workers.devices import claim_gpu
 from separation.workers.executor import WORKER_DIED, map_jobs
 
@@ -36,6 +37,8 @@ class JobOptions:
     ----------
     options : tuple of (str, str)
         Options of the method.
+    two_stems : str or None
+        Separate this source from the rest: :class:`separation.separators.two_stems.TwoStems`.
     command : str
         The command line that repeats the separation, for ``result.json``.
     """
@@ -48,6 +51,7 @@ class JobOptions:
     start: float = 0.0
     duration: float | None = None
     stems: tuple[str, ...] | None = None
+    two_stems: str | None = None
     format: str = "wav"
     float32: bool = False
     sum_to_mixture: bool = False
@@ -87,8 +91,9 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
     Raises
     ------
     ValueError
-        If a folder holds no audio, or two files have the same output folder.
+        If the method is unknown, a folder holds no audio, or two files have the same output folder.
     """
+    method = find_method(job_options.method).name
     folders: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
@@ -105,10 +110,7 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
                     "separate them one by one"
                 )
             folders[file] = folder
-    return [
-        Job(file=file, folder=out / folder / job_options.method, options=job_options)
-        for file, folder in folders.items()
-    ]
+    return [Job(file=file, folder=out / folder / method, options=job_options) for file, folder in folders.items()]
 
 
 def _folder_name(file: Path) -> str:
@@ -122,7 +124,7 @@ def _folder_name(file: Path) -> str:
 
 def check_options(job_options: JobOptions) -> None:
     """Create the separator once, so that wrong options raise ValueError before any song is opened."""
-    if job_options.method in METHODS and METHODS[job_options.method].needs_references:
+    if find_method(job_options.method).needs_references:
         return
     _separator(job_options)
 
@@ -147,7 +149,7 @@ def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
         steps = separate_to_folder(
             recording,
             _separator(job_options)
-            if not METHODS[job_options.method].needs_references
+            if not find_method(job_options.method).needs_references
             else _oracle(job, recording.frames),
             job.folder,
             name=str(job.file),
@@ -184,14 +186,18 @@ def _existing(folder: Path) -> Path:
 @lru_cache(maxsize=1)
 def _separator(job_options: JobOptions) -> Separator:
     """Create the separator once per process."""
-    options = dict(job_options.options)
-    return create(
+    separator = create(
         job_options.method,
         model=job_options.model,
         device=job_options.device,
         precision=job_options.precision,
-        options=options,
+        options=dict(job_options.options),
     )
+    return _chosen_stems(separator, job_options)
+
+
+def _chosen_stems(separator: Separator, job_options: JobOptions) -> Separator:
+    return TwoStems(separator, job_options.two_stems) if job_options.two_stems else separator
 
 
 def _oracle(job: Job, frames: int) -> Separator:
@@ -200,9 +206,10 @@ def _oracle(job: Job, frames: int) -> Separator:
     references = (
         read_references(paths, frames=frames, start=job_options.start, duration=job_options.duration) if paths else None
     )
-    return create(
+    separator = create(
         job_options.method, device=job_options.device, options=dict(job_options.options), references=references
     )
+    return _chosen_stems(separator, job_options)
 
 
 # -- what is done already --------------------------------------------------------------------------
@@ -213,6 +220,8 @@ def _cache_key(job: Job) -> dict[str, Any]:
     state = job.file.stat()
     job_options = asdict(job.options) | {"options": dict(job.options.options)}
     del job_options["command"]
+    if job_options["two_stems"] is None:
+        del job_options["two_stems"]  # as in results of versions without this option
     asked = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
     plain: dict[str, Any] = json.loads(json.dumps(asked))  # as read back from result.json: lists, not tuples
     return plain
@@ -221,7 +230,7 @@ def _cache_key(job: Job) -> dict[str, Any]:
 def _existing_result(job: Job) -> dict[str, Any] | None:
     """Return the document of an earlier result with the same inputs, or None if no complete one exists."""
     card = read_card(job.folder)
-    if METHODS[job.options.method].needs_references or card is None:
+    if find_method(job.options.method).needs_references or card is None:
         return None
     try:
         stems = {source: job.folder / name for source, name in card["stems"].items()}

@@ -1,8 +1,9 @@
 """Every separation method behind one interface, and the registry of their names.
 
-``METHODS`` maps names to methods, and ``create`` builds a separator. Add a custom method to ``METHODS``.
+``METHODS`` maps names to methods, and ``create`` builds a separator. Add a custom method to ``METHODS``, or describe
+a combination of methods in a TOML file (:mod:`separation.separators.presets`).
 """
 
-from separation.separators.registry import METHODS, Method, create
+from separation.separators.registry import DEFAULT_METHOD, METHODS, Method, create, find_method
 
-__all__ = ["METHODS", "Method", "create"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "Method", "create", "find_method"]

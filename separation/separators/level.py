@@ -11,9 +11,21 @@ from torch import Tensor
 from separation.audio.blocks import iter_blocks
 from separation.audio.signal import Signal
 
-__all__ = ["LEVELS", "InputMatrices", "LevelledSignal", "check_level", "input_matrices", "moments"]
+__all__ = [
+    "LEVELS",
+    "MASTERED_RANGE",
+    "MASTERED_RMS",
+    "InputMatrices",
+    "LevelledSignal",
+    "check_level",
+    "input_matrices",
+    "moments",
+]
 
 LEVELS = ("invariant", "upstream")
+
+MASTERED_RMS = 0.15  #: of the average of both channels: typical of mastered music
+MASTERED_RANGE = (0.25, 4.0)  #: relative to it: recordings within this range may keep their level
 
 _READ_SIZE = 1 << 18  # samples per block
 _SILENT = 1e-8  # power of a channel relative to the loudest one below which it is silent: -80 dB

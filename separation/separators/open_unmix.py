@@ -12,7 +12,13 @@ from torch import Tensor
 from separation.audio.signal import Signal
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
 from separation.separators.base import Separator
-from separation.separators.level import LevelledSignal, check_level, input_matrices
+from separation.separators.level import (
+    MASTERED_RANGE,
+    MASTERED_RMS,
+    LevelledSignal,
+    check_level,
+    input_matrices,
+)
 from separation.separators.overlap_add import fade_window, overlap_add
 from separation.separators.precision import apply_precision
 from separation.spectral.stft import InverseStft, StftConfig, frames_between
@@ -23,8 +29,6 @@ from separation.workers.threads import map_threads
 __all__ = ["OpenUnmixOptions", "OpenUnmixSeparator"]
 
 _BLOCK_FRAMES = 512  # STFT frames encoded at a time
-_REFERENCE_RMS = 0.15  # of the average of both channels: typical of mastered music, on which the networks were trained
-_ORDINARY = (0.25, 4.0)  # relative to it: recordings within this range keep their level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ class OpenUnmixSeparator(Separator):
         if self.options.level == "upstream":
             yield from self._estimates(mixture)
             return
-        matrices = input_matrices(mixture, reference=_REFERENCE_RMS, floor=1.0, ordinary=_ORDINARY)
+        matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
         offset = torch.zeros(len(self.sources), mixture.channels, 1)
         if self.options.residual:
             offset[-1] = matrices.mean

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from separation.separators.presets import PRESETS, Preset, read_preset
 from separation.weights import catalogue
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from separation.separators.base import Separator
 
-__all__ = ["METHODS", "Method", "create"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "Method", "create", "find_method"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Method:
         Default weights; None if the method has none.
     needs_references : bool
         Whether the method is an oracle, which must be given the true sources.
+    preset : Preset or None
+        The combination of methods that this one is, if any.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Method:
     options: str
     default_model: str | None = None
     needs_references: bool = False
+    preset: Preset | None = None
 
     @property
     def has_model(self) -> bool:
@@ -56,11 +61,27 @@ def _method(module: str, separator: str, options: str, **fields: Any) -> Method:
     return Method(separator=f"{path}:{separator}", options=f"{path}:{options}", **fields)
 
 
+def _preset_method(preset: Preset) -> Method:
+    return _method(
+        "ensemble",
+        "EnsembleSeparator",
+        "EnsembleOptions",
+        name=preset.name,
+        title=preset.title,
+        summary=preset.summary,
+        reference=preset.reference,
+        preset=preset,
+    )
+
+
 _ORACLE = ("oracle", "Oracle", "OracleOptions")
+
+DEFAULT_METHOD = "best-offline"  #: where none is chosen
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
+        *(_preset_method(read_preset(PRESETS / f"{name}.toml")) for name in ("best", "best-offline", "fast")),
         _method(
             "mixture",
             "Mix",
@@ -174,6 +195,29 @@ METHODS: dict[str, Method] = {
 }
 
 
+def find_method(name: str) -> Method:
+    """Return a method by name, or the one that a preset file describes.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`METHODS`, or the path of a ``.toml`` file (see :mod:`separation.separators.presets`).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a file that is no preset or is called like a method.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if not name.endswith(".toml"):
+        raise ValueError(f"unknown method {name!r}; the methods are {', '.join(METHODS)}")
+    preset = read_preset(Path(name).expanduser())
+    if preset.name in METHODS:
+        raise ValueError(f"{name} has the name of a method: call it something else")
+    return _preset_method(preset)
+
+
 def create(
     method: str,
     *,
@@ -188,7 +232,7 @@ def create(
     Parameters
     ----------
     method : str
-        Name of a method in :data:`METHODS`.
+        Name of a method in :data:`METHODS`, or the path of a preset's ``.toml`` file.
     model : str, optional
         Name of a known model, or a folder with one; by default the method's own.
     device : "auto", "cpu", "cuda" or "mps"
@@ -206,11 +250,11 @@ def create(
         For an unknown method, model, precision or option, for missing references, and for a model that is not
         installed (the message says how to install it).
     """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
-    entry = METHODS[method]
+    entry = find_method(method)
     if model is not None and not entry.has_model:
-        raise ValueError(f"{method} has no weights to choose: leave --model out")
+        raise ValueError(f"{entry.name} has no weights to choose: leave --model out")
+    if entry.preset is not None:
+        return _create_preset(entry.preset, device=device, precision=precision, options=options)
     if precision != "auto" and not entry.has_model:
         raise ValueError(f"{method} has no network to choose a precision for: leave --precision out")
     if entry.needs_references and references is None:
@@ -230,6 +274,51 @@ def create(
     if weights:
         return separator(weights, device=torch_device, precision=precision, options=parsed)
     return separator(options=parsed)
+
+
+def _create_preset(preset: Preset, *, device: str, precision: str, options: Mapping[str, object] | None) -> Separator:
+    if preset.first_installed:
+        return _create_first_installed(preset, device=device, precision=precision, options=options)
+    from separation.separators.ensemble import EnsembleOptions, EnsembleSeparator
+    from separation.separators.options import parse_options
+
+    try:
+        parse_options(EnsembleOptions, preset.options)
+    except ValueError as error:
+        raise ValueError(f"{preset.name}: {error}") from error
+    parsed = parse_options(EnsembleOptions, {**preset.options, **(options or {})})
+    shared: dict[str, Separator] = {}  # parts with the same method, model and options use one separator
+    parts = {}
+    for name, part in preset.parts.items():
+        entry = METHODS.get(part.method)
+        if entry is None or entry.needs_references or entry.preset:
+            usable = ", ".join(other.name for other in METHODS.values() if not (other.needs_references or other.preset))
+            raise ValueError(f"{preset.name}: the part {name!r} must have one of the methods {usable}")
+        key = f"{part.method} {part.model} {part.options}"
+        if key not in shared:
+            shared[key] = create(
+                part.method,
+                model=part.model,
+                device=device,
+                precision=precision if entry.has_model else "auto",
+                options=part.options,
+            )
+        parts[name] = shared[key]
+    return EnsembleSeparator(preset, parts, options=parsed)
+
+
+def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:
+    """Create the first method of the preset's list whose weights are installed."""
+    for choice in preset.first_installed:
+        method, _, model = choice.partition(":")
+        entry = METHODS.get(method)
+        if entry is None or entry.needs_references:
+            raise ValueError(f"{preset.name}: {method!r} in first_installed is not a method that needs a mixture only")
+        if not entry.has_model or catalogue.is_installed(model or str(entry.default_model)):
+            separator = create(method, model=model or None, **arguments)
+            separator.name = preset.name  # type: ignore[misc]
+            return separator
+    raise ValueError(f"{preset.name}: nothing is installed of {', '.join(preset.first_installed)}")
 
 
 def _load(path: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from separation.separators import METHODS
+from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import blind_test, components, errors, session, songs, storage
 from separation.studio.queue import QUEUE
 from separation.studio.request import SeparationRequest
@@ -25,7 +25,7 @@ def build() -> None:
     """Add the endpoints, which are invisible in the page, to the current Blocks."""
     with gr.Column(visible=False):
         audio = gr.File(label="audio", type="filepath")
-        methods = gr.CheckboxGroup(list(METHODS), value=["open-unmix"], label="methods")
+        methods = gr.CheckboxGroup(list(METHODS), value=[DEFAULT_METHOD], label="methods")
         start = gr.Number(0, label="start")
         duration = gr.Number(None, label="duration")
         references = gr.File(label="references", type="filepath")
@@ -61,7 +61,7 @@ def separate(
 
     Args:
         audio: A sound file.
-        methods: Names of methods, such as open-unmix, demucs, ica, hpss or mix.
+        methods: Names of methods, such as best-offline, open-unmix, demucs, ica or mix.
         start: Where the excerpt begins, in seconds.
         duration: How long it is, in seconds; everything up to the end if it is left out.
 
@@ -69,7 +69,7 @@ def separate(
         "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
     """
     excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
-    order = SeparationRequest(methods=methods or ["open-unmix"])
+    order = SeparationRequest(methods=methods or [DEFAULT_METHOD])
     with _as_gradio_errors():
         songs.check_choice("upload", audio, **excerpt)
         with QUEUE.queue(request and request.session_hash) as turn:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from separation.separators import METHODS, Method
+from separation.separators import DEFAULT_METHOD, METHODS, Method
 from separation.studio.songs import Song, StudioError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def separator_for(method: Method, song: Song, request: SeparationRequest) -> Sep
         if song.references is None:
             raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
         return create(method.name, references=song.references, options=options)
+    if method.preset is not None:
+        return _preset(method.name, options)
     if not method.has_model:
         return create(method.name, options=options)
     return _with_weights(method, request.models.get(method.name), options)
@@ -46,9 +48,17 @@ def _with_weights(method: Method, model: str | None, options: Mapping[str, objec
     return _loaded(method.name, model, tuple(sorted(options.items())), files)
 
 
+def _preset(name: str, options: Mapping[str, object]) -> Separator:
+    """Return a cached combination of methods, built anew if other models are installed."""
+    from separation.weights import catalogue
+
+    installed = tuple(model.name for model in catalogue.list_models() if model.installed)
+    return _loaded(name, None, tuple(sorted(options.items())), installed)
+
+
 @lru_cache(maxsize=8)
 def _loaded(
-    name: str, model: str | None, options: tuple[tuple[str, object], ...], files: tuple[tuple[int, ...], ...]
+    name: str, model: str | None, options: tuple[tuple[str, object], ...], files: tuple[object, ...]
 ) -> Separator:
     from separation.separators import create
 
@@ -89,6 +99,10 @@ def warm_up() -> None:
         if model.installed and model.name in _preloaded():
             usual = model.name == METHODS[model.method].default_model
             wanted.append((model.method, None if usual else model.name))
+    try:
+        _preset(DEFAULT_METHOD, {})
+    except (ValueError, OSError) as error:
+        log.warning("%s: %s", DEFAULT_METHOD, error)
     for method, name in wanted:
         try:
             _with_weights(METHODS[method], name, {"segment": SEGMENT} if method == "open-unmix" else {})

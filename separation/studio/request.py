@@ -19,6 +19,8 @@ class SeparationRequest:
         Method -> weights, where they are not the default.
     options : mapping of str to mapping
         Method -> options that differ from the defaults.
+    karaoke : bool
+        Give vocals and instrumental only: :class:`separation.separators.two_stems.TwoStems`.
     sum_to_mixture : bool
         Distribute the residual: :class:`separation.pipeline.consistency.MixtureConsistency`.
     yours : str
@@ -28,5 +30,6 @@ class SeparationRequest:
     methods: Sequence[str]
     models: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    karaoke: bool = False
     sum_to_mixture: bool = False
     yours: str = "Your separator"

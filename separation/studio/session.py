@@ -222,10 +222,13 @@ class _Session:
 
     def _separate(self, method: Method) -> Iterator[SessionUpdate]:
         from separation.pipeline.to_folder import separate_to_folder
+        from separation.separators.two_stems import TwoStems
 
         began = time.monotonic()
         yield self._update("loading", method=method.title)
         separator = separator_for(method, self.song, self.request)
+        if self.request.karaoke:
+            separator = TwoStems(separator, "vocals")
         group = self.player.group(method.name, method.title)
 
         def listen(mixture: Tensor, stems: Tensor) -> None:
@@ -295,6 +298,8 @@ class _Session:
                 words += ["--model", model]
             for name, value in self.request.options.get(method.name, {}).items():
                 words += ["--option", f"{name}={value}"]
+            if self.request.karaoke:
+                words += ["--two-stems", "vocals"]
             if self.request.sum_to_mixture:
                 words.append("--sum-to-mixture")
             origin["command"] = shlex.join(words)

@@ -13,7 +13,7 @@ from separation.weights.openunmix import read_openunmix_folder
 from separation.weights.package import package_folder
 from separation.weights.state_dict import CheckpointError
 
-__all__ = ["BUNDLED", "RELEASED", "cache_dir", "find_model", "list_models"]
+__all__ = ["BUNDLED", "RELEASED", "cache_dir", "find_model", "is_installed", "list_models"]
 
 BUNDLED = ASSETS / "models"
 
@@ -72,6 +72,11 @@ def find_model(name: str, *, method: str) -> Model:
             f"the model {model.name} is not installed; get it with: python -m separation models download {model.name}"
         )
     return model
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a known model of that name is installed."""
+    return any(model.name == name and model.installed for model in list_models())
 
 
 def _folder(name: str) -> Path | None:

@@ -192,7 +192,7 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        (["--method", "nope"], "unknown method 'nope'; the methods are mix, hpss, ica, open-unmix"),
+        (["--method", "nope"], "unknown method 'nope'; the methods are best, best-offline, fast, mix, hpss, ica"),
         (["--method", "open-unmix", "--model", "nope"], "no model or folder 'nope'"),
         (["--method", "mix", "--model", "umx"], "mix has no weights"),
         (
@@ -206,6 +206,7 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
         (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
         (["--method", "mix", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
         (["--method", "mix", "--stems", "vocals,flute"], "no stem 'flute'"),
+        (["--method", "mix", "--two-stems", "flute"], "mix has no stem 'flute' to separate from the rest"),
         (["--method", "mix", "--stems", ""], "no stems chosen"),
         (["--method", "mix", "--start", "0.5"], "the sound ends at 0.50 s"),
         (["--method", "mix", "--start", "-1"], "must start at 0 s or later"),
@@ -233,7 +234,7 @@ def test_a_gpu_that_is_not_there(song: Path, out: Path) -> None:
     assert "no CUDA device" in complaint(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
 
 
-@pytest.mark.parametrize("arguments", [["song.wav"], ["-m", "mix"], ["song.wav", "-m", "mix", "--start", "soon"]])
+@pytest.mark.parametrize("arguments", [[], ["-m", "mix"], ["song.wav", "-m", "mix", "--start", "soon"]])
 def test_a_wrong_call_is_exit_code_2_with_nothing_on_standard_output(arguments: list[str]) -> None:
     outcome = separation("separate", *arguments)
     assert (outcome.code, outcome.stdout) == (2, "")

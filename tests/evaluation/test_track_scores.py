@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from separation.__main__ import app
 from separation.evaluation.bss_eval import ArraySignals
-from separation.evaluation.track_scores import score_folders, whole_track_scores
+from separation.evaluation.track_scores import match_sources, score_folders, whole_track_scores
 
 RATE = 8000
 
@@ -187,3 +187,13 @@ def test_a_perfect_estimate_scores_infinity(folders: tuple[Path, Path]) -> None:
     assert scores["SDR"] == scores["SI-SDR"] == np.inf
     assert scores["frames"][0]["SDR"] is None
     assert 90 < scores["uSDR"] < np.inf  # its definition adds a constant to both energies
+
+
+def test_an_instrumental_is_compared_with_all_but_the_vocals(tmp_path: Path) -> None:
+    references = {name: Path(name) for name in ("vocals", "drums", "bass", "other")}
+    estimates = {name: Path(f"estimated {name}") for name in ("vocals", "instrumental")}
+    rest = [references[name] for name in ("drums", "bass", "other")]
+    assert match_sources(references, estimates)["instrumental"] == (rest, [estimates["instrumental"]])
+    assert match_sources(references, {"no_drums": Path("x"), "drums": Path("y")})["no_drums"][0] == [
+        references[name] for name in ("vocals", "bass", "other")
+    ]

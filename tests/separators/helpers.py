@@ -22,6 +22,7 @@ from separation.sources import SOURCES
 from tests.models.helpers import randomise
 
 ORACLES = ("irm", "ibm", "mwf")
+SINGLE_METHODS = [name for name, method in METHODS.items() if method.preset is None]
 
 # Shapes of the tiny networks.
 OPEN_UNMIX: dict[str, Any] = {"n_fft": 2048, "hop_length": 512, "max_bin": 700, "hidden_size": 16}

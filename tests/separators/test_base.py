@@ -1,4 +1,4 @@
-"""The contract of `Separator`, for every method."""
+"""The contract of `Separator`, for every method; for presets, see test_ensemble.py."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from separation.separators import METHODS, create
+from separation.separators import create
 from tests.conftest import snr
-from tests.separators.helpers import ORACLES, create_tiny
+from tests.separators.helpers import ORACLES, SINGLE_METHODS, create_tiny
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
 def test_every_method_keeps_the_contract(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
     separator = create_tiny(name, tiny_models, excerpt)
@@ -30,7 +30,7 @@ def test_every_method_keeps_the_contract(name: str, tiny_models: dict[str, str],
     assert torch.equal(mixture, excerpt["mixture"]), "the stems share the mixture's memory"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
 def test_separation_is_deterministic(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
     separator = create_tiny(name, tiny_models, excerpt).at(sample_rate=44100, channels=2)
@@ -38,7 +38,7 @@ def test_separation_is_deterministic(name: str, tiny_models: dict[str, str], exc
     assert torch.equal(separator.separate(excerpt["mixture"]), first)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
 def test_the_number_of_blocks_is_as_announced(
     name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
@@ -55,7 +55,7 @@ def test_the_number_of_blocks_is_as_announced(
     assert torch.equal(torch.cat(blocks, dim=-1), separator.separate(excerpt["mixture"]))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
 def test_the_stems_of_silence_are_finite(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
     silence = {key: torch.zeros(2, 44100) for key in excerpt}
@@ -64,7 +64,7 @@ def test_the_stems_of_silence_are_finite(name: str, tiny_models: dict[str, str],
     assert stems.abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
 def test_shorter_mixtures_than_min_frames_are_refused(
     name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]

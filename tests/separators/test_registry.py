@@ -19,13 +19,16 @@ from separation.workers.devices import choose_device
 from tests.conftest import snr
 from tests.separators.helpers import (
     ORACLES,
+    SINGLE_METHODS,
     create_tiny,
 )
 
 
 def test_the_registry_lists_the_documented_methods() -> None:
     expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", "spleeter", *ORACLES]
-    assert list(METHODS) == expected
+    presets = ["best", "best-offline", "fast"]
+    assert list(METHODS) == presets + expected
+    assert [name for name, method in METHODS.items() if method.preset] == presets
     assert [name for name, method in METHODS.items() if method.needs_references] == list(ORACLES)
     assert [name for name, method in METHODS.items() if method.has_model] == expected[3:7]
 
@@ -59,7 +62,7 @@ def test_default_models_are_known_and_fit_their_methods() -> None:
             assert known[method.default_model] == name
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", SINGLE_METHODS)
 def test_create_builds_every_method(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
     separator = create_tiny(name, tiny_models, excerpt, device="cpu")
     assert separator.name == name
@@ -89,7 +92,9 @@ def test_bundled_models_are_complete_and_the_default(name: str, excerpt: dict[st
 
 
 def test_errors_for_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown method 'wavenet'; the methods are mix, hpss, ica, open-unmix"):
+    with pytest.raises(
+        ValueError, match=r"unknown method 'wavenet'; the methods are best, best-offline, fast, mix, hpss"
+    ):
         create("wavenet")
     with pytest.raises(CheckpointError, match=r"no model or folder 'umxxl'; the models for open-unmix are: .*umxhq"):
         create("open-unmix", model="umxxl")

@@ -98,7 +98,15 @@ def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
 
 def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    options = {"start": 2.0, "duration": 1.0, "references": None, "estimates": None, "yours": "", "together": False}
+    options = {
+        "start": 2.0,
+        "duration": 1.0,
+        "references": None,
+        "estimates": None,
+        "yours": "",
+        "karaoke": False,
+        "together": False,
+    }
     *_, last = separate.separate(
         Request(),  # type: ignore[arg-type]
         "sample",

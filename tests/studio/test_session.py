@@ -63,9 +63,7 @@ def test_a_lossy_reference_does_not_spoil_the_scores() -> None:
 
 
 def test_progress_only_grows() -> None:
-    shares = [
-        update.share for update in session.separate_song(unscored(), SeparationRequest(methods=["mix", "hpss"]))
-    ]
+    shares = [update.share for update in session.separate_song(unscored(), SeparationRequest(methods=["mix", "hpss"]))]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -139,6 +137,16 @@ def test_stems_sum_to_the_mixture_if_asked() -> None:
     residual = last.results[0].residual_db
     assert residual is None or residual < -100  # what 24 bits leave
     assert "--sum-to-mixture" in json.loads(last.results[0].card.read_text())["command"]
+
+
+def test_karaoke_gives_two_stems_and_names_methods_without_vocals() -> None:
+    last = work(unscored(), "mix", "ica", karaoke=True)
+    (result,) = last.results
+    assert list(result.stems) == ["vocals", "instrumental"]
+    assert "--two-stems vocals" in json.loads(result.card.read_text())["command"]
+    assert last.failed == (
+        "ICA: ica has no stem 'vocals' to separate from the rest; it gives component 1, component 2",
+    )
 
 
 def test_options_and_weights_reach_the_method() -> None:

@@ -118,6 +118,7 @@ def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]
         "references": None,
         "estimates": None,
         "yours": "Your separator",
+        "karaoke": False,
         "together": False,
         "iterations": 1,
         "shifts": 0,

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from separation.separators import METHODS
+from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import components, errors, model_cache, session, songs, storage
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.model_choice import default_weights, installed_weights
@@ -110,7 +110,7 @@ def _song_choice() -> list[Any]:
 def _method_choice() -> gr.CheckboxGroup:
     return gr.CheckboxGroup(
         [(translatable(f"method_{name}"), name) for name in METHODS],
-        value=["open-unmix"],
+        value=[DEFAULT_METHOD],
         label=translatable("methods_label"),
         info=translatable("methods_info"),
         elem_id="methods",
@@ -128,6 +128,7 @@ def _own_sounds() -> list[Any]:
 
 
 def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
+    karaoke = gr.Checkbox(False, label=translatable("karaoke"), info=translatable("karaoke_info"), elem_id="karaoke")
     together = gr.Checkbox(False, label=translatable("sum"), info=translatable("sum_info"), elem_id="sum")
     iterations = gr.Slider(0, 4, value=1, step=1, label=translatable("iterations"), elem_id="iterations")
     shifts = gr.Slider(0, 10, value=0, step=1, label=translatable("shifts"), elem_id="shifts")
@@ -144,7 +145,7 @@ def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
             for method in METHODS.values()
             if method.has_model
         }
-    return [together, iterations, shifts], weights
+    return [karaoke, together, iterations, shifts], weights
 
 
 # Gradio's cancellation races with the running generator, and the page then shows an error.
@@ -194,6 +195,7 @@ def separate(
     references: list[str] | None,
     estimates: list[str] | None,
     yours: str,
+    karaoke: bool,
     together: bool,
     iterations: float,
     shifts: float,
@@ -229,6 +231,7 @@ def separate(
                 "demucs": demucs,
                 "hybrid-demucs": demucs,
             },
+            karaoke=karaoke,
             sum_to_mixture=together,
             yours=yours,
         )

@@ -1,0 +1,186 @@
+"""Several methods' estimates of one song, combined source by source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from separation.audio.signal import Signal
+from separation.separators.base import Separator
+from separation.separators.lazy_stems import LazyStem, LazyStems
+from separation.separators.level import MASTERED_RANGE, MASTERED_RMS, LevelledSignal, input_matrices
+from separation.separators.presets import Preset
+from separation.sources import SOURCES
+from separation.spectral.stft import InverseStft, StftConfig, frames_between
+from separation.spectral.wiener import wiener
+
+__all__ = ["EnsembleOptions", "EnsembleSeparator"]
+
+_BLOCK = 1 << 17  # samples averaged at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleOptions:
+    """Options of ensembles.
+
+    Attributes
+    ----------
+    combine : "wiener" or "mean"
+        "wiener" averages the magnitudes of the parts' estimates and shares the mixture out by one multichannel Wiener
+        filter. "mean" averages the waveforms.
+    iterations : int
+        Iterations of the Wiener filter.
+    window : int or None
+        STFT frames over which a source's spatial covariance is constant, as for ``open-unmix``.
+    """
+
+    combine: str = "wiener"
+    iterations: int = 1
+    window: int | None = 300
+
+    def __post_init__(self) -> None:
+        if self.combine not in ("wiener", "mean"):
+            raise ValueError(f"combine must be wiener or mean, got {self.combine!r}")
+        if not 0 <= self.iterations <= 100:
+            raise ValueError(f"iterations must be in 0..100, got {self.iterations}")
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window must be at least 1 frame, or none, got {self.window}")
+
+
+class EnsembleSeparator(Separator):
+    """A weighted mean of several separators' estimates, per source.
+
+    The parts run side by side, a block at a time, so that memory is constant and the first stems are ready before the
+    last part is done. With the Wiener filter, the mixture is brought to the level of mastered music first.
+
+    Parameters
+    ----------
+    preset : Preset
+        Names the parts, their inputs and their weights.
+    parts : mapping of str to Separator
+        A separator for each part; several parts may share one.
+
+    Raises
+    ------
+    ValueError
+        If a part does not give a source that it has a weight for, or if the parts' sample rates or channels differ.
+    """
+
+    options: EnsembleOptions
+    stft = StftConfig()
+
+    def __init__(
+        self, preset: Preset, parts: Mapping[str, Separator], *, options: EnsembleOptions = EnsembleOptions()
+    ) -> None:
+        super().__init__()
+        self.name = preset.name  # type: ignore[misc]  # one class, a method for every preset
+        self.preset, self.parts, self.options = preset, dict(parts), options
+        self._kept = {name: self._kept_stems(name) for name in preset.parts}
+        weighted = dict.fromkeys(source for part in preset.parts.values() for source in part.weights)
+        self.sources = tuple(sorted(weighted, key=lambda source: (*SOURCES, source).index(source)))
+        self.sample_rate = _common({part.sample_rate for part in self.parts.values()}, "sample rates")
+        channels = {part.channels for part in self.parts.values() if part.channels is not None}
+        self.channels = _common(channels, "numbers of channels") if channels else None
+        n_fft = self.stft.n_fft if options.combine == "wiener" else 1
+        self.min_frames = max(n_fft, *(part.min_frames for part in self.parts.values()))
+        self.device = next(iter(self.parts.values())).device
+        models = dict.fromkeys(part.model for part in self.parts.values() if part.model)
+        self.model = " + ".join(models) or None
+        hashes = [f"{preset.parts}", *(str(part.model_hash) for part in self.parts.values())]
+        self.model_hash = hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
+
+    def _kept_stems(self, name: str) -> tuple[str, ...]:
+        """Return the stems of a part that are combined, and then those that other parts separate further."""
+        inputs = [part.input.partition(".") for part in self.preset.parts.values() if part.input]
+        kept = (*self.preset.parts[name].weights, *(stem for part, _, stem in inputs if part == name))
+        for stem in kept:
+            if stem not in self.parts[name].sources:
+                gives = ", ".join(self.parts[name].sources)
+                raise ValueError(f"{self.preset.name}: the part {name!r} has no stem {stem!r}; it gives {gives}")
+        return tuple(dict.fromkeys(kept))
+
+    def at(self, *, sample_rate: int, channels: int) -> Separator:
+        trained = {part.sample_rate for part in self.parts.values() if part.model}
+        rate = _common(trained or {sample_rate}, "sample rates")
+        parts = {name: part.at(sample_rate=rate, channels=channels) for name, part in self.parts.items()}
+        if all(parts[name] is self.parts[name] for name in parts):
+            return self
+        return EnsembleSeparator(self.preset, parts, options=self.options)
+
+    def segments(self, frames: int) -> int:
+        if self.options.combine == "mean":
+            return -(-frames // _BLOCK)
+        n_frames = frames // self.stft.hop_length + 1
+        return -(-n_frames // (self.options.window or n_frames))
+
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        with ExitStack() as closing:
+            if self.options.combine == "mean":
+                yield from self._mean(mixture, self._start(mixture, closing))
+            else:
+                matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
+                offset = (matrices.mean / len(self.sources)).float()
+                levelled = LevelledSignal(mixture, matrices)
+                for block in self._wiener(levelled, self._start(levelled, closing)):
+                    yield matrices.restore(block) + offset
+        for part in self.parts.values():
+            self.notes.extend(note for note in part.notes if note not in self.notes)
+
+    def _start(self, mixture: Signal, closing: ExitStack) -> dict[str, LazyStems]:
+        """Return every part's stems, of which nothing is computed yet."""
+        stems: dict[str, LazyStems] = {}
+        for name, part in self.preset.parts.items():
+            source: Signal = mixture
+            if part.input is not None:
+                other, _, stem = part.input.partition(".")
+                source = LazyStem(stems[other], self._kept[other].index(stem))
+            separator, kept = self.parts[name], self._kept[name]
+            stems[name] = LazyStems(
+                separator.stream(source),
+                [separator.sources.index(stem) for stem in kept],
+                channels=mixture.channels,
+                frames=mixture.frames,
+            )
+            closing.callback(stems[name].close)
+        return stems
+
+    def _average(self, estimates: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted mean per source of the parts' estimates, shape (stems, ...) each: (sources, ...)."""
+        total = torch.zeros(len(self.sources), *next(iter(estimates.values())).shape[1:])
+        sums = [0.0] * len(self.sources)
+        for name, stems in estimates.items():
+            for stem, (source, weight) in zip(stems, self.preset.parts[name].weights.items(), strict=False):
+                row = self.sources.index(source)
+                total[row] += weight * stem
+                sums[row] += weight
+        return total / torch.tensor(sums).reshape(-1, *[1] * (total.dim() - 1))
+
+    def _mean(self, mixture: Signal, estimates: Mapping[str, LazyStems]) -> Iterator[Tensor]:
+        for start in range(0, mixture.frames, _BLOCK):
+            stop = min(start + _BLOCK, mixture.frames)
+            yield self._average({name: stems.read(start, stop) for name, stems in estimates.items()})
+
+    def _wiener(self, mixture: Signal, estimates: Mapping[str, LazyStems]) -> Iterator[Tensor]:
+        length, n_frames = mixture.frames, mixture.frames // self.stft.hop_length + 1
+        inverse, window = InverseStft(self.stft, length), self.options.window or n_frames
+        for first in range(0, n_frames, window):
+            last = min(first + window, n_frames)
+            magnitudes = {
+                name: frames_between(stems.read, length, first, last, self.stft).abs()
+                for name, stems in estimates.items()
+            }
+            X = frames_between(mixture.read, length, first, last, self.stft)
+            Y = wiener(self._average(magnitudes), X, iterations=self.options.iterations)
+            yield inverse(Y, last=last == n_frames)
+
+
+def _common(values: set[int], what: str) -> int:
+    """Return the one value in a set; raise ValueError if there are several."""
+    if len(values) > 1:
+        raise ValueError(f"the parts of an ensemble have different {what}: {', '.join(map(str, sorted(values)))}")
+    return next(iter(values))

@@ -1,0 +1,63 @@
+"""Stems that are computed only as far as they are read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["LazyStem", "LazyStems"]
+
+
+class LazyStems:
+    """Some stems of a separation in progress.
+
+    Reading samples that are not there yet continues the separation up to them. Samples are kept in an unlinked
+    temporary float32 file, so that memory is constant and any part can be read again.
+
+    Parameters
+    ----------
+    blocks : iterator of Tensor, shape (sources, channels, time)
+        Consecutive blocks of estimates, as a separator yields them.
+    sources : sequence of int
+        Which of the sources to keep.
+    channels, frames : int
+        Number of channels and length of the estimates.
+    """
+
+    def __init__(self, blocks: Iterator[Tensor], sources: Sequence[int], *, channels: int, frames: int) -> None:
+        self._blocks = blocks
+        self._sources = list(sources)
+        self.channels, self.frames = channels, frames
+        self._width = len(self._sources) * channels
+        self._computed = 0
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the stems
+
+    def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop` of all kept stems, shape (stems, channels, stop - start)."""
+        while self._computed < stop:
+            block = next(self._blocks)[self._sources].cpu()
+            self._file.seek(0, 2)
+            self._file.write(block.permute(2, 0, 1).contiguous().numpy().data)
+            self._computed += block.shape[-1]
+        self._file.seek(start * self._width * 4)
+        samples = np.frombuffer(bytearray(self._file.read((stop - start) * self._width * 4)), dtype=np.float32)
+        return torch.from_numpy(samples).reshape(-1, len(self._sources), self.channels).permute(1, 2, 0)
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self._file.close()
+
+
+class LazyStem:
+    """One of the stems, as a signal that another separator can separate."""
+
+    def __init__(self, stems: LazyStems, index: int) -> None:
+        self._stems, self._index = stems, index
+        self.channels, self.frames = stems.channels, stems.frames
+
+    def read(self, start: int, stop: int) -> Tensor:
+        return self._stems.read(start, stop)[self._index]

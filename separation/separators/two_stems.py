@@ -1,0 +1,61 @@
+"""Two stems from any method: one source, and all that is not it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from separation.audio.signal import Signal
+from separation.separators.base import Separator
+from separation.sources import rest_of
+
+__all__ = ["TwoStems"]
+
+
+class TwoStems(Separator):
+    """A separator's estimate of one source, and the mixture without it; both sum to the mixture exactly.
+
+    Parameters
+    ----------
+    separator : Separator
+    source : str
+        One of its sources. The other stem is called "instrumental" if it is "vocals", else "no_<source>".
+
+    Raises
+    ------
+    ValueError
+        If the method does not estimate the source.
+    """
+
+    def __init__(self, separator: Separator, source: str) -> None:
+        super().__init__()
+        if source not in separator.sources:
+            gives = ", ".join(separator.sources)
+            raise ValueError(f"{separator.name} has no stem {source!r} to separate from the rest; it gives {gives}")
+        self.separator = separator
+        self.sources = (source, rest_of(source))
+        self.name = separator.name  # type: ignore[misc]  # the method's
+        self.sample_rate, self.channels, self.min_frames = (
+            separator.sample_rate,
+            separator.channels,
+            separator.min_frames,
+        )
+        self.model, self.model_hash = separator.model, separator.model_hash
+        self.device, self.options = separator.device, separator.options
+        self.notes = separator.notes
+
+    def at(self, *, sample_rate: int, channels: int) -> Separator:
+        configured = self.separator.at(sample_rate=sample_rate, channels=channels)
+        return self if configured is self.separator else TwoStems(configured, self.sources[0])
+
+    def segments(self, frames: int) -> int:
+        return self.separator.segments(frames)
+
+    def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        row, start = self.separator.sources.index(self.sources[0]), 0
+        for block in self.separator.stream(mixture):
+            stop = start + block.shape[-1]
+            yield torch.stack([block[row], mixture.read(start, stop) - block[row]])
+            start = stop

@@ -12,9 +12,10 @@ from torch import Tensor
 from separation.audio.signal import Signal, TensorSignal
 
 if TYPE_CHECKING:
+    from separation.spectral.stft import StftConfig
     from separation.weights.model import Model
 
-__all__ = ["Separator"]
+__all__ = ["Separator", "SpectrogramSeparator"]
 
 
 class Separator(ABC):
@@ -119,4 +120,23 @@ class Separator(ABC):
         """Yield the blocks of estimates for a valid mixture. Every method implements this.
 
         ``mixture.read(start, stop)`` returns any part of the mixture; sequential reads are cheapest.
+        """
+
+
+class SpectrogramSeparator(Separator):
+    """A method that estimates spectrograms, which an ensemble can combine before they become waveforms.
+
+    Attributes
+    ----------
+    stft : StftConfig
+        The transform, with frames centred on multiples of the hop.
+    """
+
+    stft: StftConfig
+
+    @abstractmethod
+    def stream_spectrograms(self, mixture: Signal) -> Iterator[Tensor]:
+        """Yield the estimates' complex spectrograms in consecutive blocks (sources, channels, bins, frames).
+
+        There are ``mixture.frames // stft.hop_length + 1`` frames. The level of the mixture is left as it is.
         """

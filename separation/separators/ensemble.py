@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from separation.audio.signal import Signal
-from separation.separators.base import Separator
-from separation.separators.lazy_stems import LazyStem, LazyStems
+from separation.separators.base import Separator, SpectrogramSeparator
+from separation.separators.lazy_stems import LazySpectrograms, LazyStem, LazyStems
 from separation.separators.level import MASTERED_RANGE, MASTERED_RMS, LevelledSignal, input_matrices
 from separation.separators.presets import Preset
 from separation.sources import SOURCES
@@ -20,6 +21,8 @@ from separation.spectral.stft import InverseStft, StftConfig, frames_between
 from separation.spectral.wiener import wiener
 
 __all__ = ["EnsembleOptions", "EnsembleSeparator"]
+
+_Estimates = LazyStems | LazySpectrograms  # of one part
 
 _BLOCK = 1 << 17  # samples averaged at a time
 
@@ -31,8 +34,8 @@ class EnsembleOptions:
     Attributes
     ----------
     combine : "wiener" or "mean"
-        "wiener" averages the magnitudes of the parts' estimates and shares the mixture out by one multichannel Wiener
-        filter. "mean" averages the waveforms.
+        "wiener" averages the magnitudes of the parts' spectrograms and shares the mixture out by one multichannel
+        Wiener filter. "mean" averages the waveforms.
     iterations : int
         Iterations of the Wiener filter.
     window : int or None
@@ -131,23 +134,31 @@ class EnsembleSeparator(Separator):
         for part in self.parts.values():
             self.notes.extend(note for note in part.notes if note not in self.notes)
 
-    def _start(self, mixture: Signal, closing: ExitStack) -> dict[str, LazyStems]:
-        """Return every part's stems, of which nothing is computed yet."""
+    def _start(self, mixture: Signal, closing: ExitStack) -> dict[str, _Estimates]:
+        """Return every part's estimates, of which nothing is computed yet."""
+        inputs = {part.input.partition(".")[0] for part in self.preset.parts.values() if part.input}
         stems: dict[str, LazyStems] = {}
+        estimates: dict[str, _Estimates] = {}
         for name, part in self.preset.parts.items():
             source: Signal = mixture
             if part.input is not None:
                 other, _, stem = part.input.partition(".")
                 source = LazyStem(stems[other], self._kept[other].index(stem))
-            separator, kept = self.parts[name], self._kept[name]
-            stems[name] = LazyStems(
-                separator.stream(source),
-                [separator.sources.index(stem) for stem in kept],
-                channels=mixture.channels,
-                frames=mixture.frames,
+            separator = self.parts[name]
+            rows = [separator.sources.index(stem) for stem in self._kept[name]]
+            if name not in inputs and self._combines_spectrograms_of(separator):
+                estimates[name] = LazySpectrograms(separator.stream_spectrograms(source), rows)
+                continue
+            estimates[name] = stems[name] = LazyStems(
+                separator.stream(source), rows, channels=mixture.channels, frames=mixture.frames
             )
             closing.callback(stems[name].close)
-        return stems
+        return estimates
+
+    def _combines_spectrograms_of(self, separator: Separator) -> TypeGuard[SpectrogramSeparator]:
+        """Return whether a method's spectrograms can be used as they are: faster, and before they become consistent."""
+        spectral = isinstance(separator, SpectrogramSeparator) and separator.stft == self.stft
+        return spectral and self.options.combine == "wiener"
 
     def _average(self, estimates: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted mean per source of the parts' estimates, shape (stems, ...) each: (sources, ...)."""
@@ -160,22 +171,27 @@ class EnsembleSeparator(Separator):
                 sums[row] += weight
         return total / torch.tensor(sums).reshape(-1, *[1] * (total.dim() - 1))
 
-    def _mean(self, mixture: Signal, estimates: Mapping[str, LazyStems]) -> Iterator[Tensor]:
+    def _mean(self, mixture: Signal, estimates: Mapping[str, _Estimates]) -> Iterator[Tensor]:
         for start in range(0, mixture.frames, _BLOCK):
             stop = min(start + _BLOCK, mixture.frames)
-            yield self._average({name: stems.read(start, stop) for name, stems in estimates.items()})
+            yield self._average({name: part.read(start, stop) for name, part in estimates.items()})
 
-    def _wiener(self, mixture: Signal, estimates: Mapping[str, LazyStems]) -> Iterator[Tensor]:
-        length, n_frames = mixture.frames, mixture.frames // self.stft.hop_length + 1
-        inverse, window = InverseStft(self.stft, length), self.options.window or n_frames
+    def _wiener(self, mixture: Signal, estimates: Mapping[str, _Estimates]) -> Iterator[Tensor]:
+        n_frames = mixture.frames // self.stft.hop_length + 1
+        inverse, window = InverseStft(self.stft, mixture.frames), self.options.window or n_frames
+
+        def spectrogram(signal: Signal | LazyStems, first: int, last: int) -> Tensor:
+            return frames_between(signal.read, mixture.frames, first, last, self.stft)
+
         for first in range(0, n_frames, window):
             last = min(first + window, n_frames)
             magnitudes = {
-                name: frames_between(stems.read, length, first, last, self.stft).abs()
-                for name, stems in estimates.items()
+                name: (
+                    part.read(first, last) if isinstance(part, LazySpectrograms) else spectrogram(part, first, last)
+                ).abs()
+                for name, part in estimates.items()
             }
-            X = frames_between(mixture.read, length, first, last, self.stft)
-            Y = wiener(self._average(magnitudes), X, iterations=self.options.iterations)
+            Y = wiener(self._average(magnitudes), spectrogram(mixture, first, last), iterations=self.options.iterations)
             yield inverse(Y, last=last == n_frames)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["LazyStem", "LazyStems"]
+__all__ = ["LazySpectrograms", "LazyStem", "LazyStems"]
 
 
 class LazyStems:
@@ -61,3 +61,30 @@ class LazyStem:
 
     def read(self, start: int, stop: int) -> Tensor:
         return self._stems.read(start, stop)[self._index]
+
+
+class LazySpectrograms:
+    """Spectrograms of some stems of a separation in progress, to be read once and in order.
+
+    Parameters
+    ----------
+    blocks : iterator of Tensor, shape (sources, channels, bins, frames)
+        Consecutive blocks of the estimates' spectrograms.
+    sources : sequence of int
+        Which of the sources to keep.
+    """
+
+    def __init__(self, blocks: Iterator[Tensor], sources: Sequence[int]) -> None:
+        self._blocks = blocks
+        self._sources = list(sources)
+        self._held: list[Tensor] = []
+        self._position = 0
+
+    def read(self, first: int, last: int) -> Tensor:
+        """Return frames `first` to `last`, shape (stems, channels, bins, last - first); `first` is the last `last`."""
+        assert first == self._position, "the frames are read in order"
+        while sum(block.shape[-1] for block in self._held) < last - first:
+            self._held.append(next(self._blocks)[self._sources].cpu())
+        held = torch.cat(self._held, dim=-1)
+        self._held, self._position = [held[..., last - first :]], last
+        return held[..., : last - first]

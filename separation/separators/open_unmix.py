@@ -11,7 +11,7 @@ from torch import Tensor
 
 from separation.audio.signal import Signal
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
-from separation.separators.base import Separator
+from separation.separators.base import SpectrogramSeparator
 from separation.separators.level import (
     MASTERED_RANGE,
     MASTERED_RMS,
@@ -75,7 +75,7 @@ class OpenUnmixOptions:
             raise ValueError(f"segment must be in 2..3600 s, or none, got {self.segment}")
 
 
-class OpenUnmixSeparator(Separator):
+class OpenUnmixSeparator(SpectrogramSeparator):
     """Separation by Open-Unmix, with released or locally trained weights.
 
     References
@@ -145,13 +145,17 @@ class OpenUnmixSeparator(Separator):
 
     def _estimates(self, mixture: Signal) -> Iterator[Tensor]:
         """Yield the blocks of estimates for a mixture at the level that the networks expect."""
-        window, frames = self._window_frames(mixture.frames), self._num_frames(mixture.frames)
-        inverse = InverseStft(self.stft, mixture.frames)
+        left, inverse = self._num_frames(mixture.frames), InverseStft(self.stft, mixture.frames)
+        for Y in self.stream_spectrograms(mixture):
+            left -= Y.shape[-1]
+            yield inverse(Y, last=left == 0).cpu()
+
+    def stream_spectrograms(self, mixture: Signal) -> Iterator[Tensor]:
+        window = self._window_frames(mixture.frames)
         for start, features, held in self._features(mixture):
             for first in range(start, start + features.shape[-1], window):
                 last = min(first + window, start + features.shape[-1])
-                Y = self._filter(features[..., first - start : last - start], held, first, last)
-                yield inverse(Y, last=last == frames).cpu()
+                yield self._filter(features[..., first - start : last - start], held, first, last)
 
     def _features(self, mixture: Signal) -> Iterator[tuple[int, Tensor, _HeldSignal]]:
         """Yield the networks' features, chunk by chunk.

@@ -114,9 +114,9 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
         next(iter(songs.samples())),
         None,
         ["mix", "hybrid-demucs"],
-        *options.values(),  # type: ignore[arg-type]
-        1,  # type: ignore[arg-type]
-        0,  # type: ignore[arg-type]
+        *options.values(),
+        1,
+        0,
         "open-unmix-compact",
         "demucs-compact",
         None,

@@ -134,6 +134,7 @@ def test_what_is_named_is_loaded_before_anybody_comes(monkeypatch: pytest.Monkey
     monkeypatch.setenv("SEPARATION_PRELOAD", "demucs-compact, umxhq")  # the second one is not here
     model_cache.warm_up()
     assert loaded == [
+        ("best-offline", None, ()),
         ("open-unmix", None, (("segment", model_cache.SEGMENT),)),
         ("demucs", None, ()),
         ("demucs", None, ()),

@@ -7,19 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import components, errors, model_cache, session, songs, storage
+from separation.studio import components, errors, session, songs, storage
+from separation.studio.form import Form
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.model_choice import default_weights, installed_weights
 from separation.studio.queue import QUEUE, Ticket
 from separation.studio.request import SeparationRequest
 
-__all__ = ["SeparatePage", "ask_to_stop", "build", "leave", "open_with_own", "restore", "separate"]
+__all__ = ["SeparatePage", "ask_to_stop", "build", "leave", "restore", "separate"]
 
 log = logging.getLogger(__name__)
 
@@ -183,25 +183,11 @@ def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(interactive=not working), gr.update(interactive=working)
 
 
-def separate(
-    request: gr.Request,
-    kind: str,
-    upload: str | None,
-    sample: str | None,
-    track: str | None,
-    methods: list[str],
-    start: float | None,
-    duration: float | None,
-    references: list[str] | None,
-    estimates: list[str] | None,
-    yours: str,
-    karaoke: bool,
-    together: bool,
-    iterations: float,
-    shifts: float,
-    *weights: str | None,
-) -> Iterator[tuple[Any, ...]]:
-    """Handle the Separate button, yielding the status, the two buttons, the player and the result's token."""
+def separate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+    """Handle the Separate button, yielding the status, the two buttons, the player and the result's token.
+
+    The values are those of a :class:`separation.studio.form.Form`.
+    """
     words, visitor = translator_for(request), str(request.session_hash)
     idle, busy = _buttons(working=False), _buttons(working=True)
     nothing = (gr.skip(), gr.skip())
@@ -210,33 +196,16 @@ def separate(
         return
     stop = _stop_asked[visitor] = threading.Event()
     try:
+        form = Form.from_values(values)
         yield (components.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
-        choice = {"upload": upload, "sample": sample, "musdb": track}.get(kind)
-        excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
-        songs.check_choice(kind, choice, **excerpt)
-        song = partial(open_with_own, kind, choice, references, estimates, **excerpt)
-        named = [name for name, method in METHODS.items() if method.has_model]
-        models = {name: model for name, model in zip(named, weights, strict=True) if model}
-        demucs = {"shifts": int(shifts)} if shifts else {}
-        missing = [name for name in methods if METHODS[name].has_model and not installed_weights(name)]
+        form.check_song()
+        missing = [name for name in form.methods if METHODS[name].has_model and not installed_weights(name)]
         problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
-        if missing and len(missing) == len(methods) and not estimates:
+        if missing and len(missing) == len(form.methods) and not form.estimates:
             raise songs.StudioError(" ".join(problems))
-        separation_request = SeparationRequest(
-            methods=[name for name in methods if name not in missing],
-            models={name: model for name, model in models.items() if model != METHODS[name].default_model},
-            options={
-                "open-unmix": {"segment": model_cache.SEGMENT}
-                | ({"iterations": int(iterations)} if iterations != 1 else {}),
-                "demucs": demucs,
-                "hybrid-demucs": demucs,
-            },
-            karaoke=karaoke,
-            sum_to_mixture=together,
-            yours=yours,
-        )
+        separation_request = form.request([name for name in form.methods if name not in missing])
         with QUEUE.queue(visitor) as turn:
-            yield from _work(turn, song, separation_request, stop, words, (idle, busy), problems)
+            yield from _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems)
     except (ValueError, OSError, MemoryError) as error:
         yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
     except Exception:  # shown to the visitor in general terms; the log has the details
@@ -244,30 +213,6 @@ def separate(
         yield (components.work(words("our_side"), [words("noted")]), *idle, *nothing)
     finally:
         _stop_asked.pop(visitor, None)
-
-
-def open_with_own(
-    kind: str,
-    choice: str | None,
-    references: list[str] | None,
-    estimates: list[str] | None,
-    *,
-    start: float,
-    duration: float | None,
-) -> songs.Song:
-    """Open the song with the visitor's references and estimates; see :mod:`separation.studio.songs`."""
-    song = None
-    try:
-        if choice or not references:
-            song = songs.open_song(kind, choice, start=start, duration=duration)
-        if references:
-            song = songs.with_references(song, references, start=start, duration=duration)
-        assert song is not None
-        return songs.with_estimates(song, estimates, duration=duration) if estimates else song
-    except BaseException:
-        if song is not None:
-            song.close()
-        raise
 
 
 def _work(

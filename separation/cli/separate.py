@@ -31,10 +31,12 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs, spleeter; the oracles irm, ibm, mwf.",
+            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs, spleeter, roformer; the oracles irm, ibm, mwf.",
         ),
     ],
-    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of a model (see: models list), a model folder, or a RoFormer's checkpoint.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Stems are written to OUT/<file>/<method>/.")] = Path("separated"),
     start: Annotated[float, typer.Option(help="Start of the excerpt in seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Length of the excerpt in seconds.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import cast
 
 import numpy as np
@@ -11,10 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BANDS", "Roformer", "mel_bands"]
+__all__ = ["BANDS", "Roformer", "mel_bands", "split_bands"]
 
 #: Bins per band of the published band-split models, for an n_fft of 2048.
 BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
+
+
+def split_bands(widths: Sequence[int]) -> list[list[int]]:
+    """Return the STFT bins of adjacent bands with `widths` bins each."""
+    return [list(range(stop - width, stop)) for width, stop in zip(widths, accumulate(widths), strict=True)]
 
 
 def mel_bands(n_bands: int, *, n_fft: int, sample_rate: int) -> list[list[int]]:
@@ -98,6 +103,8 @@ class Roformer(nn.Module):
         counts = torch.bincount(torch.tensor([index for band in bands for index in band]), minlength=n_fft // 2 + 1)
         if len(counts) != n_fft // 2 + 1 or not counts.all():
             raise ValueError(f"the bands do not cover the {n_fft // 2 + 1} bins of an n_fft of {n_fft}")
+        if not 0 < hop_length <= n_fft // 2:
+            raise ValueError(f"hop_length must be in 1..{n_fft // 2}, half of n_fft, got {hop_length}")
         self.n_fft, self.hop_length, self.n_channels = n_fft, hop_length, n_channels
         index = torch.tensor([i * n_channels + c for band in bands for i in band for c in range(n_channels)])
         self.register_buffer("_index", index, persistent=False)

@@ -127,7 +127,7 @@ METHODS: dict[str, Method] = {
             name="hybrid-demucs",
             title="Hybrid Demucs",
             summary=(
-                "Demucs with a second branch on the spectrogram. The strongest method here; its weights must be "
+                "Demucs with a second branch on the spectrogram. Much better than Demucs; its weights must be "
                 "downloaded first."
             ),
             reference="Défossez, MDX workshop 2021",
@@ -145,6 +145,20 @@ METHODS: dict[str, Method] = {
             ),
             reference="Hennequin et al., JOSS 2020",
             default_model="spleeter-2stems",
+        ),
+        _method(
+            "roformer",
+            "RoformerSeparator",
+            "RoformerOptions",
+            name="roformer",
+            title="RoFormer",
+            summary=(
+                "Transformers look along time and across frequency bands in turn, then mask magnitude and phase. The "
+                "highest published scores of the methods here; its weights must be downloaded first, and it takes long "
+                "without a GPU."
+            ),
+            reference="Lu et al., ICASSP 2024",
+            default_model="roformer-4stems",
         ),
         _method(
             *_ORACLE,
@@ -190,7 +204,7 @@ def create(
     method : str
         Name of a method in :data:`METHODS`.
     model : str, optional
-        Name of a known model, or a folder with one; by default the method's own.
+        Name of a known model, a folder with one, or a RoFormer's checkpoint file; by default the method's own.
     device : "auto", "cpu", "cuda" or "mps"
     precision : "auto", "fp32" or "bf16"
         Precision of the network, for methods that have one. See :mod:`separation.separators.precision`.
@@ -219,7 +233,12 @@ def create(
     from separation.workers.devices import choose_device
 
     torch_device = choose_device(device)
-    weights = catalogue.find_model(model or str(entry.default_model), method=method) if entry.has_model else None
+    weights = None
+    if entry.has_model:
+        config = (options or {}).get("config")  # describes a checkpoint file
+        weights = catalogue.find_model(
+            model or str(entry.default_model), method=method, config=None if config is None else str(config)
+        )
     options_type = _load(entry.options)
     if weights:  # report a mistake in the model's own options as an error of the model
         weights.build(lambda _: parse_options(options_type, weights.options))

@@ -15,6 +15,7 @@ from torchaudio.models import HDemucs
 
 from separation.models.demucs import Demucs
 from separation.models.open_unmix import OpenUnmix
+from separation.models.roformer import BANDS, Roformer, split_bands
 from separation.models.spleeter import SpleeterUNet
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
@@ -27,6 +28,7 @@ ORACLES = ("irm", "ibm", "mwf")
 OPEN_UNMIX: dict[str, Any] = {"n_fft": 2048, "hop_length": 512, "max_bin": 700, "hidden_size": 16}
 DEMUCS: dict[str, Any] = {"channels": 6, "depth": 4, "resample": False}
 HYBRID: dict[str, Any] = {"channels": 8, "nfft": 1024, "depth": 5}
+ROFORMER: dict[str, Any] = {"dim": 8, "depth": 1, "heads": 1, "dim_head": 8, "mask_expansion": 1, "n_stems": 4}
 SPLEETER: dict[str, Any] = {"filters": [2, 2, 3, 3, 4, 4]}
 
 
@@ -60,6 +62,10 @@ def write_tiny(folder: Path, method: str, **description: Any) -> Path:
         return write_model(folder, method, tiny_open_unmix(), OPEN_UNMIX, **description)
     if method == "demucs":
         return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS, **description)
+    if method == "roformer":
+        return write_model(
+            folder, method, {"all": randomise(Roformer(split_bands(BANDS), **ROFORMER))}, ROFORMER, **description
+        )
     if method == "spleeter":
         networks = {name: randomise(SpleeterUNet(**SPLEETER), seed) for seed, name in enumerate(SOURCES)}
         return write_model(folder, method, networks, SPLEETER | {"n_frames": 64}, **description)

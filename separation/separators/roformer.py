@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from separation.audio.signal import Signal
+from separation.models.onednn_roformer import OneDnnRoformer
 from separation.models.roformer import BANDS, Roformer, mel_bands, split_bands
 from separation.separators.base import Separator
 from separation.separators.overlap_add import fade_window, overlap_add
-from separation.separators.precision import apply_precision
+from separation.separators.precision import waveform_estimator
 from separation.weights.model import Model
 
 __all__ = ["RoformerOptions", "RoformerSeparator"]
@@ -72,7 +73,7 @@ class RoformerSeparator(Separator):
         network = model.build(lambda shape: _network(model, shape))
         model.load_into(network, model.file("all"))
         self._n_stems, self._shortest = len(network.mask_estimators), network.n_fft
-        self.network = apply_precision(network.eval(), precision, device)
+        self.network = waveform_estimator(network, OneDnnRoformer, precision, device)
         self._adopt(model)
         self.device = device
         self.options = options
@@ -100,7 +101,8 @@ class RoformerSeparator(Separator):
         """Return the stems (sources, channels, time) of a segment (channels, time)."""
         length = mixture.shape[-1]
         padded = F.pad(mixture, (0, max(0, self._shortest - length)))
-        stems = self.network(padded[None].to(self.device))[0, ..., :length].cpu()
+        (stems,) = self.network([padded.to(self.device)])
+        stems = stems[..., :length].cpu()
         if self._n_stems < len(self.sources):
             stems = torch.cat([stems, (mixture - stems.sum(0))[None]])
         return stems

@@ -233,13 +233,11 @@ def create(
     from separation.workers.devices import choose_device
 
     torch_device = choose_device(device)
+    options_type = _load(entry.options)
     weights = None
     if entry.has_model:
-        config = (options or {}).get("config")  # describes a checkpoint file
-        weights = catalogue.find_model(
-            model or str(entry.default_model), method=method, config=None if config is None else str(config)
-        )
-    options_type = _load(entry.options)
+        config = _config(options_type, options or {})
+        weights = catalogue.find_model(model or str(entry.default_model), method=method, config=config)
     if weights:  # report a mistake in the model's own options as an error of the model
         weights.build(lambda _: parse_options(options_type, weights.options))
     parsed = parse_options(options_type, {**(weights.options if weights else {}), **(options or {})})
@@ -249,6 +247,16 @@ def create(
     if weights:
         return separator(weights, device=torch_device, precision=precision, options=parsed)
     return separator(options=parsed)
+
+
+def _config(options_type: Any, options: Mapping[str, object]) -> str | None:
+    """Return the file that describes a checkpoint, for methods with that option."""
+    from separation.separators.options import parse_options
+
+    if "config" not in options or not hasattr(options_type, "config"):
+        return None
+    config: str | None = parse_options(options_type, {"config": options["config"]}).config
+    return config
 
 
 def _load(path: str) -> Any:

@@ -11,7 +11,9 @@ import pytest
 import torch
 import yaml
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from separation.__main__ import app
 from separation.models.roformer import BANDS
 from separation.separators import create
 from separation.separators.base import Separator
@@ -133,6 +135,27 @@ def test_options_of_the_user_come_before_the_configurations(tmp_path: Path) -> N
     frames = 10 * 44100
     assert open_checkpoint(path).segments(frames) == 19
     assert open_checkpoint(path, segment=2, overlap=0).segments(frames) == 5
+
+
+def test_the_command_line_takes_a_checkpoint(tmp_path: Path, sample: Path) -> None:
+    path = write_checkpoint(tmp_path, MEL | {"stereo": True}, ["vocals", "other"], "vocals")
+    words = ["separate", str(sample / "mixture.flac"), "-m", "roformer", "--model", str(path), "--duration", "1"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "error: model.ckpt needs its configuration: add --option config=FILE.yaml" in done.stderr
+    words += ["--out", str(tmp_path / "out"), "--option", f"config={tmp_path / 'config.yaml'}"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "out" / "mixture" / "roformer"
+    assert {file.name for file in folder.iterdir()} == {"vocals.wav", "accompaniment.wav", "result.json"}
+    assert "finished already" in CliRunner().invoke(app, words).stderr
+
+
+def test_only_methods_with_a_configuration_have_the_option() -> None:
+    with pytest.raises(ValueError, match="unknown option 'config'; the options of this method are: segment"):
+        create("demucs", options={"config": "x.yaml"})
+    with pytest.raises(CheckpointError, match="roformer-4stems is not installed"):
+        create("roformer", options={"config": "none"})
 
 
 def test_bfloat16_is_close(tmp_path: Path, excerpt: dict[str, Tensor]) -> None:

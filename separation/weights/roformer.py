@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from separation.weights.state_dict import CheckpointError
 __all__ = ["read_roformer"]
 
 _MAX_BYTES = 1 << 20  # a configuration has a few kilobytes
+
+_short = reprlib.Repr()  # shows values of any size
+_short.maxlevel = 2
 
 #: Upstream's key -> our argument, and upstream's default.
 _SIZES = {
@@ -72,7 +76,10 @@ class _ConfigError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values, and tuples as sequences."""
+    """Plain values and tuples, without merged mappings, by which a short file could become enormous."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        pass
 
 
 _Loader.add_constructor("tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node)))
@@ -110,6 +117,9 @@ def _describe(checkpoint: Path, config: Path, content: dict[str, Any]) -> Model:
     chunks = inference if "chunk_size" in inference else audio
     if "chunk_size" in chunks:
         options["segment"] = _whole(chunks, "chunk_size", None) / sample_rate
+    stereo = network.get("stereo", False)
+    if not isinstance(stereo, bool):
+        raise _ConfigError(f"must have true or false as stereo, got {_short.repr(stereo)}")
     folder = checkpoint.parent
     beside = config.resolve().parent == folder.resolve()
     return Model(
@@ -117,7 +127,7 @@ def _describe(checkpoint: Path, config: Path, content: dict[str, Any]) -> Model:
         method="roformer",
         sources=_sources(training, architecture["n_stems"]),
         sample_rate=sample_rate,
-        channels=2 if network.get("stereo", False) else 1,
+        channels=2 if stereo else 1,
         files=(
             ModelFile(source="all", name=checkpoint.name),
             ModelFile(source="config", name=config.name if beside else str(config.resolve())),
@@ -146,7 +156,7 @@ def _architecture(network: dict[str, Any]) -> dict[str, Any]:
         return shape | {"mel_bands": _whole(network, "num_bands", None), "mask_layers": hidden_layers}
     widths = network["freqs_per_bands"]
     if not isinstance(widths, list | tuple) or not all(type(width) is int and width > 0 for width in widths):
-        raise _ConfigError(f"must list whole numbers as freqs_per_bands, got {widths!r}")
+        raise _ConfigError(f"must list whole numbers as freqs_per_bands, got {_short.repr(widths)}")
     # The layers of the band-split variant are counted with the last one.
     hidden_layers = _whole(network, "mask_estimator_depth", 2) - 1
     return shape | {"band_widths": list(widths), "mask_layers": hidden_layers}
@@ -159,7 +169,7 @@ def _sources(training: dict[str, Any], n_stems: int) -> tuple[str, ...]:
     if not isinstance(given, list | tuple) or not all(
         isinstance(name, str) and _NAME.fullmatch(name) for name in given
     ):
-        raise _ConfigError(f"must name its stems in training.instruments, got {given!r}")
+        raise _ConfigError(f"must name its stems in training.instruments, got {_short.repr(given)}")
     names = [ACCOMPANIMENT if name.lower() == "instrumental" else name.lower() for name in given]
     if len(names) != n_stems or len(set(names)) != n_stems:
         raise _ConfigError(f"names {len(names)} stems ({', '.join(names)}) for a network of {n_stems}")
@@ -181,5 +191,5 @@ def _section(content: dict[str, Any], name: str) -> dict[str, Any]:
 def _whole(section: dict[str, Any], key: str, default: int | None) -> int:
     value = section.get(key, default)
     if type(value) is not int or value < 1:
-        raise _ConfigError(f"must have a whole number of at least 1 as {key}, got {value!r}")
+        raise _ConfigError(f"must have a whole number of at least 1 as {key}, got {_short.repr(value)}")
     return value

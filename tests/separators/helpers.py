@@ -48,7 +48,8 @@ def write_model(
     for source, network in networks.items():
         path = folder / f"{source}.safetensors"
         state = network.state_dict()
-        save_file({key: value.half() if half and value.dim() > 1 else value for key, value in state.items()}, path)
+        state = {key: value.half() if half and value.dim() > 1 else value for key, value in state.items()}
+        save_file({key: value.clone() for key, value in state.items()}, path)  # layers may share a tensor
         files.append({"source": source, "name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
     common = {"name": folder.name, "method": method, "sources": sources, "sample_rate": 44100, "channels": 2}
     model = common | {"architecture": architecture, "files": files} | description

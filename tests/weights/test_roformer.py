@@ -139,6 +139,7 @@ def test_stems_have_the_names_that_scores_know(
         ("model", {"depth": 1.5}, r"must have a whole number of at least 1 as depth, got 1\.5"),
         ("model", {"heads": True}, "must have a whole number of at least 1 as heads, got True"),
         ("model", {"num_stems": 2}, r"names 1 stems \(vocals\) for a network of 2"),
+        ("model", {"stereo": "yes"}, "must have true or false as stereo, got 'yes'"),
         ("audio", {"sample_rate": 0}, "must have a whole number of at least 1 as sample_rate, got 0"),
         ("inference", {"num_overlap": "two"}, "must have a whole number of at least 1 as num_overlap, got 'two'"),
         ("training", {"target_instrument": "../x"}, r"must name its stems in training\.instruments, got \['\.\./x'\]"),
@@ -167,6 +168,7 @@ def test_a_configuration_that_the_network_cannot_follow_is_refused(
         "model: !!python/tuple 5",
         "model: !local [1]",
         "[" * 5000,
+        "x: &x {a: 1}\nmodel: {<<: *x}",
     ],
 )
 def test_anything_but_plain_yaml_is_refused_and_nothing_is_run(tmp_path: Path, text: str) -> None:
@@ -185,6 +187,14 @@ def test_sections_of_another_kind_are_refused(tmp_path: Path) -> None:
     for text in ("model: 5", "model: {5: 5}", "training: [vocals]"):
         with pytest.raises(CheckpointError, match=r"^config\.yaml must have a section (model|training) of names and"):
             describe(tmp_path, text)
+
+
+def test_a_value_that_is_enormous_is_shown_in_short(tmp_path: Path) -> None:
+    levels = ["x0: &x0 [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]"]
+    levels += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 20)]
+    with pytest.raises(CheckpointError, match="must list whole numbers as freqs_per_bands") as caught:
+        describe(tmp_path, "\n".join([*levels, "model: {dim: 8, depth: 1, freqs_per_bands: *x19}"]))
+    assert len(str(caught.value)) < 500
 
 
 def test_a_missing_configuration_is_told(tmp_path: Path) -> None:

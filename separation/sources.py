@@ -6,7 +6,7 @@ SOURCES = ("vocals", "drums", "bass", "other")  #: MUSDB18's four targets
 
 ACCOMPANIMENT = "accompaniment"  #: everything but the other sources of a method, in the terms of SiSEC and museval
 
-PARTS_OF_OTHER = ("piano",)  #: sources of some methods that belong to "other" in MUSDB18
+PARTS_OF_OTHER = ("piano", "guitar")  #: sources of some methods that belong to "other" in MUSDB18
 
 
 def rest_of(source: str) -> str:

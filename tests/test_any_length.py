@@ -44,7 +44,15 @@ def write_noise(path: Path, seconds: float) -> None:
 
 
 #: The two lengths to compare, in minutes. ICA keeps a million samples, so that its shorter length is 10 minutes.
-HOUR = {"open-unmix": (2, 60), "demucs": (2, 60), "hpss": (1, 5), "ica": (10, 60), "mix": (2, 60), "spleeter": (2, 60)}
+HOUR = {
+    "open-unmix": (2, 60),
+    "demucs": (2, 60),
+    "hpss": (1, 5),
+    "ica": (10, 60),
+    "mix": (2, 60),
+    "spleeter": (2, 60),
+    "roformer": (2, 10),
+}
 MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "mix": (2, 10), "spleeter": (2, 6)}
 
 

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "workers": set(),
     "spectral": {"workers"},
     "models": {"workers"},
-    "weights": {"resources"},
+    "weights": {"resources", "sources"},
     "separators": {"resources", "sources", "audio", "workers", "spectral", "models", "weights"},
     "datasets": {"sources", "atomic", "audio"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},

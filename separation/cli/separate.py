@@ -33,10 +33,12 @@ def separate(
             "--method",
             "-m",
             help="A preset: best-offline, fast, best, or a FILE.toml of your own. A method: open-unmix, demucs, "
-            "hybrid-demucs, spleeter, hpss, ica, mix. An oracle: irm, ibm, mwf.",
+            "hybrid-demucs, spleeter, roformer, hpss, ica, mix. An oracle: irm, ibm, mwf.",
         ),
     ] = DEFAULT_METHOD,
-    model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of a model (see: models list), a model folder, or a RoFormer's checkpoint.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Stems are written to OUT/<file>/<method>/.")] = Path("separated"),
     start: Annotated[float, typer.Option(help="Start of the excerpt in seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Length of the excerpt in seconds.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import cast
 
 import numpy as np
@@ -11,10 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BANDS", "Roformer", "mel_bands"]
+__all__ = ["BANDS", "Roformer", "mel_bands", "split_bands"]
 
 #: Bins per band of the published band-split models, for an n_fft of 2048.
 BANDS = (2,) * 24 + (4,) * 12 + (12,) * 8 + (24,) * 8 + (48,) * 8 + (128, 129)
+
+
+def split_bands(widths: Sequence[int]) -> list[list[int]]:
+    """Return the STFT bins of adjacent bands with `widths` bins each."""
+    return [list(range(stop - width, stop)) for width, stop in zip(widths, accumulate(widths), strict=True)]
 
 
 def mel_bands(n_bands: int, *, n_fft: int, sample_rate: int) -> list[list[int]]:
@@ -98,6 +103,8 @@ class Roformer(nn.Module):
         counts = torch.bincount(torch.tensor([index for band in bands for index in band]), minlength=n_fft // 2 + 1)
         if len(counts) != n_fft // 2 + 1 or not counts.all():
             raise ValueError(f"the bands do not cover the {n_fft // 2 + 1} bins of an n_fft of {n_fft}")
+        if not 0 < hop_length <= n_fft // 2:
+            raise ValueError(f"hop_length must be in 1..{n_fft // 2}, half of n_fft, got {hop_length}")
         self.n_fft, self.hop_length, self.n_channels = n_fft, hop_length, n_channels
         index = torch.tensor([i * n_channels + c for band in bands for i in band for c in range(n_channels)])
         self.register_buffer("_index", index, persistent=False)
@@ -119,27 +126,34 @@ class Roformer(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Map (batch, channels, time) to (batch, stems, channels, time), where time exceeds ``n_fft // 2``."""
-        batch, channels, length = mixture.shape
-        window = torch.hann_window(self.n_fft, device=mixture.device)
-        flat = mixture.reshape(-1, length)
-        X = torch.stft(flat, self.n_fft, self.hop_length, window=window, return_complex=True)
-        frames = X.shape[-1]
-        # Channels alternate within a bin: (batch, bins * channels, frames).
-        X = X.reshape(batch, channels, -1, frames).transpose(1, 2).reshape(batch, -1, frames)
-        x = torch.view_as_real(X[:, self._index]).transpose(1, 2).flatten(2)
-        x = self.band_split(x)  # (batch, frames, bands, dim)
+        X = self.spectrogram(mixture)
+        x = self.band_split(self.band_values(X))  # (batch, frames, bands, dim)
         for pair in self.layers:
             along_time, along_bands = cast(nn.ModuleList, pair)
             x = along_time(x.transpose(1, 2)).transpose(1, 2)
             x = along_bands(x)
         x = self.final_norm(x)
-        stems = []
-        for estimator in self.mask_estimators:
-            mask = torch.view_as_complex(estimator(x).float().unflatten(-1, (-1, 2))).transpose(1, 2)
-            total = torch.zeros_like(X).index_add_(1, self._index, mask)
-            Y = (X * (total / self._counts[:, None])).unflatten(1, (-1, channels)).transpose(1, 2)
-            stems.append(torch.istft(Y.flatten(0, 1), self.n_fft, self.hop_length, window=window, length=length))
-        return torch.stack(stems).unflatten(1, (batch, channels)).transpose(0, 1)
+        stems = [self.masked(X, estimator(x), mixture.shape[-1]) for estimator in self.mask_estimators]
+        return torch.stack(stems, dim=1)
+
+    def spectrogram(self, mixture: Tensor) -> Tensor:
+        """Return the STFT (batch, bins * channels, frames) of (batch, channels, time); channels alternate in a bin."""
+        window = torch.hann_window(self.n_fft, device=mixture.device)
+        X = torch.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length, window=window, return_complex=True)
+        return X.unflatten(0, mixture.shape[:2]).transpose(1, 2).flatten(1, 2)
+
+    def band_values(self, X: Tensor) -> Tensor:
+        """Return real and imaginary parts of all bands, one after the other: (batch, frames, values)."""
+        return torch.view_as_real(X[:, self._index]).transpose(1, 2).flatten(2)
+
+    def masked(self, X: Tensor, mask: Tensor, length: int) -> Tensor:
+        """Return the waveform (batch, channels, length) of an STFT times the mask (batch, frames, values)."""
+        values = torch.view_as_complex(mask.float().unflatten(-1, (-1, 2))).transpose(1, 2)
+        total = torch.zeros_like(X).index_add_(1, self._index, values)
+        Y = (X * (total / self._counts[:, None])).unflatten(1, (-1, self.n_channels)).transpose(1, 2)
+        window = torch.hann_window(self.n_fft, device=X.device)
+        y = torch.istft(Y.flatten(0, 1), self.n_fft, self.hop_length, window=window, length=length)
+        return y.unflatten(0, (-1, self.n_channels))
 
 
 class _RMSNorm(nn.Module):

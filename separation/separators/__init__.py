@@ -4,6 +4,7 @@
 a combination of methods in a TOML file (:mod:`separation.separators.presets`).
 """
 
-from separation.separators.registry import DEFAULT_METHOD, METHODS, Method, create, find_method
+from separation.separators.factory import create
+from separation.separators.registry import DEFAULT_METHOD, METHODS, Method, find_method
 
 __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "create", "find_method"]

@@ -1,10 +1,11 @@
 """Model files: where they are, on what terms, and how to read them safely.
 
 - ``model``        one model: files, sources, licence, architecture
-- ``catalogue``    the known models: bundled, released, and the user's own folders
+- ``catalogue``    the known models: bundled, released, and the user's own
 - ``download``     download and verify
 - ``package``      files of an installed Python package, which is never imported
 - ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
 - ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
+- ``roformer``     checkpoints of RoFormers with their YAML configurations
 - ``openunmix``    folders of upstream's Open-Unmix trainer, read and written
 """

@@ -1,9 +1,10 @@
-"""The known models: bundled, released, and folders of the user's own."""
+"""The known models: bundled, released, and folders or checkpoints of the user's own."""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from separation.resources import ASSETS
 from separation.weights.model import Model, describe_error, model_from_dict, read_json_object
 from separation.weights.openunmix import read_openunmix_folder
 from separation.weights.package import package_folder
+from separation.weights.roformer import read_roformer
 from separation.weights.state_dict import CheckpointError
 
 __all__ = ["BUNDLED", "RELEASED", "cache_dir", "find_model", "is_installed", "list_models"]
@@ -42,8 +44,14 @@ def _released_folder(entry: dict[str, Any]) -> Path:
     return folder or cache_dir() / "models" / entry["name"]
 
 
-def find_model(name: str, *, method: str) -> Model:
-    """Return a model by name or folder, ready to be loaded.
+def find_model(name: str, *, method: str, config: str | None = None) -> Model:
+    """Return a model by name, folder or checkpoint file, ready to be loaded.
+
+    Parameters
+    ----------
+    name, method : str
+    config : str, optional
+        The configuration of a checkpoint file; see :func:`separation.weights.roformer.read_roformer`.
 
     Raises
     ------
@@ -51,9 +59,14 @@ def find_model(name: str, *, method: str) -> Model:
         If it does not exist, belongs to another method, or is not installed.
     """
     known = {model.name: model for model in list_models()}
+    file = None if name in known else _existing(name, Path.is_file)
+    if config is not None and file is None:
+        raise CheckpointError(f"config describes a checkpoint file, and {name!r} is none: use --model FILE.ckpt")
     if name in known:
         model = known[name]
-    elif folder := _folder(name):
+    elif file:
+        model = read_roformer(file, None if config is None else Path(config).expanduser())
+    elif folder := _existing(name, Path.is_dir):
         model = _read_folder(folder)
     else:
         fitting = ", ".join(model.name for model in known.values() if model.method == method)
@@ -79,11 +92,11 @@ def is_installed(name: str) -> bool:
     return any(model.name == name and model.installed for model in list_models())
 
 
-def _folder(name: str) -> Path | None:
-    """Return the folder of that name, or None if there is none."""
+def _existing(name: str, is_kind: Callable[[Path], bool]) -> Path | None:
+    """Return the file or folder of that name, or None if there is none."""
     try:
-        folder = Path(name).expanduser()
-        return folder if folder.is_dir() else None
+        path = Path(name).expanduser()
+        return path if is_kind(path) else None
     except (OSError, RuntimeError):  # name too long, or an unknown user's home
         return None
 

@@ -44,6 +44,7 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
         raise CheckpointError(f"{path.name} is missing") from error
     except Exception as error:  # each reader raises its own errors for a damaged file
         raise CheckpointError(f"{path.name} is damaged, or holds more than tensors, and was not loaded") from error
+    state = _unwrapped(state)
     if numpy_arrays and isinstance(state, dict):
         state = dict(zip(state, map(_tensor, state.values()), strict=True))
     if not isinstance(state, dict) or not all(
@@ -51,6 +52,14 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
     ):
         raise CheckpointError(f"{path.name} does not hold a dictionary of tensors")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def _unwrapped(content: Any) -> Any:
+    """Return the state dict among the entries of a training program's checkpoint, or anything else as it is."""
+    for key in ("state", "state_dict", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            return content[key]
+    return content
 
 
 def _numpy_globals() -> list[Any]:

@@ -36,6 +36,7 @@ RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
 SEGMENT = 10.0  # seconds, of both sides' Demucs
 OPEN_UNMIX = {"n_fft": 4096, "hop_length": 1024, "max_bin": 1487, "hidden_size": 512}
+ROFORMER = {"dim": 384, "depth": 8, "n_stems": 4}  # of the released four stems, but for wider mask estimators
 
 #: What is compared: the method, its weights' shape, our options.
 PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
@@ -44,11 +45,13 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT}),
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
+    "roformer": ("roformer", ROFORMER, {"segment": SEGMENT, "overlap": 0}),
 }
 
 
 def network(pair: str) -> nn.Module:
     """Upstream's, with random weights, statistics and scales as different from their defaults as trained ones are."""
+    import bs_roformer
     from openunmix.model import OpenUnmix
     from torchaudio.models import hdemucs_high
 
@@ -59,6 +62,11 @@ def network(pair: str) -> nn.Module:
     torch.manual_seed(0)
     if method == "open-unmix":
         return randomise(OpenUnmix(2049, nb_channels=2, hidden_size=shape["hidden_size"], max_bin=shape["max_bin"]))
+    if method == "roformer":
+        return bs_roformer.BSRoformer(
+            **{"dim": 384, "depth": 8, "num_stems": 4, "stereo": True, "stft_hop_length": 441},
+            **{"time_transformer_depth": 1, "freq_transformer_depth": 1, "mask_estimator_depth": 2},
+        ).eval()
     made: nn.Module = Demucs(SOURCES, **shape) if method == "demucs" else hdemucs_high(list(SOURCES))
     for name, parameter in made.named_parameters():
         if name.endswith(".scale"):  # of residual branches, which start at next to nothing
@@ -122,6 +130,9 @@ def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
 
     method, _, options = PAIRS[pair]
     made = network(pair)
+    if method == "roformer":  # one segment after the other
+        made.load_state_dict(load_file(folder / "all.safetensors"))
+        return lambda mixture: torch.cat([made(part[None])[0] for part in mixture.split(round(SEGMENT * RATE), 1)], -1)
     if method != "open-unmix":
         made.load_state_dict(load_file(folder / "all.safetensors"))
         return lambda mixture: apply_model(made, mixture, segment=SEGMENT)
@@ -143,6 +154,7 @@ def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
 def one(pair: str, side: str, folder: Path, music: Path, threads: int) -> dict[str, float]:
     """Seconds, processor seconds and megabytes; the stems are left in the folder."""
     torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
     mixture = torch.from_numpy(soundfile.read(music, dtype="float32")[0].T.copy())
     separate = upstream(pair, folder) if side == "upstream" else ours(pair, folder, side)
     separate(mixture[:, :RATE])  # what is done once is not counted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import bs_roformer
@@ -12,11 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separation.models.roformer import BANDS, Roformer, mel_bands
+from separation.models import onednn
+from separation.models.onednn_roformer import OneDnnRoformer
+from separation.models.roformer import BANDS, Roformer, mel_bands, split_bands
 from tests.conftest import snr
+from tests.models.helpers import NO_BFLOAT16, randomise
 
 SMALL: dict[str, Any] = {"dim": 32, "depth": 2, "heads": 2, "dim_head": 16}
-SPLIT = [list(range(stop - width, stop)) for width, stop in zip(BANDS, itertools.accumulate(BANDS), strict=True)]
+SPLIT = split_bands(BANDS)
 MEL = mel_bands(60, n_fft=2048, sample_rate=44100)
 
 
@@ -53,7 +55,8 @@ def agreement(kind: str, shape: dict[str, Any], mixture: Tensor, n_stems: int) -
     network = own_network(kind, shape, n_channels=mixture.shape[0], n_stems=n_stems)
     network.load_state_dict(upstream.state_dict())
     expected = upstream(mixture[None]).reshape(n_stems, *mixture.shape)
-    return snr(expected, network(mixture[None])[0])
+    plain = network(mixture[None])[0]
+    return min(snr(expected, plain), snr(expected, OneDnnRoformer(network)([mixture])[0]))
 
 
 @pytest.mark.parametrize("kind", ["split", "mel"])
@@ -61,6 +64,31 @@ def agreement(kind: str, shape: dict[str, Any], mixture: Tensor, n_stems: int) -
 def test_the_networks_equal_upstreams(kind: str, n_channels: int, n_stems: int) -> None:
     mixture = 0.1 * torch.randn(n_channels, 441 * 50, generator=torch.Generator().manual_seed(1))
     assert agreement(kind, SMALL, mixture, n_stems) > 100
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["split", "mel"])
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"time_depth": 2, "band_depth": 3}, {"heads": 1, "dim_head": 6, "mask_layers": 0}, {"mask_expansion": 1}],
+    ids=["usual", "deep", "one head", "narrow"],
+)
+def test_onednn_roformer_equals_roformer(
+    kind: str, shape: dict[str, Any], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not onednn.is_available() or (dtype == torch.bfloat16 and not onednn.has_bfloat16()):
+        pytest.skip(NO_BFLOAT16)
+    monkeypatch.setattr("separation.models.onednn_roformer.ROWS", 700)  # several blocks of frames
+    mel = kind == "mel"
+    network = randomise(Roformer(MEL if mel else SPLIT, **(SMALL | shape), norm_each=mel, n_stems=2))
+    mixture = 0.1 * torch.randn(2, 441 * 50, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = network(mixture[None])[0]
+    fast = OneDnnRoformer(network, dtype)  # type: ignore[arg-type]
+    for stems in fast([mixture, mixture]):
+        assert stems.dtype == torch.float32
+        assert snr(expected, stems) > (100 if dtype == torch.float32 else 25)
+    assert not list(network.parameters()), "the weights are freed"
 
 
 @pytest.mark.slow  # a network of 500 MB and its copy

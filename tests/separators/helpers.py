@@ -15,6 +15,7 @@ from torchaudio.models import HDemucs
 
 from separation.models.demucs import Demucs
 from separation.models.open_unmix import OpenUnmix
+from separation.models.roformer import BANDS, Roformer, split_bands
 from separation.models.spleeter import SpleeterUNet
 from separation.separators import METHODS, create
 from separation.separators.base import Separator
@@ -28,6 +29,7 @@ SINGLE_METHODS = [name for name, method in METHODS.items() if method.preset is N
 OPEN_UNMIX: dict[str, Any] = {"n_fft": 2048, "hop_length": 512, "max_bin": 700, "hidden_size": 16}
 DEMUCS: dict[str, Any] = {"channels": 6, "depth": 4, "resample": False}
 HYBRID: dict[str, Any] = {"channels": 8, "nfft": 1024, "depth": 5}
+ROFORMER: dict[str, Any] = {"dim": 8, "depth": 1, "heads": 1, "dim_head": 8, "mask_expansion": 1, "n_stems": 4}
 SPLEETER: dict[str, Any] = {"filters": [2, 2, 3, 3, 4, 4]}
 
 
@@ -47,7 +49,8 @@ def write_model(
     for source, network in networks.items():
         path = folder / f"{source}.safetensors"
         state = network.state_dict()
-        save_file({key: value.half() if half and value.dim() > 1 else value for key, value in state.items()}, path)
+        state = {key: value.half() if half and value.dim() > 1 else value for key, value in state.items()}
+        save_file({key: value.clone() for key, value in state.items()}, path)  # layers may share a tensor
         files.append({"source": source, "name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
     common = {"name": folder.name, "method": method, "sources": sources, "sample_rate": 44100, "channels": 2}
     model = common | {"architecture": architecture, "files": files} | description
@@ -61,6 +64,10 @@ def write_tiny(folder: Path, method: str, **description: Any) -> Path:
         return write_model(folder, method, tiny_open_unmix(), OPEN_UNMIX, **description)
     if method == "demucs":
         return write_model(folder, method, {"all": randomise(Demucs(SOURCES, **DEMUCS))}, DEMUCS, **description)
+    if method == "roformer":
+        return write_model(
+            folder, method, {"all": randomise(Roformer(split_bands(BANDS), **ROFORMER))}, ROFORMER, **description
+        )
     if method == "spleeter":
         networks = {name: randomise(SpleeterUNet(**SPLEETER), seed) for seed, name in enumerate(SOURCES)}
         return write_model(folder, method, networks, SPLEETER | {"n_frames": 64}, **description)

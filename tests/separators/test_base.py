@@ -47,6 +47,7 @@ def test_the_number_of_blocks_is_as_announced(
         "open-unmix": {"segment": 2.0, "window": 50},
         "demucs": {"segment": 0.5},
         "hybrid-demucs": {"segment": 0.7},
+        "roformer": {"segment": 0.5},
     }
     separator = create_tiny(name, tiny_models, excerpt, options=options.get(name)).at(sample_rate=44100, channels=2)
     blocks = list(separator.stream(excerpt["mixture"]))
@@ -80,7 +81,7 @@ def test_shorter_mixtures_than_min_frames_are_refused(
         separator.separate(short["mixture"][:, 1:])
 
 
-@pytest.mark.parametrize("name", ["open-unmix", "demucs", "hybrid-demucs", "spleeter", *ORACLES])
+@pytest.mark.parametrize("name", ["open-unmix", "demucs", "hybrid-demucs", "spleeter", "roformer", *ORACLES])
 def test_a_method_for_stereo_refuses_other_numbers_of_channels(
     name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
 ) -> None:

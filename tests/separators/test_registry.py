@@ -25,12 +25,12 @@ from tests.separators.helpers import (
 
 
 def test_the_registry_lists_the_documented_methods() -> None:
-    expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", "spleeter", *ORACLES]
+    expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", "spleeter", "roformer", *ORACLES]
     presets = ["best", "best-offline", "fast"]
     assert list(METHODS) == presets + expected
     assert [name for name, method in METHODS.items() if method.preset] == presets
     assert [name for name, method in METHODS.items() if method.needs_references] == list(ORACLES)
-    assert [name for name, method in METHODS.items() if method.has_model] == expected[3:7]
+    assert [name for name, method in METHODS.items() if method.has_model] == expected[3:8]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -158,6 +158,8 @@ def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("demucs", {"seed": "-1"}, "seed must be"),
         ("hybrid-demucs", {"seed": str(2**70)}, "seed must be"),
         ("spleeter", {"mask_extension": "mean"}, "mask_extension must be zeros or average, got 'mean'"),
+        ("roformer", {"segment": "0.4"}, r"segment must be in 0\.5\.\.600 s, got 0\.4"),
+        ("roformer", {"overlap": "1"}, "overlap must be"),
         ("hpss", {"crossover": "0"}, "crossover must be positive"),
         ("hpss", {"kernel": "4"}, "kernel must be odd"),
         ("irm", {"power": "0"}, "power must be positive"),

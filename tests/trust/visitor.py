@@ -126,6 +126,7 @@ def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]
         "demucs": "demucs-compact",
         "hybrid-demucs": None,
         "spleeter": None,
+        "roformer": None,
     }
     assert other.keys() <= fields.keys(), other
     return list((fields | other).values())

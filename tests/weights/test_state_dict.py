@@ -132,7 +132,7 @@ def test_junk_is_told(place: Path) -> None:
         [torch.ones(3)],
         torch.ones(3),
         None,
-        {"state_dict": {"0.weight": torch.ones(8, 8)}},
+        {"state_dict": {"0.weight": 3.0}},
         {"0.weight": 3.0},
         {"0.weight": torch.ones(8, 8), "epoch": 3},
         {1: torch.ones(3)},

@@ -20,12 +20,15 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
+    root: Annotated[
+        Path,
+        typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or one of <track>/<source>.wav."),
+    ],
     method: Annotated[str, typer.Option("--method", "-m", help="A method of separate, or the oracles irm, ibm, mwf.")],
     out: Annotated[Path, typer.Option(help="Scores are written to OUT/<method>/<subset>/<track>.json.")],
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
-    subset: Annotated[str, typer.Option(help="train or test.")] = "test",
+    subset: Annotated[str, typer.Option(help="train or test; a set without these folders is scored whole.")] = "test",
     split: Annotated[str | None, typer.Option(help="Part of the train subset: train or valid.")] = None,
     jobs: Annotated[int, typer.Option(help="Number of tracks to process in parallel.")] = 1,
     cluster: Annotated[
@@ -44,11 +47,13 @@ def evaluate(
     """Separate and score a data set. Finished tracks are skipped."""
     failed: list[TrackOutcome] = []
     with one_line_errors():
-        from separation.datasets.musdb18 import tracks
+        from separation.datasets.dataset import find_tracks
+        from separation.datasets.musdb18 import require_ffmpeg
         from separation.evaluation import evaluate as work
 
         folder = out / method
-        found = tracks(root, wav=wav, subset=subset, split=split)
+        found = find_tracks(root, wav=wav, subset=subset, split=split)
+        require_ffmpeg(found)
         options = dict(option_pair(text) for text in option or [])
         todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
         if done:

@@ -11,6 +11,7 @@ from separation.cli.common import Json, log_line, one_line_errors, print_json
 from separation.cli.progress import progress
 
 if TYPE_CHECKING:
+    from separation.datasets.store import SkippedTrack
     from separation.training.throughput import Report
 
 __all__ = ["train"]
@@ -43,12 +44,18 @@ def train(
         from separation.training.setup import build_trainer
 
         processes = join(device)
+        bad: list[SkippedTrack] = []
         with progress(unit="count", lines=100, transient=False) as show:
 
             def report(stage: str, done: int, total: int, text: str) -> None:
                 if processes.first:
                     line = f"{stage}: {done} of {total}{', ' + text if text else ''}"
                     show(stage, done, total, line, text)
+
+            def skip(track: SkippedTrack) -> None:
+                bad.append(track)
+                if processes.first:
+                    log_line(f"warning: {track.collection}/{track.name} is skipped: {track.reason}")
 
             trainer = build_trainer(
                 recipe,
@@ -60,6 +67,7 @@ def train(
                 wav=wav,
                 processes=processes,
                 progress=lambda done, total, name: report("decoding", done, total, name),
+                skipped=skip,
             )
             try:
                 for step in trainer.train(resume=resume):
@@ -77,7 +85,10 @@ def train(
         best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.validation_score, default=None)
         log_line(f"{out} is a model: separate with --method {recipe} --model {out}")
         if json_output:
-            print_json({"run": str(out), "job": target, "steps": trainer.step, "best": best})
+            skipped = [{"name": track.name, "data": track.collection, "error": track.reason} for track in bad]
+            print_json({"run": str(out), "job": target, "steps": trainer.step, "best": best, "skipped": skipped})
+    if bad:
+        raise typer.Exit(1)
 
 
 def _line(report: Report) -> str:

@@ -47,13 +47,15 @@ def evaluate(
     """Separate and score a data set. Finished tracks are skipped."""
     failed: list[TrackOutcome] = []
     with one_line_errors():
-        from separation.datasets.dataset import find_tracks
+        from separation.datasets.dataset import find_tracks, unused_files
         from separation.datasets.musdb18 import require_ffmpeg
         from separation.evaluation import evaluate as work
 
         folder = out / method
         found = find_tracks(root, wav=wav, subset=subset, split=split)
         require_ffmpeg(found)
+        if note := unused_files(found):
+            log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
         todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
         if done:

@@ -21,7 +21,7 @@ def tracks(
     json_output: Json = False,
 ) -> None:
     """List the tracks of a data set, and check the headers of their files."""
-    from separation.datasets.dataset import find_tracks
+    from separation.datasets.dataset import find_tracks, unused_files
 
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
@@ -36,6 +36,8 @@ def tracks(
         else:
             subset = track.subset or None
             rows.append({"name": track.name, "subset": subset, "duration": duration, "sources": list(track.sources)})
+    if note := unused_files(found):
+        log_line(f"note: {note}")
     if json_output:
         print_json({"root": str(root), "tracks": rows, "failed": failed})
     else:

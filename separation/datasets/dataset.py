@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from separation.datasets.musdb18 import Track, check_selection, has_hq_tracks, h
 from separation.datasets.stem_files import SUBSETS, is_hidden, stem_map_of
 from separation.datasets.stem_folders import FolderTrack, folder_tracks
 from separation.datasets.stem_map import MAP_FILE
+from separation.sources import SOURCES
 
-__all__ = ["Dataset", "find_tracks", "fingerprint", "open_dataset"]
+__all__ = ["Dataset", "find_tracks", "fingerprint", "open_dataset", "unused_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,21 @@ def find_tracks(
     if not chosen:
         raise ValueError(f"{folder.name!r} holds no tracks in {' or '.join(names)}")
     return chosen
+
+
+def unused_files(tracks: Sequence[Track | FolderTrack]) -> str | None:
+    """Return a sentence on the audio files of plain folders that belong to no source; None if there are none."""
+    unused = []
+    for track in tracks:
+        if isinstance(track, FolderTrack):
+            with suppress(ValueError):  # a bad track, which is reported where it is read
+                unused += [f"{track.name}/{path.name}" for path in track.files().unused]
+    if not unused:
+        return None
+    return (
+        f"audio files that are none of {', '.join(SOURCES)} are not used, "
+        f"such as {unused[0]!r} ({len(unused)} in all): {MAP_FILE} can assign them to targets"
+    )
 
 
 def _is_hq(root: Path, part: Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from separation.audio.decoding import open_audio
 from separation.datasets.stem_audio import read_stems, stem_duration
-from separation.datasets.stem_files import StemFiles, find_stems, is_hidden, visible_folders
+from separation.datasets.stem_files import StemFiles, find_stems, list_visible, visible_folders
 from separation.datasets.stem_map import normal_name
 from separation.sources import SOURCES
 
@@ -222,7 +222,7 @@ def _subsets(root: Path) -> dict[str, Path]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.lower().endswith(_SUFFIX) and not is_hidden(path.name)]
+    return [path for path in list_visible(folder) if path.name.lower().endswith(_SUFFIX)]
 
 
 def _folders_in(folder: Path) -> list[Path]:

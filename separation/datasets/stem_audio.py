@@ -31,14 +31,11 @@ class StemFormat:
     channels : int
     frames : int or None
         Length in samples; None if the header does not say.
-    peak : float
-        Largest magnitude of its samples; NaN if they were not read.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
-    peak: float = float("nan")
 
 
 def read_header(stems: StemFiles, path: Path) -> StemFormat:
@@ -57,7 +54,7 @@ def read_header(stems: StemFiles, path: Path) -> StemFormat:
 
 
 def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
-    """Decode a stem file block by block and return its format and peak.
+    """Decode a stem file block by block and return its format.
 
     Raises
     ------
@@ -66,18 +63,17 @@ def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
     """
     import numpy as np
 
-    frames, peak, wrong = 0, 0.0, 0
+    frames, wrong = 0, 0
     try:
         with open_audio(path) as file:
             for block in file.blocks:
                 frames += block.shape[1]
                 wrong += block.size - int(np.isfinite(block).sum())
-                peak = max(peak, float(np.abs(block).max(initial=0)))
         if wrong:
             raise AudioError(f"cannot read {path.name!r}: {wrong} of its samples are NaN or infinite")
     except AudioError as error:
         raise _with_label(error, stems, path) from error
-    return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=frames, peak=peak)
+    return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=frames)
 
 
 def _with_label(error: AudioError, stems: StemFiles, path: Path) -> AudioError:
@@ -105,7 +101,8 @@ def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat]) -> None:
             usual, rare = counted[0][0], counted[-1][0]
             odd = next(path for path, value in values.items() if value == rare)
             other = next(path for path, value in values.items() if value == usual)
-            raise ValueError(f"{stems.label(odd)!r} has {rare} {unit} where {stems.label(other)!r} has {usual}")
+            what = unit if rare != 1 else unit.removesuffix("s")
+            raise ValueError(f"{stems.label(odd)!r} has {rare} {what} where {stems.label(other)!r} has {usual}")
 
 
 def stem_duration(stems: StemFiles) -> float:

@@ -10,7 +10,7 @@ from separation.audio.suffixes import SUFFIXES
 from separation.datasets.stem_map import StemMap, normal_name, read_stem_map
 from separation.sources import SOURCES
 
-__all__ = ["SUBSETS", "StemFiles", "find_stems", "is_hidden", "stem_map_of", "visible_folders"]
+__all__ = ["SUBSETS", "StemFiles", "find_stems", "is_hidden", "list_visible", "stem_map_of", "visible_folders"]
 
 SUBSETS = ("train", "valid", "test")  #: the folders that a set may have between its root and its tracks
 
@@ -135,16 +135,21 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def list_visible(folder: Path) -> list[Path]:
+    """Return what is in a folder and not hidden, sorted by name; raise ValueError if it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    except OSError as error:
+        raise ValueError(f"cannot read the folder {folder.name!r}: {error.strerror}") from error
+
+
 def visible_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder that are not hidden, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    """Return the folders in a folder, as :func:`list_visible` does."""
+    return [path for path in list_visible(folder) if path.is_dir()]
 
 
 def _audio_files(folder: Path, *, deep: bool) -> list[Path]:
-    try:
-        visible = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
-    except OSError as error:
-        raise ValueError(f"cannot read the folder {folder.name!r}: {error.strerror}") from error
+    visible = list_visible(folder)
     # A link to nowhere is among them: it is named when it is opened.
     found = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     for inner in (path for path in visible if deep and path.is_dir()):

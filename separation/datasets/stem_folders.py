@@ -56,9 +56,12 @@ class FolderTrack:
         Raises
         ------
         ValueError
-            If ``stems.toml`` does not fit them, or two files are one source.
+            If ``stems.toml`` does not fit them, two files are one source, or there are none.
         """
-        return find_stems(self.path, stem_map=stem_map_of(self.path)).checked()
+        stems = find_stems(self.path, stem_map=stem_map_of(self.path)).checked()
+        if not stems.targets:
+            raise ValueError("there is no file for any source")
+        return stems
 
     @property
     def duration(self) -> float:

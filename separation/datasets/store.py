@@ -195,7 +195,6 @@ def build_store(
             "sample_rate": sample_rate,
             "channels": channels,
             "recordings": [],
-            "skipped": [],
             "complete": False,
         }
         settings = (index["sources"], index["sample_rate"], index["channels"])
@@ -258,7 +257,7 @@ def _decode(
         try:
             stems = _read(track, index)
         except ValueError as error:
-            index["skipped"].append({"name": track.name, "collection": name, "reason": str(error)})
+            index.setdefault("skipped", []).append({"name": track.name, "collection": name, "reason": str(error)})
             _write_index(folder, index)
             continue
         for _, _, speed in same:

@@ -151,7 +151,8 @@ def _fitting_length(stems: StemFiles, path: Path, expected: tuple[int, int, int]
     if found.sample_rate != rate:
         raise ValueError(f"{label} has {found.sample_rate} Hz where the references have {rate}")
     if found.channels != channels and not (stems.mapped and found.channels == 1):
-        raise ValueError(f"{label} has {found.channels} channels where the references have {channels}")
+        count = "1 channel" if found.channels == 1 else f"{found.channels} channels"
+        raise ValueError(f"{label} has {count} where the references have {channels}")
     return found.frames or 0
 
 

@@ -11,7 +11,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from separation.datasets.dataset import Dataset, fingerprint, open_dataset
+from separation.datasets.dataset import Dataset, fingerprint, open_dataset, unused_files
 from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
 from separation.datasets.store import Progress, SkippedTrack, StemStore, build_store, read_sources
@@ -48,6 +48,7 @@ def build_trainer(
     processes: ProcessGroup = ProcessGroup(),
     progress: Progress = lambda done, total, name: None,
     skipped: Callable[[SkippedTrack], None] = lambda track: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Trainer:
     """Read the config, decode the data sets, and build the networks and their trainer.
 
@@ -71,6 +72,8 @@ def build_trainer(
         Receives the number of decoded recordings, their total, and the name of the next.
     skipped : callable
         Receives each track that cannot be used; the others are trained on.
+    note : callable
+        Receives a sentence on audio files that are not used.
 
     Raises
     ------
@@ -88,6 +91,8 @@ def build_trainer(
     _check_names(datasets)
     if not any(dataset.valid for dataset in datasets):
         raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+    if unused := unused_files([track for dataset in datasets for track in (*dataset.train, *dataset.valid)]):
+        note(unused)
     store = _build_store(datasets, settings, processes, progress)
     for track in store.skipped:
         skipped(track)

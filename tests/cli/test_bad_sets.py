@@ -96,7 +96,7 @@ KINDS = [
     Kind(infinite, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(twice, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),
     Kind(shorter, "'vocals.wav' has 1000 samples where 'drums.wav' has 22050"),
-    Kind(mono, "'vocals.wav' has 1 channels where 'drums.wav' has 2"),
+    Kind(mono, "'vocals.wav' has 1 channel where 'drums.wav' has 2"),
     Kind(slower, "'vocals.wav' has 22050 Hz where 'drums.wav' has 44100"),
     Kind(dangling, "cannot read 'vocals.wav': no such file"),
 ]
@@ -269,6 +269,20 @@ def test_files_of_file_managers_are_not_stems(one_bad: Path, tmp_path: Path) -> 
     ):
         assert (outcome.code, errors(outcome)) == (0, [])
     assert [track.name for track in find_tracks(one_bad)] == ["A", "B"]
+
+
+@pytest.mark.parametrize("command", ["tracks", "evaluate", "train"])
+def test_files_that_are_no_source_are_named(command: str, training_set: Path, tmp_path: Path) -> None:
+    for track in ("A", "B"):
+        soundfile.write(training_set / "train" / track / "Flute.wav", noise(3), RATE)
+    if command == "train":
+        outcome = train(training_set, tmp_path)
+    else:
+        more = ["-m", "mix", "--out", str(tmp_path / "out"), "--subset", "train"] if command == "evaluate" else []
+        outcome = separation(command, "--root", training_set, *more)
+    assert outcome.code == 0
+    assert "note: audio files that are none of vocals, drums, bass, other are not used" in outcome.stderr
+    assert "such as 'A/Flute.wav' (2 in all): stems.toml can assign them" in outcome.stderr
 
 
 def test_a_plain_folder_is_listed_and_scored(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_the_mixture_of_a_plain_folder_is_the_sum_of_its_sources(tmp_path: Path)
     [
         ((101, 2), 44100, "'bass.wav' has 101 samples where 'vocals.wav' has 100"),
         ((99, 2), 44100, "'bass.wav' has 99 samples where 'vocals.wav' has 100"),
-        ((100, 1), 44100, "'bass.wav' has 1 channels where 'vocals.wav' has 2"),
+        ((100, 1), 44100, "'bass.wav' has 1 channel where 'vocals.wav' has 2"),
         ((100, 2), 48000, "'bass.wav' has 48000 Hz where 'vocals.wav' has 44100"),
     ],
 )

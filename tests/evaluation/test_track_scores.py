@@ -104,7 +104,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(
         "nothing in common": "no target in common",
         "no folder": "no folder 'nowhere'",
         "rates": "'vocals.wav' has 8000 Hz where 'drums.wav' has 16000",
-        "channels": "'vocals.wav' has 1 channels where the references have 2",
+        "channels": "'vocals.wav' has 1 channel where the references have 2",
         "lengths": "'vocals.wav' has 16099 samples where 'drums.wav' has 16100",
     }[case]
     if case == "nothing in common":

@@ -70,6 +70,7 @@ def evaluate(
             results = _summarise(folder, [job.file for job in (*done, *todo)])
         except OSError as error:
             raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
+    _print_silent(results)
     for outcome in failed:
         log_line(f"error: {outcome.name}: {outcome.error}")
     _print(method, results, failed, json_output=json_output)
@@ -85,6 +86,16 @@ def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
     if results:
         write_summary(folder / "summary.csv", read_results(folder))
     return results
+
+
+def _print_silent(results: list[TrackResult]) -> None:
+    """Name silent references and estimates, which leave a track without scores."""
+    from separation.evaluation.track_scores import SILENT
+
+    for result in results:
+        for note in result.provenance.get("notes", []):
+            if SILENT in note:
+                log_line(f"note: {result.name}: {note}")
 
 
 def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from separation.datasets.musdb18 import Track, check_selection, has_hq_tracks, has_stem_mp4, tracks
-from separation.datasets.stem_files import SUBSETS, is_hidden, stem_map_of
+from separation.datasets.stem_files import SUBSETS, find_stems, is_hidden, stem_map_of, subset_folders
 from separation.datasets.stem_folders import FolderTrack, folder_tracks
 from separation.datasets.stem_map import MAP_FILE
 from separation.sources import SOURCES
@@ -51,19 +51,21 @@ def open_dataset(root: str | Path, *, wav: bool = False) -> Dataset:
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise ValueError(f"no folder {str(root)!r}")
-    train = folder / "train"
-    valid = folder / "valid"
-    wav = wav or _is_hq(folder, train)
-    if wav or has_stem_mp4(train):
+    parts = subset_folders(folder)
+    train = parts.get("train")
+    wav = wav or (train is not None and _is_hq(folder, train))
+    if wav or (train is not None and has_stem_mp4(train)):
         return Dataset(
             name=folder.name,
             train=tracks(folder, wav=wav, subset="train", split="train"),
             valid=tracks(folder, wav=wav, subset="train", split="valid", or_none=True),
         )
-    train_tracks = folder_tracks(train if train.is_dir() else folder)
+    train_tracks = folder_tracks(train or folder)
     if not train_tracks:
         raise ValueError(f"{folder.name!r} holds neither MUSDB18's train folder nor folders with <source>.wav")
-    return Dataset(name=folder.name, train=train_tracks, valid=folder_tracks(valid) if valid.is_dir() else [])
+    return Dataset(
+        name=folder.name, train=train_tracks, valid=folder_tracks(parts["valid"]) if "valid" in parts else []
+    )
 
 
 def find_tracks(
@@ -82,7 +84,7 @@ def find_tracks(
     """
     check_selection(subset, split)
     folder = Path(root).expanduser().absolute()
-    parts = [folder / part for part in SUBSETS if (folder / part).is_dir()]
+    parts = [*subset_folders(folder).values()] if folder.is_dir() else []
     wav = wav or any(_is_hq(folder, part) for part in parts)
     if not folder.is_dir() or wav or any(has_stem_mp4(part) for part in parts):
         return tracks(root, wav=wav, subset=subset, split=split)
@@ -116,7 +118,7 @@ def unused_files(tracks: Sequence[Track | FolderTrack]) -> str | None:
 
 
 def _is_hq(root: Path, part: Path) -> bool:
-    return has_hq_tracks(part) and not (root / "valid").is_dir() and not (root / MAP_FILE).is_file()
+    return has_hq_tracks(part) and "valid" not in subset_folders(root) and not (root / MAP_FILE).is_file()
 
 
 def fingerprint(datasets: Sequence[Dataset]) -> str:
@@ -132,15 +134,13 @@ def _rows(track: Track | FolderTrack) -> Iterator[tuple[Any, ...]]:
     if track.path.is_file():
         yield _row(track.path)
         return
-    try:
+    paths = [path for path in sorted(track.path.iterdir()) if not is_hidden(path.name)]
+    with suppress(ValueError):  # a bad track, whose own files are enough
         stem_map = stem_map_of(track.path) if isinstance(track, FolderTrack) else None
-    except ValueError:  # a bad track, of which the file itself is below
-        stem_map = None
-    if stem_map is not None:
-        yield tuple(asdict(stem_map).items())
-    for path in sorted(track.path.rglob("*") if stem_map is not None else track.path.iterdir()):
-        if not is_hidden(path.name):
-            yield _row(path)
+        if stem_map is not None:
+            yield tuple(asdict(stem_map).items())
+            paths += find_stems(track.path, stem_map=stem_map).files
+    yield from map(_row, paths)
 
 
 def _row(path: Path) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from separation.audio.decoding import open_audio
 from separation.datasets.stem_audio import read_stems, stem_duration
-from separation.datasets.stem_files import StemFiles, find_stems, list_visible, visible_folders
+from separation.datasets.stem_files import StemFiles, find_stems, list_visible, subset_folders, visible_folders
 from separation.datasets.stem_map import normal_name
 from separation.sources import SOURCES
 
@@ -145,12 +145,12 @@ def _stempeg() -> Any:
 
 def has_stem_mp4(folder: Path) -> bool:
     """Return whether a train or test folder holds ``.stem.mp4`` files."""
-    return folder.is_dir() and bool(_files_in(folder))
+    return bool(_files_in(folder))
 
 
 def has_hq_tracks(folder: Path) -> bool:
     """Return whether a train or test folder holds tracks of MUSDB18-HQ: a mixture and four sources."""
-    return folder.is_dir() and any(set(STEMS) <= set(_stems_in(path) or ()) for path in visible_folders(folder))
+    return any(set(STEMS) <= set(_stems_in(path) or ()) for path in visible_folders(folder))
 
 
 def tracks(
@@ -218,7 +218,7 @@ def _folder(root: str | Path) -> Path:
 
 
 def _subsets(root: Path) -> dict[str, Path]:
-    return {subset: root / subset for subset in SUBSETS if (root / subset).is_dir()}
+    return {subset: folder for subset, folder in subset_folders(root).items() if subset in SUBSETS}
 
 
 def _files_in(folder: Path) -> list[Path]:

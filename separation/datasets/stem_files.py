@@ -10,7 +10,16 @@ from separation.audio.suffixes import SUFFIXES
 from separation.datasets.stem_map import StemMap, normal_name, read_stem_map
 from separation.sources import SOURCES
 
-__all__ = ["SUBSETS", "StemFiles", "find_stems", "is_hidden", "list_visible", "stem_map_of", "visible_folders"]
+__all__ = [
+    "SUBSETS",
+    "StemFiles",
+    "find_stems",
+    "is_hidden",
+    "list_visible",
+    "stem_map_of",
+    "subset_folders",
+    "visible_folders",
+]
 
 SUBSETS = ("train", "valid", "test")  #: the folders that a set may have between its root and its tracks
 
@@ -148,10 +157,19 @@ def visible_folders(folder: Path) -> list[Path]:
     return [path for path in list_visible(folder) if path.is_dir()]
 
 
+def subset_folders(root: Path) -> dict[str, Path]:
+    """Return those of the folders ``train``, ``valid`` and ``test`` in `root` that exist, in any case."""
+    found = {normal_name(path.name): path for path in visible_folders(root)}
+    return {subset: found[subset] for subset in SUBSETS if subset in found}
+
+
 def _audio_files(folder: Path, *, deep: bool) -> list[Path]:
     visible = list_visible(folder)
     # A link to nowhere is among them: it is named when it is opened.
     found = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
-    for inner in (path for path in visible if deep and path.is_dir()):
-        found += _audio_files(inner, deep=True)
+    if deep:
+        here = folder.resolve()
+        for inner in (path for path in visible if path.is_dir()):
+            if inner.resolve() not in (here, *here.parents):  # a link to a folder above would have no end
+                found += _audio_files(inner, deep=True)
     return found

@@ -16,6 +16,7 @@ from separation.evaluation.mask_scores import MaskCurve, mask_scores
 
 __all__ = [
     "METRICS",
+    "SILENT",
     "WholeTrackScores",
     "finite",
     "median",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
+SILENT = "is silent throughout"  #: how notes name silent references and estimates
 BLOCK = 1 << 18  # frames read at a time for whole-track sums
 
 
@@ -96,10 +98,10 @@ def score_signals(
     scored = 1 < len(targets) == len(taken)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in taken]
     silent = zip(targets, _never(references), strict=True)
-    notes = [f"{target} is silent throughout" for target, never in silent if never]
+    notes = [f"{target} {SILENT}" for target, never in silent if never]
     silent_estimates = _never(estimates)
     notes += [
-        f"the estimate of {targets[row]} is silent throughout, so that SDR, ISR, SIR and SAR are defined for no target"
+        f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
         for row, its in taken
         if silent_estimates[its]
     ]

@@ -255,6 +255,15 @@ def test_names_in_any_case_and_format(name: str, one_bad: Path) -> None:
     assert [track["sources"] for track in outcome.document["tracks"]] == [list(SOURCES)] * 2
 
 
+@pytest.mark.parametrize("names", [("Train", "Valid"), ("TRAIN", "VALID")])
+def test_folders_of_a_set_in_any_case(names: tuple[str, str], training_set: Path, tmp_path: Path) -> None:
+    (training_set / "train").rename(training_set / names[0])
+    (training_set / "valid").rename(training_set / names[1])
+    listed = separation("tracks", "--root", training_set, "--json").document["tracks"]
+    assert [track["subset"] for track in listed] == ["train", "train", "valid", "valid"]
+    assert train(training_set, tmp_path).code == 0
+
+
 def test_files_of_file_managers_are_not_stems(one_bad: Path, tmp_path: Path) -> None:
     for folder in (one_bad / "test" / "A", one_bad / "test", one_bad):
         for name in LITTER:

@@ -154,6 +154,21 @@ def test_a_relative_path_finds_the_map_too(tmp_path: Path, monkeypatch: pytest.M
     assert stem_map_of(Path()) is not None
 
 
+def test_links_to_folders_are_followed_unless_they_have_no_end(tmp_path: Path) -> None:
+    folder = moises(tmp_path / "set")
+    (folder / "guitar").rename(tmp_path / "guitar")
+    (folder / "guitar").symlink_to(tmp_path / "guitar")
+    (folder / "bass" / "up").symlink_to(folder)
+    (track,) = folder_tracks(tmp_path / "set" / "train")
+    assert [track.files().label(path) for path in track.files().targets["other"]] == [
+        "guitar/ab12.wav",
+        "piano/ab12.wav",
+    ]
+    before = fingerprint([open_dataset(tmp_path / "set")])
+    constant(tmp_path / "guitar" / "ab12.wav", 0.02, frames=99)
+    assert fingerprint([open_dataset(tmp_path / "set")]) != before
+
+
 def test_copies_of_one_recording_are_refused(tmp_path: Path) -> None:
     folder = moises(tmp_path)
     touch(folder, "bass/AB12.flac")

@@ -306,6 +306,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["median"]["vocals"]["SDR"] is None
     assert read_result(Path(document["tracks"][0]["file"])).provenance["notes"] == ["bass is silent throughout"]
+    assert "note: A: bass is silent throughout" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,14 @@ def cut(folder: Path) -> None:
     (folder / "vocals.wav").write_bytes(content[: len(content) // 2])
 
 
+def cut_mp3(folder: Path) -> None:
+    """Players play what is there; a data set needs all of it."""
+    (folder / "vocals.wav").unlink()
+    soundfile.write(folder / "vocals.mp3", noise(0), RATE)
+    content = (folder / "vocals.mp3").read_bytes()
+    (folder / "vocals.mp3").write_bytes(content[: len(content) // 3])
+
+
 def nan(folder: Path) -> None:
     wave = noise(0)
     wave[99, 1] = np.nan
@@ -92,6 +100,7 @@ KINDS = [
     Kind(empty, "cannot read 'vocals.wav': the file is empty"),
     Kind(text, "cannot read 'vocals.wav': it is not a sound file that can be decoded"),
     Kind(cut, "cannot read 'vocals.wav': the file is cut off"),
+    Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off", in_header=False),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(infinite, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(twice, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),

@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[type[TrainingConfig], Any]] = {
     "demucs": (DemucsConfig, DemucsRecipe),
 }
 SAMPLE_RATE = 44100  # Hz, of every store: the published models' rate
+SHORTEST_VALIDATION = 0.1  # seconds: longer than the windows of the published recipes
 
 
 def build_trainer(
@@ -87,12 +88,7 @@ def build_trainer(
     torch.manual_seed(settings.seed)
     recipe: Recipe = recipe_type(settings, sources=SOURCES, target=target, sample_rate=SAMPLE_RATE)
     initial_weights = _initial_weights(initial, recipe) if initial else None
-    datasets = [open_dataset(root, wav=wav) for root in roots]
-    _check_names(datasets)
-    if not any(dataset.valid for dataset in datasets):
-        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
-    if unused := unused_files([track for dataset in datasets for track in (*dataset.train, *dataset.valid)]):
-        note(unused)
+    datasets = _open_datasets(roots, wav, note)
     store = _build_store(datasets, settings, processes, progress)
     for track in store.skipped:
         skipped(track)
@@ -106,6 +102,16 @@ def build_trainer(
         initial=initial_weights,
         initial_name=initial and Path(initial).name,
     )
+
+
+def _open_datasets(roots: Sequence[Path], wav: bool, note: Callable[[str], None]) -> list[Dataset]:
+    datasets = [open_dataset(root, wav=wav) for root in roots]
+    _check_names(datasets)
+    if not any(dataset.valid for dataset in datasets):
+        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+    if unused := unused_files([track for dataset in datasets for track in (*dataset.train, *dataset.valid)]):
+        note(unused)
+    return datasets
 
 
 def _build_store(
@@ -139,6 +145,10 @@ def _read_validation_track(track: Track | FolderTrack) -> Tensor:
     references, sample_rate = read_sources(track)
     silence = np.zeros_like(next(iter(references.values())))
     stems = np.stack([references.get(source, silence) for source in SOURCES])
+    if stems.shape[1] > 2:
+        raise ValueError(f"its stems have {stems.shape[1]} channels, not 1 or 2")
+    if stems.shape[2] < SHORTEST_VALIDATION * sample_rate:
+        raise ValueError(f"it has {stems.shape[2]} samples; validation needs {SHORTEST_VALIDATION:g} s")
     if stems.shape[1] == 1:
         stems = stems.repeat(2, axis=1)
     if sample_rate != SAMPLE_RATE:

@@ -367,6 +367,27 @@ def test_train_goes_on_without_the_bad_track(kind: Kind, training_set: Path, tmp
     assert document["steps"] == 1
 
 
+def test_train_skips_a_validation_track_of_a_few_samples(training_set: Path, tmp_path: Path) -> None:
+    """No window of a transform would fit into it."""
+    for source in SOURCES:
+        soundfile.write(training_set / "valid" / "V" / f"{source}.wav", noise(0, frames=20), RATE)
+    outcome = train(training_set, tmp_path)
+    assert outcome.code == 1
+    assert errors(outcome) == ["warning: set/V is skipped: it has 20 samples; validation needs 0.1 s"]
+
+
+def test_train_skips_surround_sound(training_set: Path, tmp_path: Path) -> None:
+    for place in ("train/A", "valid/V"):
+        for source in SOURCES:
+            soundfile.write(training_set / place / f"{source}.wav", noise(0, channels=3), RATE)
+    outcome = train(training_set, tmp_path)
+    assert outcome.code == 1
+    assert errors(outcome) == [
+        "warning: set/A is skipped: vocals has 3 channels, not 2",
+        "warning: set/V is skipped: its stems have 3 channels, not 1 or 2",
+    ]
+
+
 @pytest.mark.parametrize(("part", "said"), [("train", "no training track"), ("valid", "no validation track")])
 def test_train_refuses_if_nothing_is_left(part: str, said: str, training_set: Path, tmp_path: Path) -> None:
     for folder in (training_set / part).iterdir():

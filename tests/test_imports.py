@@ -66,7 +66,6 @@ ALLOWED: dict[str, set[str]] = {
 ONLY_IN = {
     "gradio": {"studio"},
     "matplotlib": {"plots"},
-    "musdb": {"datasets"},
     "stempeg": {"datasets"},
     "tensorboard": {"training"},
     "typer": {"cli", "__main__"},

@@ -21,12 +21,15 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
+    root: Annotated[
+        Path,
+        typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or one of <track>/<source>.wav."),
+    ],
     out: Annotated[Path, typer.Option(help="Scores are written to OUT/<method>/<subset>/<track>.json.")],
     method: Annotated[str, typer.Option("--method", "-m", help="As for separate.")] = DEFAULT_METHOD,
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
-    subset: Annotated[str, typer.Option(help="train or test.")] = "test",
+    subset: Annotated[str, typer.Option(help="train or test; a set without these folders is scored whole.")] = "test",
     split: Annotated[str | None, typer.Option(help="Part of the train subset: train or valid.")] = None,
     jobs: Annotated[int, typer.Option(help="Number of tracks to process in parallel.")] = 1,
     cluster: Annotated[
@@ -45,12 +48,16 @@ def evaluate(
     """Separate and score a data set. Finished tracks are skipped."""
     failed: list[TrackOutcome] = []
     with one_line_errors():
-        from separation.datasets.musdb18 import tracks
+        from separation.datasets.dataset import find_tracks, unused_files
+        from separation.datasets.musdb18 import require_ffmpeg
         from separation.evaluation import evaluate as work
 
         name = find_method(method).name
         folder = out / name
-        found = tracks(root, wav=wav, subset=subset, split=split)
+        found = find_tracks(root, wav=wav, subset=subset, split=split)
+        require_ffmpeg(found)
+        if note := unused_files(found):
+            log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
         todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
         if done:
@@ -65,6 +72,7 @@ def evaluate(
             results = _summarise(folder, [job.file for job in (*done, *todo)])
         except OSError as error:
             raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
+    _print_silent(results)
     for outcome in failed:
         log_line(f"error: {outcome.name}: {outcome.error}")
     _print(name, results, failed, json_output=json_output)
@@ -80,6 +88,16 @@ def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
     if results:
         write_summary(folder / "summary.csv", read_results(folder))
     return results
+
+
+def _print_silent(results: list[TrackResult]) -> None:
+    """Name silent references and estimates, which leave a track without scores."""
+    from separation.evaluation.track_scores import SILENT
+
+    for result in results:
+        for note in result.provenance.get("notes", []):
+            if SILENT in note:
+                log_line(f"note: {result.name}: {note}")
 
 
 def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:

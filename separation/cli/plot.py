@@ -74,7 +74,9 @@ def _methods(folders: list[Path]) -> dict[str, Path]:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"no folder {folder.name!r}")
-        inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in ("train", "test"))
+        inner = sorted(
+            path for path in folder.iterdir() if path.is_dir() and path.name not in ("train", "valid", "test")
+        )
         single += [path for path in inner if any(path.rglob("*.json"))] or [folder]
     names = [folder.resolve().name for folder in single]
     longer = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in single]

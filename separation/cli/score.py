@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,10 @@ __all__ = ["score"]
 
 
 def score(
-    references: Annotated[Path, typer.Argument(metavar="REFERENCE_DIR", help="Folder with <source>.wav.")],
+    references: Annotated[
+        Path,
+        typer.Argument(metavar="REFERENCE_DIR", help="Folder with <source>.wav, or with any files and stems.toml."),
+    ],
     estimates: Annotated[
         Path,
         typer.Argument(
@@ -24,7 +27,7 @@ def score(
     json_output: Json = False,
 ) -> None:
     """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR and SI-SDR."""
-    from separation.evaluation.track_scores import score_folders
+    from separation.evaluation.folder_scores import score_folders
 
     with one_line_errors():
         document = score_folders(references, estimates)
@@ -32,9 +35,17 @@ def score(
             write_json(out, document)
     for note in document["notes"]:
         log_line(f"note: {note}")
+    for failed in document["failed"]:
+        log_line(f"error: {failed['target']}: {failed['error']}")
     if json_output:
         print_json(document)
-        return
+    else:
+        _print(document)
+    if document["failed"]:
+        raise typer.Exit(1)
+
+
+def _print(document: dict[str, Any]) -> None:
     metrics = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
     print(f"{'':12}" + "".join(f"{metric:>9}" for metric in metrics) + f"   dB; {document['aggregation']}")
     for target, scores in document["targets"].items():

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, one_line_errors, print_json
+from separation.cli.common import Json, log_line, one_line_errors, print_json
 
 __all__ = ["tracks"]
 
 
 def tracks(
-    root: Annotated[Path, typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test.")],
+    root: Annotated[
+        Path,
+        typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or one of <track>/<source>.wav."),
+    ],
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     json_output: Json = False,
 ) -> None:
-    """List the tracks of a MUSDB18 folder."""
-    from separation.datasets.musdb18 import list_tracks
+    """List the tracks of a data set, and check the headers of their files."""
+    from separation.datasets.dataset import find_tracks, unused_files
 
+    rows: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
     with one_line_errors():
-        found = list_tracks(root, wav=wav)
-    if json_output:
-        rows = [
-            {"name": t.name, "subset": t.subset, "duration": round(t.duration, 3), "sources": list(t.sources)}
-            for t in found
-        ]
-        print_json({"root": str(root), "tracks": rows})
-        return
+        found = find_tracks(root, wav=wav)
     for track in found:
-        print(f"{track.subset:5} {track.duration:7.1f} s  {track.name}")
+        try:
+            duration = round(track.duration, 3)
+        except ValueError as error:
+            failed.append({"name": track.name, "error": str(error)})
+            log_line(f"error: {track.name}: {error}")
+        else:
+            subset = track.subset or None
+            rows.append({"name": track.name, "subset": subset, "duration": duration, "sources": list(track.sources)})
+    if note := unused_files(found):
+        log_line(f"note: {note}")
+    if json_output:
+        print_json({"root": str(root), "tracks": rows, "failed": failed})
+    else:
+        for row in rows:
+            print(f"{row['subset'] or '-':5} {row['duration']:7.1f} s  {row['name']}")
+    if failed:
+        raise typer.Exit(1 if rows else 2)

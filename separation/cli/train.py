@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,9 @@ from separation.cli.common import Json, log_line, one_line_errors, print_json
 from separation.cli.progress import progress
 
 if TYPE_CHECKING:
+    from separation.datasets.store import SkippedTrack
     from separation.training.throughput import Report
+    from separation.training.trainer import Trainer
 
 __all__ = ["train"]
 
@@ -43,12 +47,17 @@ def train(
         from separation.training.setup import build_trainer
 
         processes = join(device)
+        say = log_line if processes.first else lambda text: None
+        bad: list[SkippedTrack] = []
         with progress(unit="count", lines=100, transient=False) as show:
 
             def report(stage: str, done: int, total: int, text: str) -> None:
                 if processes.first:
-                    line = f"{stage}: {done} of {total}{', ' + text if text else ''}"
-                    show(stage, done, total, line, text)
+                    show(stage, done, total, f"{stage}: {done} of {total}{', ' + text if text else ''}", text)
+
+            def skip(track: SkippedTrack) -> None:
+                bad.append(track)
+                say(f"warning: {track.collection}/{track.name} is skipped: {track.reason}")
 
             trainer = build_trainer(
                 recipe,
@@ -60,24 +69,42 @@ def train(
                 wav=wav,
                 processes=processes,
                 progress=lambda done, total, name: report("decoding", done, total, name),
+                skipped=skip,
+                note=lambda text: say(f"note: {text}"),
             )
             try:
-                for step in trainer.train(resume=resume):
-                    report("training", step.step, step.steps, _line(step))
-                    if step.validation and processes.first:
-                        log_line(_epoch(step))
-            except FloatingPointError as error:
-                raise ValueError(str(error)) from error
-            except OSError as error:
-                name = Path(error.filename).name if error.filename else str(out)
-                raise ValueError(f"cannot write the run: {name}: {error.strerror or error}") from error
+                with _errors_as_sentences(out):
+                    for step in trainer.train(resume=resume):
+                        report("training", step.step, step.steps, _line(step))
+                        if step.validation:
+                            say(_epoch(step))
             finally:
                 leave(processes)
     if processes.first:
+        _conclude(trainer, f"--method {recipe} --model {out}", out, bad, json_output=json_output)
+    if bad:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _errors_as_sentences(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except FloatingPointError as error:
+        raise ValueError(str(error)) from error
+    except OSError as error:
+        name = Path(error.filename).name if error.filename else str(out)
+        raise ValueError(f"cannot write the run: {name}: {error.strerror or error}") from error
+
+
+def _conclude(trainer: Trainer, choice: str, out: Path, bad: list[SkippedTrack], *, json_output: bool) -> None:
+    """Say where the model is, and print the JSON document."""
+    log_line(f"{out} is a model: separate with {choice}")
+    if json_output:
         best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.validation_score, default=None)
-        log_line(f"{out} is a model: separate with --method {recipe} --model {out}")
-        if json_output:
-            print_json({"run": str(out), "job": target, "steps": trainer.step, "best": best})
+        skipped = [{"name": track.name, "data": track.collection, "error": track.reason} for track in bad]
+        job = trainer.run_folder.job_folder.name
+        print_json({"run": str(out), "job": job, "steps": trainer.step, "best": best, "skipped": skipped})
 
 
 def _line(report: Report) -> str:

@@ -1,28 +1,47 @@
-"""MUSDB18 and MUSDB18-HQ, through the `musdb` package.
+"""MUSDB18 and MUSDB18-HQ.
 
-`musdb` and its `stempeg` are imported only when a data set is opened: they need the
-executables ``ffmpeg`` and ``ffprobe`` at import time.
+Tracks are listed by their file names. `stempeg`, with which `musdb` decodes ``.stem.mp4``, is imported only to read
+one: it needs the executables ``ffmpeg`` and ``ffprobe`` at import time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-import soundfile
 
+from separation.audio.decoding import open_audio
+from separation.datasets.stem_audio import read_stems, stem_duration
+from separation.datasets.stem_files import StemFiles, find_stems, list_visible, subset_folders, visible_folders
+from separation.datasets.stem_map import normal_name
 from separation.sources import SOURCES
 
-if TYPE_CHECKING:
-    import musdb
-
-__all__ = ["Track", "list_tracks", "open_musdb", "tracks"]
+__all__ = ["VALIDATION", "Track", "check_selection", "has_hq_tracks", "has_stem_mp4", "require_ffmpeg", "tracks"]
 
 STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in the order of a .stem.mp4's streams
 SUBSETS = ("train", "test")
+_SUFFIX = ".stem.mp4"
+
+#: The tracks of the train folder by which models are chosen, as in `musdb`.
+VALIDATION = (
+    "ANiMAL - Rockshow",
+    "Actions - One Minute Smile",
+    "Alexander Ross - Goodbye Bolero",
+    "Clara Berry And Wooldog - Waltz For My Victims",
+    "Fergessen - Nos Palpitants",
+    "James May - On The Line",
+    "Johnny Lokke - Promises & Lies",
+    "Leaf - Summerghost",
+    "Meaxic - Take A Step",
+    "Patrick Talbot - A Reason To Leave",
+    "Skelpolu - Human Mistakes",
+    "Traffic Experiment - Sirens",
+    "Triviul - Angelsaint",
+    "Young Griffo - Pennies",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +67,8 @@ class Track:
 
     @property
     def duration(self) -> float:
-        """Duration in seconds, from the file's header."""
-        if self.path.is_dir():
-            return float(soundfile.info(self.path / "mixture.wav").duration)
-        import av
-
-        with av.open(str(self.path), format="mov") as container:
-            return (container.duration or 0) / av.time_base
+        """Duration in seconds, from the headers of its files; raises ValueError if one cannot be used."""
+        return stem_duration(self._files()) if self.path.is_dir() else _check_stem_mp4(self.path)
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
         """Decode the mixture and its references.
@@ -65,104 +79,162 @@ class Track:
         references : dict of str to array, each shape (channels, time), float32
         sample_rate : int
             Hz.
+
+        Raises
+        ------
+        ValueError
+            If a file cannot be read, or the stems do not fit each other.
         """
-        if self.path.is_dir():
-            read = {name: soundfile.read(self.path / f"{name}.wav", dtype="float32", always_2d=True) for name in STEMS}
-            rate = read["mixture"][1]
-            by_name = {name: wave.T for name, (wave, _) in read.items()}
-        else:
-            stempeg = _with_ffmpeg("stempeg")
-            # musdb reads 16 bits, and all published scores were computed on them.
-            stems, rate = stempeg.read_stems(str(self.path), dtype=np.float32, ffmpeg_format="s16le")
-            by_name = dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True))
-        return by_name.pop("mixture"), {source: by_name[source] for source in self.sources}, int(rate)
+        by_name, rate = read_stems(self._files()) if self.path.is_dir() else _read_stem_mp4(self.path)
+        return by_name.pop("mixture"), {source: by_name[source] for source in self.sources}, rate
+
+    def _files(self) -> StemFiles:
+        """Return the files of the mixture and all sources; raise ValueError if one is missing."""
+        files = find_stems(self.path, names=STEMS)
+        missing = [name for name in STEMS if name not in files.targets]
+        if missing:
+            raise ValueError(f"there is no file for {' and '.join(missing)}")
+        return files.checked()
 
 
-def _with_ffmpeg(package: str) -> Any:
+def _check_stem_mp4(path: Path) -> float:
+    """Return the duration of a ``.stem.mp4`` in seconds; raise ValueError if it is damaged or lacks a stem."""
+    import av
+
+    with open_audio(path):  # finds out whether it is all there
+        pass
     try:
-        return import_module(package)
+        with av.open(str(path), format="mov") as container:
+            streams, duration = len(container.streams.audio), container.duration or 0
+    except av.FFmpegError as error:
+        raise ValueError(f"cannot read {path.name!r}: {error.strerror}") from error
+    if streams != len(STEMS):
+        raise ValueError(f"{path.name!r} holds {streams} streams; a stem file has {len(STEMS)}: {', '.join(STEMS)}")
+    return duration / av.time_base
+
+
+def _read_stem_mp4(path: Path) -> tuple[dict[str, np.ndarray], int]:
+    _check_stem_mp4(path)
+    stempeg = _stempeg()
+    try:
+        # musdb reads 16 bits, and all published scores were computed on them.
+        stems, rate = stempeg.read_stems(str(path), dtype=np.float32, ffmpeg_format="s16le")
+    except Exception as error:  # whatever ffmpeg or the conversion of its output says
+        raise ValueError(f"cannot read {path.name!r}: it is damaged ({type(error).__name__})") from error
+    return dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True)), int(rate)
+
+
+def require_ffmpeg(tracks: Sequence[Any]) -> None:
+    """Raise ValueError if one of the tracks is a ``.stem.mp4`` and ffmpeg is missing."""
+    if any(isinstance(track, Track) and not track.path.is_dir() for track in tracks):
+        _stempeg()
+
+
+def _stempeg() -> Any:
+    try:
+        import stempeg
     except (ImportError, RuntimeError, OSError) as error:
         raise ValueError(
             f"reading MUSDB18 requires ffmpeg and ffprobe (Debian: apt install ffmpeg): {error}"
         ) from error
+    return stempeg
 
 
-def open_musdb(root: str | Path, *, wav: bool = False, subset: str | None = None, split: str | None = None) -> musdb.DB:
-    """Open a MUSDB18 folder.
+# -- listing ---------------------------------------------------------------------------------------
+
+
+def has_stem_mp4(folder: Path) -> bool:
+    """Return whether a train or test folder holds ``.stem.mp4`` files."""
+    return bool(_files_in(folder))
+
+
+def has_hq_tracks(folder: Path) -> bool:
+    """Return whether a train or test folder holds tracks of MUSDB18-HQ: a mixture and four sources."""
+    return any(set(STEMS) <= set(_stems_in(path) or ()) for path in visible_folders(folder))
+
+
+def tracks(
+    root: str | Path,
+    *,
+    wav: bool | None = False,
+    subset: str | None = None,
+    split: str | None = None,
+    or_none: bool = False,
+) -> list[Track]:
+    """List the tracks of a MUSDB18 folder by file names only, sorted by subset and name.
+
+    Damaged files are among them: their duration cannot be told, and reading them says why. Hidden files are not.
 
     Parameters
     ----------
     root : path
         A folder with ``train``, ``test`` or both.
-    wav : bool
-        The data set is MUSDB18-HQ: folders of WAV files instead of ``.stem.mp4``.
+    wav : bool, optional
+        The data set is MUSDB18-HQ: folders of WAV files instead of ``.stem.mp4``. None lists both.
     subset : "train" or "test", optional
         Both by default.
     split : "train" or "valid", optional
-        With ``subset="train"``, all but `musdb`'s 14 validation tracks, or only these.
+        With ``subset="train"``, all but the 14 validation tracks, or only these.
+    or_none : bool
+        Whether no tracks are no error.
 
     Raises
     ------
     ValueError
-        If there is no train or test folder, or if ffmpeg is missing.
+        If there is no train or test folder, or if it holds no tracks.
     """
+    check_selection(subset, split)
+    root = _folder(root)
+    found = []
+    for name, folder in _subsets(root).items():
+        if subset not in (None, name):
+            continue
+        files = [] if wav else [(path, path.name[: -len(_SUFFIX)]) for path in _files_in(folder)]
+        folders = [] if wav is False else [(path, path.name) for path in _folders_in(folder)]
+        found += [Track(name=title, subset=name, path=path) for path, title in files + folders]
+    if split is not None:
+        validation = {normal_name(name) for name in VALIDATION}
+        found = [track for track in found if (normal_name(track.name) in validation) == (split == "valid")]
+    found.sort(key=lambda track: (track.subset, track.name))
+    return found or ([] if or_none else _raise_no_tracks(root, wav=bool(wav)))
+
+
+def check_selection(subset: str | None, split: str | None) -> None:
+    """Raise ValueError if there is no such part of MUSDB18."""
     if subset not in (None, *SUBSETS) or split not in (None, "train", "valid") or (split and subset != "train"):
         raise ValueError(
             "subset must be train or test; split must be train or valid and requires subset train; "
             f"got subset={subset!r}, split={split!r}"
         )
-    root = _folder(root)
-    musdb = _with_ffmpeg("musdb")
-    return musdb.DB(root=str(root), is_wav=wav, subsets=[subset] if subset else ["train", "test"], split=split)
 
 
 def _folder(root: str | Path) -> Path:
     root = Path(root).expanduser()
     if not root.is_dir():
         raise ValueError(f"no folder {root.name!r}: --root or MUSDB_ROOT must name one with MUSDB18's train and test")
-    if not any((root / subset).is_dir() for subset in SUBSETS):
+    if not _subsets(root):
         raise ValueError(f"{root.name!r} holds neither a train nor a test folder, as MUSDB18 does")
     return root
 
 
-def tracks(
-    root: str | Path,
-    *,
-    wav: bool = False,
-    subset: str | None = None,
-    split: str | None = None,
-    or_none: bool = False,
-) -> list[Track]:
-    """Return the tracks of a MUSDB18 folder; for arguments and errors see :func:`open_musdb`.
-
-    No tracks are an error unless `or_none`.
-    """
-    database = open_musdb(root, wav=wav, subset=subset, split=split)
-    selected = [Track(name=track.name, subset=track.subset, path=_track_path(track.path)) for track in database]
-    return selected or ([] if or_none else _raise_no_tracks(Path(root), wav=wav))
+def _subsets(root: Path) -> dict[str, Path]:
+    return {subset: folder for subset, folder in subset_folders(root).items() if subset in SUBSETS}
 
 
-def _track_path(path: str) -> Path:
-    """Return the path of a track from `musdb`'s, which is the mixture's for WAV tracks."""
-    return Path(path).parent if path.endswith(".wav") else Path(path)
+def _files_in(folder: Path) -> list[Path]:
+    return [path for path in list_visible(folder) if path.name.lower().endswith(_SUFFIX)]
 
 
-def list_tracks(root: str | Path, *, wav: bool | None = None) -> list[Track]:
-    """List the tracks of a MUSDB18 folder by file names only, without ffmpeg.
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in visible_folders(folder) if _stems_in(path) != []]
 
-    `wav` selects MUSDB18-HQ's folders or ``.stem.mp4`` files; None selects both.
 
-    Raises
-    ------
-    ValueError
-        If there are no tracks.
-    """
-    root = _folder(root)
-    files = [] if wav else [(path, path.name.removesuffix(".stem.mp4")) for path in root.glob("*/*.stem.mp4")]
-    folders = [] if wav is False else [(path.parent, path.parent.name) for path in root.glob("*/*/mixture.wav")]
-    listed = [Track(name=name, subset=path.parent.name, path=path) for path, name in files + folders]
-    listed = [track for track in listed if track.subset in SUBSETS]
-    return sorted(listed, key=lambda track: (track.subset, track.name)) or _raise_no_tracks(root, wav=bool(wav))
+def _stems_in(folder: Path) -> list[str] | None:
+    """Return the stems of which a folder holds files; None if it cannot be read."""
+    try:
+        return list(find_stems(folder, names=STEMS).targets)
+    except ValueError:
+        return None
 
 
 def _raise_no_tracks(root: Path, *, wav: bool) -> NoReturn:

@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from torch import Tensor
 
 from separation.atomic import atomic_write
 from separation.datasets.dataset import Dataset
-from separation.datasets.musdb18 import Track
+from separation.datasets.musdb18 import Track, require_ffmpeg
 from separation.datasets.stem_folders import FolderTrack
+from separation.datasets.stem_map import MAP_FILE
+from separation.sources import SOURCES
 
-__all__ = ["StemStore", "StoredTrack", "build_store"]
+__all__ = ["SkippedTrack", "StemStore", "StoredTrack", "build_store", "read_sources"]
 
 AUDIBLE = 300 / 32768  # a stem whose peak is at most this (-41 dB) counts as absent
 
@@ -61,6 +64,15 @@ class StoredTrack:
     checksum: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class SkippedTrack:
+    """A track that could not be read, of a data set (`collection`), and why, in one sentence."""
+
+    name: str
+    collection: str
+    reason: str
+
+
 class StemStore:
     """A store, opened for reading.
 
@@ -73,6 +85,8 @@ class StemStore:
     sample_rate : int
         Hz.
     recordings : tuple of StoredTrack
+    skipped : tuple of SkippedTrack
+        Tracks that could not be read.
     fingerprint : str
         Hash of the index with its names, positions and checksums; equal only for equal data.
     """
@@ -91,6 +105,7 @@ class StemStore:
         self.sources = tuple(index["sources"])
         self.sample_rate = int(index["sample_rate"])
         self.recordings = tuple(_recording(entry) for entry in index["recordings"])
+        self.skipped = tuple(SkippedTrack(**entry) for entry in index.get("skipped", []))
         self.fingerprint = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()[:16]
         shape = (sum(r.frames for r in self.recordings), len(self.sources), int(index["channels"]))
         path = folder / "samples.int16"
@@ -146,6 +161,8 @@ def build_store(
 ) -> StemStore:
     """Decode the training tracks of data sets into a store, resuming an interrupted call, and open it.
 
+    Tracks that cannot be read are skipped, and :attr:`StemStore.skipped` says why.
+
     Parameters
     ----------
     folder : path
@@ -165,7 +182,7 @@ def build_store(
     Raises
     ------
     ValueError
-        If there are no tracks, if one cannot be read, or if `folder` holds a store of other tracks or settings.
+        If there are no tracks, if none can be read, or if `folder` holds a store of other tracks or settings.
     """
     jobs = [(dataset.name, track, speed) for dataset in datasets for track in dataset.train for speed in speeds]
     if not jobs:
@@ -181,12 +198,15 @@ def build_store(
             "complete": False,
         }
         settings = (index["sources"], index["sample_rate"], index["channels"])
+        skipped = {(entry["collection"], entry["name"]) for entry in index.get("skipped", [])}
+        jobs = [(name, track, speed) for name, track, speed in jobs if (name, track.name) not in skipped]
         names = [(name, track.name, float(speed)) for name, track, speed in jobs]
         present = [(r["collection"], r["name"], r["speed"]) for r in index["recordings"]]
         expected = names if index["complete"] else names[: len(present)]
         if present != expected or settings != (list(sources), sample_rate, channels):
             raise ValueError(f"the folder {folder.name!r} holds a store of other tracks or settings: delete it")
         if not index["complete"]:
+            require_ffmpeg([track for _, track, _ in jobs])
             _append(folder, index, jobs[len(present) :], progress)
     return StemStore(folder)
 
@@ -198,7 +218,7 @@ def _append(folder: Path, index: dict[str, Any], jobs: Sequence[_Job], progress:
     total = len(done) + len(jobs)
     with (folder / "samples.int16").open("ab") as file:
         file.truncate(frames * 2 * len(index["sources"]) * index["channels"])  # drop a partly written recording
-        for name, track, speed, samples in _decode(jobs, index):
+        for name, track, speed, samples in _decode(jobs, index, folder):
             progress(len(done), total, track.name)
             peaks = np.abs(samples.astype(np.int32)).max((0, 2), initial=0) / 32768
             audible = [source for source, peak in zip(index["sources"], peaks, strict=True) if peak > AUDIBLE]
@@ -216,32 +236,58 @@ def _append(folder: Path, index: dict[str, Any], jobs: Sequence[_Job], progress:
             done.append(asdict(entry) | {"sources": audible})
             frames += len(samples)
             _write_index(folder, index)
+    if not done:
+        first = index["skipped"][0]
+        raise ValueError(f"no training track can be read; the first is {first['name']!r}: {first['reason']}")
     index["complete"] = True
     _write_index(folder, index)
     progress(total, total, "")
 
 
 def _decode(
-    jobs: Sequence[_Job], index: dict[str, Any]
+    jobs: Sequence[_Job], index: dict[str, Any], folder: Path
 ) -> Iterator[tuple[str, Track | FolderTrack, float, np.ndarray]]:
-    """Yield every job with its samples, decoding each track only once for all its speeds."""
-    last: Track | FolderTrack | None = None
-    for name, track, speed in jobs:
-        if track is not last:
-            stems, last = _read(track, index), track
-        yield name, track, speed, _to_int16(_resample(stems, speed, 1.0))
+    """Yield every job with its samples, decoding each track only once for all its speeds.
+
+    Tracks that cannot be read are added to the index instead.
+    """
+    for (name, _), group in groupby(jobs, key=lambda job: (job[0], job[1].name)):
+        same = list(group)
+        track = same[0][1]
+        try:
+            stems = _read(track, index)
+        except ValueError as error:
+            index.setdefault("skipped", []).append({"name": track.name, "collection": name, "reason": str(error)})
+            _write_index(folder, index)
+            continue
+        for _, _, speed in same:
+            yield name, track, speed, _to_int16(_resample(stems, speed, 1.0))
+
+
+def read_sources(track: Track | FolderTrack) -> tuple[dict[str, np.ndarray], int]:
+    """Decode the sources of a track to train on, each of shape (channels, time), float32; return their rate in Hz too.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be read, or ``stems.toml`` names targets that training does not know.
+    """
+    _, references, sample_rate = track.read()
+    if unknown := [target for target in references if target not in SOURCES]:
+        raise ValueError(f"{MAP_FILE} has the target {unknown[0]!r}; training knows {', '.join(SOURCES)}")
+    return references, sample_rate
 
 
 def _read(track: Track | FolderTrack, index: dict[str, Any]) -> np.ndarray:
     """Decode all sources, shape (time, sources, channels), float32, with silence for missing ones."""
-    _, references, sample_rate = track.read()
+    references, sample_rate = read_sources(track)
     num_samples = max(reference.shape[1] for reference in references.values())
     stems = np.zeros((num_samples, len(index["sources"]), index["channels"]), np.float32)
     for row, source in enumerate(index["sources"]):
         if source in references:
             reference = references[source]
             if reference.shape[0] not in (1, index["channels"]):
-                raise ValueError(f"{track.name}: {source} has {reference.shape[0]} channels, not {index['channels']}")
+                raise ValueError(f"{source} has {reference.shape[0]} channels, not {index['channels']}")
             stems[: reference.shape[1], row] = reference.T  # mono is copied to every channel
     return _resample(stems, sample_rate, index["sample_rate"])
 

@@ -3,6 +3,8 @@
 - ``bss_eval``       SDR, ISR, SIR and SAR (BSSEval v4), as museval computes them
 - ``mask_scores``    precision and recall of time-frequency masks
 - ``track_scores``   all scores of one track
+- ``folder_scores``  a folder of stems against a folder of the true sources
+- ``file_signals``   files that are read in blocks while they are scored
 - ``evaluate``       a method on a whole data set
 - ``museval_json``   scores on disk, in museval's format
 - ``statistics``     confidence intervals and significance tests

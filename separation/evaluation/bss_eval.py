@@ -233,7 +233,7 @@ def bss_eval(
     ----------
     references, estimates : Signals, shape (sources, channels, time)
         Signals of the same shape. They are read twice in blocks, so that memory does not grow with time.
-        With `permute`, there may be fewer estimates than references.
+        There may be fewer estimates than references: without `permute`, they belong to the first references.
     window, hop : int
         Frame length and hop in samples; 1 s each in every published table. A window longer than the signals is
         one frame of all.
@@ -249,7 +249,7 @@ def bss_eval(
     """
     sources, channels, time = references.shape
     taken = estimates.shape[0]
-    fewer = permute and 0 < taken < sources and estimates.shape[1:] == (channels, time)
+    fewer = 0 < taken < sources and estimates.shape[1:] == (channels, time)
     if not (references.shape == estimates.shape or fewer) or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
     if window < 1 or hop < 1:
@@ -304,7 +304,7 @@ def _cut(signals: Signals, frames: list[slice]) -> Tensor:
 def _ordered(scores: Tensor, *, permute: bool) -> Scores:
     """Select the assigned estimates from scores (4, sources, estimates, frames)."""
     _, sources, estimates, frames = scores.shape
-    orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(sources))]
+    orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(estimates))]
     rows = list(range(estimates))
     chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # each estimate's source
     found = torch.full((4, sources, frames), torch.nan, dtype=scores.dtype)

@@ -17,6 +17,7 @@ import torch
 
 from separation.audio.signal import Audio
 from separation.datasets.musdb18 import Track
+from separation.datasets.stem_folders import FolderTrack
 from separation.evaluation.bss_eval import ArraySignals
 from separation.evaluation.museval_json import read_result, write_result
 from separation.evaluation.track_scores import score_signals
@@ -36,7 +37,7 @@ class Job:
 
     Attributes
     ----------
-    track : Track
+    track : Track or FolderTrack
     file : Path
         File for the scores.
     method : str
@@ -48,7 +49,7 @@ class Job:
         Provenance that the file records, and that an earlier file must match.
     """
 
-    track: Track
+    track: Track | FolderTrack
     file: Path
     method: str
     model: str | None
@@ -70,7 +71,7 @@ class TrackOutcome:
 
 
 def plan_jobs(
-    tracks: Sequence[Track],
+    tracks: Sequence[Track | FolderTrack],
     folder: Path,
     *,
     method: str,
@@ -103,7 +104,7 @@ def plan_jobs(
     jobs = [
         Job(
             track=track,
-            file=folder.absolute() / track.subset / f"{track.name}.json",
+            file=folder.absolute() / (track.subset or "test") / f"{track.name}.json",
             method=method,
             model=model,
             device=device,

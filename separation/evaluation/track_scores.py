@@ -1,124 +1,32 @@
-"""All scores of one track, from two folders of stems or from signals."""
+"""All scores of one track, from its signals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from separation.evaluation.bss_eval import Scores, Signals, bss_eval
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
-from separation.sources import PARTS_OF_OTHER, is_rest
 
 __all__ = [
     "METRICS",
-    "FileSignals",
+    "SILENT",
     "WholeTrackScores",
     "finite",
-    "match_sources",
     "median",
-    "open_folders",
-    "score_folders",
     "score_signals",
     "whole_track_scores",
 ]
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
+SILENT = "is silent throughout"  #: how notes name silent references and estimates
 BLOCK = 1 << 18  # frames read at a time for whole-track sums
-_LOSSY = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
-
-
-class FileSignals:
-    """One audio file per source, or the sum of several, read in blocks and cut or zero-padded to `time` samples.
-
-    Lossy files are rounded to 16 bits, as musdb reads its own. Above a codec's cut-off there is no energy at all,
-    where the projection filters, and with them ISR, SIR and SAR, would be undefined.
-    """
-
-    def __init__(self, paths: Sequence[Path | Sequence[Path]], *, time: int) -> None:
-        sources = [[source] if isinstance(source, Path) else source for source in paths]
-        self._files = [[soundfile.SoundFile(path) for path in source] for source in sources]
-        channels = {file.channels for source in self._files for file in source}
-        if len(channels) != 1:
-            raise ValueError(f"the files in {sources[0][0].parent.name!r} differ in channels: {sorted(channels)}")
-        self.shape = (len(paths), channels.pop(), time)
-
-    def read(self, start: int, stop: int) -> Tensor:
-        _, channels, _ = self.shape
-        found = np.zeros((len(self._files), channels, stop - start))
-        for row, files in zip(found, self._files, strict=True):
-            for file in files:
-                if start < file.frames:
-                    file.seek(start)
-                    block = file.read(min(stop, file.frames) - start, dtype="float64", always_2d=True)
-                    row[:, : len(block)] += (np.round(block * 32768) / 32768 if file.subtype in _LOSSY else block).T
-        return torch.from_numpy(found)
-
-
-def match_sources(
-    references: Mapping[str, Path], estimates: Mapping[str, Path]
-) -> dict[str, tuple[list[Path], list[Path]]]:
-    """Return target -> the files whose sum is the reference, and those whose sum is the estimate.
-
-    Files of the same name belong together. An estimate "accompaniment", "instrumental" or "no_<source>" without such a
-    reference is compared with the sum of the references that have no estimate of their own, as in museval. Estimates
-    that MUSDB18 counts as "other" (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the
-    references do not name them.
-    """
-    pairs = {name: ([path], [estimates[name]]) for name, path in references.items() if name in estimates}
-    if "other" in pairs:
-        pairs["other"][1].extend(
-            estimates[name] for name in PARTS_OF_OTHER if name in estimates and name not in references
-        )
-    rest = [path for name, path in references.items() if name not in estimates]
-    for name in estimates:
-        if is_rest(name) and name not in references and rest:
-            pairs[name] = rest, [estimates[name]]
-    return pairs
-
-
-def open_folders(references: Path, estimates: Path) -> tuple[list[str], FileSignals, FileSignals, int]:
-    """Return the targets of two folders, the signals of each, and their sample rate in Hz; see :func:`match_sources`.
-
-    Estimates of another length are cut or zero-padded to that of the references.
-
-    Raises
-    ------
-    ValueError
-        If no target is in both, or sample rates, channels or the references' lengths differ.
-    """
-    pairs = match_sources(*(_sound_files(folder) for folder in (references, estimates)))
-    if not pairs:
-        raise ValueError(
-            f"{references.name!r} and {estimates.name!r} have no target in common: expected files such as vocals.wav"
-        )
-    paths = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
-    headers = [[soundfile.info(path) for source in side for path in source] for side in paths]
-    rates = {header.samplerate for side in headers for header in side}
-    if len(rates) != 1:
-        raise ValueError(f"the files have different sample rates: {sorted(rates)} Hz")
-    lengths = {header.frames for header in headers[0]}
-    if len(lengths) != 1:
-        raise ValueError(f"the references differ in length: {sorted(lengths)} samples")
-    time = lengths.pop()
-    if time == 0:
-        raise ValueError("the references hold no sound")
-    return list(pairs), FileSignals(paths[0], time=time), FileSignals(paths[1], time=time), rates.pop()
-
-
-def _sound_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise ValueError(f"no folder {folder.name!r}")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.stem != "mixture")
-    return {path.stem: path for path in files}
 
 
 @dataclass(frozen=True)
@@ -155,20 +63,6 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
     return WholeTrackScores(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
 
 
-def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
-    """Score two folders of stems with :func:`score_signals`; ``score --json`` prints the result.
-
-    Raises
-    ------
-    ValueError
-        If the folders do not match; see :func:`open_folders`.
-    """
-    targets, reference, estimate, rate = open_folders(references, estimates)
-    if reference.shape != estimate.shape:
-        raise ValueError(f"references have {reference.shape[1]} channels, estimates {estimate.shape[1]}")
-    return score_signals(targets, reference, estimate, rate)
-
-
 def score_signals(
     targets: Sequence[str],
     references: Signals,
@@ -190,6 +84,7 @@ def score_signals(
     targets : sequence of str
         Names of the references.
     references, estimates : Signals, shape (targets, channels, time)
+        There may be fewer estimates: they belong to the first references, and the others count as interference.
     rate : int
         Sample rate in Hz, which is also the frame length in samples.
     permute : bool
@@ -202,10 +97,17 @@ def score_signals(
     whole = whole_track_scores(*pairs)
     scored = 1 < len(targets) == len(taken)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in taken]
-    silent = _never(references)
-    notes = [f"{target} is silent throughout" for target, never in zip(targets, silent, strict=True) if never]
-    notes += [f"no estimate is left for {targets[row]}" for row, its in enumerate(scores.permutation) if its is None]
+    silent = zip(targets, _never(references), strict=True)
+    notes = [f"{target} {SILENT}" for target, never in silent if never]
+    silent_estimates = _never(estimates)
+    notes += [
+        f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
+        for row, its in taken
+        if silent_estimates[its]
+    ]
     if permute:
+        lonely = [target for target, its in zip(targets, scores.permutation, strict=True) if its is None]
+        notes += [f"no estimate is left for {target}" for target in lonely]
         notes += [f"estimate {its + 1} is taken for {targets[row]}" for row, its in taken]
     return {
         "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",

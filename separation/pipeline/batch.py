@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from separation.audio.files import Recording
+from separation.audio.suffixes import SUFFIXES
+from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_folders import read_references, references_beside
 from separation.pipeline.ownership import CARD, read_card
 from separation.pipeline.result import Result, SeparationProgress
@@ -22,11 +24,6 @@ from separation.workers.devices import claim_gpu
 from separation.workers.executor import WORKER_DIED, map_jobs
 
 __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song", "separate_songs"]
-
-SUFFIXES = {
-    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac"),
-    *(".aiff", ".aif", ".caf", ".au", ".webm", ".mkv", ".mka", ".w64"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +94,7 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
     folders: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
-            songs = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            songs = sorted(file for file in path.rglob("*") if _is_song(file, path))
             if not songs:
                 raise ValueError(f"there is no sound file in {path.name!r}")
             relative = {file: file.parent.relative_to(path) / _folder_name(file) for file in songs}
@@ -111,6 +108,11 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
                 )
             folders[file] = folder
     return [Job(file=file, folder=out / folder / method, options=job_options) for file, folder in folders.items()]
+
+
+def _is_song(file: Path, root: Path) -> bool:
+    visible = not any(is_hidden(part) for part in file.relative_to(root).parts)
+    return visible and file.suffix.lower() in SUFFIXES and file.is_file()
 
 
 def _folder_name(file: Path) -> str:
@@ -202,9 +204,9 @@ def _chosen_stems(separator: Separator, job_options: JobOptions) -> Separator:
 
 def _oracle(job: Job, frames: int) -> Separator:
     job_options = job.options
-    paths = references_beside(job.file)
+    stems = references_beside(job.file)
     references = (
-        read_references(paths, frames=frames, start=job_options.start, duration=job_options.duration) if paths else None
+        read_references(stems, frames=frames, start=job_options.start, duration=job_options.duration) if stems else None
     )
     separator = create(
         job_options.method, device=job_options.device, options=dict(job_options.options), references=references

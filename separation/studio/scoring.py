@@ -17,7 +17,9 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
 
     The page's charts take finite numbers: the infinite scores of a perfect estimate are None.
     """
-    from separation.evaluation.track_scores import FileSignals, match_sources, score_signals
+    from separation.evaluation.file_signals import FileSignals
+    from separation.evaluation.folder_scores import match_sources
+    from separation.evaluation.track_scores import score_signals
 
     stems = {name: path for name, path in group.wav.items() if name != "residual"}
     pairs = match_sources(truth.wav, stems)
@@ -27,10 +29,10 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
     paths: list[list[Any]] = [list(truth.wav.values()), list(stems.values())]
     if not unnamed:
         paths = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
-    signals = [FileSignals(sources, time=frames) for sources in paths]
-    if signals[0].shape[1] != signals[1].shape[1]:
-        raise ValueError(f"the stems have {signals[1].shape[1]} channels, the true sources {signals[0].shape[1]}")
-    document = score_signals(list(truth.wav if unnamed else pairs), signals[0], signals[1], rate, permute=unnamed)
+    with FileSignals(paths[0], time=frames) as true, FileSignals(paths[1], time=frames) as estimates:
+        if true.shape[1] != estimates.shape[1]:
+            raise ValueError(f"the stems have {estimates.shape[1]} channels, the true sources {true.shape[1]}")
+        document = score_signals(list(truth.wav if unnamed else pairs), true, estimates, rate, permute=unnamed)
     targets = {
         name: {key: None if value == math.inf else value for key, value in target.items()}
         for name, target in document["targets"].items()

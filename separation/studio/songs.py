@@ -96,10 +96,10 @@ def musdb_tracks() -> dict[str, Track]:
     root = os.environ.get("MUSDB_ROOT")
     if not root:
         return {}
-    from separation.datasets.musdb18 import list_tracks
+    from separation.datasets.musdb18 import tracks
 
     try:
-        return {f"{track.name} ({track.subset})": track for track in list_tracks(root)}
+        return {f"{track.name} ({track.subset})": track for track in tracks(root, wav=None)}
     except ValueError as error:
         log.warning("MUSDB_ROOT: %s", error)
         return {}
@@ -137,7 +137,9 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
         if path is None:
             raise StudioError("There is no such sample.")
         audio = read(path, start=start, duration=duration)
-        references = read_references(references_beside(path), frames=audio.frames, start=start, duration=duration)
+        stems = references_beside(path)
+        assert stems is not None, "every sample comes with its sources"
+        references = read_references(stems, frames=audio.frames, start=start, duration=duration)
         file = path.relative_to(SAMPLES.parent.parent).as_posix()
         return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
     track = musdb_tracks().get(choice)

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from separation.audio.files import read
 from separation.audio.signal import Audio
 from separation.audio.stream import AudioError
+from separation.datasets.stem_files import is_hidden
+from separation.datasets.stem_map import normal_name
 from separation.studio.limits import LIMITS
 
 __all__ = ["read_stems", "unpack"]
@@ -37,7 +39,7 @@ def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str]
         if zipfile.is_zipfile(file):
             for name, path in _unzip(file, folder, len(found), suffixes):
                 _add(found, name, path)
-        elif file.suffix.lower() in suffixes:
+        elif file.suffix.lower() in suffixes and not is_hidden(file.name):
             _add(found, file.stem, file)
     if not found:
         raise ValueError(f"there is no file in it that ends in {', '.join(suffixes)}")
@@ -83,7 +85,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> li
 
 def _is_meant(member: zipfile.ZipInfo, suffixes: Sequence[str]) -> bool:
     inside = PurePosixPath(member.filename)
-    hidden = inside.name.startswith(".") or "__MACOSX" in inside.parts
+    hidden = is_hidden(inside.name) or "__MACOSX" in inside.parts
     link = stat.S_ISLNK(member.external_attr >> 16)
     return not (member.is_dir() or hidden or link) and inside.suffix.lower() in suffixes
 
@@ -91,14 +93,16 @@ def _is_meant(member: zipfile.ZipInfo, suffixes: Sequence[str]) -> bool:
 def read_stems(
     files: Sequence[str | Path], folder: Path, *, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Audio]:
-    """Decode the stems in files or archives by name, without a mixture among them.
+    """Decode the stems in files or archives by name in lower case, without a mixture among them.
 
     Raises
     ------
     ValueError
         As :func:`unpack`, or if one cannot be read, or they differ in length, sample rate or channels.
     """
-    found = unpack(files, folder)
+    found: dict[str, Path] = {}
+    for name, path in unpack(files, folder).items():
+        _add(found, normal_name(name), path)
     found.pop("mixture", None)
     limits = replace(LIMITS, file_bytes=LIMITS.decoded_bytes)  # decoded, it may be larger than an upload
     stems: dict[str, Audio] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import soxr
 import torch
 from torch import Tensor
 
-from separation.datasets.dataset import Dataset, fingerprint, open_dataset
+from separation.datasets.dataset import Dataset, fingerprint, open_dataset, unused_files
 from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
-from separation.datasets.store import Progress, StemStore, build_store
+from separation.datasets.store import Progress, SkippedTrack, StemStore, build_store, read_sources
 from separation.models.open_unmix import LEGACY_KEYS
 from separation.sources import SOURCES
 from separation.training.config import TrainingConfig, read_toml
@@ -34,6 +34,7 @@ RECIPES: dict[str, tuple[type[TrainingConfig], Any]] = {
     "demucs": (DemucsConfig, DemucsRecipe),
 }
 SAMPLE_RATE = 44100  # Hz, of every store: the published models' rate
+SHORTEST_VALIDATION = 0.1  # seconds: longer than the windows of the published recipes
 
 
 def build_trainer(
@@ -47,6 +48,8 @@ def build_trainer(
     wav: bool = False,
     processes: ProcessGroup = ProcessGroup(),
     progress: Progress = lambda done, total, name: None,
+    skipped: Callable[[SkippedTrack], None] = lambda track: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Trainer:
     """Read the config, decode the data sets, and build the networks and their trainer.
 
@@ -68,6 +71,10 @@ def build_trainer(
         Name or folder of a model whose weights training starts from.
     progress : callable
         Receives the number of decoded recordings, their total, and the name of the next.
+    skipped : callable
+        Receives each track that cannot be used; the others are trained on.
+    note : callable
+        Receives a sentence on audio files that are not used.
 
     Raises
     ------
@@ -81,12 +88,11 @@ def build_trainer(
     torch.manual_seed(settings.seed)
     recipe: Recipe = recipe_type(settings, sources=SOURCES, target=target, sample_rate=SAMPLE_RATE)
     initial_weights = _initial_weights(initial, recipe) if initial else None
-    datasets = [open_dataset(root, wav=wav) for root in roots]
-    _check_names(datasets)
-    if not any(dataset.valid for dataset in datasets):
-        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+    datasets = _open_datasets(roots, wav, note)
     store = _build_store(datasets, settings, processes, progress)
-    validation = [_read_validation_track(track) for dataset in datasets for track in dataset.valid]
+    for track in store.skipped:
+        skipped(track)
+    validation = _read_validation_tracks(datasets, skipped)
     return Trainer(
         recipe,
         store.to(processes.device),
@@ -96,6 +102,16 @@ def build_trainer(
         initial=initial_weights,
         initial_name=initial and Path(initial).name,
     )
+
+
+def _open_datasets(roots: Sequence[Path], wav: bool, note: Callable[[str], None]) -> list[Dataset]:
+    datasets = [open_dataset(root, wav=wav) for root in roots]
+    _check_names(datasets)
+    if not any(dataset.valid for dataset in datasets):
+        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+    if unused := unused_files([track for dataset in datasets for track in (*dataset.train, *dataset.valid)]):
+        note(unused)
+    return datasets
 
 
 def _build_store(
@@ -109,11 +125,30 @@ def _build_store(
     )
 
 
+def _read_validation_tracks(datasets: Sequence[Dataset], skipped: Callable[[SkippedTrack], None]) -> list[Tensor]:
+    """Read the validation tracks that can be used; raise ValueError if none can."""
+    found, bad = [], []
+    for dataset in datasets:
+        for track in dataset.valid:
+            try:
+                found.append(_read_validation_track(track))
+            except ValueError as error:
+                bad.append(SkippedTrack(name=track.name, collection=dataset.name, reason=str(error)))
+                skipped(bad[-1])
+    if not found:
+        raise ValueError(f"no validation track can be read; the first is {bad[0].name!r}: {bad[0].reason}")
+    return found
+
+
 def _read_validation_track(track: Track | FolderTrack) -> Tensor:
     """Read all sources of a track, shape (sources, channels, time), with silence for missing ones."""
-    _, references, sample_rate = track.read()
+    references, sample_rate = read_sources(track)
     silence = np.zeros_like(next(iter(references.values())))
     stems = np.stack([references.get(source, silence) for source in SOURCES])
+    if stems.shape[1] > 2:
+        raise ValueError(f"its stems have {stems.shape[1]} channels, not 1 or 2")
+    if stems.shape[2] < SHORTEST_VALIDATION * sample_rate:
+        raise ValueError(f"it has {stems.shape[2]} samples; validation needs {SHORTEST_VALIDATION:g} s")
     if stems.shape[1] == 1:
         stems = stems.repeat(2, axis=1)
     if sample_rate != SAMPLE_RATE:

@@ -51,17 +51,18 @@ def write_stems(root: Path, seconds: int, folder: Path) -> None:
 
 def ours(folder: Path, *, files: bool = False) -> tuple[dict[str, float], np.ndarray]:
     from separation.evaluation.bss_eval import ArraySignals, Signals, bss_eval
-    from separation.evaluation.track_scores import open_folders
+    from separation.evaluation.folder_scores import open_folders
 
     torch.set_num_threads(1)
-    _, *opened, rate = open_folders(folder / "references", folder / "estimates")
-    arrays: list[Signals] = [ArraySignals(signals.read(0, signals.shape[2])) for signals in opened]
-    references, estimates = opened if files else arrays
     device = os.environ.get("BENCHMARK_DEVICE", "cpu")
-    with peak_memory() as memory:
-        began, cpu = time.monotonic(), time.process_time()
-        scores = bss_eval(references, estimates, window=rate, hop=rate, device=device)
-        spent = time.process_time() - cpu, time.monotonic() - began
+    with open_folders(folder / "references", folder / "estimates") as opened:
+        pair: list[Signals] = [opened.references, opened.estimates]
+        if not files:
+            pair = [ArraySignals(signals.read(0, signals.shape[2])) for signals in pair]
+        with peak_memory() as memory:
+            began, cpu = time.monotonic(), time.process_time()
+            scores = bss_eval(*pair, window=opened.rate, hop=opened.rate, device=device)
+            spent = time.process_time() - cpu, time.monotonic() - began
     values = np.stack([getattr(scores, name).numpy() for name in METRICS])
     return {"cpu_seconds": spent[0], "seconds": spent[1], "megabytes": memory["megabytes"]}, values
 

@@ -435,7 +435,7 @@ def test_an_oracle_without_its_sources_is_refused(sample: Path, tmp_path: Path, 
     assert "at least two" in complaint(outcome)
     write_song(tmp_path / "drums.wav", frames=1000)
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "drums.wav has 1000 samples, but the mixture has 44100" in complaint(outcome)
+    assert "'drums.wav' has 1000 samples where 'vocals.ogg' has 44100" in complaint(outcome)
     assert not out.exists()
 
 

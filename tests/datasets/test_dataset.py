@@ -6,14 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from separation.datasets.dataset import Dataset, fingerprint, open_dataset
-from separation.datasets.musdb18 import Track, open_musdb
+from separation.datasets.musdb18 import VALIDATION, Track
 from separation.datasets.stem_folders import FolderTrack, folder_tracks
 from separation.sources import SOURCES
 
@@ -40,28 +39,18 @@ def ffmpeg() -> None:
         pytest.skip("musdb needs ffmpeg and ffprobe")
 
 
-@pytest.fixture
-def no_probing(ffmpeg: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Disable the probing of every file by `musdb`, which takes long and is not tested here."""
+def test_the_validation_tracks_are_those_of_musdb(ffmpeg: None, tmp_path: Path) -> None:
+    import musdb
 
-    def info(path: str) -> SimpleNamespace:
-        return SimpleNamespace(samples=lambda stream: 1, duration=lambda stream: 1.0, rate=lambda stream: 44100)
-
-    monkeypatch.setattr("stempeg.Info", info)
+    (tmp_path / "train").mkdir()
+    assert sorted(VALIDATION) == sorted(musdb.DB(root=str(tmp_path)).setup["validation_tracks"])
 
 
-@pytest.fixture
-def validation_names(ffmpeg: None, tmp_path: Path) -> list[str]:
-    """Return the validation tracks in the configuration that `musdb` ships."""
-    (tmp_path / "empty" / "train").mkdir(parents=True)
-    return list(open_musdb(tmp_path / "empty").setup["validation_tracks"])
-
-
-def test_musdb18_is_split_as_musdb_splits_it(musdb_root: Path, no_probing: None, validation_names: list[str]) -> None:
+def test_musdb18_is_split_as_musdb_splits_it(musdb_root: Path) -> None:
     dataset = open_dataset(musdb_root)
     assert dataset.name == "musdb18-7s"
     assert (len(dataset.train), len(dataset.valid)) == (80, 14)
-    assert sorted(names(dataset.valid)) == sorted(validation_names)
+    assert sorted(names(dataset.valid)) == sorted(VALIDATION)
     found = [*dataset.train, *dataset.valid]
     assert sorted(track.path for track in found) == sorted((musdb_root / "train").glob("*.stem.mp4"))
     assert all(isinstance(track, Track) and track.subset == "train" for track in found)
@@ -76,15 +65,13 @@ def few_clips(musdb_root: Path, root: Path, *clips: str) -> Path:
     return root
 
 
-def test_clips_of_musdb18_without_validation_tracks(musdb_root: Path, no_probing: None, tmp_path: Path) -> None:
+def test_clips_of_musdb18_without_validation_tracks(musdb_root: Path, tmp_path: Path) -> None:
     dataset = open_dataset(few_clips(musdb_root, tmp_path / "few", *CLIPS))
     assert names(dataset.train) == list(CLIPS)
     assert list(dataset.valid) == []
 
 
-def test_clips_of_musdb18_without_training_tracks_are_refused(
-    musdb_root: Path, no_probing: None, tmp_path: Path
-) -> None:
+def test_clips_of_musdb18_without_training_tracks_are_refused(musdb_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no tracks"):
         open_dataset(few_clips(musdb_root, tmp_path / "few", VALIDATION_CLIP))
 
@@ -97,27 +84,27 @@ def test_clips_of_musdb18_can_be_read(musdb_root: Path, ffmpeg: None, tmp_path: 
 
 
 @pytest.fixture
-def hq_root(validation_names: list[str], tmp_path: Path) -> Path:
+def hq_root(tmp_path: Path) -> Path:
     """Return a MUSDB18-HQ of three training tracks, two validation tracks and one test track."""
     root = tmp_path / "musdb18-hq"
     for place in ["train/B - Second", "train/A - First", "train/C - Third", "test/T - Test"]:
         write_track(root / place, sources=("mixture", *SOURCES))
-    for name in validation_names[3:5]:
+    for name in VALIDATION[3:5]:
         write_track(root / "train" / name, sources=("mixture", *SOURCES))
     return root
 
 
-def test_musdb18_hq(hq_root: Path, validation_names: list[str]) -> None:
+def test_musdb18_hq(hq_root: Path) -> None:
     dataset = open_dataset(hq_root, wav=True)
     assert dataset.name == "musdb18-hq"
     assert names(dataset.train) == ["A - First", "B - Second", "C - Third"]
-    assert names(dataset.valid) == sorted(validation_names[3:5])
+    assert names(dataset.valid) == sorted(VALIDATION[3:5])
     assert [track.path for track in dataset.train] == [hq_root / "train" / name for name in names(dataset.train)]
     mixture, references, rate = dataset.train[0].read()
     assert (rate, mixture.shape, list(references)) == (44100, (2, 100), list(SOURCES))
 
 
-def test_musdb18_hq_with_validation_tracks_only_is_refused(hq_root: Path, validation_names: list[str]) -> None:
+def test_musdb18_hq_with_validation_tracks_only_is_refused(hq_root: Path) -> None:
     for name in ("A - First", "B - Second", "C - Third"):
         shutil.rmtree(hq_root / "train" / name)
     with pytest.raises(ValueError, match="holds no tracks"):
@@ -211,12 +198,22 @@ def test_the_mixture_of_a_plain_folder_is_the_sum_of_its_sources(tmp_path: Path)
     np.testing.assert_array_equal(mixture, references["vocals"] + references["bass"])
 
 
-@pytest.mark.parametrize(("shape", "rate"), [((101, 2), 44100), ((99, 2), 44100), ((100, 1), 44100), ((100, 2), 48000)])
-def test_stems_of_different_formats_are_refused(shape: tuple[int, int], rate: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shape", "rate", "said"),
+    [
+        ((101, 2), 44100, "'bass.wav' has 101 samples where 'vocals.wav' has 100"),
+        ((99, 2), 44100, "'bass.wav' has 99 samples where 'vocals.wav' has 100"),
+        ((100, 1), 44100, "'bass.wav' has 1 channel where 'vocals.wav' has 2"),
+        ((100, 2), 48000, "'bass.wav' has 48000 Hz where 'vocals.wav' has 44100"),
+    ],
+)
+def test_stems_of_different_formats_are_refused(shape: tuple[int, int], rate: int, said: str, tmp_path: Path) -> None:
     (track,) = folder_tracks(write_track(tmp_path / "odd one").parent)
     soundfile.write(track.path / "bass.wav", np.zeros(shape), rate)
-    with pytest.raises(ValueError, match="the stems in 'odd one' differ in length, number of channels or sample rate"):
+    with pytest.raises(ValueError, match=said):
         track.read()
+    with pytest.raises(ValueError, match=said):
+        assert track.duration
 
 
 def test_a_stem_that_is_not_audio_is_refused_by_name(tmp_path: Path) -> None:

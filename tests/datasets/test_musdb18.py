@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from separation.datasets.musdb18 import Track, list_tracks, open_musdb, tracks
+from separation.datasets.musdb18 import Track, require_ffmpeg, tracks
 from separation.sources import SOURCES
 
 CLIPS = ("AM Contra - Heart Peripheral", "Cristina Vane - So Easy")
@@ -19,7 +20,7 @@ CLIPS = ("AM Contra - Heart Peripheral", "Cristina Vane - So Easy")
 
 @pytest.fixture(scope="module")
 def few_clips(musdb_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a MUSDB18 of only two tracks, because `musdb` probes every file when it opens a folder."""
+    """Return a MUSDB18 of only two tracks, because `musdb` opens every file of a folder."""
     if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
         pytest.skip("musdb needs ffmpeg and ffprobe")
     root = tmp_path_factory.mktemp("musdb")
@@ -50,7 +51,7 @@ def wav_root(tmp_path: Path) -> Path:
 
 
 def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
-    found = list_tracks(musdb_root)
+    found = tracks(musdb_root)
     assert [(track.subset, track.name) for track in found] == sorted((track.subset, track.name) for track in found)
     assert {track.subset for track in found} == {"train", "test"}
     assert len(found) == len(list(musdb_root.rglob("*.stem.mp4")))
@@ -59,14 +60,19 @@ def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
         assert track.sources == ("vocals", "drums", "bass", "other")
 
 
+def through_musdb(root: Path, **more: Any) -> list[tuple[str, str]]:
+    import musdb  # refuses to be imported without ffmpeg
+
+    return sorted((track.subset, track.name) for track in musdb.DB(root=str(root), **more))
+
+
 def test_musdb_lists_the_same_tracks(few_clips: Path) -> None:
-    through_musdb = tracks(few_clips)
-    assert [track.name for track in through_musdb] == list(CLIPS)
-    assert through_musdb == list_tracks(few_clips)
+    found = [(track.subset, track.name) for track in tracks(few_clips)]
+    assert found == through_musdb(few_clips) == [("test", name) for name in CLIPS]
 
 
 def test_folders_of_wav_files(wav_root: Path) -> None:
-    found = list_tracks(wav_root, wav=True)
+    found = tracks(wav_root, wav=True)
     assert [(track.subset, track.name) for track in found] == [
         ("test", "C - Third, 夢"),
         ("train", "A - First"),
@@ -74,25 +80,25 @@ def test_folders_of_wav_files(wav_root: Path) -> None:
     ]
     assert [track.duration for track in found] == pytest.approx([0.2, 0.1, 0.1])
     assert found[0].path == wav_root / "test" / "C - Third, 夢"
-    assert list_tracks(wav_root) == found
+    assert tracks(wav_root, wav=None) == found
 
 
 def test_musdb_lists_the_same_folders_of_wav_files(wav_root: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("musdb needs ffmpeg")
-    found = tracks(wav_root, wav=True)
-    assert sorted(found, key=lambda track: (track.subset, track.name)) == list_tracks(wav_root)
+    found = [(track.subset, track.name) for track in tracks(wav_root, wav=True)]
+    assert found == through_musdb(wav_root, is_wav=True)
     assert [track.subset for track in tracks(wav_root, wav=True, subset="test")] == ["test"]
 
 
 def test_other_folders_are_not_subsets(wav_root: Path) -> None:
     write_wav_track(wav_root / "backup" / "A - First")
-    assert len(list_tracks(wav_root)) == 3
+    assert len(tracks(wav_root, wav=True)) == 3
 
 
 def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
     waves = write_wav_track(tmp_path / "test" / "A - B")
-    (track,) = list_tracks(tmp_path)
+    (track,) = tracks(tmp_path, wav=True)
     mixture, references, rate = track.read()
     assert rate == 44100
     assert list(references) == ["vocals", "drums", "bass", "other"]
@@ -104,9 +110,11 @@ def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
 
 def test_stem_files_hold_what_musdb_reads_from_them(few_clips: Path) -> None:
     """The five streams of a file have no names: they are identified by position."""
-    track = list_tracks(few_clips)[0]
+    track = tracks(few_clips)[0]
     mixture, references, rate = track.read()
-    handle = next(handle for handle in open_musdb(few_clips) if handle.name == track.name)
+    import musdb
+
+    handle = next(handle for handle in musdb.DB(root=str(few_clips)) if handle.name == track.name)
     assert rate == handle.rate == 44100
     assert mixture.shape == (2, handle.audio.shape[0])
     assert mixture.shape[1] / rate == pytest.approx(track.duration, abs=0.01)
@@ -124,43 +132,40 @@ def test_duration_is_read_from_the_header_only(musdb_root: Path) -> None:
     assert track.duration == pytest.approx(6.8, abs=0.1)
 
 
-@pytest.mark.parametrize("find", [list_tracks, tracks, open_musdb])
-def test_a_folder_that_is_not_musdb18(find: object, tmp_path: Path) -> None:
-    assert callable(find)
+def test_a_folder_that_is_not_musdb18(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no folder 'nowhere'"):
-        find(tmp_path / "nowhere")
+        tracks(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="neither a train nor a test folder"):
-        find(tmp_path)
+        tracks(tmp_path)
 
 
 @pytest.mark.parametrize("wav", [False, True])
 def test_an_empty_musdb18(wav: bool, tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(ValueError, match="holds no tracks"):
-        list_tracks(tmp_path, wav=wav)
+        tracks(tmp_path, wav=wav)
 
 
 def test_wav_folders_without_the_option_are_reported(wav_root: Path) -> None:
     with pytest.raises(ValueError, match="pass --wav"):
-        list_tracks(wav_root, wav=False)
+        tracks(wav_root, wav=False)
 
 
-def test_missing_ffmpeg_raises_a_message_not_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "test").mkdir()
-    for package in ("musdb", "stempeg"):
-        monkeypatch.setitem(sys.modules, package, None)
+def test_missing_ffmpeg_raises_a_message_not_a_traceback(wav_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (wav_root / "test" / "D - Fourth.stem.mp4").touch()
+    monkeypatch.setitem(sys.modules, "stempeg", None)
+    require_ffmpeg(tracks(wav_root, wav=True))
     with pytest.raises(ValueError, match="requires ffmpeg"):
-        tracks(tmp_path)
+        require_ffmpeg(tracks(wav_root))
 
 
 def test_listing_needs_no_ffmpeg(wav_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
-    for package in ("musdb", "stempeg"):
-        monkeypatch.setitem(sys.modules, package, None)
-    assert [round(track.duration, 3) for track in list_tracks(wav_root)] == [0.2, 0.1, 0.1]
+    monkeypatch.setitem(sys.modules, "stempeg", None)
+    assert [round(track.duration, 3) for track in tracks(wav_root, wav=True)] == [0.2, 0.1, 0.1]
 
 
 @pytest.mark.parametrize("choice", [{"split": "valid"}, {"subset": "test", "split": "valid"}, {"subset": "nonsense"}])
-def test_an_unknown_subset_or_split_is_refused(choice: dict[str, str], few_clips: Path) -> None:
+def test_an_unknown_subset_or_split_is_refused(choice: dict[str, str], wav_root: Path) -> None:
     with pytest.raises(ValueError, match=r"split|subset"):
-        open_musdb(few_clips, **choice)  # type: ignore[arg-type]
+        tracks(wav_root, wav=True, **choice)  # type: ignore[arg-type]

@@ -20,7 +20,9 @@ from typer.testing import CliRunner, Result
 
 from separation.__main__ import app
 from separation.audio.signal import Signal
-from separation.datasets.musdb18 import Track, list_tracks
+from separation.datasets.dataset import find_tracks
+from separation.datasets.musdb18 import Track
+from separation.datasets.stem_folders import FolderTrack
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
 from separation.evaluation.evaluate import Job, TrackOutcome, evaluate_track, evaluate_tracks, plan_jobs
 from separation.evaluation.museval_json import medians, read_result, read_results, scores_by_target, write_summary
@@ -92,7 +94,7 @@ def one_by_one(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
-    for track in list_tracks(hq, wav=True):
+    for track in find_tracks(hq):
         mixture, references, rate = track.read()
         true = torch.from_numpy(np.stack([references[source] for source in SOURCES]))
         estimates = torch.from_numpy(mixture)[None].expand_as(true) / 4
@@ -181,7 +183,7 @@ def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     for source, gains in (("drums", (0.05, 0.02)), ("other", (0.01, 0.05))):
         stems[source] = random.laplace(size=(2 * RATE, 1)) * np.array([gains])
     write_track(tmp_path / "hq" / "test" / "Song", stems)
-    todo, _ = plan_jobs(list_tracks(tmp_path / "hq", wav=True), tmp_path / "ica", method="ica")
+    todo, _ = plan_jobs(find_tracks(tmp_path / "hq"), tmp_path / "ica", method="ica")
     (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
     found = read_result(outcome.file)
@@ -203,7 +205,7 @@ class OnlyVocals(Separator):
 def test_one_target_is_scored_against_its_accompaniment(
     hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track = list_tracks(hq, wav=True)[:1]
+    track = find_tracks(hq)[:1]
     todo, _ = plan_jobs(track, tmp_path, method="mix")
     monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: OnlyVocals())
     (outcome,) = evaluate_tracks(todo)
@@ -235,7 +237,7 @@ class VocalsAndRest(Separator):
 
 def score_with(hq: Path, folder: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Return the uSDR of each target of a track."""
-    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], folder, method="mix")
+    todo, _ = plan_jobs(find_tracks(hq)[:1], folder, method="mix")
     monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: separator)
     (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
@@ -248,7 +250,7 @@ def usdr(reference: torch.Tensor, estimate: torch.Tensor) -> float:
 
 
 def test_a_methods_own_accompaniment_is_scored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mixture, references, _ = list_tracks(hq, wav=True)[0].read()
+    mixture, references, _ = find_tracks(hq)[0].read()
     found = score_with(hq, tmp_path, VocalsAndRest(("vocals", "accompaniment")), monkeypatch)
     rest = torch.from_numpy(sum(references[source] for source in SOURCES[1:]))
     assert set(found) == {"vocals", "accompaniment"}
@@ -256,7 +258,7 @@ def test_a_methods_own_accompaniment_is_scored(hq: Path, tmp_path: Path, monkeyp
 
 
 def test_piano_and_guitar_count_as_other(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mixture, references, _ = list_tracks(hq, wav=True)[0].read()
+    mixture, references, _ = find_tracks(hq)[0].read()
     separator = VocalsAndRest(("vocals", "piano", "drums", "bass", "other", "guitar"))
     found = score_with(hq, tmp_path, separator, monkeypatch)
     assert set(found) == set(SOURCES)
@@ -304,6 +306,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["median"]["vocals"]["SDR"] is None
     assert read_result(Path(document["tracks"][0]["file"])).provenance["notes"] == ["bass is silent throughout"]
+    assert "note: A: bass is silent throughout" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,7 @@ def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said
 
 
 def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> None:
-    track = list_tracks(hq, wav=True)[:1]
+    track = find_tracks(hq)[:1]
     todo, done = plan_jobs(track, tmp_path, method="ica")
     assert (len(todo), done) == (1, [])
     list(evaluate_tracks(todo))
@@ -353,7 +356,7 @@ def test_two_workers_write_the_same_files(hq: Path, one_by_one: Path, tmp_path: 
 class Slow:
     """A track that takes its time, and writes down who reads it."""
 
-    def __init__(self, track: Track, log: Path) -> None:
+    def __init__(self, track: Track | FolderTrack, log: Path) -> None:
         self.track, self.log = track, log
         self.name, self.subset = track.name, track.subset
 
@@ -380,7 +383,7 @@ class DeadlyOnce(Slow):
 def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     """No track lost, none scored twice but those that were being scored, the same numbers."""
     log = tmp_path / "log"
-    tracks: Any = [Slow(track, log) for track in list_tracks(hq, wav=True)]
+    tracks: Any = [Slow(track, log) for track in find_tracks(hq)]
     tracks[2] = DeadlyOnce(tracks[2].track, log)
     todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
     outcomes = list(evaluate_tracks(todo, **how))
@@ -403,7 +406,7 @@ class Deadly(Slow):
 
 @pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
 def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
-    tracks: Any = list_tracks(hq, wav=True)[:3]
+    tracks: Any = find_tracks(hq)[:3]
     tracks[1] = Deadly(tracks[1], tmp_path / "log")
     todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
     outcomes = {outcome.name: outcome.error for outcome in evaluate_tracks(todo, **how)}
@@ -439,7 +442,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 
 def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+    todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -465,7 +468,7 @@ def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
 
 
 def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:
-    todo, _ = plan_jobs(list_tracks(hq, wav=True)[:1], tmp_path, method="mix")
+    todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
     job: Job = todo[0]
     job.file.parent.mkdir()
     job.file.write_text("someone else's")

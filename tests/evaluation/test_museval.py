@@ -11,13 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import musdb
 import museval
 import museval.metrics
 import numpy as np
 import pytest
 import torch
 
-from separation.datasets.musdb18 import open_musdb
 from separation.evaluation.bss_eval import ArraySignals, bss_eval
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
@@ -109,7 +109,7 @@ def test_its_wrappers_work(name: str) -> None:
 
 def test_a_track_of_musdb18_through_eval_mus_track(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its regression test: noise for vocals and accompaniment of one clip."""
-    track = open_musdb(musdb_root, subset="test")[0]
+    track = musdb.DB(root=str(musdb_root), subsets=["test"])[0]
     random = np.random.default_rng(0)
     estimates = {target: random.random(track.audio.shape) for target in ("vocals", "accompaniment")}
     ours = museval.eval_mus_track(track, estimates)
@@ -126,7 +126,7 @@ def test_a_track_of_musdb18_through_eval_mus_track(musdb_root: Path, monkeypatch
 
 
 def test_one_estimate_has_no_scores(musdb_root: Path) -> None:
-    track = open_musdb(musdb_root, subset="test")[0]
+    track = musdb.DB(root=str(musdb_root), subsets=["test"])[0]
     with pytest.warns(UserWarning):
         scores = museval.eval_mus_track(track, {"vocals": np.random.default_rng(0).random(track.audio.shape)})
     assert json.loads(scores.json)["targets"] == []

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from separation.__main__ import app
 from separation.evaluation.bss_eval import ArraySignals
-from separation.evaluation.track_scores import match_sources, score_folders, whole_track_scores
+from separation.evaluation.folder_scores import match_sources, open_folders, score_folders
+from separation.evaluation.track_scores import whole_track_scores
 
 RATE = 8000
 
@@ -102,9 +103,9 @@ def test_what_cannot_be_compared_is_said_in_one_line(
     words = {
         "nothing in common": "no target in common",
         "no folder": "no folder 'nowhere'",
-        "rates": "different sample rates",
-        "channels": "2 channels, estimates 1",
-        "lengths": "differ in length",
+        "rates": "'vocals.wav' has 8000 Hz where 'drums.wav' has 16000",
+        "channels": "'vocals.wav' has 1 channel where the references have 2",
+        "lengths": "'vocals.wav' has 16099 samples where 'drums.wav' has 16100",
     }[case]
     if case == "nothing in common":
         for path in estimates.iterdir():
@@ -112,7 +113,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(
     elif case == "no folder":
         estimates = estimates / "nowhere"
     elif case == "rates":
-        soundfile.write(estimates / "vocals.wav", stems["vocals"], 2 * RATE)
+        soundfile.write(references / "drums.wav", stems["drums"], 2 * RATE)
     elif case == "channels":
         write(estimates, **{name: stem[:, :1] for name, stem in stems.items()})
     else:
@@ -154,11 +155,11 @@ def test_lossy_references_are_scored_as_if_they_had_16_bits(sample: Path, tmp_pa
 def test_masks_are_scored_beside_the_stems(folders: tuple[Path, Path]) -> None:
     """The curve in the document is that of the masks' own room."""
     from separation.evaluation.mask_scores import mask_scores
-    from separation.evaluation.track_scores import open_folders
 
-    targets, references, estimates, _ = open_folders(*folders)
+    with open_folders(*folders) as opened:
+        targets, curves = opened.targets, mask_scores(opened.references, opened.estimates)
     document = score_folders(*folders)
-    for target, curve in zip(targets, mask_scores(references, estimates), strict=True):
+    for target, curve in zip(targets, curves, strict=True):
         masks = document["targets"][target]["masks"]
         assert masks["average_precision"] == curve.average_precision
         assert [point["threshold"] for point in masks["curve"]] == [n / 20 for n in range(21)]

@@ -38,7 +38,9 @@ def state(folder: Path) -> dict[str, int]:
 
 def test_folders_are_searched_and_their_order_kept(tmp_path: Path) -> None:
     music = album(tmp_path / "music", "a.wav", "disc 1/a.wav", "disc 1/deep/b.FLAC", "single.ogg")
-    (music / "cover.jpg").write_bytes(b"...")
+    for name in ("cover.jpg", "._a.wav", "disc 1/._a.wav", ".trash.wav"):
+        (music / name).write_bytes(b"...")
+    album(music / "__MACOSX", "a.wav")
     found = find_jobs([music, tmp_path / "elsewhere.mp3"], tmp_path / "out", HPSS)
     assert [str(song.folder.relative_to(tmp_path / "out")) for song in found] == [
         "a/hpss",

@@ -126,6 +126,16 @@ def test_stems_that_differ_among_themselves_are_refused(tmp_path: Path) -> None:
         uploads.read_stems(files, tmp_path / "x")
 
 
+def test_names_in_any_case_are_the_sources(tmp_path: Path) -> None:
+    files = stems(tmp_path / "own", "Vocals", "DRUMS", "Mixture")
+    (tmp_path / "own" / "._Vocals.wav").write_bytes(b"Mac OS X")
+    song = songs.with_references(None, [str(path) for path in (*files, tmp_path / "own" / "._Vocals.wav")])
+    assert song.references is not None
+    assert set(song.references) == {"vocals", "drums"}
+    with pytest.raises(ValueError, match="two files are called 'vocals'"):
+        songs.with_references(None, [str(path) for path in (*files, *stems(tmp_path / "more", "vocals"))])
+
+
 # -- hostile archives ------------------------------------------------------------------------------
 
 

@@ -1,0 +1,170 @@
+"""Check and read stem files: every file that a data set or a score refers to is opened here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from separation.audio.decoding import open_audio
+from separation.audio.stream import AudioError
+from separation.datasets.stem_files import StemFiles
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from separation.audio.signal import Audio
+
+__all__ = ["StemFormat", "check_formats", "measure_stem", "read_header", "read_stems", "stem_duration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemFormat:
+    """The format of one file.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    channels : int
+    frames : int or None
+        Length in samples; None if the header does not say.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+
+
+def read_header(stems: StemFiles, path: Path) -> StemFormat:
+    """Open a stem file and return what its header says.
+
+    Raises
+    ------
+    AudioError
+        If it is missing, empty, not audio, or visibly cut off; the message names the file within the track's folder.
+    """
+    try:
+        with open_audio(path) as file:
+            return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=file.frames)
+    except AudioError as error:
+        raise _with_label(error, stems, path) from error
+
+
+def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
+    """Decode a stem file block by block and return its format.
+
+    Raises
+    ------
+    AudioError
+        As :func:`read_header`, or if it is damaged or holds NaN or infinite samples.
+    """
+    import numpy as np
+
+    frames, wrong = 0, 0
+    try:
+        with open_audio(path) as file:
+            for block in file.blocks:
+                frames += block.shape[1]
+                wrong += block.size - int(np.isfinite(block).sum())
+        if wrong:
+            raise AudioError(f"cannot read {path.name!r}: {wrong} of its samples are NaN or infinite")
+    except AudioError as error:
+        raise _with_label(error, stems, path) from error
+    return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=frames)
+
+
+def _with_label(error: AudioError, stems: StemFiles, path: Path) -> AudioError:
+    """Return the error with the file's path within the track, since many sets name files alike."""
+    return AudioError(str(error).replace(repr(path.name), repr(stems.label(path)), 1))
+
+
+def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat]) -> None:
+    """Raise ValueError if the files of a track do not fit each other; the sentence names two of them.
+
+    Sample rates must agree. Numbers of channels and lengths must agree too unless ``stems.toml`` chose the files:
+    then mono files stand for both channels, and shorter ones end early.
+    """
+    for unit, values in (
+        ("Hz", {path: format.sample_rate for path, format in formats.items()}),
+        ("channels", {path: format.channels for path, format in formats.items()}),
+        ("samples", {path: format.frames for path, format in formats.items() if format.frames is not None}),
+    ):
+        if stems.mapped and unit == "samples":
+            continue
+        if stems.mapped and unit == "channels":
+            values = {path: channels for path, channels in values.items() if channels != 1}
+        counted = Counter(values.values()).most_common()
+        if len(counted) > 1:
+            usual, rare = counted[0][0], counted[-1][0]
+            odd = next(path for path, value in values.items() if value == rare)
+            other = next(path for path, value in values.items() if value == usual)
+            what = unit if rare != 1 else unit.removesuffix("s")
+            raise ValueError(f"{stems.label(odd)!r} has {rare} {what} where {stems.label(other)!r} has {usual}")
+
+
+def stem_duration(stems: StemFiles) -> float:
+    """Check the headers of a track's files and return its duration in seconds.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be used, or they do not fit each other.
+    """
+    formats = {path: read_header(stems, path) for path in stems.checked().files}
+    check_formats(stems, formats)
+    lengths = [format.frames for format in formats.values() if format.frames is not None]
+    if not lengths:  # no header says: decode one file
+        lengths = [measure_stem(stems, stems.files[0]).frames or 0]
+    return max(lengths) / next(iter(formats.values())).sample_rate
+
+
+def read_stems(
+    stems: StemFiles, *, start: float = 0.0, duration: float | None = None
+) -> tuple[dict[str, np.ndarray], int]:
+    """Decode the stems of a track, or of an excerpt of it.
+
+    Parameters
+    ----------
+    stems : StemFiles
+    start, duration : float
+        The excerpt in seconds.
+
+    Returns
+    -------
+    targets : dict of str to array, each of shape (channels, time), float32
+    sample_rate : int
+        Hz.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be used, or they do not fit each other; the sentence names the file.
+    """
+    import numpy as np
+
+    audios = {path: _read(stems, path, start, duration) for path in stems.checked().files}
+    formats = {
+        path: StemFormat(sample_rate=audio.sample_rate, channels=audio.channels, frames=audio.frames)
+        for path, audio in audios.items()
+    }
+    check_formats(stems, formats)
+    shape = max(audio.channels for audio in audios.values()), max(audio.frames for audio in audios.values())
+    found = {}
+    for target, paths in stems.targets.items():
+        found[target] = total = np.zeros(shape, np.float32)
+        for path in paths:
+            wave = audios.pop(path).waveform.numpy()
+            total[:, : wave.shape[1]] += wave  # mono is added to every channel
+    return found, next(iter(formats.values())).sample_rate
+
+
+def _read(stems: StemFiles, path: Path, start: float, duration: float | None) -> Audio:
+    from separation.audio.files import read
+
+    try:
+        return read(path, start=start, duration=duration)
+    except AudioError as error:
+        raise _with_label(error, stems, path) from error

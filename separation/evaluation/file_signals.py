@@ -1,0 +1,92 @@
+"""Signals for scoring that are read from files in blocks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from separation.audio.files import Recording
+
+__all__ = ["FileSignals"]
+
+_LOSSY = {"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"}
+
+
+class FileSignals:
+    """Audio files as sources, each the sum of one or several, read in blocks and cut or zero-padded to `time` samples.
+
+    Uncompressed and losslessly compressed files are read in place. Others are decoded to temporary files and rounded
+    to 16 bits, as musdb reads its own. Above a codec's cut-off there is no energy at all, where the projection
+    filters, and with them ISR, SIR and SAR, would be undefined.
+
+    Parameters
+    ----------
+    paths : sequence of path, or of sequences of path
+        The files of each source. Mono files among others stand for all channels.
+    time : int
+        Length in samples.
+    channels : int, optional
+        Number of channels; that of the files by default.
+
+    Raises
+    ------
+    ValueError
+        If the files differ in their number of channels.
+    """
+
+    def __init__(self, paths: Sequence[Path | Sequence[Path]], *, time: int, channels: int | None = None) -> None:
+        sources = [[source] if isinstance(source, Path) else source for source in paths]
+        with ExitStack() as closing:
+            self._files = [[_File(path, closing) for path in source] for source in sources]
+            self._closing = closing.pop_all()
+        found = {file.channels for source in self._files for file in source}
+        if len(found - {1}) > 1:
+            raise ValueError(f"the files in {sources[0][0].parent.name!r} differ in channels: {sorted(found)}")
+        self.shape = (len(paths), channels or max(found), time)
+
+    def read(self, start: int, stop: int) -> Tensor:
+        _, channels, _ = self.shape
+        found = np.zeros((len(self._files), channels, stop - start))
+        for row, files in zip(found, self._files, strict=True):
+            for file in files:
+                if start < file.frames:
+                    last = min(stop, file.frames)
+                    row[:, : last - start] += file.read(start, last)
+        return torch.from_numpy(found)
+
+    def __enter__(self) -> FileSignals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+
+class _File:
+    """One file: `channels`, `frames`, and its samples in float64, shape (channels, time)."""
+
+    def __init__(self, path: Path, closing: ExitStack) -> None:
+        self._sound: soundfile.SoundFile | None = None
+        try:
+            sound = closing.enter_context(soundfile.SoundFile(path))
+        except soundfile.LibsndfileError:
+            pass
+        else:
+            self._sound = None if sound.subtype in _LOSSY else sound
+        if self._sound is not None:
+            self.channels, self.frames = self._sound.channels, self._sound.frames
+            return
+        self._decoded = closing.enter_context(Recording(path, tempfile.gettempdir()))
+        self.channels, self.frames = self._decoded.channels, self._decoded.frames
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if self._sound is not None:
+            self._sound.seek(start)
+            return np.asarray(self._sound.read(stop - start, dtype="float64", always_2d=True)).T
+        return np.round(self._decoded.read(start, stop).double().numpy() * 32768) / 32768

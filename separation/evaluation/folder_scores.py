@@ -1,0 +1,184 @@
+"""Scores of a folder of stems against a folder of the true sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from separation.datasets.stem_audio import check_formats, measure_stem
+from separation.datasets.stem_files import StemFiles, find_stems, stem_map_of
+from separation.datasets.stem_map import read_stem_map
+from separation.evaluation.file_signals import FileSignals
+from separation.evaluation.track_scores import score_signals
+from separation.sources import PARTS_OF_OTHER, is_rest
+
+__all__ = ["OpenFolders", "match_sources", "open_folders", "score_folders"]
+
+Files = TypeVar("Files")
+
+
+def match_sources(
+    references: Mapping[str, Files], estimates: Mapping[str, Files]
+) -> dict[str, tuple[list[Files], list[Files]]]:
+    """Return target -> the files whose sum is the reference, and those whose sum is the estimate.
+
+    Files of the same name belong together. An estimate "accompaniment", "instrumental" or "no_<source>" without such a
+    reference is compared with the sum of the references that have no estimate of their own, as in museval. Estimates
+    that MUSDB18 counts as "other" (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the
+    references do not name them.
+    """
+    pairs = {name: ([path], [estimates[name]]) for name, path in references.items() if name in estimates}
+    if "other" in pairs:
+        pairs["other"][1].extend(
+            estimates[name] for name in PARTS_OF_OTHER if name in estimates and name not in references
+        )
+    rest = [path for name, path in references.items() if name not in estimates]
+    for name in estimates:
+        if is_rest(name) and name not in references and rest:
+            pairs[name] = rest, [estimates[name]]
+    return pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenFolders:
+    """Two folders, opened to be scored.
+
+    Attributes
+    ----------
+    targets : list of str
+        Those with a usable estimate first, in the order of `estimates`, then the others of `references`.
+    references, estimates : FileSignals
+    rate : int
+        Hz.
+    failed : dict of str to str
+        Target -> why its estimate cannot be used.
+    notes : list of str
+        What is left out, cut or padded.
+    """
+
+    targets: list[str]
+    references: FileSignals
+    estimates: FileSignals
+    rate: int
+    failed: dict[str, str]
+    notes: list[str]
+
+
+@contextmanager
+def open_folders(references: Path, estimates: Path) -> Iterator[OpenFolders]:
+    """Open every file of two folders and match them by name; see :func:`match_sources`.
+
+    Estimates of another length are cut or zero-padded to that of the references. The reference of an estimate that
+    cannot be used stays among the references, so that it counts as interference of the others.
+
+    Raises
+    ------
+    ValueError
+        If no target is in both, a reference cannot be used, or no estimate can.
+    """
+    true = find_stems(references, names=None, stem_map=stem_map_of(references)).checked()
+    own = find_stems(estimates, names=None, stem_map=read_stem_map([estimates]))
+    pairs = match_sources({name: name for name in true.targets}, {name: name for name in own.targets})
+    if not pairs:
+        raise ValueError(
+            f"{references.name!r} and {estimates.name!r} have no target in common: expected files such as vocals.wav"
+        )
+    expected = _measure_references(true)
+    failed, notes = _check_estimates(own, {target: names for target, (_, names) in pairs.items()}, expected)
+    good = [target for target in pairs if target not in failed]
+    if not good:
+        raise ValueError("; ".join(failed.values()))
+    targets = [*good, *failed]
+    truth = [_files(true, pairs[target][0]) for target in targets]
+    taken = [_files(own, pairs[target][1]) for target in good]
+    rate, channels, time = expected
+    with (
+        FileSignals(truth, time=time, channels=channels) as reference,
+        FileSignals(taken, time=time, channels=channels) as estimate,
+    ):
+        yield OpenFolders(
+            targets=targets,
+            references=reference,
+            estimates=estimate,
+            rate=rate,
+            failed=failed,
+            notes=[*_left_out(true, own, pairs), *notes],
+        )
+
+
+def _files(stems: StemFiles, names: Sequence[str]) -> list[Path]:
+    return [path for name in names for path in stems.targets[name]]
+
+
+def _measure_references(stems: StemFiles) -> tuple[int, int, int]:
+    """Decode all references once; return their sample rate in Hz, number of channels and length in samples."""
+    formats = {path: measure_stem(stems, path) for path in stems.files}
+    check_formats(stems, formats)
+    each = list(formats.values())
+    return each[0].sample_rate, max(one.channels for one in each), max(one.frames or 0 for one in each)
+
+
+def _check_estimates(
+    stems: StemFiles, pairs: Mapping[str, Sequence[str]], expected: tuple[int, int, int]
+) -> tuple[dict[str, str], list[str]]:
+    """Decode all estimates once; return why some targets cannot be scored, and notes on the others."""
+    failed: dict[str, str] = {}
+    notes = []
+    for target, names in pairs.items():
+        problems = [stems.problems[name] for name in names if name in stems.problems]
+        try:
+            if problems:
+                raise ValueError(problems[0])
+            lengths = {path: _fitting_length(stems, path, expected) for path in _files(stems, names)}
+        except ValueError as error:
+            failed[target] = str(error)
+            continue
+        for path, frames in lengths.items():
+            if frames != expected[2] and not (stems.mapped and frames < expected[2]):
+                done = "cut" if frames > expected[2] else "padded with silence"
+                notes.append(
+                    f"{stems.label(path)!r} has {frames} samples where the references have {expected[2]}: it is {done}"
+                )
+    return failed, notes
+
+
+def _fitting_length(stems: StemFiles, path: Path, expected: tuple[int, int, int]) -> int:
+    """Return the length of an estimate in samples; raise ValueError if it cannot be used."""
+    found = measure_stem(stems, path)
+    rate, channels, _ = expected
+    label = repr(stems.label(path))
+    if found.sample_rate != rate:
+        raise ValueError(f"{label} has {found.sample_rate} Hz where the references have {rate}")
+    if found.channels != channels and not (stems.mapped and found.channels == 1):
+        count = "1 channel" if found.channels == 1 else f"{found.channels} channels"
+        raise ValueError(f"{label} has {count} where the references have {channels}")
+    return found.frames or 0
+
+
+def _left_out(true: StemFiles, own: StemFiles, pairs: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> list[str]:
+    """Return notes on the references without an estimate and the estimates without a reference."""
+    notes = []
+    for stems, side, other in ((true, 0, "estimate"), (own, 1, "reference")):
+        used = {name for pair in pairs.values() for name in pair[side]}
+        kind = "reference" if side == 0 else "estimate"
+        notes += [f"the {kind} {name} has no {other} and is left out" for name in stems.targets if name not in used]
+    return notes
+
+
+def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
+    """Score two folders of stems with :func:`separation.evaluation.track_scores.score_signals`.
+
+    ``score --json`` prints the result. "failed" holds the targets whose estimate cannot be used, and why.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be scored; see :func:`open_folders`.
+    """
+    with open_folders(references, estimates) as opened:
+        document = score_signals(opened.targets, opened.references, opened.estimates, opened.rate)
+    failed = [{"target": target, "error": error} for target, error in opened.failed.items()]
+    return document | {"notes": [*opened.notes, *document["notes"]], "failed": failed}

@@ -1,4 +1,4 @@
-"""Detect truncated files from the lengths in their containers' headers.
+"""Detect truncated and unfinished files from the lengths in their containers' headers.
 
 Decoders read truncated files to their end without a warning. Nothing is decoded here, and only the
 bytes that are examined are read.
@@ -10,7 +10,7 @@ import mmap
 import os
 from typing import IO
 
-__all__ = ["is_truncated", "mp3_has_length", "ogg_is_chained", "read_bytes_at"]
+__all__ = ["is_mpeg_audio", "is_truncated", "mp3_length", "read_bytes_at", "wav_is_unfinished"]
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
@@ -30,23 +30,15 @@ def _size(file: IO[bytes]) -> int:
 
 
 def is_truncated(file: IO[bytes]) -> bool:
-    """Return whether the last part of a container extends beyond the end of the file."""
-    head = read_bytes_at(file, 0, 8)
-    if head.startswith(b"OggS"):
-        return _last_ogg_page_is_cut(file)
-    if head[4:] in _MP4_BOXES:
+    """Return whether an MP4, Matroska, WebM, AVI or MP3 file is shorter than its header says."""
+    head = read_bytes_at(file, 0, 12)
+    if head[4:8] in _MP4_BOXES:
         return _last_mp4_box_is_cut(file)
+    if head.startswith(b"RIFF") and head[8:] == b"AVI ":
+        return 8 + int.from_bytes(head[4:8], "little") > _size(file)
+    if is_mpeg_audio(file):
+        return _mp3_is_cut(file)
     return head.startswith(_EBML) and _matroska_is_cut(file)
-
-
-def _last_ogg_page_is_cut(file: IO[bytes]) -> bool:
-    tail = read_bytes_at(file, max(0, _size(file) - (1 << 17)), 1 << 17)  # a page has at most 65,307 bytes
-    page = tail.rfind(b"OggS")
-    if page < 0:
-        return True
-    header = tail[page : page + 27]
-    lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    return len(header) < 27 or len(lacing) < header[26] or page + 27 + len(lacing) + sum(lacing) > len(tail)
 
 
 def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
@@ -77,27 +69,52 @@ def _matroska_is_cut(file: IO[bytes]) -> bool:
     return position > size
 
 
-def mp3_has_length(file: IO[bytes]) -> bool:
-    """Return whether an MP3's first frame is an index with the number of frames.
-
-    Without one, libsndfile can only estimate the length.
-    """
+def _id3_size(file: IO[bytes]) -> int:
+    """Return the size of an ID3v2 tag at the beginning of a file, 0 if there is none."""
     head = read_bytes_at(file, 0, 10)
-    first = 0
-    if head.startswith(b"ID3"):
-        first = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    frame = read_bytes_at(file, first, 200)
-    index = max(frame.find(b"Xing"), frame.find(b"Info"))
-    flags, count = (int.from_bytes(frame[index + at : index + at + 4], "big") for at in (4, 8))
-    return index > 0 and bool(flags & 1) and count > 0
+    if not head.startswith(b"ID3") or len(head) < 10:
+        return 0
+    return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
 
 
-def ogg_is_chained(file: IO[bytes]) -> bool:
-    """Return whether an Ogg file has another stream after its first ones.
+def is_mpeg_audio(file: IO[bytes]) -> bool:
+    """Return whether a file looks like MPEG audio, layers I to III: by its first frame, or its ID3 tag."""
+    tag = _id3_size(file)
+    head = read_bytes_at(file, tag, 4)
+    frame = len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
+    return frame or (tag > 0 and head not in (b"fLaC", b"RIFF", b"OggS", b"FORM"))
 
-    The first pages of all streams that play at once come before any other page.
-    """
-    first, others = b"OggS\0\x02", (b"OggS\0\x00", b"OggS\0\x01", b"OggS\0\x04", b"OggS\0\x05")
+
+def mp3_length(file: IO[bytes]) -> int | None:
+    """Return the number of samples by the index in an MP3's first frame, with the encoder's delay; None without one."""
+    index, frame = _mp3_index(file)
+    count = int.from_bytes(index[8:12], "big") if index[7:8] and index[7] & 1 else 0
+    return count * (1152 if frame[1] & 8 else 576) or None  # MPEG 1, or the lower rates of MPEG 2 and 2.5
+
+
+def _mp3_is_cut(file: IO[bytes]) -> bool:
+    """Return whether the file is shorter than the index in its first frame says."""
+    index, _ = _mp3_index(file)
+    counts = [int.from_bytes(index[at : at + 4], "big") for at in (8, 12)]  # frames and bytes, if both are there
+    return index[7:8] != b"" and index[7] & 3 == 3 and _id3_size(file) + counts[1] > _size(file)
+
+
+def _mp3_index(file: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return the index in an MP3's first frame, empty if there is none, and the frame's beginning."""
+    frame = read_bytes_at(file, _id3_size(file), 200)
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return frame[place:] if place >= 4 else b"", frame
+
+
+def wav_is_unfinished(file: IO[bytes]) -> bool:
+    """Return whether a WAV announces no sound and holds some: its recorder never came to finish the header."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        pages = [position for page in others if (position := content.find(page)) >= 0]
-        return bool(pages) and content.rfind(first) > min(pages)
+        place = content.find(b"data", 0, 1 << 16)
+        if content[:4] not in (b"RIFF", b"RF64") or place < 0 or any(content[place + 4 : place + 8]):
+            return False
+        place += 8
+        while place + 8 <= len(content):  # only chunks may follow an empty one
+            if not content[place : place + 4].isascii():
+                return True
+            place += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
+        return place != len(content)

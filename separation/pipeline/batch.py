@@ -23,8 +23,9 @@ from separation.workers.executor import WORKER_DIED, map_jobs
 __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song", "separate_songs"]
 
 SUFFIXES = {
-    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac"),
-    *(".aiff", ".aif", ".caf", ".au", ".webm", ".mkv", ".mka", ".w64"),
+    *(".wav", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".m4a", ".m4b", ".mp4", ".aac"),
+    *(".aiff", ".aif", ".aifc", ".caf", ".au", ".wv", ".tta", ".wma", ".ac3", ".eac3", ".dts", ".thd"),
+    *(".webm", ".mkv", ".mka", ".mov", ".avi", ".flv", ".ts"),
 }
 
 
@@ -36,6 +37,8 @@ class JobOptions:
     ----------
     options : tuple of (str, str)
         Options of the method.
+    strict : bool
+        Refuse files that are cut or damaged.
     command : str
         The command line that repeats the separation, for ``result.json``.
     """
@@ -51,6 +54,7 @@ class JobOptions:
     format: str = "wav"
     float32: bool = False
     sum_to_mixture: bool = False
+    strict: bool = False
     command: str = ""
 
 
@@ -92,7 +96,7 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
     folders: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
-            songs = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            songs = sorted(file for file in path.rglob("*") if _is_song(file))
             if not songs:
                 raise ValueError(f"there is no sound file in {path.name!r}")
             relative = {file: file.parent.relative_to(path) / _folder_name(file) for file in songs}
@@ -109,6 +113,11 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
         Job(file=file, folder=out / folder / job_options.method, options=job_options)
         for file, folder in folders.items()
     ]
+
+
+def _is_song(file: Path) -> bool:
+    """Return whether a file is called like audio; ``._*`` are notes that macOS leaves beside files."""
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith("._") and file.is_file()
 
 
 def _folder_name(file: Path) -> str:
@@ -169,7 +178,8 @@ def _open_recording(job: Job) -> Recording:
     """Open the song; its decoded copy goes to the disk of the stems, which may be impossible."""
     scratch = _existing(job.folder)
     try:
-        return Recording(job.file, scratch, start=job.options.start, duration=job.options.duration)
+        options = job.options
+        return Recording(job.file, scratch, start=options.start, duration=options.duration, strict=options.strict)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != job.file.parent:
             error.filename = str(job.folder)  # instead of the temporary file

@@ -211,7 +211,8 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
     import av
 
     rate, channels, stray, position = stream.rate, stream.channels, 0, 0
-    converter = av.AudioResampler(format="fltp")  # converts the sample format only
+    # Converts the sample format only; interleaved, since PyAV 18 reads a ninth plane of planar frames of 8 channels.
+    converter = av.AudioResampler(format="flt")
     losses = _Losses(rate, stream.time_base, damage)
     for frame in _frames(container, stream, losses):
         same = frame is not None and (frame.sample_rate, frame.layout.nb_channels) == (rate, channels)
@@ -227,7 +228,7 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
         for size in range(missing, 0, -BLOCK):
             yield np.zeros((channels, min(size, BLOCK)), dtype=np.float32)
         try:
-            yield from [converted.to_ndarray() for converted in converter.resample(frame)]
+            yield from [one.to_ndarray().reshape(-1, channels).T for one in converter.resample(frame)]
         except ValueError as error:  # other speakers
             raise AudioError("its channels change on the way") from error
     losses.end(position, announced)

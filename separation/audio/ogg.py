@@ -91,14 +91,15 @@ def _pages(content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
             yield start, len(content) + 1, False
             return
         stop = start + _HEADER + len(table) + sum(table)
-        whole = stop <= len(content) and _checksum_is_right(content[start:stop])
+        page = content[start:stop]
+        whole = stop <= len(content) and _checksum(page) == int.from_bytes(page[22:26], "little")
         yield start, stop, whole
         # The length of a damaged page may be anything.
         start = content.find(b"OggS", stop if whole else start + 4)
 
 
-def _checksum_is_right(page: bytes) -> bool:
-    """Check the CRC-32 of a page: zlib's polynomial, with bits the other way round, and without its inversions."""
+def _checksum(page: bytes) -> int:
+    """Return the CRC-32 of a page: zlib's polynomial, with bits the other way round, and without its inversions."""
     blank = page[:22] + bytes(4) + page[26:]
     crc = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{crc:032b}"[::-1], 2) == int.from_bytes(page[22:26], "little")
+    return int(f"{crc:032b}"[::-1], 2)

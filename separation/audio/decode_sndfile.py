@@ -50,14 +50,26 @@ def decode_sndfile(
     excerpt: Excerpt,
     limits: Limits,
     go_on: Callable[[Excerpt], AudioStream],
+    announced: int | None = None,
 ) -> AudioStream:
-    """Decode an open file; `go_on` opens the rest with another decoder where this one finds the file damaged."""
+    """Decode an open file.
+
+    Parameters
+    ----------
+    sound, excerpt, limits
+        See :func:`separation.audio.decoding.open_audio`.
+    go_on : callable
+        Opens the rest with another decoder where this one finds the file damaged.
+    announced : int, optional
+        The number of samples by the header, if libsndfile may find more.
+    """
     rate = sound.samplerate
     check_format_limits(rate, sound.channels, limits)
     first, last = excerpt.first(rate), excerpt.last(rate)
-    if 0 < sound.frames <= first:
-        raise excerpt.beyond(sound.frames, rate)
-    frames = max(0, min(sys.maxsize if last is None else last, sound.frames) - first)
+    total = sound.frames if announced is None else min(announced, sound.frames)
+    if 0 < total <= first:
+        raise excerpt.beyond(total, rate)
+    frames = max(0, min(sys.maxsize if last is None else last, total) - first)
     if sound.format == "OGG":  # its seek is late in the last page
         blocks = excerpt.cut(_ogg_blocks(sound), rate)
     else:

@@ -21,7 +21,14 @@ from separation.audio.decode_sndfile import (
     decode_sndfile,
     tail_is_readable,
 )
-from separation.audio.integrity import is_mpeg_audio, is_truncated, read_bytes_at, wav_is_unfinished
+from separation.audio.integrity import (
+    file_size,
+    is_for_sndfile,
+    is_truncated,
+    read_bytes_at,
+    w64_frames,
+    wav_is_unfinished,
+)
 from separation.audio.limits import Limits, check_duration, limit_duration, limit_size
 from separation.audio.ogg import OggLink, ogg_links
 from separation.audio.speakers import WAVE_ORDER
@@ -140,11 +147,11 @@ def _decode(file: IO[bytes], opening: _Opening) -> AudioStream:
         return _decode_ogg(file, opening)
     if is_truncated(file):
         opening.damage.add("the file is cut off: its last part is not all there")
-    # libsndfile's MP3 decoder prints to standard error, and stops where a file is damaged.
-    sound = None if is_mpeg_audio(file) else _open_sndfile(file, opening)
+    sound = _open_sndfile(file, opening) if is_for_sndfile(file) else None
     if sound is None:
         return opening.by_pyav(file)
-    decoded = decode_sndfile(sound, opening.excerpt, opening.limits, partial(_go_on, file, opening))
+    announced = w64_frames(file) if sound.format == "W64" else None
+    decoded = decode_sndfile(sound, opening.excerpt, opening.limits, partial(_go_on, file, opening), announced)
     if decoded.channels <= 2:
         return decoded
     b_format = "(Ambisonic B)" in sound.extra_info
@@ -163,12 +170,9 @@ def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | N
         return None
     if sound.format not in SNDFILE_FORMATS:
         raise AudioError(f"{sound.format} files are not supported")
-    if sound.format.startswith("WAV") and (sound.subtype.startswith("MPEG") or sound.frames == 0):
-        if sound.frames == 0 and not wav_is_unfinished(file):
-            return sound
-        if sound.frames == 0:
-            opening.damage.add("its header was never finished: it announces no sound, and there is some")
-        return None  # libsndfile estimates the length of MP3 in a WAV
+    if sound.frames == 0 and wav_is_unfinished(file):
+        opening.damage.add("its header was never finished: it announces no sound, and there is some")
+        return None
     if sound.frames >= UNKNOWN_LENGTH or (sound.format == "FLAC" and not tail_is_readable(sound)):
         return None
     check_claimed_size(sound, opening.damage)
@@ -189,7 +193,7 @@ def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
     for link in links:
         if link.cut:
             opening.damage.add("the file is cut off: the end of its sound is not all there")
-    if len(links) == 1:
+    if len(links) == 1 and (links[0].start, links[0].stop) == (0, file_size(file)):
         return _decode_link(file, links[0], opening)
     whole = replace(opening, excerpt=Excerpt())
     decoded = _decode_link(_copy_link(file, links[0], whole.closing), links[0], whole)

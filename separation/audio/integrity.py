@@ -10,9 +10,18 @@ import mmap
 import os
 from typing import IO
 
-__all__ = ["is_mpeg_audio", "is_truncated", "mp3_length", "read_bytes_at", "wav_is_unfinished"]
+__all__ = [
+    "file_size",
+    "is_for_sndfile",
+    "is_truncated",
+    "mp3_length",
+    "read_bytes_at",
+    "w64_frames",
+    "wav_is_unfinished",
+]
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
+_EXTENSIBLE, _MPEG_CODINGS = b"\xfe\xff", (b"\x50\0", b"\x55\0")  # codings of WAV files
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
 
 
@@ -25,7 +34,8 @@ def read_bytes_at(file: IO[bytes], position: int, count: int) -> bytes:
     return found
 
 
-def _size(file: IO[bytes]) -> int:
+def file_size(file: IO[bytes]) -> int:
+    """Return the size of a file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
@@ -35,14 +45,14 @@ def is_truncated(file: IO[bytes]) -> bool:
     if head[4:8] in _MP4_BOXES:
         return _last_mp4_box_is_cut(file)
     if head.startswith(b"RIFF") and head[8:] == b"AVI ":
-        return 8 + int.from_bytes(head[4:8], "little") > _size(file)
-    if is_mpeg_audio(file):
+        return 8 + int.from_bytes(head[4:8], "little") > file_size(file)
+    if _is_mpeg_audio(file):
         return _mp3_is_cut(file)
     return head.startswith(_EBML) and _matroska_is_cut(file)
 
 
 def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
-    size, position = _size(file), 0
+    size, position = file_size(file), 0
     while position < size:
         head = read_bytes_at(file, position, 16)
         if len(head) < 8 or head[4:8] not in _MP4_BOXES:
@@ -55,7 +65,7 @@ def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
 
 
 def _matroska_is_cut(file: IO[bytes]) -> bool:
-    size, position = _size(file), 0
+    size, position = file_size(file), 0
     while position < size:
         head = read_bytes_at(file, position, 12)  # four bytes of name, one to eight of length
         width = 9 - head[4].bit_length() if len(head) == 12 else 9
@@ -77,26 +87,40 @@ def _id3_size(file: IO[bytes]) -> int:
     return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
 
 
-def is_mpeg_audio(file: IO[bytes]) -> bool:
-    """Return whether a file looks like MPEG audio, layers I to III: by its first frame, or its ID3 tag."""
+def is_for_sndfile(file: IO[bytes]) -> bool:
+    """Return whether libsndfile may open a file: by its first bytes, and by what is in a WAV.
+
+    libsndfile's MP3 decoder prints to standard error, and stops where a file is damaged.
+    """
     tag = _id3_size(file)
-    head = read_bytes_at(file, tag, 4)
-    frame = len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
-    return frame or (tag > 0 and head not in (b"fLaC", b"RIFF", b"OggS", b"FORM"))
+    head = read_bytes_at(file, tag, 4096)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"riff"):
+        place = head.find(b"fmt ")
+        start = place + (24 if head.startswith(b"riff") else 8)  # chunks of W64 have longer names and sizes
+        coding = head[start : start + 2] if place > 0 else b""
+        return (head[start + 24 : start + 26] if coding == _EXTENSIBLE else coding) not in _MPEG_CODINGS
+    return head[:4] in (b"FORM", b"caff", b"fLaC", b".snd", b"dns.")
+
+
+def _is_mpeg_audio(file: IO[bytes]) -> bool:
+    """Return whether the first frame, after an ID3 tag, is one of MPEG audio."""
+    head = read_bytes_at(file, _id3_size(file), 2)
+    return len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
 
 
 def mp3_length(file: IO[bytes]) -> int | None:
     """Return the number of samples by the index in an MP3's first frame, with the encoder's delay; None without one."""
     index, frame = _mp3_index(file)
-    count = int.from_bytes(index[8:12], "big") if index[7:8] and index[7] & 1 else 0
-    return count * (1152 if frame[1] & 8 else 576) or None  # MPEG 1, or the lower rates of MPEG 2 and 2.5
+    if not index[7:8] or not index[7] & 1:
+        return None
+    return int.from_bytes(index[8:12], "big") * (1152 if frame[1] & 8 else 576) or None  # MPEG 1, or its lower rates
 
 
 def _mp3_is_cut(file: IO[bytes]) -> bool:
     """Return whether the file is shorter than the index in its first frame says."""
     index, _ = _mp3_index(file)
     counts = [int.from_bytes(index[at : at + 4], "big") for at in (8, 12)]  # frames and bytes, if both are there
-    return index[7:8] != b"" and index[7] & 3 == 3 and _id3_size(file) + counts[1] > _size(file)
+    return index[7:8] != b"" and index[7] & 3 == 3 and _id3_size(file) + counts[1] > file_size(file)
 
 
 def _mp3_index(file: IO[bytes]) -> tuple[bytes, bytes]:
@@ -118,3 +142,18 @@ def wav_is_unfinished(file: IO[bytes]) -> bool:
                 return True
             place += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
         return place != len(content)
+
+
+def w64_frames(file: IO[bytes]) -> int | None:
+    """Return the number of samples that a W64 announces: libsndfile takes what fills it up to eight bytes for sound."""
+    place, block = 40, 0  # behind the names and sizes of the two outermost chunks
+    while len(chunk := read_bytes_at(file, place, 40)) >= 24:
+        size = int.from_bytes(chunk[16:24], "little")
+        if chunk.startswith(b"fmt "):
+            block = int.from_bytes(chunk[36:38], "little")
+        if chunk.startswith(b"data"):
+            return (size - 24) // block if block and size > 24 else None
+        if size < 24:
+            return None
+        place += -(-size // 8) * 8
+    return None

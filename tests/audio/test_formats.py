@@ -12,7 +12,7 @@ from separation.audio.files import read
 from tests.audio.helpers import BY_FFMPEG, RATE, ffmpeg, noise, write_soundfile
 from tests.conftest import snr
 
-FRAMES = 2 * RATE + 12345  # several Ogg pages and FLAC frames
+FRAMES = 2 * RATE + 12346  # even, since ffmpeg counts the padding of W64 as sound; several Ogg pages and FLAC frames
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,15 @@ def test_an_excerpt_is_a_slice_of_the_whole(file: Path) -> None:
             first, last = round(start * rate), min(whole.frames, round(start * rate) + round(duration * rate))
             excerpt = read(file, start=start, duration=duration)
             assert torch.equal(excerpt.waveform, whole.waveform[:, first:last])
+
+
+def test_the_padding_of_w64_is_no_sound(tmp_path: Path) -> None:
+    path = tmp_path / "song.w64"
+    write_soundfile(path, noise(999, 1), "W64", "PCM_16")
+    whole = read(path).waveform
+    assert whole.shape == (1, 999)
+    path.write_bytes(path.read_bytes() + bytes(2))
+    assert torch.equal(read(path).waveform, whole)
 
 
 def test_strict_reading_refuses_no_healthy_file(file: Path) -> None:

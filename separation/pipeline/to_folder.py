@@ -155,11 +155,11 @@ def _result(
         real_time_factor=round(seconds / audio.duration, 4),
         device=str(separator.device),
         card=folder / CARD,
-        warnings=_warnings(audio, mixture, separator),
+        warnings=_warnings(audio, mixture, separator, Path(name).name),
     )
 
 
-def _warnings(audio: AudioSource, mixture: Signal, separator: Separator) -> list[str]:
+def _warnings(audio: AudioSource, mixture: Signal, separator: Separator, name: str) -> list[str]:
     """Return the notes on the file and the separation; issue those on the file as warnings."""
     about_file = list(audio.warnings)
     if audio.speakers is None and mixture.channels < audio.channels and audio.channels in WAVE_ORDER:
@@ -168,7 +168,7 @@ def _warnings(audio: AudioSource, mixture: Signal, separator: Separator) -> list
             f"the file does not say which speakers its {audio.channels} channels are for: they are taken for {names}"
         )
     for warning in about_file:
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(f"{name}: {warning}", stacklevel=2)
     return about_file + separator.notes
 
 

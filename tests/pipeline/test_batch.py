@@ -39,6 +39,7 @@ def state(folder: Path) -> dict[str, int]:
 def test_folders_are_searched_and_their_order_kept(tmp_path: Path) -> None:
     music = album(tmp_path / "music", "a.wav", "disc 1/a.wav", "disc 1/deep/b.FLAC", "single.ogg")
     (music / "cover.jpg").write_bytes(b"...")
+    (music / "._a.wav").write_bytes(b"Mac OS X")
     found = find_jobs([music, tmp_path / "elsewhere.mp3"], tmp_path / "out", HPSS)
     assert [str(song.folder.relative_to(tmp_path / "out")) for song in found] == [
         "a/hpss",

@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from separation.audio.core_audio import hidden_layouts, stored_speakers
-from separation.audio.integrity import mp3_length
+from separation.audio.integrity import mp3_length, unfinished_au
 from separation.audio.limits import Limits, check_format_limits, limit_size
 from separation.audio.speakers import known_speakers
 from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport, Excerpt, as_sentence
@@ -18,7 +18,7 @@ __all__ = ["decode_pyav", "speakers_by_pyav"]
 
 # Containers that hold sound and cannot name another file to be opened in their place.
 _PYAV_FORMATS = (
-    *("mov", "mp4", "matroska", "webm", "aac", "loas", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf"),
+    *("mov", "mp4", "matroska", "webm", "aac", "loas", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf", "au"),
     *("ac3", "eac3", "truehd", "mlp", "dts", "dtshd", "asf", "wv", "tta", "ape", "mpc", "mpc8", "tak", "shn"),
     *("avi", "flv", "mpegts", "mpeg"),
 )
@@ -98,7 +98,7 @@ def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
     import av  # slow to import and rarely needed
 
     options = {"format_whitelist": ",".join(_PYAV_FORMATS)}
-    source = _PathlessFile(file, hidden_layouts(file))
+    source = _PathlessFile(file, hidden_layouts(file) | unfinished_au(file))
     with _pyav_errors():
         container = closing.enter_context(av.open(source, options=options, metadata_errors="replace"))
         if not set(container.format.name.split(",")) & set(_PYAV_FORMATS):

@@ -25,9 +25,9 @@ from separation.audio.integrity import (
     file_size,
     is_for_sndfile,
     is_truncated,
+    is_unfinished,
     read_bytes_at,
     w64_frames,
-    wav_is_unfinished,
 )
 from separation.audio.limits import Limits, check_duration, limit_duration, limit_size
 from separation.audio.ogg import OggLink, ogg_links
@@ -36,7 +36,7 @@ from separation.audio.stream import AudioError, AudioStream, DamageReport, Excer
 
 __all__ = ["open_audio"]
 
-_MALFORMED = 3  # libsndfile's error code for a malformed file of a known format
+_MALFORMED = (3, 24)  # libsndfile's error codes for a malformed file of a known format, or one without length
 
 
 @contextmanager
@@ -165,12 +165,12 @@ def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | N
         # into Python in which a signal such as Ctrl-C would get lost.
         sound = opening.closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
     except soundfile.LibsndfileError as error:
-        if error.code == _MALFORMED and read_bytes_at(file, 0, 4) == b"caff":  # PyAV would not report it
-            opening.damage.add("the file is cut off or damaged: its header announces more than there is")
+        if error.code in _MALFORMED and read_bytes_at(file, 0, 4) == b"caff":  # PyAV would not report it
+            opening.damage.add("the file is cut off or damaged: its header does not announce what there is")
         return None
     if sound.format not in SNDFILE_FORMATS:
         raise AudioError(f"{sound.format} files are not supported")
-    if sound.frames == 0 and wav_is_unfinished(file):
+    if sound.frames == 0 and is_unfinished(file):
         opening.damage.add("its header was never finished: it announces no sound, and there is some")
         return None
     if sound.frames >= UNKNOWN_LENGTH or (sound.format == "FLAC" and not tail_is_readable(sound)):

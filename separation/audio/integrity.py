@@ -14,14 +14,17 @@ __all__ = [
     "file_size",
     "is_for_sndfile",
     "is_truncated",
+    "is_unfinished",
     "mp3_length",
     "read_bytes_at",
+    "unfinished_au",
     "w64_frames",
-    "wav_is_unfinished",
 ]
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _EXTENSIBLE, _MPEG_CODINGS = b"\xfe\xff", (b"\x50\0", b"\x55\0")  # codings of WAV files
+#: First bytes of a frame: DTS of 16 and 14 bits in both orders, S/PDIF.
+_FRAMES_AS_PCM = (b"\x7f\xfe\x80\1", b"\xfe\x7f\1\x80", b"\x1f\xff\xe8\0", b"\xff\x1f\0\xe8", b"\x72\xf8\x1f\x4e")
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
 
 
@@ -98,8 +101,14 @@ def is_for_sndfile(file: IO[bytes]) -> bool:
         place = head.find(b"fmt ")
         start = place + (24 if head.startswith(b"riff") else 8)  # chunks of W64 have longer names and sizes
         coding = head[start : start + 2] if place > 0 else b""
-        return (head[start + 24 : start + 26] if coding == _EXTENSIBLE else coding) not in _MPEG_CODINGS
+        coding = head[start + 24 : start + 26] if coding == _EXTENSIBLE else coding
+        return coding not in _MPEG_CODINGS and not _disguised(file, tag + head.find(b"data") + 8)
     return head[:4] in (b"FORM", b"caff", b"fLaC", b".snd", b"dns.")
+
+
+def _disguised(file: IO[bytes], place: int) -> bool:
+    """Return whether what stands at a place as PCM is DTS or S/PDIF frames, as for a CD or a digital cable."""
+    return read_bytes_at(file, place, 1 << 16).lstrip(b"\0").startswith(_FRAMES_AS_PCM)
 
 
 def _is_mpeg_audio(file: IO[bytes]) -> bool:
@@ -130,8 +139,10 @@ def _mp3_index(file: IO[bytes]) -> tuple[bytes, bytes]:
     return frame[place:] if place >= 4 else b"", frame
 
 
-def wav_is_unfinished(file: IO[bytes]) -> bool:
-    """Return whether a WAV announces no sound and holds some: its recorder never came to finish the header."""
+def is_unfinished(file: IO[bytes]) -> bool:
+    """Return whether a WAV or AU announces no sound and holds some: its recorder never came to finish the header."""
+    if unfinished_au(file):
+        return True
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         place = content.find(b"data", 0, 1 << 16)
         if content[:4] not in (b"RIFF", b"RF64") or place < 0 or any(content[place + 4 : place + 8]):
@@ -142,6 +153,13 @@ def wav_is_unfinished(file: IO[bytes]) -> bool:
                 return True
             place += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
         return place != len(content)
+
+
+def unfinished_au(file: IO[bytes]) -> dict[int, bytes]:
+    """Return where an AU announces no sound, and the bytes that say there that the length is unknown."""
+    head = read_bytes_at(file, 0, 12)
+    holds_some = file_size(file) > int.from_bytes(head[4:8], "big")
+    return {8: b"\xff" * 4} if head.startswith(b".snd") and head[8:] == bytes(4) and holds_some else {}
 
 
 def w64_frames(file: IO[bytes]) -> int | None:

@@ -128,6 +128,21 @@ def test_a_wav_whose_recorder_died(tmp_path: Path) -> None:
     assert "never finished" in refused(path, strict=True)
 
 
+@pytest.mark.parametrize(("format", "tag", "behind"), [("AIFF", b"SSND", 4), ("AU", b".snd", 8), ("CAF", b"data", 4)])
+def test_other_files_whose_recorder_died(format: str, tag: bytes, behind: int, tmp_path: Path) -> None:
+    path = tmp_path / "song"
+    write_soundfile(path, chord(10000), format, "PCM_16")
+    whole = read(path).waveform
+    content = bytearray(path.read_bytes())
+    place = content.index(tag) + behind
+    size = 8 if format == "CAF" else 4
+    content[place : place + size] = bytes(size)
+    path.write_bytes(content)
+    audio = read(path)
+    assert torch.equal(audio.waveform, whole)
+    assert audio.warnings
+
+
 def test_chunks_behind_an_empty_wav_are_no_sound(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, np.zeros((0, 2)), "WAV", "PCM_16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,20 @@ def test_an_excerpt_is_a_slice_of_the_whole(file: Path) -> None:
             first, last = round(start * rate), min(whole.frames, round(start * rate) + round(duration * rate))
             excerpt = read(file, start=start, duration=duration)
             assert torch.equal(excerpt.waveform, whole.waveform[:, first:last])
+
+
+@pytest.mark.parametrize(("frames", "written"), [("dts", "dts"), ("ac3", "spdif")])
+def test_frames_disguised_as_pcm(frames: str, written: str, source: Path, tmp_path: Path) -> None:
+    """DTS discs and recordings of digital cables are WAV files of 16 bits that sound like noise."""
+    codec = {"dts": "dca", "ac3": "ac3"}[frames]
+    encoder = ["-ar", "48000", "-c:a", codec, "-strict", "-2"]
+    ffmpeg("-i", source, *encoder, "-f", frames, tmp_path / "plain")
+    ffmpeg("-i", source, *encoder, "-f", written, tmp_path / "disguised")
+    data = (tmp_path / "disguised").read_bytes()
+    form = struct.pack("<IHHIIHH", 16, 1, 2, 48000, 192000, 4, 16)
+    head = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + form + b"data" + struct.pack("<I", len(data))
+    (tmp_path / "song.wav").write_bytes(head + data)
+    assert torch.equal(read(tmp_path / "song.wav").waveform, read(tmp_path / "plain").waveform)
 
 
 def test_the_padding_of_w64_is_no_sound(tmp_path: Path) -> None:

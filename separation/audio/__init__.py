@@ -7,6 +7,7 @@
 - ``ogg``            Ogg files: their pages, and the streams that follow one another in them
 - ``core_audio``     the channel layouts of QuickTime, CAF and AIFF files
 - ``integrity``      whether a file is truncated or was never finished
+- ``losses``         what is lost of a damaged file while it is decoded
 - ``limits``         limits on untrusted files, enforced while decoding
 - ``blocks``         a signal block by block, and padded beyond its ends
 - ``resampling``     sample-rate conversion of exact length

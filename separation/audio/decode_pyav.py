@@ -11,6 +11,7 @@ import numpy as np
 from separation.audio.core_audio import hidden_layouts, stored_speakers
 from separation.audio.integrity import mp3_length, unfinished_au
 from separation.audio.limits import Limits, check_format_limits, limit_size
+from separation.audio.losses import Losses
 from separation.audio.speakers import known_speakers
 from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport, Excerpt, as_sentence
 
@@ -26,12 +27,9 @@ _PYAV_FORMATS = (
 #: Containers whose header tells the length of the sound; others have it estimated from the bit rate.
 _TOLD_LENGTH = {"flac", "wv", "tta", "caf", "aiff", "avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 
-_SHORT = 0.1  # seconds by which such a header may be wrong
-
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # between joined MP3 files, and behind them
 
 _MOST_STRAY = 8  # frames of another rate one after the other: more are another sound, fewer are damage
-_MOST_SILENCE = 60.0  # seconds put in for what is lost: a damaged time stamp may ask for years
 
 
 class _PathlessFile:
@@ -143,69 +141,6 @@ def _announced(file: IO[bytes], container: Any, stream: Any) -> int | None:
     return duration if name in _TOLD_LENGTH else None
 
 
-class _Losses:
-    """What is lost on the way, and what it is replaced with.
-
-    Time stamps show where frames are missing: silence keeps what follows at its time. What has no time stamps is
-    skipped, as players do.
-    """
-
-    def __init__(self, rate: int, time_base: Any, damage: DamageReport) -> None:
-        self._rate, self._damage = rate, damage
-        self._line: int | None = None  # of the report
-        self._tolerance = max(1, round(2 * rate * time_base))
-        self._next: int | None = None  # where the next frame belongs, by the time stamps
-        self._open = False  # whether a packet was just found damaged: a gap after it is no other loss
-        self._count, self._first, self._silent = 0, 0, 0
-
-    def packet(self, position: int) -> None:
-        """Count a packet, or a frame, that cannot be decoded."""
-        if self._damage.strict:
-            raise AudioError("its sound is cut off or damaged")
-        if not self._open:
-            self._first = position if not self._count else self._first
-            self._count += 1
-            self._tell()
-        self._open = True
-
-    def before(self, frame: Any, position: int) -> int:
-        """Return the number of silent samples that go before a frame."""
-        stamp = None if frame.pts is None else round(frame.pts * frame.time_base * self._rate)
-        gap = 0 if stamp is None or self._next is None else stamp - self._next
-        self._next = frame.samples + (stamp if stamp is not None else self._next or 0)
-        missing = gap if gap > self._tolerance else 0
-        if missing:
-            self.packet(position)
-            missing = max(0, min(missing, round(_MOST_SILENCE * self._rate) - self._silent))
-            self._silent += missing
-            self._tell()
-        self._open = False
-        return missing
-
-    def skip_tag(self) -> None:
-        """Pass over a packet without sound, which the time stamps count as sound."""
-        self._next = None
-
-    def _tell(self) -> None:
-        """Keep the report's line on all losses up to date: an excerpt may end at any time."""
-        parts = "part of the sound is" if self._count == 1 else "parts of the sound are"
-        seconds = f"{self._silent / self._rate:.2f}"
-        came = "what is lost was skipped" if seconds == "0.00" else f"{seconds} s are silent"
-        first = "" if self._count == 1 else "the first "
-        if self._line is None:
-            self._line = len(self._damage.warnings)
-            self._damage.note("")
-        self._damage.warnings[self._line] = (
-            f"{self._count} {parts} damaged or missing, {first}at {self._first / self._rate:.2f} s: {came}"
-        )
-
-    def end(self, position: int, announced: int | None) -> None:
-        """Report that the sound ends before it should."""
-        if announced is not None and position < announced - _SHORT * self._rate:
-            cut = "" if self._damage.warnings else "the file is cut off: "
-            self._damage.add(f"{cut}it announces {announced} samples and holds {position}")
-
-
 def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | None) -> Iterator[np.ndarray]:
     """Decode a whole stream to float32 blocks, each (channels, time)."""
     import av
@@ -213,7 +148,7 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
     rate, channels, stray, position = stream.rate, stream.channels, 0, 0
     # Converts the sample format only; interleaved, since PyAV 18 reads a ninth plane of planar frames of 8 channels.
     converter = av.AudioResampler(format="flt")
-    losses = _Losses(rate, stream.time_base, damage)
+    losses = Losses(rate, stream.time_base, damage)
     for frame in _frames(container, stream, losses):
         same = frame is not None and (frame.sample_rate, frame.layout.nb_channels) == (rate, channels)
         if not same:
@@ -234,7 +169,7 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
     losses.end(position, announced)
 
 
-def _frames(container: Any, stream: Any, losses: _Losses) -> Iterator[Any]:
+def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
     """Yield decoded frames, and None for each packet that cannot be decoded."""
     import av
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -42,9 +42,7 @@ def read(
         sentence that names the file.
     """
     with open_audio(path, start=start, duration=duration, limits=limits, strict=strict) as file:
-        blocks = list(file.blocks)
-    waveform = np.empty((file.channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
-    np.concatenate(blocks, axis=1, out=waveform)
+        waveform = _gather(file)
     try:
         return Audio(
             waveform=torch.from_numpy(waveform),
@@ -54,6 +52,17 @@ def read(
         )
     except AudioError as error:
         raise AudioError(f"cannot read {Path(path).name!r}: {error}") from error
+
+
+def _gather(file: AudioStream) -> np.ndarray:
+    """Return all blocks as one array; if the length is known, they are never in memory twice."""
+    blocks: Iterable[np.ndarray] = file.blocks if file.frames is not None else list(file.blocks)
+    frames = file.frames if file.frames is not None else sum(block.shape[1] for block in blocks)
+    waveform, position = np.empty((file.channels, frames), dtype=np.float32), 0
+    for block in blocks:
+        waveform[:, position : position + block.shape[1]] = block
+        position += block.shape[1]
+    return waveform[:, :position]
 
 
 class Recording:

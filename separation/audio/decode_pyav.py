@@ -177,6 +177,9 @@ def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
+        except IndexError:  # PyAV 18 at a packet of a stream that begins on the way; it has been passed over
+            packets = container.demux(stream)
+            continue
         except av.FFmpegError:  # the container is damaged from here on
             yield None
             return

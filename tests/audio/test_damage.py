@@ -268,3 +268,17 @@ def test_tags_and_junk_behind_the_sound_are_no_sound(kind: str, tmp_path: Path) 
     assert torch.equal(read(path, strict=True).waveform, whole)
     path.write_bytes(content + np.random.default_rng(0).bytes(3000))
     assert torch.equal(read(path).waveform[:, :19000], whole[:, :19000])
+
+
+def test_a_stream_that_begins_on_the_way_is_passed_over(tmp_path: Path) -> None:
+    """Such as the advertisement in a recorded broadcast: a second one whose packets have another number."""
+    path = tmp_path / "song.ts"
+    encode(path, noise(FRAMES), container="mpegts", codec="aac")
+    content = bytearray(path.read_bytes())
+    whole = read(path)
+    packet = next(
+        place for place in range(len(content) // 376 * 188, len(content), 188) if content[place + 1] & 0x5F == 0x41
+    )
+    content[packet + 2] ^= 1
+    path.write_bytes(content)
+    assert read(path).frames == pytest.approx(whole.frames, abs=12 * 1024)

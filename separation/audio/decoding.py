@@ -135,7 +135,7 @@ class _Opening:
         try:
             return decode_pyav(file, self.closing, excerpt or self.excerpt, self.limits, self.damage)
         except AudioError as error:
-            if not self.damage.warnings:
+            if not self.damage.warnings or error.__cause__ is None:  # a limit is another matter
                 raise
             raise AudioError(f"{self.damage.warnings[0]}, and no sound in it can be decoded") from error
 

@@ -172,6 +172,7 @@ BY_FFMPEG = {
     "eac3": "-f eac3",
     "dts": "-c:a dca -strict -2 -f dts",
     "truehd": "-c:a truehd -strict -2 -f truehd",
+    "mlp": "-c:a mlp -strict -2 -f mlp",
     "wma-1": "-c:a wmav1 -f asf",
     "wma-2": "-c:a wmav2 -f asf",
     "wavpack": "-f wv",

@@ -27,7 +27,7 @@ test-space: $(VENV)/dev.stamp ffmpeg
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 # Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
-TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_playlists.py tests/weights tests/studio/test_songs.py \
+TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_mutations.py tests/audio/test_playlists.py tests/weights tests/studio/test_songs.py \
 	tests/studio/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
 	tests/pipeline/test_to_folder.py::test_a_disk_of_any_size_holds_all_or_nothing \
 	tests/cli/test_command_line.py::test_a_full_disk_is_one_line tests/cli/test_command_line.py::test_a_polite_kill_leaves_nothing \

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from separation.audio.signal import Signal
+from separation.audio.speakers import GAINS, WAVE_ORDER
 
 __all__ = ["ChannelMix", "downmix"]
 
@@ -23,37 +24,27 @@ class ChannelMix:
         return self._mix(self._signal.read(start, stop))
 
 
-# Gain of each channel in left and right, in the WAVE order of speakers, after ITU-R BS.775:
-# centre and surrounds at -3 dB, the low-frequency effects channel omitted.
-_L, _R, _C, _LFE, _LS, _RS, _BC = (
-    (1.0, 0.0),
-    (0.0, 1.0),
-    (0.5**0.5,) * 2,
-    (0.0, 0.0),
-    (0.5**0.5, 0.0),
-    (0.0, 0.5**0.5),
-    (0.5, 0.5),
-)
-
-_DOWNMIX = {
-    3: (_L, _R, _C),
-    4: (_L, _R, _LS, _RS),
-    5: (_L, _R, _C, _LS, _RS),
-    6: (_L, _R, _C, _LFE, _LS, _RS),
-    7: (_L, _R, _C, _LFE, _BC, _LS, _RS),
-    8: (_L, _R, _C, _LFE, _LS, _RS, _LS, _RS),
-}
-
-
-def downmix(waveform: Tensor) -> Tensor:
+def downmix(waveform: Tensor, speakers: Sequence[str] | None = None) -> Tensor:
     """Mix more than two channels down to stereo after ITU-R BS.775; return mono and stereo unchanged.
 
-    The channels are taken in WAVE order: 3 = L R C, 4 = L R Ls Rs, 5 = L R C Ls Rs,
-    6 = 5.1 (L R C LFE Ls Rs), 7 = 6.1, 8 = 7.1. Centre and surrounds enter at -3 dB, LFE is left
-    out. The sum is not scaled down: float samples may exceed full scale.
+    Centre and surrounds enter at -3 dB, LFE is left out. The sum is not scaled down: float samples may exceed full
+    scale.
+
+    Parameters
+    ----------
+    waveform : Tensor, shape (channels, time)
+        1 to 8 channels.
+    speakers : sequence of str, optional
+        What the channels are; see :mod:`separation.audio.speakers`. Without it they are taken in WAVE order:
+        3 = L R C, 4 = L R Ls Rs, 5 = L R C Ls Rs, 6 = 5.1 (L R C LFE Ls Rs), 7 = 6.1, 8 = 7.1.
+
+    Returns
+    -------
+    Tensor, shape (1 or 2, time)
     """
     channels = waveform.shape[0]
     if channels <= 2:
         return waveform
-    gains = torch.tensor(_DOWNMIX[channels], dtype=waveform.dtype, device=waveform.device)
+    names = WAVE_ORDER[channels] if speakers is None else speakers
+    gains = torch.tensor([GAINS[name] for name in names], dtype=waveform.dtype, device=waveform.device)
     return gains.T @ waveform

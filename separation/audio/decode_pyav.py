@@ -1,46 +1,104 @@
-"""Decoding with PyAV, for formats that libsndfile does not read."""
+"""Decoding with PyAV, for formats that libsndfile does not read, and for damaged files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
+from separation.audio.core_audio import hidden_layouts, stored_speakers
+from separation.audio.integrity import mp3_length, unfinished_au
 from separation.audio.limits import Limits, check_format_limits, limit_size
-from separation.audio.stream import AudioError, AudioStream, as_sentence, to_frames
+from separation.audio.losses import Losses
+from separation.audio.speakers import known_speakers
+from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport, Excerpt, as_sentence
 
-__all__ = ["decode_pyav"]
+__all__ = ["decode_pyav", "speakers_by_pyav"]
 
 # Containers that hold sound and cannot name another file to be opened in their place.
 _PYAV_FORMATS = (
-    *("mov", "mp4", "matroska", "webm", "aac", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf"),
-    *("ac3", "eac3", "asf", "wv", "tta", "ape", "dts", "dtshd", "mpc", "mpc8", "tak", "shn"),
+    *("mov", "mp4", "matroska", "webm", "aac", "loas", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf", "au"),
+    *("ac3", "eac3", "truehd", "mlp", "dts", "dtshd", "asf", "wv", "tta", "ape", "mpc", "mpc8", "tak", "shn"),
+    *("avi", "flv", "mpegts", "mpeg"),
 )
+
+#: Containers whose header tells the length of the sound; others have it estimated from the bit rate.
+_TOLD_LENGTH = {"flac", "wv", "tta", "caf", "aiff", "avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # between joined MP3 files, and behind them
+
+_MOST_STRAY = 8  # frames of another rate one after the other: more are another sound, fewer are damage
 
 
 class _PathlessFile:
-    """A file object without a path, so that the demuxer cannot open other files relative to it."""
+    """A file object without a path, so that the demuxer cannot open other files relative to it.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+    `hidden` maps positions to bytes that are read there instead.
+    """
+
+    def __init__(self, file: IO[bytes], hidden: dict[int, bytes]) -> None:
+        self._file, self._hidden = file, hidden
+        self.tell = file.tell
+
+    def read(self, count: int = -1) -> bytes:
+        start = self._file.tell()
+        data = self._file.read(count)
+        for place, other in self._hidden.items():
+            for offset, byte in enumerate(other, start=place - start):
+                if 0 <= offset < len(data):
+                    data = data[:offset] + bytes([byte]) + data[offset + 1 :]
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
-            return self._seek(offset, whence)
+            return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):  # offsets in a damaged file may be anything
             return -1
 
 
 def decode_pyav(
-    file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits
+    file: IO[bytes], closing: ExitStack, excerpt: Excerpt, limits: Limits, damage: DamageReport
 ) -> AudioStream:
+    """Open a file with PyAV; the arguments are those of :func:`separation.audio.decoding.open_audio`."""
+    container, stream = _open(file, closing)
+    rate, channels = stream.rate, stream.channels
+    check_format_limits(rate, channels, limits)
+    everything = limit_size(_planar(container, stream, damage, _announced(file, container, stream)), limits)
+    return AudioStream(
+        sample_rate=rate,
+        channels=channels,
+        frames=None,
+        blocks=excerpt.cut(everything, rate),
+        speakers=_speakers(file, container, stream),
+    )
+
+
+def speakers_by_pyav(file: IO[bytes]) -> tuple[str, ...] | None:
+    """Return what the channels of a file are, as its header says; None if it does not say.
+
+    The position in the file, which another decoder may share, stays.
+    """
+    place = file.tell()
+    file.seek(0)
+    try:
+        with ExitStack() as closing:
+            return _speakers(file, *_open(file, closing))
+    except AudioError:
+        return None
+    finally:
+        file.seek(place)
+
+
+def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
+    """Return the container and its first stream of sound."""
     import av  # slow to import and rarely needed
 
-    whitelist = {"format_whitelist": ",".join(_PYAV_FORMATS)}
+    options = {"format_whitelist": ",".join(_PYAV_FORMATS)}
+    source = _PathlessFile(file, hidden_layouts(file) | unfinished_au(file))
     with _pyav_errors():
-        container = closing.enter_context(av.open(_PathlessFile(file), options=whitelist, metadata_errors="replace"))
+        container = closing.enter_context(av.open(source, options=options, metadata_errors="replace"))
         if not set(container.format.name.split(",")) & set(_PYAV_FORMATS):
             raise AudioError(f"{container.format.name} files are not supported")
         if not container.streams.audio:
@@ -48,11 +106,9 @@ def decode_pyav(
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise AudioError("its sound is coded in a way that is not known here")
-        rate, channels = stream.rate, stream.channels
-    check_format_limits(rate, channels, limits)
-    everything = limit_size(_planar(cast("Any", container), stream), limits)
-    blocks = _excerpt(everything, rate, start, duration)
-    return AudioStream(sample_rate=rate, channels=channels, frames=None, blocks=blocks)
+        if stream.codec_context.name == "flac":  # otherwise damaged frames come out as noise
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        return container, stream
 
 
 @contextmanager
@@ -65,52 +121,74 @@ def _pyav_errors() -> Iterator[None]:
         raise AudioError(f"it is not a sound file that can be decoded ({as_sentence(error)})") from error
 
 
-def _excerpt(blocks: Iterator[np.ndarray], rate: int, start: float, duration: float | None) -> Iterator[np.ndarray]:
-    first = to_frames(start, rate)
-    last = None if duration is None else first + max(1, to_frames(duration, rate))
-    position, found = 0, False
-    for block in blocks:
-        begin, end = max(first - position, 0), block.shape[1] if last is None else max(last - position, 0)
-        position += block.shape[1]
-        if block[:, begin:end].shape[1]:
-            found = True
-            yield block[:, begin:end]
-        if last is not None and position >= last:
-            break
-    if position == 0:
-        raise AudioError("there is no sound in it (0 samples)")
-    if not found:
-        raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {position / rate:.2f} s")
+def _speakers(file: IO[bytes], container: Any, stream: Any) -> tuple[str, ...] | None:
+    if container.format.name == "tta":  # FFmpeg guesses from the number of channels
+        return None
+    names = tuple(channel.name for channel in stream.layout.channels)
+    return known_speakers(names) or stored_speakers(file, stream.channels)
 
 
-def _planar(container: Any, stream: Any) -> Iterator[np.ndarray]:
+def _announced(file: IO[bytes], container: Any, stream: Any) -> int | None:
+    """Return the number of samples that the header announces; None if it does not say."""
+    name, duration = container.format.name, None
+    if stream.duration is not None:
+        duration = round(stream.duration * stream.time_base * stream.rate)
+    elif container.duration is not None and len(container.streams) == 1:
+        duration = round(container.duration * stream.rate / 1_000_000)
+    if name == "mp3":  # FFmpeg estimates where the index does not fit the file
+        indexed = mp3_length(file)
+        return min(indexed, duration or indexed) if indexed else None
+    return duration if name in _TOLD_LENGTH else None
+
+
+def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | None) -> Iterator[np.ndarray]:
     """Decode a whole stream to float32 blocks, each (channels, time)."""
     import av
 
-    rate, channels = stream.rate, stream.channels
-    converter = av.AudioResampler(format="fltp")  # converts the sample format only
-    with _pyav_errors():
-        for frame in _frames(container, stream):
-            if frame.sample_rate != rate or frame.layout.nb_channels != channels:
+    rate, channels, stray, position = stream.rate, stream.channels, 0, 0
+    # Converts the sample format only; interleaved, since PyAV 18 reads a ninth plane of planar frames of 8 channels.
+    converter = av.AudioResampler(format="flt")
+    losses = Losses(rate, stream.time_base, damage)
+    for frame in _frames(container, stream, losses):
+        same = frame is not None and (frame.sample_rate, frame.layout.nb_channels) == (rate, channels)
+        if not same:
+            stray += frame is not None
+            if stray > _MOST_STRAY:
                 raise AudioError("its rate or number of channels changes on the way")
-            for converted in converter.resample(frame):
-                yield converted.to_ndarray()
+            losses.packet(position)
+            continue
+        stray = 0
+        missing = losses.before(frame, position)
+        position += missing + frame.samples
+        for size in range(missing, 0, -BLOCK):
+            yield np.zeros((channels, min(size, BLOCK)), dtype=np.float32)
+        try:
+            yield from [one.to_ndarray().reshape(-1, channels).T for one in converter.resample(frame)]
+        except ValueError as error:  # other speakers
+            raise AudioError("its channels change on the way") from error
+    losses.end(position, announced)
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield decoded frames; ignore an incomplete last one, as in a recorded broadcast."""
+def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
+    """Yield decoded frames, and None for each packet that cannot be decoded."""
     import av
 
-    broken: Exception | None = None
-    for packet in container.demux(stream):
-        if broken is not None and packet.size:
-            break
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except IndexError:  # PyAV 18 at a packet of a stream that begins on the way; it has been passed over
+            packets = container.demux(stream)
+            continue
+        except av.FFmpegError:  # the container is damaged from here on
+            yield None
+            return
+        if packet is None:
+            return
         try:
             yield from packet.decode()
-        except av.InvalidDataError as error:
-            broken = error
-            if container.format.name not in ("aac", "mp3"):
-                break
-    else:
-        return
-    raise AudioError("its sound is cut off or damaged") from broken
+        except av.FFmpegError:
+            if bytes(packet).startswith(_TAGS):
+                losses.skip_tag()
+            else:
+                yield None

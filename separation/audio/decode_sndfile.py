@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import soundfile
 
 from separation.audio.limits import Limits, check_format_limits, limit_size
-from separation.audio.stream import BLOCK, AudioError, AudioStream, as_sentence, to_frames
+from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport, Excerpt, as_sentence
 
-__all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sndfile"]
+__all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sndfile", "tail_is_readable"]
 
 
 # Containers that hold sound and cannot name another file to be opened in their place. A
 # playlist (HLS, ffconcat, ...) dressed up as song.mp3 would otherwise make the decoder read,
 # and the server hand out, any file of the machine it points to.
-SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "MP3", "CAF", "AU"}
+SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "CAF", "AU"}
 
 UNKNOWN_LENGTH = 2**62  # frames or more: how libsndfile reports a FLAC without a length, e.g. one written to a pipe
 
@@ -45,49 +45,87 @@ _OGG_ORDER = {
 }
 
 
-def decode_sndfile(sound: soundfile.SoundFile, start: float, duration: float | None, limits: Limits) -> AudioStream:
+def decode_sndfile(
+    sound: soundfile.SoundFile,
+    excerpt: Excerpt,
+    limits: Limits,
+    go_on: Callable[[Excerpt], AudioStream],
+    announced: int | None = None,
+) -> AudioStream:
+    """Decode an open file.
+
+    Parameters
+    ----------
+    sound, excerpt, limits
+        See :func:`separation.audio.decoding.open_audio`.
+    go_on : callable
+        Opens the rest with another decoder where this one finds the file damaged.
+    announced : int, optional
+        The number of samples by the header, if libsndfile may find more.
+    """
     rate = sound.samplerate
     check_format_limits(rate, sound.channels, limits)
-    first = to_frames(start, rate)
-    wanted = sys.maxsize if duration is None else max(1, to_frames(duration, rate))
-    if 0 < sound.frames <= first:
-        raise AudioError(f"the excerpt starts at {start:g} s, the sound ends at {sound.frames / rate:.2f} s")
-    expected = max(0, min(wanted, sound.frames - first))
-    blocks = limit_size(_libsndfile_blocks(sound, first, wanted, expected), limits)
-    # A declared length of 0 is unknown, not empty.
-    return AudioStream(sample_rate=rate, channels=sound.channels, frames=expected or None, blocks=blocks)
+    first, last = excerpt.first(rate), excerpt.last(rate)
+    total = sound.frames if announced is None else min(announced, sound.frames)
+    if 0 < total <= first:
+        raise excerpt.beyond(total, rate)
+    frames = max(0, min(sys.maxsize if last is None else last, total) - first)
+    if sound.format == "OGG":  # its seek is late in the last page
+        blocks = excerpt.cut(_ogg_blocks(sound), rate)
+    else:
+        blocks = _seekable_blocks(sound, first, frames, go_on)
+    return AudioStream(
+        sample_rate=rate, channels=sound.channels, frames=frames or None, blocks=limit_size(blocks, limits)
+    )
 
 
-def _libsndfile_blocks(sound: soundfile.SoundFile, first: int, wanted: int, expected: int) -> Iterator[np.ndarray]:
-    held = 0
-    order = _OGG_ORDER.get(sound.channels, slice(None)) if sound.format == "OGG" else slice(None)
+def _ogg_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    order = _OGG_ORDER.get(sound.channels, slice(None))
     try:
-        if sound.format == "OGG":  # its seek is late in the last page
-            _skip(sound, first)
-        elif first:
-            sound.seek(first)
-        while held < wanted:  # in blocks: the header may declare more than fits into memory
-            block = sound.read(min(BLOCK, wanted - held), dtype="float32", always_2d=True)
-            if not len(block):
-                break
-            held += len(block)
+        while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
             yield block.T[order]
     except soundfile.LibsndfileError as error:
         raise AudioError(f"its sound is cut off or damaged ({as_sentence(error)})") from error
-    if held < expected:
-        raise AudioError(f"the file is cut off: it announces {expected} samples and holds {held}")
-    if not held:
+
+
+def _seekable_blocks(
+    sound: soundfile.SoundFile, first: int, frames: int, go_on: Callable[[Excerpt], AudioStream]
+) -> Iterator[np.ndarray]:
+    """Yield `frames` samples, those that the decoder does not get out by `go_on`, or silent."""
+    held, rate = 0, sound.samplerate
+    try:
+        if first:
+            sound.seek(first)
+        while held < frames:  # in blocks: the header may declare more than fits into memory
+            block = sound.read(min(BLOCK, frames - held), dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            held += len(block)
+            yield block.T
+    except soundfile.LibsndfileError:
+        rest = go_on(Excerpt((first + held) / rate, (frames - held) / rate))
+        for block in rest.blocks:
+            held += block.shape[1]
+            yield block
+    if not frames:
         raise AudioError("there is no sound in it (0 samples)")
+    for size in range(frames - held, 0, -BLOCK):
+        yield np.zeros((sound.channels, min(size, BLOCK)), dtype=np.float32)
 
 
-def _skip(sound: soundfile.SoundFile, frames: int) -> None:
-    """Decode and discard `frames` samples."""
-    while frames > 0 and (count := len(sound.read(min(BLOCK, frames), dtype="float32"))):
-        frames -= count
+def tail_is_readable(sound: soundfile.SoundFile) -> bool:
+    """Return whether the last sample that the header announces is there; the position is 0 afterwards."""
+    try:
+        sound.seek(sound.frames - 1)
+        found = len(sound.read(1)) == 1
+        sound.seek(0)
+    except soundfile.LibsndfileError:
+        return False
+    return found
 
 
-def check_claimed_size(sound: soundfile.SoundFile) -> None:
-    """Raise AudioError if the header declares more audio than the file holds.
+def check_claimed_size(sound: soundfile.SoundFile, damage: DamageReport) -> None:
+    """Report if the header declares more audio than the file holds, or none where there is some.
 
     libsndfile silently shortens such files and reports the difference only in its log.
     """
@@ -96,7 +134,10 @@ def check_claimed_size(sound: soundfile.SoundFile) -> None:
         numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
         if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
             claimed, present = numbers
-            # A recorder that could not seek back leaves 0 or the largest number: the length is unknown.
-            unknown = any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1))
-            if present < claimed and not unknown:
-                raise AudioError(f"the file is cut off: it announces {claimed} bytes and holds {present}")
+            # A recorder that could not seek back leaves the largest number: the length is unknown.
+            if any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1)):
+                damage.note(f"its header does not say how long it is; {sound.frames} samples are there")
+            elif claimed == 0:
+                damage.add(f"its header was never finished: it announces no sound, {sound.frames} samples are there")
+            elif present < claimed:
+                damage.add(f"the file is cut off: it announces {claimed} bytes and holds {present}")

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import soundfile
 
-from separation.audio.decode_pyav import decode_pyav
-from separation.audio.decode_sndfile import SNDFILE_FORMATS, UNKNOWN_LENGTH, check_claimed_size, decode_sndfile
-from separation.audio.integrity import is_truncated, mp3_has_length, ogg_is_chained, read_bytes_at
-from separation.audio.limits import Limits, check_duration, limit_duration
-from separation.audio.stream import AudioError, AudioStream
+from separation.audio.decode_pyav import decode_pyav, speakers_by_pyav
+from separation.audio.decode_sndfile import (
+    SNDFILE_FORMATS,
+    UNKNOWN_LENGTH,
+    check_claimed_size,
+    decode_sndfile,
+    tail_is_readable,
+)
+from separation.audio.integrity import (
+    file_size,
+    is_for_sndfile,
+    is_truncated,
+    is_unfinished,
+    read_bytes_at,
+    w64_frames,
+)
+from separation.audio.limits import Limits, check_duration, limit_duration, limit_size
+from separation.audio.ogg import OggLink, ogg_links
+from separation.audio.speakers import WAVE_ORDER
+from separation.audio.stream import AudioError, AudioStream, DamageReport, Excerpt
 
 __all__ = ["open_audio"]
 
-_MALFORMED = 3  # libsndfile's error code for a malformed file of a known format
+_MALFORMED = (3, 24)  # libsndfile's error codes for a malformed file of a known format, or one without length
 
 
 @contextmanager
 def open_audio(
-    path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()
+    path: str | Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    limits: Limits = Limits(),
+    strict: bool = False,
 ) -> Iterator[AudioStream]:
     """Open an audio file at its own sample rate and channel count.
 
-    libsndfile reads WAV, AIFF, FLAC, Ogg (Vorbis and Opus), MP3, CAF and AU. PyAV reads the rest: M4A, AAC,
-    MP4, WebM, Matroska, AC-3, E-AC-3, WMA, WavPack, TTA, MP3 in a WAV,
-    chained Ogg, and MP3 and FLAC files without a length in their header. The format is detected from the
-    content; the suffix is ignored.
+    libsndfile reads WAV, AIFF, FLAC, Ogg (Vorbis and Opus), CAF and AU. PyAV reads the rest, and the rest of a file
+    that is damaged. docs/formats.md names what is tested. The format is detected from the content; the suffix is
+    ignored.
 
     Parameters
     ----------
@@ -42,6 +64,8 @@ def open_audio(
         Length of the excerpt in seconds, above 0; it ends at the end of the file if it is longer.
     limits : Limits
         Limits for untrusted files; none by default.
+    strict : bool
+        Whether a file that is cut or damaged is an error. Otherwise all sound that is there is read, with warnings.
 
     Yields
     ------
@@ -50,9 +74,9 @@ def open_audio(
     Raises
     ------
     AudioError
-        If the file is missing, empty, not audio, truncated, beyond a limit, has more than 8
-        channels, or the excerpt starts after its end. The message is one sentence that names the
-        file. Errors found only while decoding are raised by the blocks.
+        If the file is missing, empty, not audio, beyond a limit, has more than 8 channels, or the excerpt starts
+        after its end. The message is one sentence that names the file. Errors found only while decoding are raised
+        by the blocks.
     """
     path = Path(path)
     if not (start >= 0 and np.isfinite(start)):
@@ -60,6 +84,7 @@ def open_audio(
     if duration is not None and not (duration > 0 and np.isfinite(duration)):
         raise AudioError(f"the excerpt must last longer than 0 s, got {duration}")
     with ExitStack() as closing:
+        damage = DamageReport(strict=strict)
         with _naming_file(path):
             if not path.is_file():
                 raise AudioError("no such file" if not path.exists() else "not a file")
@@ -69,15 +94,11 @@ def open_audio(
             if size > limits.file_bytes:
                 raise AudioError(f"it has {size / 1e6:.1f} MB; the limit is {limits.file_bytes / 1e6:g} MB")
             file = closing.enter_context(path.open("rb", buffering=0))
-            decoded = _decode(file, closing, start, duration, limits)
+            decoded = _decode(file, _Opening(closing, Excerpt(start, duration), limits, damage))
             if decoded.frames is not None:
                 check_duration(decoded.frames, decoded.sample_rate, limits)
-        yield AudioStream(
-            sample_rate=decoded.sample_rate,
-            channels=decoded.channels,
-            frames=decoded.frames,
-            blocks=_named_blocks(limit_duration(decoded, limits), path),
-        )
+        blocks = _named_blocks(limit_duration(decoded, limits), path)
+        yield replace(decoded, blocks=blocks, warnings=damage.warnings)
 
 
 @contextmanager
@@ -100,26 +121,107 @@ def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarr
         yield block
 
 
-def _decode(file: IO[bytes], closing: ExitStack, start: float, duration: float | None, limits: Limits) -> AudioStream:
+@dataclass(frozen=True)
+class _Opening:
+    """How a file is opened, whichever decoder opens it."""
+
+    closing: ExitStack
+    excerpt: Excerpt
+    limits: Limits
+    damage: DamageReport
+
+    def by_pyav(self, file: IO[bytes], excerpt: Excerpt | None = None) -> AudioStream:
+        file.seek(0)
+        try:
+            return decode_pyav(file, self.closing, excerpt or self.excerpt, self.limits, self.damage)
+        except AudioError as error:
+            if not self.damage.warnings or error.__cause__ is None:  # a limit is another matter
+                raise
+            raise AudioError(f"{self.damage.warnings[0]}, and no sound in it can be decoded") from error
+
+
+def _decode(file: IO[bytes], opening: _Opening) -> AudioStream:
+    """Open a file with the decoder that is right for it."""
+    head = read_bytes_at(file, 0, 4)
+    if head == b"OggS":
+        return _decode_ogg(file, opening)
     if is_truncated(file):
-        raise AudioError("the file is cut off: its last part is not all there")
+        opening.damage.add("the file is cut off: its last part is not all there")
+    sound = _open_sndfile(file, opening) if is_for_sndfile(file) else None
+    if sound is None:
+        return opening.by_pyav(file)
+    announced = w64_frames(file) if sound.format == "W64" else None
+    decoded = decode_sndfile(sound, opening.excerpt, opening.limits, partial(_go_on, file, opening), announced)
+    if decoded.channels <= 2:
+        return decoded
+    b_format = "(Ambisonic B)" in sound.extra_info
+    return replace(decoded, speakers=("W", "X", "Y", "Z")[: decoded.channels] if b_format else speakers_by_pyav(file))
+
+
+def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | None:
+    """Open a file with libsndfile; None if it is one for PyAV."""
     try:
         # The descriptor, not the file object: there is no name to guess a format from, and no callback
         # into Python in which a signal such as Ctrl-C would get lost.
-        sound = closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
+        sound = opening.closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
     except soundfile.LibsndfileError as error:
-        if (
-            error.code == _MALFORMED and read_bytes_at(file, 0, 4) == b"caff"
-        ):  # a truncated CAF; PyAV would not report it
-            raise AudioError("the file is cut off or damaged") from error
-    else:
-        if sound.format not in SNDFILE_FORMATS:
-            raise AudioError(f"{sound.format} files are not supported")
-        proven = not (sound.format == "OGG" and ogg_is_chained(file))
-        proven = proven and not (sound.format.startswith("WAV") and sound.subtype.startswith("MPEG"))
-        if proven and sound.frames < UNKNOWN_LENGTH and (sound.format != "MP3" or mp3_has_length(file)):
-            check_claimed_size(sound)
-            return decode_sndfile(sound, start, duration, limits)
-        # libsndfile reads only the first of chained Ogg streams, and estimates the length of MP3 in a WAV.
-    file.seek(0)
-    return decode_pyav(file, closing, start, duration, limits)
+        if error.code in _MALFORMED and read_bytes_at(file, 0, 4) == b"caff":  # PyAV would not report it
+            opening.damage.add("the file is cut off or damaged: its header does not announce what there is")
+        return None
+    if sound.format not in SNDFILE_FORMATS:
+        raise AudioError(f"{sound.format} files are not supported")
+    if sound.frames == 0 and is_unfinished(file):
+        opening.damage.add("its header was never finished: it announces no sound, and there is some")
+        return None
+    if sound.frames >= UNKNOWN_LENGTH or (sound.format == "FLAC" and not tail_is_readable(sound)):
+        return None
+    check_claimed_size(sound, opening.damage)
+    return sound
+
+
+def _go_on(file: IO[bytes], opening: _Opening, excerpt: Excerpt) -> AudioStream:
+    if opening.damage.strict:
+        raise AudioError("its sound is cut off or damaged")
+    return opening.by_pyav(file, excerpt)
+
+
+def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
+    """Decode the streams of an Ogg file one after the other: FFmpeg loses the beginning of all but the first."""
+    links = ogg_links(file)
+    if not links:
+        raise AudioError("it is not a sound file that can be decoded (no Ogg stream begins in it)")
+    for link in links:
+        if link.cut:
+            opening.damage.add("the file is cut off: the end of its sound is not all there")
+    if len(links) == 1 and (links[0].start, links[0].stop) == (0, file_size(file)):
+        return _decode_link(file, links[0], opening)
+    whole = replace(opening, excerpt=Excerpt())
+    decoded = _decode_link(_copy_link(file, links[0], whole.closing), links[0], whole)
+
+    def blocks() -> Iterator[np.ndarray]:
+        yield from decoded.blocks
+        for link in links[1:]:
+            with ExitStack() as closing:
+                one = _decode_link(_copy_link(file, link, closing), link, replace(whole, closing=closing))
+                if (one.sample_rate, one.channels) != (decoded.sample_rate, decoded.channels):
+                    raise AudioError("its rate or number of channels changes on the way")
+                yield from one.blocks
+
+    everything = limit_size(blocks(), opening.limits)
+    return replace(decoded, frames=None, blocks=opening.excerpt.cut(everything, decoded.sample_rate))
+
+
+def _decode_link(file: IO[bytes], link: OggLink, opening: _Opening) -> AudioStream:
+    sound = _open_sndfile(file, opening) if link.is_simple else None
+    if sound is None:
+        return opening.by_pyav(file)
+    decoded = decode_sndfile(sound, opening.excerpt, opening.limits, partial(_go_on, file, opening))
+    return replace(decoded, speakers=WAVE_ORDER.get(decoded.channels))
+
+
+def _copy_link(file: IO[bytes], link: OggLink, closing: ExitStack) -> IO[bytes]:
+    """Return a stream of a chain as a file of its own."""
+    part = closing.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    part.write(read_bytes_at(file, link.start, link.stop - link.start))
+    part.seek(0)
+    return part

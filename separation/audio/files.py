@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,14 @@ from separation.audio.stream import AudioError, AudioStream
 __all__ = ["Recording", "read"]
 
 
-def read(path: str | Path, *, start: float = 0.0, duration: float | None = None, limits: Limits = Limits()) -> Audio:
+def read(
+    path: str | Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    limits: Limits = Limits(),
+    strict: bool = False,
+) -> Audio:
     """Decode an audio file, or an excerpt of it, into memory.
 
     The parameters are those of :func:`separation.audio.decoding.open_audio`.
@@ -34,14 +41,28 @@ def read(path: str | Path, *, start: float = 0.0, duration: float | None = None,
         If the file cannot be decoded, or holds NaN or infinite samples. The message is one
         sentence that names the file.
     """
-    with open_audio(path, start=start, duration=duration, limits=limits) as file:
-        blocks = list(file.blocks)
-    waveform = np.empty((file.channels, sum(block.shape[1] for block in blocks)), dtype=np.float32)
-    np.concatenate(blocks, axis=1, out=waveform)
+    with open_audio(path, start=start, duration=duration, limits=limits, strict=strict) as file:
+        waveform = _gather(file)
     try:
-        return Audio(waveform=torch.from_numpy(waveform), sample_rate=file.sample_rate)
+        return Audio(
+            waveform=torch.from_numpy(waveform),
+            sample_rate=file.sample_rate,
+            speakers=file.speakers,
+            warnings=tuple(file.warnings),
+        )
     except AudioError as error:
         raise AudioError(f"cannot read {Path(path).name!r}: {error}") from error
+
+
+def _gather(file: AudioStream) -> np.ndarray:
+    """Return all blocks as one array; if the length is known, they are never in memory twice."""
+    blocks: Iterable[np.ndarray] = file.blocks if file.frames is not None else list(file.blocks)
+    frames = file.frames if file.frames is not None else sum(block.shape[1] for block in blocks)
+    waveform, position = np.empty((file.channels, frames), dtype=np.float32), 0
+    for block in blocks:
+        waveform[:, position : position + block.shape[1]] = block
+        position += block.shape[1]
+    return waveform[:, :position]
 
 
 class Recording:
@@ -52,7 +73,7 @@ class Recording:
 
     Parameters
     ----------
-    path, start, duration, limits
+    path, start, duration, limits, strict
         See :func:`separation.audio.decoding.open_audio`.
     folder : path
         Folder for the temporary file; a minute of stereo at 44.1 kHz takes 20 MB.
@@ -74,16 +95,20 @@ class Recording:
         start: float = 0.0,
         duration: float | None = None,
         limits: Limits = Limits(),
+        strict: bool = False,
     ) -> None:
         self._name = Path(path).name
         self._closing = ExitStack()
         try:
-            decoded = self._closing.enter_context(open_audio(path, start=start, duration=duration, limits=limits))
+            decoded = self._closing.enter_context(
+                open_audio(path, start=start, duration=duration, limits=limits, strict=strict)
+            )
             self._samples = self._closing.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))  # noqa: SIM115
         except BaseException:
             self._closing.close()
             raise
-        self.sample_rate, self.channels = decoded.sample_rate, decoded.channels
+        self.sample_rate, self.channels, self.speakers = decoded.sample_rate, decoded.channels, decoded.speakers
+        self._warnings = decoded.warnings
         self._promised = decoded.frames
         self._written = 0
         self._error: Exception | None = None
@@ -139,6 +164,12 @@ class Recording:
         """Length in seconds."""
         return self.frames / self.sample_rate
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is cut or damaged in the file, a sentence each."""
+        self._wait(None)
+        return tuple(self._warnings)
+
     def read(self, start: int, stop: int) -> Tensor:
         """Return samples `start` to `stop` as :meth:`Signal.read` does, waiting until they are decoded."""
         self._wait(stop)
@@ -160,7 +191,8 @@ class Recording:
 
     def __reduce__(self) -> tuple[Callable[[], Audio], tuple[()]]:
         """Pickle as an :class:`Audio` in memory."""
-        return partial(Audio, waveform=self.read(0, self.frames), sample_rate=self.sample_rate), ()
+        audio = partial(Audio, waveform=self.read(0, self.frames), sample_rate=self.sample_rate)
+        return partial(audio, speakers=self.speakers, warnings=self.warnings), ()
 
     def close(self) -> None:
         self._stopped = True

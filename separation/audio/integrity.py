@@ -1,4 +1,4 @@
-"""Detect truncated files from the lengths in their containers' headers.
+"""Detect truncated and unfinished files from the lengths in their containers' headers.
 
 Decoders read truncated files to their end without a warning. Nothing is decoded here, and only the
 bytes that are examined are read.
@@ -10,9 +10,21 @@ import mmap
 import os
 from typing import IO
 
-__all__ = ["is_truncated", "mp3_has_length", "ogg_is_chained", "read_bytes_at"]
+__all__ = [
+    "file_size",
+    "is_for_sndfile",
+    "is_truncated",
+    "is_unfinished",
+    "mp3_length",
+    "read_bytes_at",
+    "unfinished_au",
+    "w64_frames",
+]
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
+_EXTENSIBLE, _MPEG_CODINGS = b"\xfe\xff", (b"\x50\0", b"\x55\0")  # codings of WAV files
+#: First bytes of a frame: DTS of 16 and 14 bits in both orders, S/PDIF.
+_FRAMES_AS_PCM = (b"\x7f\xfe\x80\1", b"\xfe\x7f\1\x80", b"\x1f\xff\xe8\0", b"\xff\x1f\0\xe8", b"\x72\xf8\x1f\x4e")
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
 
 
@@ -25,32 +37,25 @@ def read_bytes_at(file: IO[bytes], position: int, count: int) -> bytes:
     return found
 
 
-def _size(file: IO[bytes]) -> int:
+def file_size(file: IO[bytes]) -> int:
+    """Return the size of a file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def is_truncated(file: IO[bytes]) -> bool:
-    """Return whether the last part of a container extends beyond the end of the file."""
-    head = read_bytes_at(file, 0, 8)
-    if head.startswith(b"OggS"):
-        return _last_ogg_page_is_cut(file)
-    if head[4:] in _MP4_BOXES:
+    """Return whether an MP4, Matroska, WebM, AVI or MP3 file is shorter than its header says."""
+    head = read_bytes_at(file, 0, 12)
+    if head[4:8] in _MP4_BOXES:
         return _last_mp4_box_is_cut(file)
+    if head.startswith(b"RIFF") and head[8:] == b"AVI ":
+        return 8 + int.from_bytes(head[4:8], "little") > file_size(file)
+    if _is_mpeg_audio(file):
+        return _mp3_is_cut(file)
     return head.startswith(_EBML) and _matroska_is_cut(file)
 
 
-def _last_ogg_page_is_cut(file: IO[bytes]) -> bool:
-    tail = read_bytes_at(file, max(0, _size(file) - (1 << 17)), 1 << 17)  # a page has at most 65,307 bytes
-    page = tail.rfind(b"OggS")
-    if page < 0:
-        return True
-    header = tail[page : page + 27]
-    lacing = tail[page + 27 : page + 27 + header[26]] if len(header) == 27 else b""
-    return len(header) < 27 or len(lacing) < header[26] or page + 27 + len(lacing) + sum(lacing) > len(tail)
-
-
 def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
-    size, position = _size(file), 0
+    size, position = file_size(file), 0
     while position < size:
         head = read_bytes_at(file, position, 16)
         if len(head) < 8 or head[4:8] not in _MP4_BOXES:
@@ -63,7 +68,7 @@ def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
 
 
 def _matroska_is_cut(file: IO[bytes]) -> bool:
-    size, position = _size(file), 0
+    size, position = file_size(file), 0
     while position < size:
         head = read_bytes_at(file, position, 12)  # four bytes of name, one to eight of length
         width = 9 - head[4].bit_length() if len(head) == 12 else 9
@@ -77,27 +82,96 @@ def _matroska_is_cut(file: IO[bytes]) -> bool:
     return position > size
 
 
-def mp3_has_length(file: IO[bytes]) -> bool:
-    """Return whether an MP3's first frame is an index with the number of frames.
-
-    Without one, libsndfile can only estimate the length.
-    """
+def _id3_size(file: IO[bytes]) -> int:
+    """Return the size of an ID3v2 tag at the beginning of a file, 0 if there is none."""
     head = read_bytes_at(file, 0, 10)
-    first = 0
-    if head.startswith(b"ID3"):
-        first = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    frame = read_bytes_at(file, first, 200)
-    index = max(frame.find(b"Xing"), frame.find(b"Info"))
-    flags, count = (int.from_bytes(frame[index + at : index + at + 4], "big") for at in (4, 8))
-    return index > 0 and bool(flags & 1) and count > 0
+    if not head.startswith(b"ID3") or len(head) < 10:
+        return 0
+    return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
 
 
-def ogg_is_chained(file: IO[bytes]) -> bool:
-    """Return whether an Ogg file has another stream after its first ones.
+def is_for_sndfile(file: IO[bytes]) -> bool:
+    """Return whether libsndfile may open a file: by its first bytes, and by what is in a WAV.
 
-    The first pages of all streams that play at once come before any other page.
+    libsndfile's MP3 decoder prints to standard error, and stops where a file is damaged.
     """
-    first, others = b"OggS\0\x02", (b"OggS\0\x00", b"OggS\0\x01", b"OggS\0\x04", b"OggS\0\x05")
+    tag = _id3_size(file)
+    head = read_bytes_at(file, tag, 4096)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"riff"):
+        place = head.find(b"fmt ")
+        start = place + (24 if head.startswith(b"riff") else 8)  # chunks of W64 have longer names and sizes
+        coding = head[start : start + 2] if place > 0 else b""
+        coding = head[start + 24 : start + 26] if coding == _EXTENSIBLE else coding
+        return coding not in _MPEG_CODINGS and not _disguised(file, tag + head.find(b"data") + 8)
+    return head[:4] in (b"FORM", b"caff", b"fLaC", b".snd", b"dns.")
+
+
+def _disguised(file: IO[bytes], place: int) -> bool:
+    """Return whether what stands at a place as PCM is DTS or S/PDIF frames, as for a CD or a digital cable."""
+    return read_bytes_at(file, place, 1 << 16).lstrip(b"\0").startswith(_FRAMES_AS_PCM)
+
+
+def _is_mpeg_audio(file: IO[bytes]) -> bool:
+    """Return whether the first frame, after an ID3 tag, is one of MPEG audio."""
+    head = read_bytes_at(file, _id3_size(file), 2)
+    return len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
+
+
+def mp3_length(file: IO[bytes]) -> int | None:
+    """Return the number of samples by the index in an MP3's first frame, with the encoder's delay; None without one."""
+    index, frame = _mp3_index(file)
+    if not index[7:8] or not index[7] & 1:
+        return None
+    return int.from_bytes(index[8:12], "big") * (1152 if frame[1] & 8 else 576) or None  # MPEG 1, or its lower rates
+
+
+def _mp3_is_cut(file: IO[bytes]) -> bool:
+    """Return whether the file is shorter than the index in its first frame says."""
+    index, _ = _mp3_index(file)
+    counts = [int.from_bytes(index[at : at + 4], "big") for at in (8, 12)]  # frames and bytes, if both are there
+    return index[7:8] != b"" and index[7] & 3 == 3 and _id3_size(file) + counts[1] > file_size(file)
+
+
+def _mp3_index(file: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return the index in an MP3's first frame, empty if there is none, and the frame's beginning."""
+    frame = read_bytes_at(file, _id3_size(file), 200)
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return frame[place:] if place >= 4 else b"", frame
+
+
+def is_unfinished(file: IO[bytes]) -> bool:
+    """Return whether a WAV or AU announces no sound and holds some: its recorder never came to finish the header."""
+    if unfinished_au(file):
+        return True
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        pages = [position for page in others if (position := content.find(page)) >= 0]
-        return bool(pages) and content.rfind(first) > min(pages)
+        place = content.find(b"data", 0, 1 << 16)
+        if content[:4] not in (b"RIFF", b"RF64") or place < 0 or any(content[place + 4 : place + 8]):
+            return False
+        place += 8
+        while place + 8 <= len(content):  # only chunks may follow an empty one
+            if not content[place : place + 4].isascii():
+                return True
+            place += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
+        return place != len(content)
+
+
+def unfinished_au(file: IO[bytes]) -> dict[int, bytes]:
+    """Return where an AU announces no sound, and the bytes that say there that the length is unknown."""
+    head = read_bytes_at(file, 0, 12)
+    holds_some = file_size(file) > int.from_bytes(head[4:8], "big")
+    return {8: b"\xff" * 4} if head.startswith(b".snd") and head[8:] == bytes(4) and holds_some else {}
+
+
+def w64_frames(file: IO[bytes]) -> int | None:
+    """Return the number of samples that a W64 announces: libsndfile takes what fills it up to eight bytes for sound."""
+    place, block = 40, 0  # behind the names and sizes of the two outermost chunks
+    while len(chunk := read_bytes_at(file, place, 40)) >= 24:
+        size = int.from_bytes(chunk[16:24], "little")
+        if chunk.startswith(b"fmt "):
+            block = int.from_bytes(chunk[36:38], "little")
+        if chunk.startswith(b"data"):
+            return (size - 24) // block if block and size > 24 else None
+        if size < 24:
+            return None
+        place += -(-size // 8) * 8
+    return None

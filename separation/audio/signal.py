@@ -39,6 +39,16 @@ class AudioSource(Signal, Protocol):
         """Length in seconds."""
         ...
 
+    @property
+    def speakers(self) -> tuple[str, ...] | None:
+        """What each channel is; see :mod:`separation.audio.speakers`. None if it is not known."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is cut or damaged in the file that it comes from, a sentence each."""
+        ...
+
     def digest(self) -> str:
         """Return the SHA-256 of the decoded samples, which is the same in any lossless container."""
         ...
@@ -72,10 +82,16 @@ class Audio:
         Finite samples; full scale is +-1, which float files may exceed. 1 to 8 channels, at least one sample.
     sample_rate : int
         Hz.
+    speakers : tuple of str or None
+        What each channel is; see :mod:`separation.audio.speakers`. None if it is not known.
+    warnings : tuple of str
+        What is cut or damaged in the file that it comes from, a sentence each.
     """
 
     waveform: Tensor
     sample_rate: int
+    speakers: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.waveform.dim() != 2 or self.waveform.dtype != torch.float32:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["BLOCK", "MAX_CHANNELS", "AudioError", "AudioStream", "as_sentence", "to_frames"]
+__all__ = ["BLOCK", "MAX_CHANNELS", "AudioError", "AudioStream", "DamageReport", "Excerpt", "as_sentence", "to_frames"]
 
 MAX_CHANNELS = 8
 
@@ -16,6 +16,30 @@ BLOCK = 1 << 16  # frames decoded at a time: small in memory, large enough to be
 
 class AudioError(ValueError):
     """Raised for a file that cannot be used as audio; the message is one sentence for the user."""
+
+
+class DamageReport:
+    """What is wrong with a file that can be read all the same.
+
+    Parameters
+    ----------
+    strict : bool
+        Raise damage as an AudioError instead of noting it.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.warnings: list[str] = []
+
+    def add(self, sentence: str) -> None:
+        """Note that the file is cut or damaged; raise AudioError if the report is strict."""
+        if self.strict:
+            raise AudioError(sentence)
+        self.note(sentence)
+
+    def note(self, sentence: str) -> None:
+        """Note what is unusual but may be as it was meant."""
+        self.warnings.append(sentence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +56,54 @@ class AudioStream:
         Total length of `blocks` in samples; None if the header does not say.
     blocks : iterator of float32 arrays, each (channels, time)
         Full scale is +-1; may hold NaN. Raises AudioError where the file is damaged.
+    speakers : tuple of str or None
+        What each channel is, as the file says; see :mod:`separation.audio.speakers`. None if it does not say.
+    warnings : list of str
+        What is cut or damaged, a sentence each. Complete when all blocks are decoded.
     """
 
     sample_rate: int
     channels: int
     frames: int | None
     blocks: Iterator[np.ndarray]
+    speakers: tuple[str, ...] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a file; `duration` None means up to the end. Both are in seconds."""
+
+    start: float = 0.0
+    duration: float | None = None
+
+    def first(self, rate: int) -> int:
+        return to_frames(self.start, rate)
+
+    def last(self, rate: int) -> int | None:
+        """Return the sample after the last one."""
+        return None if self.duration is None else self.first(rate) + max(1, to_frames(self.duration, rate))
+
+    def cut(self, blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
+        """Yield the excerpt of a whole decoded file; raise AudioError if the file ends before it."""
+        first, last = self.first(rate), self.last(rate)
+        position, found = 0, False
+        for block in blocks:
+            begin, end = max(first - position, 0), block.shape[1] if last is None else max(last - position, 0)
+            position += block.shape[1]
+            if block[:, begin:end].shape[1]:
+                found = True
+                yield block[:, begin:end]
+            if last is not None and position >= last:
+                break
+        if position == 0:
+            raise AudioError("there is no sound in it (0 samples)")
+        if not found:
+            raise self.beyond(position, rate)
+
+    def beyond(self, frames: int, rate: int) -> AudioError:
+        """Return the error of an excerpt that starts after the end."""
+        return AudioError(f"the excerpt starts at {self.start:g} s, the sound ends at {frames / rate:.2f} s")
 
 
 def to_frames(seconds: float, rate: int) -> int:

@@ -5,8 +5,9 @@ __all__ = ["SUFFIXES"]
 #: In lower case. Files are opened by their content, whatever their suffix.
 SUFFIXES = frozenset(
     {
-        *(".wav", ".wave", ".w64", ".rf64", ".aiff", ".aif", ".aifc", ".caf", ".au", ".snd"),
-        *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mka"),
-        *(".ac3", ".eac3", ".wma", ".wv", ".tta", ".ape", ".dts", ".mpc", ".tak", ".shn"),
+        *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
+        *(".m4a", ".m4b", ".mp4", ".aac", ".aiff", ".aif", ".aifc", ".caf", ".au", ".snd"),
+        *(".wv", ".tta", ".wma", ".ac3", ".eac3", ".dts", ".thd"),
+        *(".webm", ".mkv", ".mka", ".mov", ".avi", ".flv", ".ts"),
     }
 )

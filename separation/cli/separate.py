@@ -56,6 +56,7 @@ def separate(
     sum_to_mixture: Annotated[
         bool, typer.Option("--sum-to-mixture", help="Distribute the residual among the stems.")
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse files that are cut off or damaged.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16; bf16 is faster for large networks and less exact.")
@@ -94,6 +95,7 @@ def separate(
             format=format,
             float32=float32,
             sum_to_mixture=sum_to_mixture,
+            strict=strict,
             command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
         )
         jobs_to_do = batch.find_jobs(files, out, job_options)

@@ -101,7 +101,7 @@ def _check_stem_mp4(path: Path) -> float:
     """Return the duration of a ``.stem.mp4`` in seconds; raise ValueError if it is damaged or lacks a stem."""
     import av
 
-    with open_audio(path):  # finds out whether it is all there
+    with open_audio(path, strict=True):  # finds out whether it is all there
         pass
     try:
         with av.open(str(path), format="mov") as container:

@@ -47,7 +47,7 @@ def read_header(stems: StemFiles, path: Path) -> StemFormat:
         If it is missing, empty, not audio, or visibly cut off; the message names the file within the track's folder.
     """
     try:
-        with open_audio(path) as file:
+        with open_audio(path, strict=True) as file:
             return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=file.frames)
     except AudioError as error:
         raise _with_label(error, stems, path) from error
@@ -65,7 +65,7 @@ def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
 
     frames, wrong = 0, 0
     try:
-        with open_audio(path) as file:
+        with open_audio(path, strict=True) as file:
             for block in file.blocks:
                 frames += block.shape[1]
                 wrong += block.size - int(np.isfinite(block).sum())
@@ -165,6 +165,6 @@ def _read(stems: StemFiles, path: Path, start: float, duration: float | None) ->
     from separation.audio.files import read
 
     try:
-        return read(path, start=start, duration=duration)
+        return read(path, start=start, duration=duration, strict=True)
     except AudioError as error:
         raise _with_label(error, stems, path) from error

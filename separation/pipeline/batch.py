@@ -36,6 +36,8 @@ class JobOptions:
         Options of the method.
     two_stems : str or None
         Separate this source from the rest: :class:`separation.separators.two_stems.TwoStems`.
+    strict : bool
+        Refuse files that are cut or damaged.
     command : str
         The command line that repeats the separation, for ``result.json``.
     """
@@ -52,6 +54,7 @@ class JobOptions:
     format: str = "wav"
     float32: bool = False
     sum_to_mixture: bool = False
+    strict: bool = False
     command: str = ""
 
 
@@ -173,7 +176,8 @@ def _open_recording(job: Job) -> Recording:
     """Open the song; its decoded copy goes to the disk of the stems, which may be impossible."""
     scratch = _existing(job.folder)
     try:
-        return Recording(job.file, scratch, start=job.options.start, duration=job.options.duration)
+        options = job.options
+        return Recording(job.file, scratch, start=options.start, duration=options.duration, strict=options.strict)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != job.file.parent:
             error.filename = str(job.folder)  # instead of the temporary file
@@ -222,8 +226,9 @@ def _cache_key(job: Job) -> dict[str, Any]:
     state = job.file.stat()
     job_options = asdict(job.options) | {"options": dict(job.options.options)}
     del job_options["command"]
-    if job_options["two_stems"] is None:
-        del job_options["two_stems"]  # as in results of versions without this option
+    for name in ("two_stems", "strict"):  # without them, as in results of versions that had no such option
+        if not job_options[name]:
+            del job_options[name]
     asked = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
     plain: dict[str, Any] = json.loads(json.dumps(asked))  # as read back from result.json: lists, not tuples
     return plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from torch import Tensor
 
@@ -24,8 +25,8 @@ def target_mixture(audio: AudioSource, separator: Separator) -> Signal:
     if separator.channels is None or audio.channels <= separator.channels:
         return audio
     if separator.channels == 1:
-        return ChannelMix(audio, 1, lambda waveform: downmix(waveform).mean(0, keepdim=True))
-    return ChannelMix(audio, 2, downmix)
+        return ChannelMix(audio, 1, lambda waveform: downmix(waveform, audio.speakers).mean(0, keepdim=True))
+    return ChannelMix(audio, 2, partial(downmix, speakers=audio.speakers))
 
 
 def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from separation.audio.encoding import StemWriter, check_format
-from separation.audio.signal import AudioSource
+from separation.audio.signal import AudioSource, Signal
+from separation.audio.speakers import WAVE_ORDER
 from separation.pipeline.atomic_folder import AtomicFolder, refuse_foreign
 from separation.pipeline.consistency import MixtureConsistency, residual_db
 from separation.pipeline.ownership import CARD, earlier_results, is_same_separation, listed_files
@@ -154,8 +155,21 @@ def _result(
         real_time_factor=round(seconds / audio.duration, 4),
         device=str(separator.device),
         card=folder / CARD,
-        warnings=list(separator.notes),
+        warnings=_warnings(audio, mixture, separator, Path(name).name),
     )
+
+
+def _warnings(audio: AudioSource, mixture: Signal, separator: Separator, name: str) -> list[str]:
+    """Return the notes on the file and the separation; issue those on the file as warnings."""
+    about_file = list(audio.warnings)
+    if audio.speakers is None and mixture.channels < audio.channels and audio.channels in WAVE_ORDER:
+        names = ", ".join(WAVE_ORDER[audio.channels])
+        about_file.append(
+            f"the file does not say which speakers its {audio.channels} channels are for: they are taken for {names}"
+        )
+    for warning in about_file:
+        warnings.warn(f"{name}: {warning}", stacklevel=2)
+    return about_file + separator.notes
 
 
 def _write_card(draft: Path, folder: Path, card: dict[str, Any], result: Result, *, keep_others: bool) -> None:

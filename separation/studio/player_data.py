@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,9 +53,14 @@ class TrackWriter:
         Sample rate in Hz.
     frames : int
         Length of the whole track in samples.
+    speakers : tuple of str, optional
+        What the channels are, for listening in stereo; see :mod:`separation.audio.speakers`.
     """
 
-    def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, rate: int, frames: int, speakers: tuple[str, ...] | None = None
+    ) -> None:
+        self._speakers = speakers
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.opus"
         self.rate, self.frames = rate, frames
@@ -85,7 +90,7 @@ class TrackWriter:
         """Append (channels, time) at the track's own sample rate."""
         if not block.shape[1]:
             return
-        block = downmix(block)
+        block = downmix(block, self._speakers)
         if self._resampler is None:
             self._resampler = Resampler(block.shape[0], self.rate, RATE, frames=self.total)
             self._kept = torch.zeros(block.shape[0], MARGIN)
@@ -187,10 +192,15 @@ class Player:
         Sample rate of the song in Hz.
     frames : int
         Length of the song in samples.
+    speakers : tuple of str, optional
+        What the song's channels are; see :mod:`separation.audio.speakers`.
     """
 
-    def __init__(self, folder: Path, name: str, *, rate: int, frames: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, rate: int, frames: int, speakers: tuple[str, ...] | None = None
+    ) -> None:
         self.folder, self.name, self.rate, self.frames = folder, name, rate, frames
+        self._track = partial(TrackWriter, rate=rate, frames=frames, speakers=speakers)
         self.groups: dict[str, Group] = {}
         self.working = True
         self.loudest = 0.0
@@ -206,7 +216,7 @@ class Player:
             if name not in group.tracks:
                 place = self.folder / "listen" / group.id
                 # Numbered, since stems may have any name.
-                group.tracks[name] = TrackWriter(place, str(len(group.tracks)), rate=self.rate, frames=self.frames)
+                group.tracks[name] = self._track(place, str(len(group.tracks)))
         # Encoding and transforms release the GIL, so that tracks run one per core.
         list(_cores(os.getpid()).map(lambda name: group.tracks[name].write(sounds[name]), sounds))
 

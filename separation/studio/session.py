@@ -123,7 +123,10 @@ class _Session:
 
         self.song, self.request = song, request
         self.folder = new_folder()
-        self.player: Player = Player(self.folder, song.name, rate=song.audio.sample_rate, frames=song.audio.frames)
+        audio = song.audio
+        self.player: Player = Player(
+            self.folder, song.name, rate=audio.sample_rate, frames=audio.frames, speakers=audio.speakers
+        )
         self.results: list[Result] = []
         self.failed: list[str] = []
         self.doing = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,16 @@ def encode(
         output.mux(stream.encode(None))
 
 
+def ffmpeg(*arguments: str | Path) -> bytes:
+    """Run the ffmpeg program and return its standard output."""
+    return subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True, capture_output=True).stdout
+
+
+def noise(frames: int, channels: int = 2, *, seed: int = 0) -> np.ndarray:
+    """(time, channels): where two pieces of it begin cannot be mistaken."""
+    return 0.2 * np.random.default_rng(seed).standard_normal((frames, channels))
+
+
 def write_soundfile(path: Path, waveform: np.ndarray, format: str, subtype: str, rate: int = RATE) -> None:
     soundfile.write(path, waveform, rate, format=format, subtype=subtype)
 
@@ -118,6 +129,58 @@ LOSSY: dict[str, tuple[Callable[[Path, np.ndarray], None], int, int]] = {
 
 
 EVERY = {kind: made[0] for kind, made in LOSSLESS.items()} | {kind: made[0] for kind, made in LOSSY.items()}
+
+
+#: Format -> how ffmpeg is told to write it.
+BY_FFMPEG = {
+    "wav-24": "-c:a pcm_s24le -f wav",
+    "wav-float": "-c:a pcm_f32le -f wav",
+    "wav-8": "-c:a pcm_u8 -f wav",
+    "wav-alaw": "-c:a pcm_alaw -f wav",
+    "wav-adpcm": "-c:a adpcm_ms -f wav",
+    "wav-mp3": "-c:a libmp3lame -f wav",
+    "wav-ac3": "-c:a ac3 -f wav",
+    "rf64": "-rf64 always -f wav",
+    "w64": "-f w64",
+    "aiff": "-f aiff",
+    "caf": "-f caf",
+    "caf-alac": "-c:a alac -f caf",
+    "au": "-f au",
+    "flac": "-f flac",
+    "ogg-vorbis": "-c:a libvorbis -f ogg",
+    "ogg-opus": "-c:a libopus -f ogg",
+    "ogg-flac": "-c:a flac -f ogg",
+    "ogg-speex": "-c:a libspeex -ar 32000 -f ogg",
+    "mp3": "-f mp3",
+    "mp3-vbr": "-c:a libmp3lame -q:a 2 -f mp3",
+    "mp3-without-index": "-write_xing 0 -f mp3",
+    "mp2": "-f mp2",
+    "aac": "-f adts",
+    "latm": "-c:a aac -f latm",
+    "m4a": "-c:a aac -f ipod",
+    "m4a-alac": "-c:a alac -f ipod",
+    "mp4-fragments": "-c:a aac -movflags frag_keyframe+empty_moov -f mp4",
+    "mp4-ac3": "-c:a ac3 -f mp4",
+    "mp4-mp3": "-c:a libmp3lame -f mp4",
+    "mp4-opus": "-c:a libopus -f mp4",
+    "mov": "-c:a pcm_s16le -f mov",
+    "matroska-vorbis": "-c:a libvorbis -f matroska",
+    "matroska-aac": "-c:a aac -f matroska",
+    "matroska-flac": "-c:a flac -f matroska",
+    "webm-opus": "-c:a libopus -f webm",
+    "ac3": "-f ac3",
+    "eac3": "-f eac3",
+    "dts": "-c:a dca -strict -2 -f dts",
+    "truehd": "-c:a truehd -strict -2 -f truehd",
+    "mlp": "-c:a mlp -strict -2 -f mlp",
+    "wma-1": "-c:a wmav1 -f asf",
+    "wma-2": "-c:a wmav2 -f asf",
+    "wavpack": "-f wv",
+    "tta": "-f tta",
+    "avi": "-c:a libmp3lame -f avi",
+    "flv": "-c:a aac -f flv",
+    "mpeg-ts": "-c:a aac -f mpegts",
+}
 
 
 def refused(path: Path, **excerpt: Any) -> str:

@@ -309,7 +309,9 @@ def test_nine_channels(tmp_path: Path) -> None:
 
 def test_libsndfile_formats_off_the_list_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", chord(), RATE, format="MAT5", subtype="DOUBLE")
-    assert "MAT5 files are not supported" in refused(tmp_path / "song.wav")
+    refused(tmp_path / "song.wav")
+    soundfile.write(tmp_path / "song.wav", chord(channels=1), RATE, format="SVX", subtype="PCM_16")
+    assert "SVX files are not supported" in refused(tmp_path / "song.wav")
 
 
 def test_a_codec_nobody_knows(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_file_that_was_cut_off_says_so(kind: str, fraction: float, tmp_path: P
     whole = (tmp_path / kind).read_bytes()
     assert read(tmp_path / kind).frames >= 60000
     (tmp_path / kind).write_bytes(whole[: int(fraction * len(whole))])
-    assert "cut off" in refused(tmp_path / kind)
+    assert "cut off" in refused(tmp_path / kind, strict=True)
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov", "default_base_moof+frag_every_frame"])
@@ -44,7 +44,7 @@ def test_other_orders_of_an_mp4_file(movflags: str, tmp_path: Path) -> None:
     encode(path, chord(60000), container="mp4", codec="aac", options={"movflags": movflags})
     assert read(path).frames >= 60000
     path.write_bytes(path.read_bytes()[:-5])
-    assert "cut off" in refused(path)
+    assert "cut off" in refused(path, strict=True)
 
 
 def test_something_after_the_end_of_an_mp4_file_is_no_cut(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_mp3_index_that_lies(count: int, tmp_path: Path) -> None:
     if count == 0:  # an encoder that could not go back
         assert FRAMES <= read(path).frames <= FRAMES + 3 * 1152
     else:  # hundreds of gigabytes, if it were believed
-        assert "cut off" in refused(path)
+        assert "cut off" in refused(path, strict=True)
 
 
 def test_an_mp3_with_a_large_picture_in_its_tag(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_mp3_with_a_large_picture_in_its_tag(tmp_path: Path) -> None:
     path.write_bytes(b"ID3\x03\0\0" + length + picture + path.read_bytes())
     assert torch.equal(read(path).waveform, plain.waveform)
     path.write_bytes(path.read_bytes()[:-1500])
-    assert "cut off" in refused(path)
+    assert "cut off" in refused(path, strict=True)
 
 
 def set_flac_length(content: bytes, frames: int) -> bytes:
@@ -152,7 +152,7 @@ def test_a_flac_that_announces_more_than_it_holds(frames: int, tmp_path: Path) -
     path = tmp_path / "song.flac"
     write_soundfile(path, chord(), "FLAC", "PCM_16")
     path.write_bytes(set_flac_length(path.read_bytes(), frames))
-    assert "cut off" in refused(path)
+    assert "cut off" in refused(path, strict=True)
 
 
 @pytest.mark.parametrize("claim", [0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF, 0xFFFFFFFF - 36])
@@ -172,7 +172,7 @@ def test_a_wav_that_announces_more_than_it_holds(claim: int, tmp_path: Path) -> 
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, content.index(b"data") + 4, claim)
     path.write_bytes(content)
-    assert f"announces {claim} bytes" in refused(path)
+    assert f"announces {claim} bytes" in refused(path, strict=True)
 
 
 def test_chunks_after_the_sound_of_a_wav_are_no_sound(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ KINDS = [
     Kind(empty, "cannot read 'vocals.wav': the file is empty"),
     Kind(text, "cannot read 'vocals.wav': it is not a sound file that can be decoded"),
     Kind(cut, "cannot read 'vocals.wav': the file is cut off"),
-    Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off", in_header=False),
+    Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off"),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(infinite, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(twice, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),

@@ -164,6 +164,18 @@ def test_all_good_is_0_and_only_bad_is_2(song: Path, out: Path) -> None:
     assert not (out / "bad").exists()
 
 
+def test_a_cut_file_is_separated_with_a_warning_or_refused(song: Path, out: Path) -> None:
+    song.write_bytes(song.read_bytes()[:44044])
+    outcome = separation("separate", song, "-m", "mix", "--out", out, "--json")
+    assert outcome.code == 0
+    assert "warning: My Song.wav: the file is cut off: it announces 88200 bytes and holds 44000" in outcome.stderr
+    (result,) = outcome.document["results"]
+    assert result["frames"] == 11000
+    assert result["warnings"] == ["the file is cut off: it announces 88200 bytes and holds 44000"]
+    line = complaint(separation("separate", song, "-m", "mix", "--out", out, "--strict"))
+    assert line == "error: cannot read 'My Song.wav': the file is cut off: it announces 88200 bytes and holds 44000"
+
+
 def test_without_json_standard_output_is_empty(song: Path, out: Path) -> None:
     outcome = separation("separate", song, "--method", "mix", "--out", out)
     assert outcome.stdout == ""

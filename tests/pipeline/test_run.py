@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -73,6 +74,15 @@ def test_more_than_two_channels_are_mixed_down_for_a_stereo_separator(channels: 
     stems = torch.cat(list(run(Copies(), audio)), dim=-1)
     assert torch.allclose(stems.sum(0), downmix(audio.waveform), atol=1e-6)
     assert torch.allclose(target_mixture(audio, Copies()).read(5, 99), downmix(audio.waveform)[:, 5:99], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_mix_down_goes_by_the_speakers(channels: int) -> None:
+    audio = replace(sound(channels=4), speakers=("FL", "FR", "FC", "BC"))
+    mixture = target_mixture(audio, Copies(channels=channels)).read(0, audio.frames)
+    left, right, centre, back = audio.waveform
+    stereo = torch.stack([left, right]) + 0.5**0.5 * centre + 0.5 * back
+    assert torch.allclose(mixture, stereo if channels == 2 else stereo.mean(0, keepdim=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [2, 6])

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,17 @@ def test_wrong_wishes_are_refused_before_any_work(more: dict[str, Any], message:
     assert contents(tmp_path) == {}
 
 
+def test_unknown_speakers_are_told_where_they_matter(tmp_path: Path) -> None:
+    told = "does not say which speakers its 4 channels are for"
+    with pytest.warns(UserWarning, match=told):
+        result = separate(noise(channels=4), Copies(), tmp_path / "mixed")
+    assert told in result.warnings[0]
+    assert separate(noise(channels=4), create("mix"), tmp_path / "as it is").warnings == []
+    known = replace(noise(channels=4), speakers=("FL", "FR", "FC", "BC"))
+    assert separate(known, Copies(), tmp_path / "known").warnings == []
+
+
+@pytest.mark.filterwarnings("ignore:.*does not say which speakers")
 def test_mp3_cannot_hold_six_channels(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose wav or flac"):
         separate(noise(channels=6), create("mix"), tmp_path / "stems", format="mp3")

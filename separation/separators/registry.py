@@ -134,6 +134,19 @@ METHODS: dict[str, Method] = {
             default_model="hdemucs_high_musdb",
         ),
         _method(
+            "htdemucs",
+            "HTDemucsSeparator",
+            "HTDemucsOptions",
+            name="htdemucs",
+            title="HT-Demucs",
+            summary=(
+                "Hybrid Demucs whose two branches exchange what they find through a transformer. Trained on 950 songs; "
+                "its weights must be downloaded first."
+            ),
+            reference="Rouard et al., ICASSP 2023",
+            default_model="htdemucs",
+        ),
+        _method(
             "spleeter",
             "SpleeterSeparator",
             "SpleeterOptions",

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tests.conftest import snr
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
-SEGMENT = 10.0  # seconds, of both sides' Demucs
+SEGMENT = 10.0  # seconds, of both sides' Demucs; HT-Demucs has its own 7.8 s
 OPEN_UNMIX = {"n_fft": 4096, "hop_length": 1024, "max_bin": 1487, "hidden_size": 512}
 
 #: What is compared: the method, its weights' shape, our options.
@@ -44,11 +45,13 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT}),
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
+    "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {}),
 }
 
 
 def network(pair: str) -> nn.Module:
     """Upstream's, with random weights, statistics and scales as different from their defaults as trained ones are."""
+    from demucs.htdemucs import HTDemucs
     from openunmix.model import OpenUnmix
     from torchaudio.models import hdemucs_high
 
@@ -59,7 +62,11 @@ def network(pair: str) -> nn.Module:
     torch.manual_seed(0)
     if method == "open-unmix":
         return randomise(OpenUnmix(2049, nb_channels=2, hidden_size=shape["hidden_size"], max_bin=shape["max_bin"]))
-    made: nn.Module = Demucs(SOURCES, **shape) if method == "demucs" else hdemucs_high(list(SOURCES))
+    made: nn.Module
+    if method == "htdemucs":
+        made = HTDemucs(list(SOURCES), segment=Fraction(39, 5), **shape)
+    else:
+        made = Demucs(SOURCES, **shape) if method == "demucs" else hdemucs_high(list(SOURCES))
     for name, parameter in made.named_parameters():
         if name.endswith(".scale"):  # of residual branches, which start at next to nothing
             parameter.data.uniform_(0.1, 0.3)
@@ -124,7 +131,7 @@ def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
     made = network(pair)
     if method != "open-unmix":
         made.load_state_dict(load_file(folder / "all.safetensors"))
-        return lambda mixture: apply_model(made, mixture, segment=SEGMENT)
+        return lambda mixture: apply_model(made, mixture, segment=None if method == "htdemucs" else SEGMENT)
     from openunmix.model import Separator
 
     targets = {source: network(pair) for source in SOURCES}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import demucs.apply
+import demucs.hdemucs
+import demucs.htdemucs
 from torch import Tensor, nn
 
 from separation.models.demucs import Demucs
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
+OWN = (demucs.apply.BagOfModels, demucs.hdemucs.HDemucs, demucs.htdemucs.HTDemucs)
 
 
 class _Adapter(nn.Module):
@@ -32,10 +36,21 @@ class _Adapter(nn.Module):
         return self.network(mixture)
 
 
-def apply_upstream(network: nn.Module, mixture: Tensor, *, segment: float, overlap: float = 0.25) -> Tensor:
-    """Run `apply_model` with the normalisation of upstream's `separate`."""
+def apply_upstream(
+    network: nn.Module,
+    mixture: Tensor,
+    *,
+    segment: float | None = None,
+    overlap: float = 0.25,
+    shifts: int = 0,
+    seed: int = 0,
+) -> Tensor:
+    """Run `apply_model` with the normalisation of upstream's `separate`; `segment` is its own for a network of it."""
     mono = mixture.mean(0)
     standard = (mixture - mono.mean()) / (mono.std() + 1e-8)
-    adapter: Any = _Adapter(network, segment)
-    estimates = demucs.apply.apply_model(adapter, standard[None], shifts=0, split=True, overlap=overlap)[0]
+    model: Any = network if isinstance(network, OWN) else _Adapter(network, segment or 10.0)
+    random.seed(seed)
+    estimates = demucs.apply.apply_model(
+        model, standard[None], shifts=shifts, split=True, overlap=overlap, segment=segment
+    )[0]
     return estimates * (mono.std() + 1e-8) + mono.mean()

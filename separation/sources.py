@@ -6,4 +6,4 @@ SOURCES = ("vocals", "drums", "bass", "other")  #: MUSDB18's four targets
 
 ACCOMPANIMENT = "accompaniment"  #: everything but the other sources of a method, in the terms of SiSEC and museval
 
-PARTS_OF_OTHER = ("piano",)  #: sources of some methods that belong to "other" in MUSDB18
+PARTS_OF_OTHER = ("guitar", "piano")  #: sources of some methods that belong to "other" in MUSDB18

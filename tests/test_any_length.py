@@ -44,8 +44,9 @@ def write_noise(path: Path, seconds: float) -> None:
 
 
 #: The two lengths to compare, in minutes. ICA keeps a million samples, so that its shorter length is 10 minutes.
-HOUR = {"open-unmix": (2, 60), "demucs": (2, 60), "hpss": (1, 5), "ica": (10, 60), "mix": (2, 60), "spleeter": (2, 60)}
-MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "mix": (2, 10), "spleeter": (2, 6)}
+HOUR = {"open-unmix": (2, 60), "demucs": (2, 60), "htdemucs": (2, 60), "hpss": (1, 5), "ica": (10, 60), "mix": (2, 60)}
+HOUR |= {"spleeter": (2, 60)}
+MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "htdemucs": (1, 3), "mix": (2, 10), "spleeter": (2, 6)}
 
 
 @pytest.mark.slow  # up to 45 s each; the test below compares shorter lengths

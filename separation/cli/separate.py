@@ -31,7 +31,7 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs, spleeter; the oracles irm, ibm, mwf.",
+            help="mix, hpss, ica, open-unmix, demucs, hybrid-demucs, htdemucs, spleeter; the oracles irm, ibm, mwf.",
         ),
     ],
     model: Annotated[str | None, typer.Option(help="Name of a model (see: models list), or a model folder.")] = None,

@@ -15,7 +15,7 @@ from separation.models.onednn_hybrid_layers import Decoder, Encoder, level
 
 __all__ = ["OneDnnHTDemucs"]
 
-_QUERIES = 192  # rows of attention scores per block, about two megabytes
+QUERIES = 192  # rows of attention scores per block, about two megabytes
 _HIDDEN_ROWS = 512  # rows per block of a feed-forward layer, whose hidden vectors are long
 
 
@@ -146,7 +146,7 @@ class _Layer:
         heads = (part.unflatten(1, (self._heads, -1)).unbind(1) for part in (query, key, value, attended))
         for queries, keys, values, output in zip(*heads, strict=True):
             queries, keys, values = queries.contiguous(), keys.contiguous(), values.T.contiguous()
-            for start, stop in blocks(len(queries), _QUERIES):
+            for start, stop in blocks(len(queries), QUERIES):
                 output[start:stop] = matmul(matmul(queries[start:stop], keys).softmax(1), values)
         return attended
 

@@ -29,7 +29,7 @@ class Encoder:
         self._stride, self._pad, self._is_spectral = layer.stride, layer.pad, layer.freq
         shape = layer.conv.weight.shape[:3]
         self._this, self._next = split_kernel(layer.conv.weight.view(shape), layer.conv.bias, self._stride, dtype)
-        self._branches = [_Residual(branch, dtype) for branch in layer.dconv.layers]
+        self._branches = _residual_branches(layer, dtype)
         self._rewrite = LinearGLU(layer.rewrite.weight.flatten(1), layer.rewrite.bias, dtype)
         self._channels = shape[0]
 
@@ -61,6 +61,11 @@ class Encoder:
             branch.add_to(x)
 
 
+def _residual_branches(layer: Any, dtype: torch.dtype) -> list[_Residual]:
+    branches = getattr(layer, "dconv", None)
+    return [_Residual(branch, dtype) for branch in branches.layers] if branches else []
+
+
 class _Residual:
     """A residual branch: dilated convolution, norm, GELU, 1x1 convolution, norm, gated linear unit, scale.
 
@@ -86,7 +91,8 @@ class _Residual:
         """Add the branch to (items, time, channels) in place."""
         hidden = self._hidden(x).float()
         mean = hidden.mean(1)
-        covariance = hidden.transpose(1, 2) @ hidden / hidden.shape[1] - mean[:, :, None] * mean[:, None]
+        centred = (hidden - mean[:, None]).double()  # sums over seconds of a waveform lose 20 dB in float32
+        covariance = (centred.transpose(1, 2) @ centred / hidden.shape[1]).float()
         output_mean = F.linear(mean, self._weight, self._bias)  # over time
         variance = (covariance * self._products).sum((1, 2)) + output_mean.var(1, correction=0)
         gain = (variance + self._eps).rsqrt()[:, None]
@@ -127,8 +133,7 @@ class Decoder:
         self._this, self._before = split_transposed(transposed, layer.conv_tr.bias, self._stride, dtype)
         self._channels = shape[1]
         self._is_spectral = layer.freq
-        branches = getattr(layer, "dconv", None)
-        self._branches = [_Residual(branch, dtype) for branch in branches.layers] if branches else []
+        self._branches = _residual_branches(layer, dtype)
 
     def __call__(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, None]:
         """Map (length, width, channels) to (four times the length, width, fewer channels)."""
@@ -142,7 +147,7 @@ class Decoder:
                 gated = gated_wave[start:stop]
             else:
                 gated = self._apply_rewrite(x, skip, start, min(stop, frames))
-                for branch in self._branches:  # each frequency is a separate signal
+                for branch in self._branches if start < frames else ():  # each frequency is a separate signal
                     branch.add_to(gated)
             if stop > frames:
                 gated = F.pad(gated, (0, 0, 0, 0, 0, 1))

@@ -81,13 +81,12 @@ def in_step(streams: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
     Yields
     ------
     list of Tensor, shape (..., block)
-        One block per stream, all of the same length, which is not zero.
+        One block per stream, all of the same length, which may be zero.
     """
     waiting = [next(stream) for stream in streams]
     while True:
         common = min(block.shape[-1] for block in waiting)
-        if common:
-            yield [block[..., :common] for block in waiting]
+        yield [block[..., :common] for block in waiting]
         blocks = [next(stream, None) for stream in streams]
         if all(block is None for block in blocks):
             return

@@ -140,8 +140,8 @@ METHODS: dict[str, Method] = {
             name="htdemucs",
             title="HT-Demucs",
             summary=(
-                "Hybrid Demucs whose two branches exchange what they find through a transformer. Trained on 950 songs; "
-                "its weights must be downloaded first."
+                "Hybrid Demucs whose two branches exchange what they find through a transformer. Trained on about "
+                "900 songs; its weights must be downloaded first."
             ),
             reference="Rouard et al., ICASSP 2023",
             default_model="htdemucs",

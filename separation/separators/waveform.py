@@ -183,7 +183,8 @@ class WaveformSeparator(Separator):
             for network, leads in zip(self.networks, self._leads(mixture.frames), strict=True)
         ]
         for blocks in in_step(parts):
-            yield torch.cat(blocks)
+            if blocks[0].shape[-1]:
+                yield torch.cat(blocks)
 
     def _network_estimates(self, estimator: _SegmentEstimator, frames: int, leads: list[int]) -> Iterator[Tensor]:
         """Yield the blocks of one network's estimates, which are means over shifts."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from separation.weights.state_dict import CheckpointError
+from separation.weights.state_dict import CheckpointError, read_metadata
 
 __all__ = ["read_demucs_arguments"]
 
@@ -79,7 +79,7 @@ def read_demucs_arguments(path: Path, *, method: str) -> dict[str, Any] | None:
     CheckpointError
         If the file is damaged, or describes another network than the method's.
     """
-    metadata = _metadata(path)
+    metadata = read_metadata(path) if path.suffix == ".safetensors" else {}
     if "klass" not in metadata:
         return None
     known = _CLASSES.get(metadata["klass"])
@@ -91,7 +91,7 @@ def read_demucs_arguments(path: Path, *, method: str) -> dict[str, Any] | None:
         positional, given = _decoded(metadata["args"]), _decoded(metadata["kwargs"])
         given = dict(zip(("sources",), positional, strict=len(positional) > 1)) | given
         arguments = {name: given[name] for name in known.arguments.split() if name in given}
-        arguments["sources"] = list(given["sources"])
+        arguments["sources"] = [str.strip(source) for source in given["sources"]]
         if method == "htdemucs":
             arguments["segment_length"] = int(given["segment"] * given["samplerate"])
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -100,20 +100,6 @@ def read_demucs_arguments(path: Path, *, method: str) -> dict[str, Any] | None:
         if (given.get(name, value) or None) != (value or None):
             raise CheckpointError(f"{path.name} has a network with {name} = {given[name]!r}, which is not supported")
     return arguments
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import SafetensorError, safe_open
-
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.name} is missing") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is damaged, and was not loaded") from error
 
 
 def _decoded(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CheckpointError", "read_state_dict", "sha256_of"]
+__all__ = ["CheckpointError", "is_complete", "read_metadata", "read_state_dict", "sha256_of"]
 
 
 class CheckpointError(ValueError):
@@ -51,6 +51,34 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
     ):
         raise CheckpointError(f"{path.name} does not hold a dictionary of tensors")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file, which are texts.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or incomplete.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.name} is missing") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is not a complete file of weights") from error
+
+
+def is_complete(path: Path) -> bool:
+    """Return whether a safetensors file has the length that its header gives."""
+    try:
+        read_metadata(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _numpy_globals() -> list[Any]:

@@ -228,6 +228,7 @@ def separate(
                 | ({"iterations": int(iterations)} if iterations != 1 else {}),
                 "demucs": demucs,
                 "hybrid-demucs": demucs,
+                "htdemucs": demucs,
             },
             sum_to_mixture=together,
             yours=yours,

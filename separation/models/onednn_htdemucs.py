@@ -59,8 +59,9 @@ class OneDnnHTDemucs:
         del spectrum
         x, wave = self._forward_unet(x.contiguous(), wave.contiguous())
 
-        wave = wave[:, 0].float() * wave_std + wave_mean
-        stems = wave.T.contiguous().unflatten(0, (len(network.sources), -1))
+        stems = wave[:, 0].T.float().contiguous()
+        stems = stems.mul_(wave_std).add_(wave_mean).unflatten(0, (len(network.sources), -1))
+        del wave
         parts = x.unflatten(2, (len(network.sources), -1, 2))
         # One by one: the spectrograms of all stems would dominate the memory.
         for index, stem in enumerate(stems):

@@ -48,11 +48,12 @@ class Encoder:
     def _downsample(self, x: Tensor) -> Tensor:
         """Apply the strided convolution and GELU."""
         stride, width = self._stride, x.shape[1]
-        missing = -len(x) % stride
-        x = F.pad(x, (0, 0, 0, 0, self._pad, self._pad + missing))
-        output = x.new_empty(len(x) // stride - 1, width, self._channels)
+        length = -(-len(x) // stride) * stride + 2 * self._pad
+        output = x.new_empty(length // stride - 1, width, self._channels)
         for start, stop in blocks(len(output), max(1, ROWS // width)):
-            rows = x[stride * start : stride * (stop + 1)].unflatten(0, (-1, stride)).transpose(1, 2).flatten(2)
+            first, last = stride * start - self._pad, stride * (stop + 1) - self._pad
+            inside = F.pad(x[max(0, first) : last], (0, 0, 0, 0, max(0, -first), max(0, last - len(x))))
+            rows = inside.unflatten(0, (-1, stride)).transpose(1, 2).flatten(2)
             output[start:stop] = F.gelu(self._next.fused_add(rows[1:], self._this(rows[:-1])))
         return output
 
@@ -160,7 +161,9 @@ class Decoder:
 
     def _gated_wave(self, x: Tensor, skip: Tensor) -> Tensor:
         """Return the whole waveform after the gated convolution and the residual branches, whose norms need it all."""
-        gated = torch.cat([self._apply_rewrite(x, skip, start, stop) for start, stop in blocks(len(x))])
+        gated = torch.empty_like(x)
+        for start, stop in blocks(len(x)):
+            gated[start:stop] = self._apply_rewrite(x, skip, start, stop)
         for branch in self._branches:
             branch.add_to(gated.transpose(0, 1))
         return gated

@@ -226,8 +226,9 @@ class _SegmentEstimator:
 
     def __call__(self, spans: list[tuple[int, int]]) -> Iterator[Tensor]:
         """Yield the estimates (sources, channels, stop - start) of each span (start, stop), several in one batch."""
-        # The first segment is computed alone, for a quick first block, unless only one more follows.
-        done, size = 0, 1 if len(spans) != 2 else self._separator.segments_per_batch
+        # The first segment is computed alone, for a quick first block, unless only one more follows or each core has one.
+        full = self._separator.one_segment_per_core or len(spans) == 2
+        done, size = 0, self._separator.segments_per_batch if full else 1
         while done < len(spans):
             batch = self._estimate(spans[done : done + size])
             done, size = done + size, self._separator.segments_per_batch

@@ -30,6 +30,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from separation.workers.threads import limit_malloc_arenas
 from tests.benchmarks.machine import describe, peak_memory
 from tests.conftest import snr
 
@@ -45,7 +46,7 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT}),
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
-    "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {}),
+    "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {"level": "upstream"}),
 }
 
 
@@ -151,6 +152,8 @@ def one(pair: str, side: str, folder: Path, music: Path, threads: int) -> dict[s
     """Seconds, processor seconds and megabytes; the stems are left in the folder."""
     torch.set_num_threads(threads)
     mixture = torch.from_numpy(soundfile.read(music, dtype="float32")[0].T.copy())
+    if side != "upstream":
+        limit_malloc_arenas()  # as the command line and the studio do
     separate = upstream(pair, folder) if side == "upstream" else ours(pair, folder, side)
     separate(mixture[:, :RATE])  # what is done once is not counted
     with peak_memory() as memory:

@@ -127,8 +127,8 @@ METHODS: dict[str, Method] = {
             name="hybrid-demucs",
             title="Hybrid Demucs",
             summary=(
-                "Demucs with a second branch on the spectrogram. The strongest method here; its weights must be "
-                "downloaded first."
+                "Demucs with a second branch on the spectrogram, where long tones are easy to tell apart; its weights "
+                "must be downloaded first."
             ),
             reference="Défossez, MDX workshop 2021",
             default_model="hdemucs_high_musdb",

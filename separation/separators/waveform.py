@@ -226,7 +226,8 @@ class _SegmentEstimator:
 
     def __call__(self, spans: list[tuple[int, int]]) -> Iterator[Tensor]:
         """Yield the estimates (sources, channels, stop - start) of each span (start, stop), several in one batch."""
-        # The first segment is computed alone, for a quick first block, unless only one more follows or each core has one.
+        # The first segment is computed alone, for a quick first block, unless only one more follows. With one segment
+        # per core that would cost memory: oneDNN prepares other kernels for a segment on all cores.
         full = self._separator.one_segment_per_core or len(spans) == 2
         done, size = 0, self._separator.segments_per_batch if full else 1
         while done < len(spans):

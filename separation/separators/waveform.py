@@ -107,7 +107,7 @@ class WaveformSeparator(Separator):
 
     options: WaveformOptions
     one_segment_per_core: ClassVar[bool] = False  #: for networks in which each segment needs its own memory and time
-    draws_per_segment: ClassVar[bool] = False  #: whether upstream's network draws a random number that it does not use
+    draws_per_segment: ClassVar[bool] = False  #: whether upstream's network draws a number that changes its next shift
 
     def __init__(
         self,

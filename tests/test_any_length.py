@@ -47,13 +47,14 @@ def write_noise(path: Path, seconds: float) -> None:
 HOUR = {
     "open-unmix": (2, 60),
     "demucs": (2, 60),
+    "htdemucs": (2, 60),
     "hpss": (1, 5),
     "ica": (10, 60),
     "mix": (2, 60),
     "spleeter": (2, 60),
     "roformer": (2, 10),
 }
-MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "mix": (2, 10), "spleeter": (2, 6)}
+MINUTES = {"open-unmix": (2, 6), "demucs": (2, 6), "htdemucs": (1, 3), "mix": (2, 10), "spleeter": (2, 6)}
 
 
 @pytest.mark.slow  # up to 45 s each; the test below compares shorter lengths

@@ -33,7 +33,7 @@ def separate(
             "--method",
             "-m",
             help="A preset: best-offline, fast, best, or a FILE.toml of your own. A method: open-unmix, demucs, "
-            "hybrid-demucs, spleeter, roformer, hpss, ica, mix. An oracle: irm, ibm, mwf.",
+            "hybrid-demucs, htdemucs, spleeter, roformer, hpss, ica, mix. An oracle: irm, ibm, mwf.",
         ),
     ] = DEFAULT_METHOD,
     model: Annotated[

@@ -60,15 +60,21 @@ class CrossTransformer(nn.Module):
     def forward(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
         """Transform (batch, frames, bins, channels) and (batch, time, channels) to the same shapes."""
         shape = x.shape
-        x = self.norm_in(x) + self._embedding(x.shape[1:], x)
-        x = x.flatten(1, 2)
-        wave = self.norm_in_t(wave) + self._embedding(wave.shape[1:], wave)
+        x, wave = self.embedded(x).flatten(1, 2), self.embedded_wave(wave)
         for cross, layer, wave_layer in zip(self._crosses, self.layers, self.layers_t, strict=True):
             if cross:
                 x, wave = layer(x, wave), wave_layer(wave, x)
             else:
                 x, wave = layer(x, None), wave_layer(wave, None)
         return x.view(shape), wave
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Return the normalised (..., frames, bins, channels) with their positions."""
+        return self.norm_in(x) + self._embedding(x.shape[-3:], x)
+
+    def embedded_wave(self, wave: Tensor) -> Tensor:
+        """Return the normalised (..., time, channels) with their positions."""
+        return self.norm_in_t(wave) + self._embedding(wave.shape[-2:], wave)
 
     def _embedding(self, shape: torch.Size, like: Tensor) -> Tensor:
         """Return the weighted positional embedding, computed once per shape."""
@@ -124,7 +130,7 @@ class _Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
         self.out_proj = nn.Linear(channels, channels)
         nn.init.xavier_uniform_(self.in_proj_weight)
-        self._heads = heads
+        self.heads = heads
 
     def forward(self, query: Tensor, key: Tensor) -> Tensor:
         channels = query.shape[-1]
@@ -134,7 +140,7 @@ class _Attention(nn.Module):
             weight, bias = self.in_proj_weight, self.in_proj_bias
             queries = F.linear(query, weight[:channels], bias[:channels])
             parts = (queries, *F.linear(key, weight[channels:], bias[channels:]).chunk(2, dim=-1))
-        heads = [part.unflatten(-1, (self._heads, -1)).transpose(1, 2) for part in parts]
+        heads = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts]
         attended = F.scaled_dot_product_attention(*heads)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 

@@ -13,13 +13,15 @@ channels and for Hybrid Demucs, on two cores of an AMD EPYC (``make benchmarks O
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import julius
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from separation.workers.threads import map_threads
 
 __all__ = [
     "LSTM",
@@ -29,6 +31,8 @@ __all__ = [
     "blocks",
     "has_bfloat16",
     "is_available",
+    "matmul",
+    "one_per_core",
     "pad_rows",
     "split_kernel",
     "split_transposed",
@@ -50,6 +54,18 @@ def has_bfloat16() -> bool:
 def blocks(n_rows: int, size: int = ROWS) -> Iterator[tuple[int, int]]:
     """Yield consecutive ranges (start, stop) of at most `size` rows that cover `n_rows`."""
     return ((start, min(start + size, n_rows)) for start in range(0, n_rows, size))
+
+
+def one_per_core(function: Callable[[Tensor], Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the results for all inputs, computed one per core if there are enough of them."""
+    if len(inputs) < torch.get_num_threads():
+        return [function(x) for x in inputs]
+    return map_threads(function, inputs)
+
+
+def matmul(x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``x @ weight.T`` for a weight that is used too rarely to be packed."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
 class Linear:

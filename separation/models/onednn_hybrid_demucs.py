@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from separation.models.onednn import ROWS, Linear, LinearGLU, blocks, split_kernel, split_transposed
-from separation.workers.threads import map_threads
+from separation.models.onednn import one_per_core
+from separation.models.onednn_hybrid_layers import Decoder, Encoder, level
 
 if TYPE_CHECKING:
     from torchaudio.models import HDemucs
@@ -50,15 +49,13 @@ class OneDnnHybridDemucs:
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
         """Separate mixtures (channels, time) into (sources, channels, time) each, one per core if there are enough."""
-        if len(mixtures) < torch.get_num_threads():
-            return [self._separate(mixture) for mixture in mixtures]
-        return map_threads(self._separate, mixtures)
+        return one_per_core(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:
         network, length = self._network, mixture.shape[-1]
         spectrum = torch.view_as_real(network._spec(mixture[None])[0])  # (channels, frequency, time, 2)
-        level, wave_level = _level(spectrum), _level(mixture)
-        x = ((spectrum - level[0]) / (1e-5 + level[1])).permute(1, 2, 0, 3).flatten(2).to(self._dtype)
+        spectrum_level, wave_level = level(spectrum), level(mixture)
+        x = ((spectrum - spectrum_level[0]) / (1e-5 + spectrum_level[1])).permute(1, 2, 0, 3).flatten(2).to(self._dtype)
         wave = ((mixture - wave_level[0]) / (1e-5 + wave_level[1])).T[:, None].to(self._dtype)
         x, wave = self._forward_unet(x.contiguous(), wave.contiguous())
 
@@ -67,7 +64,7 @@ class OneDnnHybridDemucs:
         parts = x.unflatten(2, (len(network.sources), -1, 2))
         # One by one: the spectrograms of all stems would dominate the memory.
         for index, stem in enumerate(stems):
-            part = (parts[:, :, index].float() * level[1] + level[0]).permute(2, 0, 1, 3).contiguous()
+            part = (parts[:, :, index].float() * spectrum_level[1] + spectrum_level[0]).permute(2, 0, 1, 3).contiguous()
             stem += network._ispec(torch.view_as_complex(part)[None], length)[0]
         return stems
 
@@ -100,11 +97,6 @@ class OneDnnHybridDemucs:
         return x, wave
 
 
-def _level(signal: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean and the standard deviation."""
-    return signal.mean(), signal.std()
-
-
 def _crop_kernel(convolution: Any) -> None:
     """Remove the kernel rows that only cover padding in a layer with a single frequency."""
     middle = convolution.kernel_size[0] // 2
@@ -128,10 +120,10 @@ class _Branch:
 
     def __init__(self, encoder: nn.ModuleList, decoder: nn.ModuleList, dtype: torch.dtype) -> None:
         self.encoder: list[Any] = [
-            _Encoder(layer, dtype) if _is_supported(layer) else _AdaptedEncoder(layer, dtype) for layer in encoder
+            Encoder(layer, dtype) if _is_supported(layer) else _AdaptedEncoder(layer, dtype) for layer in encoder
         ]
         self.decoder: list[Any] = [
-            _Decoder(layer, dtype) if _is_supported(layer) else _AdaptedDecoder(layer, dtype) for layer in decoder
+            Decoder(layer, dtype) if _is_supported(layer) else _AdaptedDecoder(layer, dtype) for layer in decoder
         ]
 
 
@@ -156,7 +148,7 @@ class _Adapter:
 
 
 class _AdaptedEncoder(_Adapter):
-    """An encoder layer of torchaudio's, with the interface of :class:`_Encoder`."""
+    """An encoder layer of torchaudio's, with the interface of `Encoder`."""
 
     def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
         if inject is not None:
@@ -165,7 +157,7 @@ class _AdaptedEncoder(_Adapter):
 
 
 class _AdaptedDecoder(_Adapter):
-    """A decoder layer of torchaudio's, with the interface of :class:`_Decoder`."""
+    """A decoder layer of torchaudio's, with the interface of `Decoder`."""
 
     def __call__(self, x: Tensor, skip: Tensor | None, length: int) -> tuple[Tensor, Tensor | None]:
         output, before = self._layer(
@@ -173,135 +165,3 @@ class _AdaptedDecoder(_Adapter):
         )
         splits_branches = self._layer.freq and not self._layer.pad
         return self._from_torchaudio(output, x), self._from_torchaudio(before, x) if splits_branches else None
-
-
-class _Encoder:
-    """An encoder layer: strided convolution, GELU, residual branches, gated 1x1 convolution."""
-
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        self._stride, self._pad, self._is_spectral = layer.stride, layer.pad, layer.freq
-        shape = layer.conv.weight.shape[:3]
-        self._this, self._next = split_kernel(layer.conv.weight.view(shape), layer.conv.bias, self._stride, dtype)
-        self._branches = [_Residual(branch, dtype) for branch in layer.dconv.layers]
-        self._rewrite = LinearGLU(layer.rewrite.weight.flatten(1), layer.rewrite.bias, dtype)
-        self._channels = shape[0]
-
-    def __call__(self, x: Tensor, inject: Tensor | None = None) -> Tensor:
-        """Map (length, width, channels) to (a quarter of the length, width, more channels)."""
-        y = self._downsample(x)
-        if not self._is_spectral:
-            self._add_branches(y.transpose(0, 1))
-        for start, stop in blocks(len(y), max(1, ROWS // y.shape[1])):
-            block = y[start:stop]
-            if self._is_spectral:  # each frequency is a separate signal
-                self._add_branches(block)
-            block.copy_(self._rewrite(block))
-        return y
-
-    def _downsample(self, x: Tensor) -> Tensor:
-        """Apply the strided convolution and GELU."""
-        stride, width = self._stride, x.shape[1]
-        missing = -len(x) % stride
-        x = F.pad(x, (0, 0, 0, 0, self._pad, self._pad + missing))
-        output = x.new_empty(len(x) // stride - 1, width, self._channels)
-        for start, stop in blocks(len(output), max(1, ROWS // width)):
-            rows = x[stride * start : stride * (stop + 1)].unflatten(0, (-1, stride)).transpose(1, 2).flatten(2)
-            output[start:stop] = F.gelu(self._next.fused_add(rows[1:], self._this(rows[:-1])))
-        return output
-
-    def _add_branches(self, x: Tensor) -> None:
-        for branch in self._branches:
-            branch.add_to(x)
-
-
-class _Residual:
-    """A residual branch: dilated convolution, norm, GELU, 1x1 convolution, norm, gated linear unit, scale.
-
-    The input of the second norm is never computed. Its mean and variance over channels and time follow from the
-    means and covariances of the few channels before the 1x1 convolution. Convolution and norm then multiply those
-    channels, scaled, and two constant ones by fixed weights.
-    """
-
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        squeeze, self._norm, _, widen, norm, _, scale = layer
-        self._dilation = squeeze.dilation[0]
-        self._taps = squeeze.kernel_size[0]
-        self._squeeze = Linear(squeeze.weight.transpose(1, 2).flatten(1), squeeze.bias, dtype)
-        self._weight, self._bias, self._eps = widen.weight[..., 0].detach(), widen.bias.detach(), norm.eps
-        outputs = len(self._weight)
-        self._products = self._weight.T @ self._weight / outputs
-        columns = [self._weight, self._bias[:, None], torch.ones(outputs, 1)]
-        weight = norm.weight[:, None] * torch.cat(columns, dim=1)
-        gain = torch.cat([scale.scale, torch.ones_like(scale.scale)])
-        self._gated = LinearGLU(gain[:, None] * weight, gain * norm.bias, dtype)
-
-    def add_to(self, x: Tensor) -> None:
-        """Add the branch to (items, time, channels) in place."""
-        hidden = self._hidden(x).float()
-        mean = hidden.mean(1)
-        covariance = hidden.transpose(1, 2) @ hidden / hidden.shape[1] - mean[:, :, None] * mean[:, None]
-        output_mean = F.linear(mean, self._weight, self._bias)  # over time
-        variance = (covariance * self._products).sum((1, 2)) + output_mean.var(1, correction=0)
-        gain = (variance + self._eps).rsqrt()[:, None]
-        constants = torch.cat([gain, -gain * output_mean.mean(1, keepdim=True)], dim=1)[:, None]
-        scaled = torch.cat([hidden * gain[:, None], constants.expand(-1, hidden.shape[1], -1)], dim=2).to(x.dtype)
-        for start, stop in blocks(x.shape[1]):
-            x[:, start:stop] += self._gated(scaled[:, start:stop])
-
-    def _hidden(self, x: Tensor) -> Tensor:
-        """Apply the dilated convolution, the first norm and GELU."""
-        padding = self._dilation * (self._taps // 2)
-        squeezed_blocks = []
-        for start, stop in blocks(x.shape[1]):
-            first, last = start - padding, stop + padding
-            context = x[:, max(0, first) : last]
-            context = F.pad(context, (0, 0, max(0, -first), max(0, last - x.shape[1])))
-            taps = [context[:, self._dilation * tap :][:, : stop - start] for tap in range(self._taps)]
-            squeezed_blocks.append(self._squeeze(torch.cat(taps, dim=2)))
-        squeezed = torch.cat(squeezed_blocks, dim=1)
-        normalised = F.layer_norm(squeezed, squeezed.shape[1:], eps=self._norm.eps)
-        weight, bias = self._norm.weight.to(x.dtype), self._norm.bias.to(x.dtype)
-        return F.gelu(torch.addcmul(bias, normalised, weight))
-
-
-class _Decoder:
-    """A decoder layer: gated convolution with context, transposed convolution, GELU except in the last."""
-
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
-        self._stride, self._pad, self._is_last = layer.stride, layer.pad, layer.last
-        weight = layer.rewrite.weight if layer.freq else layer.rewrite.weight[..., None]
-        self._kernel = weight.shape[2:]
-        self._rewrite = LinearGLU(weight.permute(0, 2, 3, 1).flatten(1), layer.rewrite.bias, dtype)
-        shape = layer.conv_tr.weight.shape[:3]
-        transposed = layer.conv_tr.weight.view(shape)
-        self._this, self._before = split_transposed(transposed, layer.conv_tr.bias, self._stride, dtype)
-        self._channels = shape[1]
-        self._is_spectral = layer.freq
-
-    def __call__(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, None]:
-        """Map (length, width, channels) to (four times the length, width, fewer channels)."""
-        frames, width = len(x), x.shape[1]
-        output = x.new_empty(self._stride * (frames + 1), width, self._channels)
-        rows = output.unflatten(0, (-1, self._stride))
-        before = x.new_zeros(1, width, x.shape[2])
-        for start, stop in blocks(frames + 1, max(1, ROWS // width)):  # the last row is the last frame's second half
-            gated = self._apply_rewrite(x, skip, start, min(stop, frames))
-            if stop > frames:
-                gated = F.pad(gated, (0, 0, 0, 0, 0, 1))
-            shifted = torch.cat([before, gated[:-1]])
-            block = self._before.fused_add(shifted, self._this(gated)).unflatten(2, (self._stride, -1)).transpose(1, 2)
-            rows[start:stop] = block if self._is_last else F.gelu(block)
-            before = gated[-1:]
-        stop = len(output) - self._pad if self._is_spectral else self._pad + length
-        return output[self._pad : stop], None
-
-    def _apply_rewrite(self, x: Tensor, skip: Tensor, start: int, stop: int) -> Tensor:
-        """Apply the gated convolution to frames `start` to `stop` of the sum of `x` and `skip`."""
-        height, kernel_width = self._kernel
-        first, last = start - height // 2, stop + height // 2
-        inside = slice(max(0, first), last)
-        side = kernel_width // 2
-        context = F.pad(x[inside] + skip[inside], (0, 0, side, side, max(0, -first), max(0, last - len(x))))
-        width = x.shape[1]
-        taps = [context[i : i + stop - start, j : j + width] for i in range(height) for j in range(kernel_width)]
-        return self._rewrite(torch.cat(taps, dim=2))

@@ -32,7 +32,7 @@ class DemucsSeparator(WaveformSeparator):
         model.load_into(network, model.file("all"))
         self._shape: dict[str, Any] = {"depth": network.depth, "resample": network.resample}
         estimator = waveform_estimator(network, OneDnnDemucs, precision, device)
-        super().__init__(estimator, model, device=device, options=options)
+        super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
 
     def input_length(self, length: int) -> int:
         return valid_length(length, **self._shape)

@@ -1,13 +1,22 @@
-"""Hybrid Demucs: torchaudio's network with its two released sets of weights."""
+"""Hybrid Demucs: torchaudio's network with its two released sets of weights, and upstream's ``hdemucs_mmi``."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 
 from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from separation.separators.precision import waveform_estimator
 from separation.separators.waveform import DemucsOptions, WaveformSeparator
+from separation.weights.demucs_file import read_demucs_arguments
 from separation.weights.model import Model
+from separation.weights.state_dict import CheckpointError, read_state_dict
+
+if TYPE_CHECKING:
+    from torchaudio.models import HDemucs
 
 __all__ = ["HybridDemucsSeparator"]
 
@@ -21,6 +30,7 @@ class HybridDemucsSeparator(WaveformSeparator):
     """
 
     name = "hybrid-demucs"
+    one_segment_per_core = True  # its LSTMs are narrow
 
     def __init__(
         self,
@@ -32,21 +42,33 @@ class HybridDemucsSeparator(WaveformSeparator):
     ) -> None:
         from torchaudio.models import HDemucs, hdemucs_high  # heavy: imported only when used
 
-        sources = list(model.sources)
-        network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
-        model.load_into(network, model.file("all"))
+        sources, file = list(model.sources), model.file("all")
+        arguments = read_demucs_arguments(model.path(file), method=self.name)
+        if arguments is None:
+            network = model.build(lambda shape: HDemucs(sources, **shape) if shape else hdemucs_high(sources))
+            model.load_into(network, file)
+        else:
+            network = replace(model, architecture=arguments).build(lambda shape: HDemucs(**shape))
+            if network.sources != sources:
+                raise CheckpointError(f"{file.name} is for {', '.join(network.sources)}, not {', '.join(sources)}")
+            model.load_state(network, _torchaudio_state(network, read_state_dict(model.path(file))), file)
         self._shortest = network.hop_length * 5 // 2  # reflection padding fails for many shorter inputs
         estimator = waveform_estimator(network, OneDnnHybridDemucs, precision, device)
-        super().__init__(estimator, model, device=device, options=options)
-
-    @property
-    def segments_per_batch(self) -> int:
-        """Number of segments per batch.
-
-        On a CPU at most one per core, since the LSTMs are narrow and each segment needs its own memory.
-        """
-        limit = super().segments_per_batch
-        return min(limit, torch.get_num_threads()) if self.device.type == "cpu" else limit
+        super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
 
     def input_length(self, length: int) -> int:
         return max(length, self._shortest)
+
+
+def _torchaudio_state(network: HDemucs, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return upstream's state with torchaudio's names, and with norms that torchaudio's network has but never uses."""
+    names = {
+        "encoder": "freq_encoder",
+        "decoder": "freq_decoder",
+        "tencoder": "time_encoder",
+        "tdecoder": "time_decoder",
+    }
+    parts = ((key.partition("."), value) for key, value in state.items())
+    renamed = {f"{names.get(first, first)}.{rest}": value for (first, _, rest), value in parts}
+    unused = f"time_encoder.{len(network.time_encoder) - 1}.norm1."
+    return {key: value for key, value in network.state_dict().items() if key.startswith(unused)} | renamed

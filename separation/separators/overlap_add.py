@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["fade_window", "overlap_add"]
+__all__ = ["fade_window", "in_step", "overlap_add"]
 
 
 def fade_window(length: int, fade: int) -> Tensor:
@@ -68,3 +68,30 @@ def overlap_add(
         done = length - start if start == starts[-1] else starts.step
         yield total[..., :done] / weight[:done]
         total, weight = total[..., done:], weight[done:]
+
+
+def in_step(streams: Sequence[Iterator[Tensor]]) -> Iterator[list[Tensor]]:
+    """Yield blocks of all streams together, cut to common lengths.
+
+    Parameters
+    ----------
+    streams : sequence of iterators of Tensor, shape (..., block)
+        Consecutive blocks of signals of one length. One block is taken from each stream in turn.
+
+    Yields
+    ------
+    list of Tensor, shape (..., block)
+        One block per stream, all of the same length, which may be zero.
+    """
+    waiting = [next(stream) for stream in streams]
+    while True:
+        common = min(block.shape[-1] for block in waiting)
+        yield [block[..., :common] for block in waiting]
+        blocks = [next(stream, None) for stream in streams]
+        if all(block is None for block in blocks):
+            return
+        rests = [block[..., common:] for block in waiting]
+        waiting = [
+            rest if block is None else torch.cat([rest, block], dim=-1)
+            for rest, block in zip(rests, blocks, strict=True)
+        ]

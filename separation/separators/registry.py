@@ -140,11 +140,24 @@ METHODS: dict[str, Method] = {
             name="hybrid-demucs",
             title="Hybrid Demucs",
             summary=(
-                "Demucs with a second branch on the spectrogram. Much better than Demucs; its weights must be "
-                "downloaded first."
+                "Demucs with a second branch on the spectrogram, where long tones are easy to tell apart; its weights "
+                "must be downloaded first."
             ),
             reference="Défossez, MDX workshop 2021",
             default_model="hdemucs_high_musdb",
+        ),
+        _method(
+            "htdemucs",
+            "HTDemucsSeparator",
+            "HTDemucsOptions",
+            name="htdemucs",
+            title="HT-Demucs",
+            summary=(
+                "Hybrid Demucs whose two branches exchange what they find through a transformer. Trained on about "
+                "900 songs; its weights must be downloaded first."
+            ),
+            reference="Rouard et al., ICASSP 2023",
+            default_model="htdemucs",
         ),
         _method(
             "spleeter",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,13 +18,13 @@ from separation.audio.signal import Signal
 from separation.models.demucs import center_trim
 from separation.separators.base import Separator
 from separation.separators.level import InputMatrices, LevelledSignal, check_level, input_matrices
-from separation.separators.overlap_add import fade_window, overlap_add
+from separation.separators.overlap_add import fade_window, in_step, overlap_add
 from separation.separators.precision import Estimator
 from separation.spectral.masks import ratio_mask
 from separation.spectral.stft import StftConfig, istft, stft
 from separation.weights.model import Model
 
-__all__ = ["FILTER", "DemucsOptions", "WaveformSeparator"]
+__all__ = ["FILTER", "DemucsOptions", "WaveformOptions", "WaveformSeparator"]
 
 _READ_SIZE = 1 << 18  # samples per block of the level measurement
 
@@ -29,8 +32,8 @@ FILTER = StftConfig(n_fft=8192, hop_length=2048)  # for the soft masks; with an 
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemucsOptions:
-    """Options of ``demucs`` and ``hybrid-demucs``.
+class WaveformOptions:
+    """Options of all networks on waveforms.
 
     Attributes
     ----------
@@ -39,15 +42,12 @@ class DemucsOptions:
     overlap : float
         Fraction of a segment shared with the next, from 0 to below 1.
     shifts : int
-        Number of estimates at random offsets of up to half a second that are averaged; 0 is one estimate without
-        offset. Each costs the time of a whole separation; 10 gain about 0.2 dB.
+        Number of estimates whose segments begin up to half a second earlier, at random, that are averaged; 0 is one
+        estimate without offset. Each costs the time of a whole separation; 10 gain about 0.2 dB.
     seed : int
-        Seed of the offsets.
+        Seed of the offsets, which are upstream's after ``random.seed(seed)``.
     normalise : bool
         Standardise by the mixture's mean and deviation, as the released models expect.
-    softmask : bool
-        Return shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
-        estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled one asks for it.
     level : "invariant" or "upstream"
         How to standardise. "invariant" measures a level that vanishes for silence only, undoes opposite polarity of the
         channels, and shares each channel's mean equally among the stems. "upstream" uses mean and deviation of the
@@ -59,7 +59,6 @@ class DemucsOptions:
     shifts: int = 0
     seed: int = 0
     normalise: bool = True
-    softmask: bool = False
     level: str = "invariant"
 
     def __post_init__(self) -> None:
@@ -74,42 +73,97 @@ class DemucsOptions:
             raise ValueError(f"seed must be in 0..2**63 (excluded), got {self.seed}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DemucsOptions(WaveformOptions):
+    """Options of ``demucs`` and ``hybrid-demucs``: those of :class:`WaveformOptions`, and one more.
+
+    Attributes
+    ----------
+    softmask : bool
+        Return shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
+        estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled one asks for it.
+    """
+
+    softmask: bool = False
+
+
 class WaveformSeparator(Separator):
-    """Separation of songs of any length by a network from the mixture's waveform to the sources' waveforms.
+    """Separation of songs of any length by networks from the mixture's waveform to the sources' waveforms.
+
+    Parameters
+    ----------
+    networks : sequence of Estimator
+        The estimates of all networks, one network after the other, are those of the model's sources.
+    model : Model
+    device : torch.device
+    options : WaveformOptions
+    softmask : bool
+        See :class:`DemucsOptions`; only for a single network.
 
     References
     ----------
     Défossez, Usunier, Bottou, Bach, arXiv:1911.13254: the shift trick (5.4), triangular weights.
     """
 
-    options: DemucsOptions
+    options: WaveformOptions
+    one_segment_per_core: ClassVar[bool] = False  #: for networks in which each segment needs its own memory and time
+    draws_per_segment: ClassVar[bool] = False  #: whether upstream's network draws a number that changes its next shift
 
-    def __init__(self, network: Estimator, model: Model, *, device: torch.device, options: DemucsOptions) -> None:
+    def __init__(
+        self,
+        networks: Sequence[Estimator],
+        model: Model,
+        *,
+        device: torch.device,
+        options: WaveformOptions,
+        softmask: bool = False,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.networks = networks
+        self.softmask = softmask
         self._adopt(model)
         self.device = device
         self.options = options
 
     def segments(self, frames: int) -> int:
-        return len(self._starts(frames))
+        longest = max(max(leads) for leads in self._leads(frames))
+        return -(-(longest + frames) // self._step) - longest // self._step
 
     @property
     def _segment(self) -> int:
-        return round(self.options.segment * self.sample_rate)
+        return int(self.options.segment * self.sample_rate)
+
+    @property
+    def _step(self) -> int:
+        """Number of samples from one segment's start to the next one's."""
+        return max(1, int((1 - self.options.overlap) * self._segment))
 
     @property
     def segments_per_batch(self) -> int:
         """Number of segments per batch, 40 s in all, since a wide LSTM takes little longer for them than for one."""
-        return max(1, int(40 // self.options.segment))
-
-    def _starts(self, frames: int) -> range:
-        """Return the first samples of the segments, as upstream; the last ones may be contained in the previous one."""
-        return range(0, frames, max(1, int((1 - self.options.overlap) * self._segment)))
+        limit = max(1, int(40 // self.options.segment))
+        return min(limit, torch.get_num_threads()) if self.one_segment_per_core and self.device.type == "cpu" else limit
 
     def input_length(self, length: int) -> int:
-        """Return the samples of input that the network needs for `length` samples of estimates."""
+        """Return the samples of input that a network needs for `length` samples of estimates."""
         return length
+
+    def _leads(self, frames: int) -> list[list[int]]:
+        """Return the samples of silence before the mixture with which the first segment begins, per network and shift.
+
+        With a lead of up to half a second the segments are cut at other places.
+        """
+        if not self.options.shifts:
+            return [[0]] * len(self.networks)
+        generator, half = random.Random(self.options.seed), self.sample_rate // 2
+        leads: list[list[int]] = [[] for _ in self.networks]
+        for of_network in leads:
+            for _ in range(self.options.shifts):
+                of_network.append(half - generator.randint(0, half))
+                if self.draws_per_segment:
+                    for _ in range(0, of_network[-1] + frames, self._step):
+                        generator.randrange(1)
+        return leads
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         if not self.options.normalise or self.options.level == "upstream":
@@ -123,63 +177,74 @@ class WaveformSeparator(Separator):
             yield matrices.restore(block) + (matrices.mean / len(self.sources)).to(block)
 
     def _estimates(self, mixture: Signal, mean: float, scale: float) -> Iterator[Tensor]:
-        """Yield the blocks of estimates; the network receives ``(mixture - mean) / scale``."""
-        starts = self._starts(mixture.frames)
-        estimator = _SegmentEstimator(self, mixture, starts, mean, scale)
-        process = estimator.shifted if self.options.shifts else estimator.plain
+        """Yield the blocks of estimates; the networks receive ``(mixture - mean) / scale``."""
+        parts = [
+            self._network_estimates(_SegmentEstimator(self, network, mixture, mean, scale), mixture.frames, leads)
+            for network, leads in zip(self.networks, self._leads(mixture.frames), strict=True)
+        ]
+        for blocks in in_step(parts):
+            if blocks[0].shape[-1]:
+                yield torch.cat(blocks)
+
+    def _network_estimates(self, estimator: _SegmentEstimator, frames: int, leads: list[int]) -> Iterator[Tensor]:
+        """Yield the blocks of one network's estimates, which are means over shifts."""
+        starts = [range(0, lead + frames, self._step) for lead in leads]
+        spans = [
+            (start - lead, min(start - lead + self._segment, frames))
+            for of_all_shifts in zip_longest(*starts)
+            for start, lead in zip(of_all_shifts, leads, strict=True)
+            if start is not None
+        ]
+        estimates = estimator(spans)
         window = fade_window(self._segment, (self._segment + 1) // 2)
-        return overlap_add(process, mixture.frames, starts=starts, window=window)
+        shifts = [
+            # All shifts advance together: they ask for their segments in the order of `spans`.
+            _skip(overlap_add(lambda *_: next(estimates), lead + frames, starts=every, window=window), lead)
+            for every, lead in zip(starts, leads, strict=True)
+        ]
+        for blocks in in_step(shifts):
+            yield sum(blocks[1:], start=blocks[0]) / len(blocks)
 
 
 class _SegmentEstimator:
-    """Estimates of the segments of one mixture, in order.
+    """Estimates of the segments of one mixture by one network, in order.
 
     Parameters
     ----------
     separator : WaveformSeparator
+    network : Estimator
     mixture : Signal
-    starts : range
-        First samples of the segments.
     mean, scale : float
         The network receives ``(mixture - mean) / scale``.
     """
 
-    def __init__(self, separator: WaveformSeparator, mixture: Signal, starts: range, mean: float, scale: float) -> None:
-        self._separator, self._mixture, self._starts = separator, mixture, starts
+    def __init__(
+        self, separator: WaveformSeparator, network: Estimator, mixture: Signal, mean: float, scale: float
+    ) -> None:
+        self._separator, self._network, self._mixture = separator, network, mixture
         self._mean, self._scale = mean, scale
-        self._generator = torch.Generator().manual_seed(separator.options.seed)
-        self._computed: dict[int, Tensor] = {}  # estimates of the next segments, by their starts
 
-    def plain(self, start: int, stop: int) -> Tensor:
-        """Return the estimates of a segment, computing the next ones in the same batch."""
-        if start not in self._computed:
-            # The first segment is computed alone, for a quick first block, unless only one more follows.
-            batch_size = self._separator.segments_per_batch if start or len(self._starts) == 2 else 1
-            following = range(start, self._mixture.frames, self._starts.step)[:batch_size]
-            spans = [(first, min(first + stop - start, self._mixture.frames)) for first in following]
-            self._computed.update(zip(following, self._estimate(spans), strict=True))
-        return self._computed.pop(start)
-
-    def shifted(self, start: int, stop: int) -> Tensor:
-        """Return the mean of the estimates of a segment with random context, of half a second in all."""
-        n_shifts, context = self._separator.options.shifts, self._separator.sample_rate // 2
-        total = torch.zeros(())
-        for _ in range(n_shifts):
-            before = int(torch.randint(0, context + 1, (), generator=self._generator))
-            (estimate,) = self._estimate([(start - before, stop + context - before)])
-            total = total + estimate[..., before : before + stop - start]
-        return total / n_shifts
+    def __call__(self, spans: list[tuple[int, int]]) -> Iterator[Tensor]:
+        """Yield the estimates (sources, channels, stop - start) of each span (start, stop), several in one batch."""
+        # The first segment is computed alone, for a quick first block, unless only one more follows. With one segment
+        # per core that would cost memory: oneDNN prepares other kernels for a segment on all cores.
+        full = self._separator.one_segment_per_core or len(spans) == 2
+        done, size = 0, self._separator.segments_per_batch if full else 1
+        while done < len(spans):
+            batch = self._estimate(spans[done : done + size])
+            done, size = done + size, self._separator.segments_per_batch
+            while batch:
+                yield batch.pop(0)
 
     def _estimate(self, spans: list[tuple[int, int]]) -> list[Tensor]:
-        """Return the estimates (sources, channels, stop - start) of each span (start, stop) of the mixture."""
         inputs = [self._network_input(start, stop) for start, stop in spans]
 
         def finish(output: Tensor, length: int) -> Tensor:
             return center_trim(output.cpu(), length) * self._scale + self._mean
 
         lengths = [stop - start for start, stop in spans]
-        estimates = list(map(finish, self._separator.network(inputs), lengths))
-        if self._separator.options.softmask:
+        estimates = list(map(finish, self._network(inputs), lengths))
+        if self._separator.softmask:
             estimates = list(map(_shares, estimates, map(finish, inputs, lengths)))
         return estimates
 
@@ -190,6 +255,13 @@ class _SegmentEstimator:
         x = (read_padded(self._mixture, first, last) - self._mean) / self._scale
         x[:, : max(0, -first)] = x[:, max(0, self._mixture.frames - first) :] = 0  # silence beyond the ends
         return x.to(self._separator.device)
+
+
+def _skip(blocks: Iterator[Tensor], length: int) -> Iterator[Tensor]:
+    """Remove the first `length` samples of a stream of blocks, some of which may become empty."""
+    for block in blocks:
+        yield block[..., length:]
+        length = max(0, length - block.shape[-1])
 
 
 def _shares(estimates: Tensor, mixture: Tensor) -> Tensor:

@@ -153,6 +153,7 @@ _STEPS = {
     "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter"),
     "demucs": ("waveform", "encoder", "BLSTM", "decoder"),
     "hybrid-demucs": ("waveform + STFT", "2 encoders", "shared LSTM, attention", "2 decoders"),
+    "htdemucs": ("waveform + STFT", "2 encoders", "cross-domain transformer", "2 decoders"),
     "roformer": ("STFT", "bands", "transformers along time and bands", "complex masks"),
     "spleeter": ("spectrogram", "U-Net per stem", "soft mask"),
 }

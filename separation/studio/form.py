@@ -88,7 +88,7 @@ class Form:
         return SeparationRequest(
             methods=methods,
             models=self.models,
-            options={"open-unmix": open_unmix, "demucs": demucs, "hybrid-demucs": demucs},
+            options={"open-unmix": open_unmix, **dict.fromkeys(("demucs", "hybrid-demucs", "htdemucs"), demucs)},
             karaoke=self.karaoke,
             sum_to_mixture=self.sum_to_mixture,
             yours=self.yours,

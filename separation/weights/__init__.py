@@ -5,6 +5,7 @@
 - ``download``     download and verify
 - ``package``      files of an installed Python package, which is never imported
 - ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
+- ``demucs_file``  what the files of Demucs v3 and v4 say about their networks
 - ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
 - ``roformer``     checkpoints of RoFormers with their YAML configurations
 - ``openunmix``    folders of upstream's Open-Unmix trainer, read and written

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CheckpointError", "read_state_dict", "sha256_of"]
+__all__ = ["CheckpointError", "is_complete", "read_metadata", "read_state_dict", "sha256_of"]
 
 
 class CheckpointError(ValueError):
@@ -60,6 +60,34 @@ def _unwrapped(content: Any) -> Any:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             return content[key]
     return content
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file, which are texts.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or incomplete.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.name} is missing") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is not a complete file of weights") from error
+
+
+def is_complete(path: Path) -> bool:
+    """Return whether a safetensors file has the length that its header gives."""
+    try:
+        read_metadata(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _numpy_globals() -> list[Any]:

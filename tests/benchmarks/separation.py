@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from separation.workers.threads import limit_malloc_arenas
 from tests.benchmarks.machine import describe, peak_memory
 from tests.conftest import snr
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
-SEGMENT = 10.0  # seconds, of both sides' Demucs
+SEGMENT = 10.0  # seconds, of both sides' Demucs; HT-Demucs has its own 7.8 s
 OPEN_UNMIX = {"n_fft": 4096, "hop_length": 1024, "max_bin": 1487, "hidden_size": 512}
 ROFORMER = {"dim": 384, "depth": 8, "n_stems": 4}  # of the released four stems, but for wider mask estimators
 
@@ -45,6 +47,7 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT}),
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
+    "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {"level": "upstream"}),
     "roformer": ("roformer", ROFORMER, {"segment": SEGMENT, "overlap": 0}),
 }
 
@@ -52,6 +55,7 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
 def network(pair: str) -> nn.Module:
     """Upstream's, with random weights, statistics and scales as different from their defaults as trained ones are."""
     import bs_roformer
+    from demucs.htdemucs import HTDemucs
     from openunmix.model import OpenUnmix
     from torchaudio.models import hdemucs_high
 
@@ -67,7 +71,11 @@ def network(pair: str) -> nn.Module:
             **{"dim": 384, "depth": 8, "num_stems": 4, "stereo": True, "stft_hop_length": 441},
             **{"time_transformer_depth": 1, "freq_transformer_depth": 1, "mask_estimator_depth": 2},
         ).eval()
-    made: nn.Module = Demucs(SOURCES, **shape) if method == "demucs" else hdemucs_high(list(SOURCES))
+    made: nn.Module
+    if method == "htdemucs":
+        made = HTDemucs(list(SOURCES), segment=Fraction(39, 5), **shape)
+    else:
+        made = Demucs(SOURCES, **shape) if method == "demucs" else hdemucs_high(list(SOURCES))
     for name, parameter in made.named_parameters():
         if name.endswith(".scale"):  # of residual branches, which start at next to nothing
             parameter.data.uniform_(0.1, 0.3)
@@ -135,7 +143,7 @@ def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
         return lambda mixture: torch.cat([made(part[None])[0] for part in mixture.split(round(SEGMENT * RATE), 1)], -1)
     if method != "open-unmix":
         made.load_state_dict(load_file(folder / "all.safetensors"))
-        return lambda mixture: apply_model(made, mixture, segment=SEGMENT)
+        return lambda mixture: apply_model(made, mixture, segment=None if method == "htdemucs" else SEGMENT)
     from openunmix.model import Separator
 
     targets = {source: network(pair) for source in SOURCES}
@@ -156,6 +164,8 @@ def one(pair: str, side: str, folder: Path, music: Path, threads: int) -> dict[s
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     mixture = torch.from_numpy(soundfile.read(music, dtype="float32")[0].T.copy())
+    if side != "upstream":
+        limit_malloc_arenas()  # as the command line and the studio do
     separate = upstream(pair, folder) if side == "upstream" else ours(pair, folder, side)
     separate(mixture[:, :RATE])  # what is done once is not counted
     with peak_memory() as memory:

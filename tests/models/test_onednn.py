@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, TypeVar
 
 import julius
 import pytest
@@ -13,13 +14,17 @@ from torchaudio.models import HDemucs
 
 from separation.models import onednn
 from separation.models.demucs import Demucs
+from separation.models.htdemucs import HTDemucs
 from separation.models.onednn import LSTM, Linear, LinearGLU, Resampling, split_kernel, split_transposed
 from separation.models.onednn_demucs import OneDnnDemucs
+from separation.models.onednn_htdemucs import OneDnnHTDemucs
 from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from tests.conftest import snr
 from tests.models.helpers import NO_BFLOAT16, loud_lstm
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 DTYPES = [FLOAT32, pytest.param(BFLOAT16, marks=pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16))]
@@ -133,7 +138,36 @@ def test_the_lstm_of_these_tests_changes_the_output() -> None:
     assert snr(network(mixture), reference) < 80
 
 
-def with_active_branches(network: HDemucs) -> HDemucs:
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"nfft": 1024, "depth": 3, "dconv_mode": 3, "t_layers": 3, "t_heads": 2, "bottom_channels": 24},
+        {"t_layers": 2, "t_cross_first": True, "dconv_mode": 1},
+        {"nfft": 1024, "depth": 2, "dconv_mode": 2, "t_layers": 1, "freq_emb": 0.0},
+    ],
+    ids=["all parts", "cross first", "decoder branches only"],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [2048, 100])
+def test_onednn_htdemucs_equals_htdemucs(
+    shape: dict[str, Any], rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
+    monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
+    monkeypatch.setattr("separation.models.onednn_htdemucs.QUERIES", rows // 20)
+    torch.manual_seed(0)
+    network = with_active_branches(HTDemucs(["a", "b", "c"], **{"channels": 8, "segment_length": 22050} | shape))
+    network.keep_source("b")
+    converted, least = OneDnnHTDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
+    mixtures = [0.3 * noise(2, 22050) + 0.05, 0.1 * noise(2, 17001, seed=1)]
+    for mixture, estimate in zip(mixtures, converted(mixtures), strict=True):
+        expected = network(mixture[None])[0]
+        assert estimate.shape == expected.shape == (1, *mixture.shape)
+        assert snr(estimate, expected) > least
+
+
+def with_active_branches(network: Network) -> Network:
     """Raise the scales of the residual branches, which start at 1e-4, and vary the biases; return the network."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
@@ -160,7 +194,7 @@ def test_onednn_hybrid_demucs_equals_torchaudios(
     shape: dict[str, int], length: int, rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
-    monkeypatch.setattr("separation.models.onednn_hybrid_demucs.ROWS", rows)
+    monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
     torch.manual_seed(0)
     network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)))
     converted, least = OneDnnHybridDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30

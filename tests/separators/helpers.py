@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchaudio.models import HDemucs
 
 from separation.models.demucs import Demucs
+from separation.models.htdemucs import HTDemucs
 from separation.models.open_unmix import OpenUnmix
 from separation.models.roformer import BANDS, Roformer, split_bands
 from separation.models.spleeter import SpleeterUNet
@@ -29,6 +30,14 @@ SINGLE_METHODS = [name for name, method in METHODS.items() if method.preset is N
 OPEN_UNMIX: dict[str, Any] = {"n_fft": 2048, "hop_length": 512, "max_bin": 700, "hidden_size": 16}
 DEMUCS: dict[str, Any] = {"channels": 6, "depth": 4, "resample": False}
 HYBRID: dict[str, Any] = {"channels": 8, "nfft": 1024, "depth": 5}
+HTDEMUCS: dict[str, Any] = {
+    "channels": 8,
+    "nfft": 1024,
+    "depth": 2,
+    "t_layers": 2,
+    "t_heads": 2,
+    "segment_length": 22050,
+}
 ROFORMER: dict[str, Any] = {"dim": 8, "depth": 1, "heads": 1, "dim_head": 8, "mask_expansion": 1, "n_stems": 4}
 SPLEETER: dict[str, Any] = {"filters": [2, 2, 3, 3, 4, 4]}
 
@@ -68,6 +77,10 @@ def write_tiny(folder: Path, method: str, **description: Any) -> Path:
         return write_model(
             folder, method, {"all": randomise(Roformer(split_bands(BANDS), **ROFORMER))}, ROFORMER, **description
         )
+    if method == "htdemucs":
+        torch.manual_seed(0)
+        description = {"options": {"segment": 0.5}} | description
+        return write_model(folder, method, {"all": HTDemucs(SOURCES, **HTDEMUCS)}, HTDEMUCS, **description)
     if method == "spleeter":
         networks = {name: randomise(SpleeterUNet(**SPLEETER), seed) for seed, name in enumerate(SOURCES)}
         return write_model(folder, method, networks, SPLEETER | {"n_frames": 64}, **description)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import demucs.hdemucs
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from separation.separators import create
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
 from tests.separators.helpers import write_model
-from tests.separators.upstream import RATE, SOURCES, apply_upstream
+from tests.separators.upstream import RATE, SOURCES, apply_upstream, publish, with_active_branches
 
 SHAPES: dict[str, dict[str, Any]] = {
     "low": {"channels": 8, "nfft": 1024, "depth": 5},
@@ -84,6 +85,16 @@ def test_shifts_are_reproducible(folder: str, song: Tensor) -> None:
     first = separate(folder, mixture, shifts=2)
     assert torch.equal(separate(folder, mixture, shifts=2), first)
     assert not torch.equal(separate(folder, mixture, shifts=2, seed=1), first)
+
+
+def test_networks_of_upstream_with_shifts_are_upstreams(tmp_path: Path, song: Tensor) -> None:
+    """As in ``hdemucs_mmi``: upstream's names of the weights, and no norms that torchaudio's network never uses."""
+    torch.manual_seed(0)
+    published = with_active_branches(demucs.hdemucs.HDemucs(sources=list(SOURCES), channels=8, segment=1))
+    folder = publish(tmp_path, "hybrid-demucs", {"all": published})
+    mixture = song[:, RATE : 3 * RATE + 100]
+    expected = apply_upstream(published, mixture, segment=1, shifts=2, seed=3)
+    assert snr(separate(folder, mixture, segment=1, shifts=2, seed=3), expected) >= 100
 
 
 def test_without_normalisation_the_network_sees_the_mixture(folder: str, network: HDemucs, song: Tensor) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
 
 from separation.audio.blocks import read_padded
 from separation.audio.signal import TensorSignal
-from separation.separators.overlap_add import fade_window, overlap_add
+from separation.separators.overlap_add import fade_window, in_step, overlap_add
 
 
 def signal(length: int, *shape: int) -> Tensor:
@@ -143,3 +145,19 @@ def test_a_padded_read_is_zero_outside_of_the_signal(start: int, stop: int) -> N
     whole = torch.arange(1.0, 21.0).reshape(2, 10)
     expected = [[row[i] if 0 <= i < 10 else 0.0 for i in range(start, stop)] for row in whole.tolist()]
     assert torch.equal(read_padded(TensorSignal(whole), start, stop), torch.tensor(expected).reshape(2, stop - start))
+
+
+def test_streams_in_step_keep_their_samples() -> None:
+    first, second = signal(50, 2), signal(50, 3)
+    pulled: list[str] = []
+
+    def blocks(name: str, x: Tensor, *lengths: int) -> Iterator[Tensor]:
+        for block in x.split(lengths, dim=-1):
+            pulled.append(name)
+            yield block
+
+    pairs = list(in_step([blocks("a", first, 20, 20, 10), blocks("b", second, 0, 15, 20, 10, 5)]))
+    assert [pair[0].shape[-1] for pair in pairs] == [pair[1].shape[-1] for pair in pairs] == [0, 15, 20, 10, 5]
+    assert torch.equal(torch.cat([pair[0] for pair in pairs], dim=-1), first)
+    assert torch.equal(torch.cat([pair[1] for pair in pairs], dim=-1), second)
+    assert pulled == ["a", "b", "a", "b", "a", "b", "b", "b"], "not in turn"

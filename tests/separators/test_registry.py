@@ -25,12 +25,13 @@ from tests.separators.helpers import (
 
 
 def test_the_registry_lists_the_documented_methods() -> None:
-    expected = ["mix", "hpss", "ica", "open-unmix", "demucs", "hybrid-demucs", "spleeter", "roformer", *ORACLES]
+    neural = ["open-unmix", "demucs", "hybrid-demucs", "htdemucs", "spleeter", "roformer"]
+    expected = ["mix", "hpss", "ica", *neural, *ORACLES]
     presets = ["best", "best-offline", "fast"]
     assert list(METHODS) == presets + expected
     assert [name for name, method in METHODS.items() if method.preset] == presets
     assert [name for name, method in METHODS.items() if method.needs_references] == list(ORACLES)
-    assert [name for name, method in METHODS.items() if method.has_model] == expected[3:8]
+    assert [name for name, method in METHODS.items() if method.has_model] == neural
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -52,7 +53,8 @@ def test_every_entry_of_the_registry_resolves(name: str) -> None:
     if fields:
         with pytest.raises(TypeError, match="positional"):
             options(1)
-    assert all(field in options.__doc__ for field in fields), "every option is explained"
+    explained = " ".join(base.__doc__ or "" for base in options.__mro__)
+    assert all(field in explained for field in fields), "every option is explained"
 
 
 def test_default_models_are_known_and_fit_their_methods() -> None:
@@ -157,6 +159,7 @@ def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ("demucs", {"shifts": "101"}, "shifts must be"),
         ("demucs", {"seed": "-1"}, "seed must be"),
         ("hybrid-demucs", {"seed": str(2**70)}, "seed must be"),
+        ("htdemucs", {"softmask": True}, "unknown option 'softmask'; .*: segment, overlap, shifts, seed"),
         ("spleeter", {"mask_extension": "mean"}, "mask_extension must be zeros or average, got 'mean'"),
         ("roformer", {"segment": "0.4"}, r"segment must be in 0\.5\.\.600 s, got 0\.4"),
         ("roformer", {"overlap": "1"}, "overlap must be"),

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import demucs.apply
+import demucs.hdemucs
+import demucs.htdemucs
+import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from separation.models.demucs import Demucs
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
+OWN = (demucs.apply.BagOfModels, demucs.hdemucs.HDemucs, demucs.htdemucs.HTDemucs)
 
 
 class _Adapter(nn.Module):
@@ -32,10 +41,57 @@ class _Adapter(nn.Module):
         return self.network(mixture)
 
 
-def apply_upstream(network: nn.Module, mixture: Tensor, *, segment: float, overlap: float = 0.25) -> Tensor:
-    """Run `apply_model` with the normalisation of upstream's `separate`."""
+def apply_upstream(
+    network: nn.Module,
+    mixture: Tensor,
+    *,
+    segment: float | None = None,
+    overlap: float = 0.25,
+    shifts: int = 0,
+    seed: int = 0,
+) -> Tensor:
+    """Run `apply_model` with the normalisation of upstream's `separate`; `segment` is its own for a network of it."""
     mono = mixture.mean(0)
     standard = (mixture - mono.mean()) / (mono.std() + 1e-8)
-    adapter: Any = _Adapter(network, segment)
-    estimates = demucs.apply.apply_model(adapter, standard[None], shifts=0, split=True, overlap=overlap)[0]
+    model: Any = network if isinstance(network, OWN) else _Adapter(network, segment or 10.0)
+    random.seed(seed)
+    estimates = demucs.apply.apply_model(
+        model, standard[None], shifts=shifts, split=True, overlap=overlap, segment=segment
+    )[0]
     return estimates * (mono.std() + 1e-8) + mono.mean()
+
+
+def with_active_branches(network: nn.Module) -> nn.Module:
+    """Raise the scales of the residual branches, which start near zero, and vary the biases; return the network."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in network.named_parameters():
+        if name.endswith(".scale"):
+            parameter.data.uniform_(0.1, 0.4, generator=generator)
+        elif parameter.dim() == 1:
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return network.eval()
+
+
+def describe(network: Any) -> dict[str, str]:
+    """Return the metadata with which upstream publishes a network of its own."""
+
+    def encode(value: Fraction) -> dict[str, object]:
+        return {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
+
+    arguments, keywords = network._init_args_kwargs
+    return {
+        "klass": f"{type(network).__module__}.{type(network).__name__}",
+        "args": json.dumps(arguments, default=encode),
+        "kwargs": json.dumps(keywords, default=encode),
+    }
+
+
+def publish(folder: Path, method: str, networks: dict[str, nn.Module], **description: Any) -> str:
+    """Write networks of upstream's, one for each source or for "all", as upstream publishes them; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, network in networks.items():
+        save_file(network.state_dict(), folder / f"{source}.safetensors", metadata=describe(network))
+    files = [{"source": source, "name": f"{source}.safetensors"} for source in networks]
+    common = {"name": "published", "method": method, "sources": SOURCES, "sample_rate": RATE, "channels": 2}
+    (folder / "model.json").write_text(json.dumps(common | {"files": files} | description))
+    return str(folder)

@@ -255,7 +255,7 @@ def test_benchmark_models_and_about(page: Page) -> None:
     expect(page.locator("#benchmark img")).to_have_attribute("alt", re.compile("^SIR"), timeout=60 * SECOND)
     save(page, "benchmark")
     tab(page, "Models")
-    expect(page.locator("#models article")).to_have_count(16)
+    expect(page.locator("#models article")).to_have_count(20)
     save(page, "models")
     tab(page, "About")
     expect(page.get_by_text("Always listen")).to_be_visible()

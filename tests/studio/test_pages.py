@@ -119,9 +119,7 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
         0,
         "open-unmix-compact",
         "demucs-compact",
-        None,
-        None,
-        None,
+        *[None] * (len([method for method in METHODS.values() if method.has_model]) - 2),
     )
     assert "1 of 2 methods" in last[0]
     assert "Hybrid Demucs: its weights are not installed. Get them on the Models page." in last[0]

@@ -125,6 +125,7 @@ def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]
         "open-unmix": "open-unmix-compact",
         "demucs": "demucs-compact",
         "hybrid-demucs": None,
+        "htdemucs": None,
         "spleeter": None,
         "roformer": None,
     }

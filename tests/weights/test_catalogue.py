@@ -7,9 +7,11 @@ import re
 import tomllib
 from pathlib import Path
 
+import demucs.hdemucs
 import pytest
 import torch
 
+from separation.models.htdemucs import HTDemucs
 from separation.separators import METHODS
 from separation.weights import catalogue
 from separation.weights.catalogue import cache_dir, find_model, list_models
@@ -38,7 +40,8 @@ def test_every_released_model_says_what_it_is_and_where(name: str) -> None:
     assert model.channels in (1, 2)
     assert not model.installed or model.package
     sources = [file.source for file in model.files]
-    assert sources == (list(model.sources) if model.method == "open-unmix" or model.package else ["all"])
+    apart = model.method == "open-unmix" or model.package or model.name == "htdemucs_ft"
+    assert sources == (list(model.sources) if apart else ["all"])
     for file in model.files:
         if model.package:
             assert file.url == ""
@@ -47,8 +50,8 @@ def test_every_released_model_says_what_it_is_and_where(name: str) -> None:
         assert file.url.startswith("https://")
         if model.method != "roformer":  # both of its files are called model.safetensors
             assert file.url.rpartition("/")[2] == file.name
-        if model.method == "hybrid-demucs":
-            assert file.sha256 == ""  # torchaudio publishes none
+        if model.method in ("hybrid-demucs", "htdemucs"):
+            assert file.sha256 == ""  # torchaudio publishes none, nor does upstream for safetensors
         elif model.method in ("spleeter", "roformer"):
             assert re.fullmatch("[0-9a-f]{64}", file.sha256)
         else:
@@ -106,7 +109,17 @@ def test_the_released_sizes_are_those_of_the_released_files() -> None:
             entry = shapes[f"demucs v2, {model.architecture['channels']} channels"]
             assert model.parameters == entry["parameters"]
             assert list(model.sources) == entry["source_order"]
-        if model.method == "hybrid-demucs":
+        if model.method == "htdemucs":
+            sizes = {"htdemucs_6s": 0}  # channels of the transformer
+            networks = len(model.files)
+            with torch.device("meta"):
+                network = HTDemucs(model.sources, dconv_mode=3, bottom_channels=sizes.get(model.name, 512))
+            assert model.parameters == networks * sum(parameter.numel() for parameter in network.parameters())
+        elif model.name == "hdemucs_mmi":
+            with torch.device("meta"):
+                upstream = demucs.hdemucs.HDemucs(list(model.sources))
+            assert model.parameters == sum(parameter.numel() for parameter in upstream.parameters())
+        elif model.method == "hybrid-demucs":
             assert model.parameters == sum(parameter.numel() for parameter in hybrid.parameters())
             assert list(model.sources) == hybrid.sources
     for name, bundle in (("", HDEMUCS_HIGH_MUSDB), ("_plus", HDEMUCS_HIGH_MUSDB_PLUS)):

@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from separation.weights import download
 from separation.weights.download import download_model, verify_model
@@ -389,6 +391,22 @@ def test_a_part_that_is_too_long_is_thrown_away(tiny: Model, server: Server, pub
     assert names_in(model.folder) == []
     assert download_model(model) == ["tiny.pth"]
     assert (model.folder / "tiny.pth").read_bytes() == whole
+
+
+def test_safetensors_without_a_hash_have_the_length_that_they_state(tiny: Model, server: Server) -> None:
+    file = ModelFile(source="vocals", name="tiny.safetensors", url=f"{server.url}/tiny.safetensors")
+    model = replace(tiny, files=(file,))
+    whole = save({"weight": torch.ones(8)})
+    for wrong in (whole[:-1], whole + b"more", b"<html>no such page</html>"):
+        server.files["/tiny.safetensors"] = wrong
+        with pytest.raises(CheckpointError, match=r"tiny\.safetensors is not a complete file of weights"):
+            download_model(model)
+        assert names_in(model.folder) == []
+    server.files["/tiny.safetensors"] = whole
+    assert download_model(model) == ["tiny.safetensors"]
+    assert verify_model(model) == []
+    model.path(file).write_bytes(whole[:-1])
+    assert verify_model(model) == ["tiny.safetensors is not a complete file of weights"]
 
 
 @pytest.mark.parametrize("mirror", ["not an address", "mirror/models", "http://[::1", "no-such-scheme://x"])

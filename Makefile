@@ -16,11 +16,11 @@ app: $(VENV)/app.stamp ffmpeg
 # on small inputs, two threads take twice as long as one.
 WORKERS ?= 3
 test: lint chromium ffmpeg
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # Everything, with what takes minutes or gigabytes: an hour of audio per method, notebooks on MUSDB18, load, the Space.
 test-all: lint chromium ffmpeg
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Starts the app as a Hugging Face Space would: an environment of its own (minutes, 6 GB), everything read-only.
 SPACE_PYTHON ?= python3.12

@@ -7,9 +7,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
 
 from separation.audio.files import read
 from separation.audio.signal import Audio
@@ -40,12 +42,24 @@ LONGEST = (
 )
 
 
+#: They share one studio and one browser, and therefore one process.
+STUDIO = ("tests/studio/test_browser.py", "tests/studio/test_browser_player.py", "tests/studio/test_api.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, each in one process; all tests of the studio's server share a process."""
+    """Run the longest files first."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-    for item in items:
-        needs_server = "server" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("server" if needs_server else item.nodeid.split("::")[0]))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Run each file in one process."""
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "studio" if file in STUDIO else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

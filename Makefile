@@ -69,7 +69,7 @@ train-bundled: $(VENV)/app.stamp ffmpeg
 
 # What the README's table and figure show: every method on the test tracks of ROOT, a MUSDB18 folder. Finished
 # tracks are kept in runs/results: remove it to begin again.
-METHODS := open-unmix demucs spleeter mix hpss ica irm ibm mwf
+METHODS := best-offline fast open-unmix demucs spleeter mix hpss ica irm ibm mwf
 results: $(VENV)/app.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make results ROOT=FOLDER))
 	for one in $(METHODS); do \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -17,7 +18,9 @@ from separation.weights.state_dict import CheckpointError, is_complete, sha256_o
 
 __all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "verify_model"]
 
-TIMEOUT = 30.0  # seconds without data before a download is aborted
+TIMEOUT = 30.0  # seconds without data before a connection is given up
+ATTEMPTS = 4  # connections to the server for one file, before an error is reported
+PAUSE = 1.0  # seconds before the second connection; twice as long before each further one
 
 DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known
 
@@ -49,8 +52,8 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
     """Download a released model and return the names of the files that were missing.
 
     A file gets its name only when it is complete and its hash is right. Until then it is ``<name>.part``,
-    from which an interrupted download resumes. ``SEPARATION_MODELS_URL`` names a mirror, from which every
-    file is taken as ``<mirror>/<file name>``.
+    from which an interrupted download resumes: by itself a few times, then when it is started again.
+    ``SEPARATION_MODELS_URL`` names a mirror, from which every file is taken as ``<mirror>/<file name>``.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
     url = f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url
     again = "run the same command again"
     try:
-        expected = _receive(url, part, file.name, progress)
+        expected = _receive_patiently(url, part, file.name, progress)
     except urllib.error.HTTPError as error:
         raise CheckpointError(
             f"cannot download {file.name}: the server answers {error.code} ({error.reason})"
@@ -111,6 +114,23 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
         part.unlink()
         raise CheckpointError(f"discarded the download of {file.name} ({problem}); {again}, or try another mirror")
     part.replace(path)
+
+
+def _receive_patiently(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:
+    """Call :func:`_receive` until the file is there, or there were :data:`ATTEMPTS`; the last failure is raised."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            expected = _receive(url, part, name, progress)
+            if expected is None or part.stat().st_size >= expected or attempt == ATTEMPTS:
+                return expected
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or attempt == ATTEMPTS:
+                raise
+        except ConnectionError:  # it broke; a server that cannot be reached at all is a URLError
+            if attempt == ATTEMPTS:
+                raise
+        time.sleep(PAUSE * 2 ** (attempt - 1))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:

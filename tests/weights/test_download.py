@@ -89,6 +89,13 @@ def unhashed(model: Model) -> Model:
     return a_model(model.folder, ModelFile(source="all", name=file.name, url=file.url))
 
 
+@pytest.fixture(autouse=True)
+def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report the first failure, so that each can be tested."""
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+
+
 def part_of(model: Model) -> Path:
     return model.folder / "tiny.pth.part"
 
@@ -254,6 +261,26 @@ def test_it_may_break_off_more_than_once(tiny: Model, server: Server) -> None:
     assert download_model(tiny) == ["tiny.pth"]
     assert [asked for _, asked in server.requests] == [None, "bytes=200000-", "bytes=400000-", "bytes=600000-"]
     assert (tiny.folder / "tiny.pth").read_bytes() == CONTENT
+
+
+def test_a_broken_connection_is_resumed_without_asking(
+    tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "ATTEMPTS", 4)
+    server.behave = send_only(200_000)
+    assert download_model(tiny) == ["tiny.pth"]
+    assert [asked for _, asked in server.requests] == [None, "bytes=200000-", "bytes=400000-", "bytes=600000-"]
+
+
+@pytest.mark.parametrize(("code", "requests"), [(503, 4), (404, 1)])
+def test_only_a_server_in_trouble_is_asked_again(
+    tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch, code: int, requests: int
+) -> None:
+    monkeypatch.setattr(download, "ATTEMPTS", 4)
+    server.behave = fail_with(code)
+    with pytest.raises(CheckpointError, match=f"the server answers {code}"):
+        download_model(tiny)
+    assert len(server.requests) == requests
 
 
 def test_a_server_that_cannot_resume_starts_over(tiny: Model, server: Server) -> None:

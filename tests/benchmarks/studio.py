@@ -45,7 +45,7 @@ def main() -> None:
         **describe(),
         "rounds": ROUNDS,
         "page interactive (s)": spread(loads),
-        "first stem of open-unmix heard, 30 s song (s)": spread(waits),
+        "first stem of best-offline heard, 30 s song (s)": spread(waits),
         "10 min: player opens and plays (s)": round(opened, 2),
         "10 min: the page's process, beyond an empty player's page (MB)": round(megabytes),
     }
@@ -86,7 +86,7 @@ def first_stem(browser: Browser, url: str, song: Path) -> float:
     page.wait_for_function("document.querySelector('#upload').innerText.includes('0:')", timeout=PATIENCE)
     began = time.perf_counter()
     page.click("#separate")
-    ready = "(p => p?.method === 'open-unmix' && p.engine.tracks.get('open-unmix/vocals')?.info.ready > 0)"
+    ready = "(p => p?.method === 'best-offline' && p.engine.tracks.get('best-offline/vocals')?.info.ready > 0)"
     page.wait_for_function(f"{ready}(document.querySelector('stem-player'))", timeout=PATIENCE, polling=20)
     page.evaluate("document.querySelector('stem-player').toggle()")
     page.wait_for_function(PLAYING, timeout=PATIENCE, polling=20)

@@ -26,6 +26,9 @@ _Estimates = LazyStems | LazySpectrograms  # of one part
 
 _BLOCK = 1 << 17  # samples averaged at a time
 
+#: Least magnitude of every source relative to the mixture's, -40 dB: what no part claims would otherwise be lost.
+_LEAST_SHARE = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleOptions:
@@ -191,8 +194,9 @@ class EnsembleSeparator(Separator):
                 ).abs()
                 for name, part in estimates.items()
             }
-            Y = wiener(self._average(magnitudes), spectrogram(mixture, first, last), iterations=self.options.iterations)
-            yield inverse(Y, last=last == n_frames)
+            X = spectrogram(mixture, first, last)
+            V = torch.maximum(self._average(magnitudes), _LEAST_SHARE * X.abs())
+            yield inverse(wiener(V, X, iterations=self.options.iterations), last=last == n_frames)
 
 
 def _common(values: set[int], what: str) -> int:

@@ -85,6 +85,13 @@ def test_the_wiener_filter_is_that_of_the_mean_magnitudes(mixture: Tensor) -> No
     assert snr(stems.sum(0), mixture) > 40, "the stems sum to the mixture but for the noise that the filter assumes"
 
 
+def test_what_no_part_claims_is_shared_out(mixture: Tensor) -> None:
+    part = Part(method="mix", weights={"vocals": 1, "bass": 1})
+    stems = ensemble({"a": (Gains({"vocals": 0.0, "bass": 0.0}), part)}).separate(mixture)
+    assert snr(stems.sum(0), mixture) > 30
+    torch.testing.assert_close(stems[0], stems[1])
+
+
 @pytest.fixture(scope="module")
 def tiny_preset(tiny_models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """The structure of best-offline with tiny networks."""

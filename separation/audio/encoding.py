@@ -132,7 +132,7 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, AssertionError) as error:
-        raise OSError(errno.ENOSPC, "the stems cannot be written: the disk is full or refuses") from error
+        raise OSError(errno.ENOSPC, "the stems cannot be written: the disk is full or failing") from error
 
 
 def check_format(format: str, *, float32: bool, channels: int, sample_rate: int) -> None:

@@ -41,12 +41,12 @@ class AudioSource(Signal, Protocol):
 
     @property
     def speakers(self) -> tuple[str, ...] | None:
-        """What each channel is; see :mod:`separation.audio.speakers`. None if it is not known."""
+        """Name of each channel; see :mod:`separation.audio.speakers`. None if unknown."""
         ...
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is cut or damaged in the file that it comes from, a sentence each."""
+        """Defects of the file that it was read from, such as truncation, one sentence each."""
         ...
 
     def digest(self) -> str:
@@ -83,9 +83,9 @@ class Audio:
     sample_rate : int
         Hz.
     speakers : tuple of str or None
-        What each channel is; see :mod:`separation.audio.speakers`. None if it is not known.
+        Name of each channel; see :mod:`separation.audio.speakers`. None if unknown.
     warnings : tuple of str
-        What is cut or damaged in the file that it comes from, a sentence each.
+        Defects of the file that it was read from, such as truncation, one sentence each.
     """
 
     waveform: Tensor
@@ -100,7 +100,7 @@ class Audio:
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise AudioError(f"the sound has {self.channels} channels; 1 to {MAX_CHANNELS} are supported")
         if self.frames == 0:
-            raise AudioError("there is no sound in it (0 samples)")
+            raise AudioError("it contains no audio (0 samples)")
         if self.sample_rate <= 0:
             raise AudioError(f"the sample rate must be positive, got {self.sample_rate} Hz")
         if not bool(torch.isfinite(self.waveform).all()):

@@ -319,7 +319,7 @@ def test_a_codec_nobody_knows(tmp_path: Path) -> None:
     content = (tmp_path / "song.mkv").read_bytes()
     assert content.count(b"A_FLAC") == 1
     (tmp_path / "song.mkv").write_bytes(content.replace(b"A_FLAC", b"A_WHAT"))
-    assert "coded in a way that is not known" in refused(tmp_path / "song.mkv")
+    assert "audio codec is not supported" in refused(tmp_path / "song.mkv")
 
 
 def test_tags_that_are_not_unicode_are_no_obstacle(tmp_path: Path) -> None:

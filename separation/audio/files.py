@@ -182,7 +182,7 @@ class Recording:
             while view:
                 count = self._samples.readinto(view)
                 if not count:
-                    raise ValueError(f"samples {start} to {stop} were requested, but there are only {self._written}")
+                    raise ValueError(f"samples {start} to {stop} were requested, but there are {self._written}")
                 view = view[count:]
         return torch.from_numpy(samples.T).contiguous()
 

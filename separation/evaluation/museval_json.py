@@ -69,7 +69,7 @@ class TrackResult:
         }
 
 
-# -- one track -------------------------------------------------------------------------------------
+# One track.
 
 
 def write_result(path: Path, scores: Mapping[str, Any], *, provenance: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def read_result(path: Path) -> TrackResult:
         document = json.loads(path.read_text(encoding="utf-8"))
         targets = {target["name"]: target for target in document["targets"]}
         frames = {name: _values(target["frames"]) for name, target in targets.items()}
-        whole = {
+        track_scores = {
             name: {metric: float(target[metric]) for metric in WHOLE if metric in target}
             for name, target in targets.items()
         }
@@ -125,7 +125,7 @@ def read_result(path: Path) -> TrackResult:
         subset=path.parent.name,
         file=path,
         frames=frames,
-        whole=whole,
+        whole=track_scores,
         provenance=document.get("stemscope", {}),
     )
 
@@ -134,7 +134,7 @@ def _values(frames: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     return {metric: np.array([frame["metrics"][metric] for frame in frames], dtype=float) for metric in METRICS}
 
 
-# -- many tracks -----------------------------------------------------------------------------------
+# Many tracks.
 
 
 def read_results(folder: Path) -> list[TrackResult]:

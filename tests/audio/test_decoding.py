@@ -227,7 +227,7 @@ def test_a_picture_is_refused(tmp_path: Path) -> None:
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         output.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         output.mux(video.encode(None))
-    assert "no sound" in refused(tmp_path / "clip.mkv")
+    assert "no audio" in refused(tmp_path / "clip.mkv")
 
 
 def test_an_error_of_the_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     found = read_result(outcome.file)
     assert set(found.frames) == {"drums", "other"}
     assert all(found.medians[target]["SIR"] > 20 for target in found.frames)
-    assert "no estimate is left for vocals" in found.provenance["notes"]
+    assert "no estimate is assigned to vocals" in found.provenance["notes"]
 
 
 class OnlyVocals(Separator):

@@ -217,7 +217,7 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
         (["--method", "mix", "--format", "aac"], "not as 'aac'"),
         (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
         (["--method", "mix", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
-        (["--method", "mix", "--stems", "vocals,flute"], "no stem 'flute'"),
+        (["--method", "mix", "--stems", "vocals,flute"], "unknown stem 'flute'"),
         (["--method", "mix", "--two-stems", "flute"], "mix has no stem 'flute' to separate from the rest"),
         (["--method", "mix", "--stems", ""], "no stems chosen"),
         (["--method", "mix", "--start", "0.5"], "the sound ends at 0.50 s"),

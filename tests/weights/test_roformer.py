@@ -216,7 +216,7 @@ def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
 def test_only_a_checkpoint_file_takes_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(VOCALS)
     for name in ("roformer-4stems", str(tmp_path), "gone.ckpt"):
-        with pytest.raises(CheckpointError, match=r"config describes a checkpoint file, and '.*' is none"):
+        with pytest.raises(CheckpointError, match=r"config describes a checkpoint file, and '.*' is not one"):
             find_model(name, method="roformer", config=str(tmp_path / "config.yaml"))
 
 

@@ -119,14 +119,14 @@ def draw_score_over_length(points: Mapping[str, tuple[np.ndarray, np.ndarray]], 
         if np.isfinite(values).any()
     }
     if not finite:
-        raise ValueError(f"there are no points to draw: no sound has any {metric}")
+        raise ValueError(f"there are no points to draw: no recording has a finite {metric}")
     figure = Figure(figsize=(6.4, 3.2), dpi=150, layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.subplots()
     for (label, (lengths, values)), colour in zip(finite.items(), _cycle(len(finite)), strict=True):
         distinct = np.unique(lengths)
-        middle = [np.median(values[lengths == length]) for length in distinct]
-        axes.plot(distinct, middle, color=colour, linewidth=1.5, label=label)
+        medians = [np.median(values[lengths == length]) for length in distinct]
+        axes.plot(distinct, medians, color=colour, linewidth=1.5, label=label)
         axes.scatter(lengths, values, s=12, color=colour, linewidths=0, alpha=0.8)
     axes.set_xscale("log")
     everything = np.concatenate([lengths for lengths, _ in finite.values()])

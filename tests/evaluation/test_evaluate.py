@@ -284,7 +284,7 @@ def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "whole" / "bass.wav").replace(tmp_path / "hq" / "test" / "B" / "bass.wav")
     again = command(*words(tmp_path / "hq", tmp_path / "out"))
     assert again.exit_code == 0
-    assert "2 of 3 tracks are finished already" in again.stderr
+    assert "2 of 3 tracks were finished earlier" in again.stderr
     assert len(json.loads(again.stdout)["tracks"]) == 3
 
 

@@ -78,7 +78,7 @@ def test_a_training_ends_with_a_model_that_separates(name: str, train: Train, so
     first, last = reports_of(outcome)
     assert first.startswith("epoch 1: training loss ")
     assert last.startswith("epoch 2: training loss ")
-    assert first.endswith("; the best so far, kept")
+    assert first.endswith("; the best so far, saved")
     assert f"{tmp_path / 'run'} is a model: separate with --method {name} --model {tmp_path / 'run'}" in outcome.stderr
     document = outcome.document  # one, and nothing else
     log = [json.loads(line) for line in (tmp_path / "run" / "all" / "log.jsonl").read_text().splitlines()]

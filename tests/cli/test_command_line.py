@@ -206,14 +206,14 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
     [
         (["--method", "nope"], "unknown method 'nope'; the methods are best, best-offline, fast, mix, hpss, ica"),
         (["--method", "open-unmix", "--model", "nope"], "no model or folder 'nope'"),
-        (["--method", "mix", "--model", "umx"], "mix has no weights"),
+        (["--method", "mix", "--model", "umx"], "mix has no models"),
         (
             ["--method", "hpss", "--option", "speed=3"],
             "unknown option 'speed'; the options of this method are: crossover",
         ),
         (["--method", "hpss", "--option", "kernel=4"], "kernel must be odd"),
         (["--method", "hpss", "--option", "crossover"], "--option takes NAME=VALUE, got 'crossover'"),
-        (["--method", "ica", "--option", "components=3"], "3 components need 3 channels or more, the audio has 2"),
+        (["--method", "ica", "--option", "components=3"], "3 components need at least 3 channels, but the audio has 2"),
         (["--method", "mix", "--format", "aac"], "not as 'aac'"),
         (["--method", "mix", "--format", "flac", "--float32"], "--float32 needs WAV"),
         (["--method", "mix", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),

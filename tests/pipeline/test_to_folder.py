@@ -403,5 +403,5 @@ def test_the_hash_is_that_of_the_sound_and_not_of_its_file(tmp_path: Path) -> No
 
 def test_a_warning_of_the_method_reaches_the_result(tmp_path: Path) -> None:
     result = separate(noise(channels=1), create("ica"), tmp_path / "ica")
-    assert result.warnings == ["One channel has one component: there is nothing to unmix."]
+    assert result.warnings == ["One channel has only one component: there is nothing to separate."]
     assert np.isfinite(read_stem(result.stems["component 1"]).numpy()).all()

@@ -181,7 +181,7 @@ def test_a_missing_stem_of_hq_is_named(one_bad: Path) -> None:
     (one_bad / "test" / "A" / "bass.wav").unlink()
     (one_bad / "test" / "A" / "mixture.wav").unlink()
     outcome = separation("tracks", "--root", one_bad, "--wav")
-    assert errors(outcome) == ["error: A: there is no file for mixture and bass"]
+    assert errors(outcome) == ["error: A: no file for mixture and bass"]
     assert outcome.stdout == "test      0.5 s  B\n"
 
 
@@ -299,7 +299,7 @@ def test_files_that_are_no_source_are_named(command: str, training_set: Path, tm
         more = ["-m", "mix", "--out", str(tmp_path / "out"), "--subset", "train"] if command == "evaluate" else []
         outcome = separation(command, "--root", training_set, *more)
     assert outcome.code == 0
-    assert "note: audio files that are none of vocals, drums, bass, other are not used" in outcome.stderr
+    assert "note: audio files other than vocals, drums, bass, other are not used" in outcome.stderr
     assert "such as 'A/Flute.wav' (2 in all): stems.toml can assign them" in outcome.stderr
 
 

@@ -118,7 +118,7 @@ def _pyav_errors() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        raise AudioError(f"it is not a sound file that can be decoded ({as_sentence(error)})") from error
+        raise AudioError(f"it is not an audio file that can be decoded ({as_sentence(error)})") from error
 
 
 def _speakers(file: IO[bytes], container: Any, stream: Any) -> tuple[str, ...] | None:

@@ -189,7 +189,7 @@ def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
     """Decode the streams of an Ogg file one after the other: FFmpeg loses the beginning of all but the first."""
     links = ogg_links(file)
     if not links:
-        raise AudioError("it is not a sound file that can be decoded (it contains no beginning of an Ogg stream)")
+        raise AudioError("it is not an audio file that can be decoded (it contains no beginning of an Ogg stream)")
     for link in links:
         if link.cut:
             opening.damage.add("the file is cut off: the end of its audio is missing")

@@ -104,7 +104,7 @@ class Excerpt:
 
     def beyond(self, frames: int, rate: int) -> AudioError:
         """Return the error for an excerpt that starts after the end."""
-        return AudioError(f"the excerpt starts at {self.start:g} s, the sound ends at {frames / rate:.2f} s")
+        return AudioError(f"the excerpt starts at {self.start:g} s, but the audio ends at {frames / rate:.2f} s")
 
 
 def to_frames(seconds: float, rate: int) -> int:

@@ -152,13 +152,13 @@ def read_stems(
     }
     check_formats(stems, formats)
     shape = max(audio.channels for audio in audios.values()), max(audio.frames for audio in audios.values())
-    found = {}
+    targets = {}
     for target, paths in stems.targets.items():
-        found[target] = total = np.zeros(shape, np.float32)
+        targets[target] = total = np.zeros(shape, np.float32)
         for path in paths:
             wave = audios.pop(path).waveform.numpy()
             total[:, : wave.shape[1]] += wave  # mono is added to every channel
-    return found, next(iter(formats.values())).sample_rate
+    return targets, next(iter(formats.values())).sample_rate
 
 
 def _read(stems: StemFiles, path: Path, start: float, duration: float | None) -> Audio:

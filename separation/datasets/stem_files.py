@@ -167,10 +167,10 @@ def subset_folders(root: Path) -> dict[str, Path]:
 def _audio_files(folder: Path, *, deep: bool) -> list[Path]:
     visible = list_visible(folder)
     # Broken links are included: opening them raises an error that names them.
-    found = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     if deep:
-        here = folder.resolve()
+        resolved = folder.resolve()
         for inner in (path for path in visible if path.is_dir()):
-            if inner.resolve() not in (here, *here.parents):  # a link to a folder above would recurse forever
-                found += _audio_files(inner, deep=True)
-    return found
+            if inner.resolve() not in (resolved, *resolved.parents):  # a link to a folder above would recurse forever
+                files += _audio_files(inner, deep=True)
+    return files

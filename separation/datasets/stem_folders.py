@@ -107,7 +107,19 @@ def folder_tracks(root: Path) -> list[FolderTrack]:
 def read_references(
     stems: StemFiles, *, frames: int, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Tensor]:
-    """Decode the references of a mixture, or of an excerpt of it, each of shape (channels, `frames`).
+    """Decode the references of a mixture, or of an excerpt of it.
+
+    Parameters
+    ----------
+    stems : StemFiles
+    frames : int
+        Length of the mixture, or of the excerpt, in samples.
+    start, duration : float
+        The excerpt in seconds; the whole mixture by default.
+
+    Returns
+    -------
+    dict of str to Tensor, each of shape (channels, `frames`), float32
 
     Raises
     ------

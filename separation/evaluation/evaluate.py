@@ -79,7 +79,15 @@ def plan_jobs(
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
 ) -> tuple[list[Job], list[Job]]:
-    """Return the jobs, ``folder/<subset>/<track>.json`` each, that are pending and those that are finished.
+    """Return the pending and the finished jobs, one per track; each writes ``folder/<subset>/<track>.json``.
+
+    Parameters
+    ----------
+    tracks : sequence of Track or FolderTrack
+    folder : path
+        The method's folder of scores.
+    method, model, device, options
+        See :func:`separation.separators.factory.create`.
 
     Raises
     ------

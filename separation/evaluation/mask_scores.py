@@ -39,7 +39,7 @@ class MaskCurve:
     Attributes
     ----------
     thresholds : array, shape (points,)
-        Rising from 0 to 1; a bin is chosen if the source's share is at least that.
+        Rising from 0 to 1; a bin is chosen if the source's share is at least the threshold.
     precision : array, shape (points,)
         Fraction of the chosen bins that is in the ideal mask, 0..1; 1 where nothing is chosen.
     recall : array, shape (points,)

@@ -154,19 +154,25 @@ def read_results(folder: Path) -> list[TrackResult]:
 def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
     """Return target -> track -> median over the frames in dB, or the track's uSDR or SI-SDR.
 
+    Parameters
+    ----------
+    results : sequence of TrackResult
+    metric : str
+        "SDR", "ISR", "SIR", "SAR", "uSDR" or "SI-SDR".
+
     Raises
     ------
     ValueError
         If the metric is unknown.
     """
     if metric not in METRICS + WHOLE:
-        raise ValueError(f"no metric {metric!r}; there are {', '.join(METRICS + WHOLE)}")
-    found: dict[str, dict[str, float]] = {}
+        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRICS + WHOLE)}")
+    scores: dict[str, dict[str, float]] = {}
     for result in results:
         values = result.medians if metric in METRICS else result.whole
         for target, metrics in values.items():
-            found.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
-    return found
+            scores.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
+    return scores
 
 
 def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]]:

@@ -45,10 +45,10 @@ def draw_score_over_time(
     figure.patch.set_alpha(0)
     wave, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.6))
     peak = float(np.abs(picture.peaks).max())
-    own = COLOURS.get(name, COLOURS["mixture"])
-    draw_waveform(wave, picture, own, (0.0, picture.duration), peak)
+    source_colour = COLOURS.get(name, COLOURS["mixture"])
+    draw_waveform(wave, picture, source_colour, (0.0, picture.duration), peak)
     wave.set_ylabel(name, parse_math=False)
-    for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=own), strict=True):
+    for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=source_colour), strict=True):
         time = (np.arange(len(values)) + 0.5) * window
         axes.plot(time, values, color=colour, linewidth=1.4, marker="o", markersize=2.5, label=method)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)

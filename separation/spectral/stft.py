@@ -56,7 +56,19 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
 
 
 def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
-    """Invert :func:`stft`: (..., bins, frames) -> (..., length)."""
+    """Invert :func:`stft`.
+
+    Parameters
+    ----------
+    spectrogram : Tensor, shape (..., bins, frames), complex
+    config : StftConfig
+    length : int
+        Length of the waveform in samples.
+
+    Returns
+    -------
+    Tensor, shape (..., length)
+    """
     flat = spectrogram.reshape(-1, *spectrogram.shape[-2:])
     window = config.window(flat.real)
     waveform = torch.istft(flat, config.n_fft, config.hop_length, window=window, center=True, length=length)
@@ -74,6 +86,9 @@ def frames_between(
         ``read(start, stop)`` returns samples of the signal, shape (..., stop - start).
     length : int
         Length of the signal in samples, at least ``n_fft``.
+    first, last : int
+        Range of frames, without `last`.
+    config : StftConfig
 
     Returns
     -------

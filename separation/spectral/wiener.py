@@ -63,6 +63,11 @@ def wiener(
     Tensor, shape (sources, or one more, channels, bins, frames)
         Complex, of the mixture's type. Their sum is the mixture, up to `eps`, if `iterations` > 0.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, `iterations` is negative, or `window` is below 1.
+
     References
     ----------
     Nugraha, Liutkus, Vincent, "Multichannel audio source separation with deep neural networks",

@@ -127,18 +127,18 @@ def _build_store(
 
 def _read_validation_tracks(datasets: Sequence[Dataset], skipped: Callable[[SkippedTrack], None]) -> list[Tensor]:
     """Read the validation tracks that can be used; raise ValueError if none can."""
-    found, unreadable = [], []
+    tracks, unreadable = [], []
     for dataset in datasets:
         for track in dataset.valid:
             try:
-                found.append(_read_validation_track(track))
+                tracks.append(_read_validation_track(track))
             except ValueError as error:
                 unreadable.append(SkippedTrack(name=track.name, collection=dataset.name, reason=str(error)))
                 skipped(unreadable[-1])
-    if not found:
+    if not tracks:
         first = unreadable[0]
         raise ValueError(f"no validation track can be read; the first is {first.name!r}: {first.reason}")
-    return found
+    return tracks
 
 
 def _read_validation_track(track: Track | FolderTrack) -> Tensor:

@@ -132,7 +132,7 @@ def test_an_excerpt_is_that_part_of_the_whole(kind: str, tmp_path: Path) -> None
 def test_an_excerpt_beyond_the_end_is_refused(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord())
     for start in (0.5, 1e9, 1e308):
-        assert "the sound ends at 0." in refused(tmp_path / kind, start=start)
+        assert "the audio ends at 0." in refused(tmp_path / kind, start=start)
 
 
 def test_the_last_sample_is_an_excerpt_and_the_one_after_it_is_not(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class Kind(NamedTuple):
 
 KINDS = [
     Kind(empty, "cannot read 'vocals.wav': the file is empty"),
-    Kind(text, "cannot read 'vocals.wav': it is not a sound file that can be decoded"),
+    Kind(text, "cannot read 'vocals.wav': it is not an audio file that can be decoded"),
     Kind(cut, "cannot read 'vocals.wav': the file is cut off"),
     Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off"),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
@@ -206,7 +206,7 @@ def write_mp4(path: Path) -> Path:
     ("content", "said"),
     [
         (lambda good: b"", "cannot read 'A - B.stem.mp4': the file is empty"),
-        (lambda good: b"hello\n", "cannot read 'A - B.stem.mp4': it is not a sound file that can be decoded"),
+        (lambda good: b"hello\n", "cannot read 'A - B.stem.mp4': it is not an audio file that can be decoded"),
         (lambda good: good[: len(good) // 2], "cannot read 'A - B.stem.mp4': the file is cut off"),
     ],
     ids=["empty", "text", "cut"],

@@ -165,7 +165,7 @@ def test_files_of_museval_are_read(tmp_path: Path) -> None:
     assert np.isnan(scores_by_target([found], "uSDR")["vocals"]["Song"])
     write_summary(tmp_path / "summary.csv", [found])
     assert (tmp_path / "summary.csv").read_text().splitlines()[1] == ",,test,Song,vocals,2.250,2.250,2.250,2.250,,"
-    with pytest.raises(ValueError, match="no metric 'sdr'"):
+    with pytest.raises(ValueError, match="unknown metric 'sdr'"):
         scores_by_target([found], "sdr")
 
 

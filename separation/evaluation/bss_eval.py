@@ -118,19 +118,19 @@ def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
     """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
 
     They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
-    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. G depends only on i - k, so that correlations are enough.
+    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G is built from correlations.
 
     `rows` selects the reference channels, `columns` the estimate channels.
     """
-    autocorrelations = correlations[rows, rows]
-    count = autocorrelations.shape[0]
-    gram = autocorrelations.new_empty((count * TAPS, count * TAPS))
-    lags = torch.arange(TAPS, device=autocorrelations.device)
+    reference_correlations = correlations[rows, rows]
+    count = reference_correlations.shape[0]
+    gram = reference_correlations.new_empty((count * TAPS, count * TAPS))
+    lags = torch.arange(TAPS, device=reference_correlations.device)
     difference = lags[:, None] - lags[None, :]  # i - k, for all rows i and columns k
     for row in range(count):
         # The correlation of channels a and b at lag -k is that of b and a at lag k.
-        negative = autocorrelations[:, row].flip(-1)[:, :-1]
-        both = torch.cat([negative, autocorrelations[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
+        negative = reference_correlations[:, row].flip(-1)[:, :-1]
+        both = torch.cat([negative, reference_correlations[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
         block = both[:, difference + TAPS - 1]  # (count, TAPS, TAPS)
         gram[row * TAPS : (row + 1) * TAPS] = block.permute(1, 0, 2).reshape(TAPS, -1)
     target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)

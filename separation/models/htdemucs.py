@@ -204,7 +204,7 @@ def _level(x: Tensor) -> tuple[Tensor, Tensor]:
 class EncoderLayer(nn.Module):
     """An encoder layer: strided convolution, GELU, residual branches, gated 1x1 convolution."""
 
-    norm1 = norm2 = nn.Identity()  # only layers deeper than HT-Demucs has have norms
+    norm1 = norm2 = nn.Identity()  # norms are used only in layers deeper than those of HT-Demucs
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, *, freq: bool, branches: tuple[int, int] | None

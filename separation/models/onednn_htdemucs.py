@@ -46,7 +46,7 @@ class OneDnnHTDemucs:
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """Separate mixtures (channels, time) into (sources, channels, time) each, see :func:`one_per_core`."""
+        """Separate mixtures (channels, time) into (sources, channels, time) each; see :func:`one_per_core`."""
         return one_per_core(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:

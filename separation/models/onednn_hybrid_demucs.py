@@ -48,7 +48,7 @@ class OneDnnHybridDemucs:
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """Separate mixtures (channels, time) into (sources, channels, time) each, see :func:`one_per_core`."""
+        """Separate mixtures (channels, time) into (sources, channels, time) each; see :func:`one_per_core`."""
         return one_per_core(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _crop_kernel(convolution: Any) -> None:
 
 
 def _is_supported(layer: Any) -> bool:
-    """Return True for layers without LSTM, attention, and norms outside the residual branches: the outer ones."""
+    """Return True for the outer layers, which have no LSTM, no attention and no norms outside the residual branches."""
     if layer.empty or not layer.pad or layer.kernel_size != 2 * layer.stride:
         return False
     if not isinstance(layer.norm1, nn.Identity) or not isinstance(layer.norm2, nn.Identity):

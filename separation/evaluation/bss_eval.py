@@ -118,7 +118,8 @@ def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
     """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
 
     They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
-    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G is built from correlations.
+    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G
+    consists of correlations.
 
     `rows` selects the reference channels, `columns` the estimate channels.
     """

@@ -27,7 +27,8 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 def listed_files(folder: Path) -> set[str]:
     """Return the names of the files that ``result.json`` lists, and of ``result.json``.
 
-    Only plain names count: no paths, no folders. Listed files need not exist: the draft of a new result lists kept stems before they are linked into it.
+    Only plain names count: no paths, no folders. Listed files need not exist: a draft lists kept stems before
+    they are linked into it.
     """
     card = read_card(folder)
     if card is None:

@@ -1,10 +1,10 @@
-"""Stemscope: hear, see and score how a song is taken apart.
+"""Stemscope: music source separation, its evaluation and a studio to compare methods.
 
 The packages, from the bottom up; each imports only packages listed above it:
 
 - ``resources``   files that ship with the package
 - ``sources``     the names of sources
-- ``atomic``      files and folders that appear complete or not at all
+- ``atomic``      atomic writing of files
 - ``audio``       audio in memory and in files: decoding, encoding, resampling, channels
 - ``workers``     threads, worker processes, dask clusters, devices
 - ``spectral``    the short-time Fourier transform, masks, the multichannel Wiener filter
@@ -13,9 +13,9 @@ The packages, from the bottom up; each imports only packages listed above it:
 - ``separators``  every separation method behind one interface, and their registry
 - ``datasets``    MUSDB18, folders of stems, the stem store, augmentation, training mixtures
 - ``training``    configs, recipes and the training loop
-- ``pipeline``    from an audio file to a folder of stems and its ``result.json``; many songs
+- ``pipeline``    separating one or many audio files into folders of stems with a ``result.json``
 - ``evaluation``  BSSEval, mask scores, whole data sets, statistics, published scores
-- ``plots``       arrays in, figures out
+- ``plots``       matplotlib figures of scores, waveforms and spectrograms
 - ``studio``      the Gradio app
 - ``cli``         the command line, one module per command; ``__main__`` puts them together
 

@@ -28,8 +28,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"stemscope {__version__}")
         raise typer.Exit
 
@@ -49,7 +49,8 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    # SIGTERM as a regular exit, so that clean-up code removes partial output.
+    """Run the command line: parse ``sys.argv``, execute a command and exit with its code."""
+    # Exit normally on SIGTERM, so that clean-up code removes partial output.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     name = Path(sys.argv[0]).stem
     app(prog_name="stemscope" if name == "stemscope" else "python -m separation")

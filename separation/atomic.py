@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 

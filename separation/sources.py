@@ -4,16 +4,16 @@ __all__ = ["ACCOMPANIMENT", "PARTS_OF_OTHER", "SOURCES", "is_rest", "rest_of"]
 
 SOURCES = ("vocals", "drums", "bass", "other")  #: MUSDB18's four targets
 
-ACCOMPANIMENT = "accompaniment"  #: everything but the other sources of a method, in the terms of SiSEC and museval
+ACCOMPANIMENT = "accompaniment"  #: the sum of all sources that are not listed separately, as in SiSEC and museval
 
 PARTS_OF_OTHER = ("piano", "guitar")  #: sources of some methods that belong to "other" in MUSDB18
 
 
 def rest_of(source: str) -> str:
-    """Return the name of the stem that holds all but a source: "instrumental", or "no_drums"."""
+    """Return the name of the stem with everything except a source, such as "instrumental" or "no_drums"."""
     return "instrumental" if source == "vocals" else f"no_{source}"
 
 
 def is_rest(name: str) -> bool:
-    """Return whether a stem of that name holds all that other stems do not."""
+    """Return whether a stem of that name holds the rest of the mixture, that is, all that is in no other stem."""
     return name in (ACCOMPANIMENT, "instrumental") or name.startswith("no_")

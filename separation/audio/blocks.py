@@ -1,4 +1,4 @@
-"""Read a signal in blocks, or beyond its ends."""
+"""Read a signal in blocks, or with zeros beyond its ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel conversion: down-mixing and signals with other channels."""
+"""Channel conversion: down-mixing, and signals whose channels are mixed as they are read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class ChannelMix:
         self.channels, self.frames = channels, signal.frames
 
     def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop` of the mixed channels, shape (channels, stop - start)."""
         return self._mix(self._signal.read(start, stop))
 
 
@@ -35,7 +36,7 @@ def downmix(waveform: Tensor, speakers: Sequence[str] | None = None) -> Tensor:
     waveform : Tensor, shape (channels, time)
         1 to 8 channels.
     speakers : sequence of str, optional
-        What the channels are; see :mod:`separation.audio.speakers`. Without it they are taken in WAVE order:
+        Name of each channel; see :mod:`separation.audio.speakers`. The default is WAVE order:
         3 = L R C, 4 = L R Ls Rs, 5 = L R C Ls Rs, 6 = 5.1 (L R C LFE Ls Rs), 7 = 6.1, 8 = 7.1.
 
     Returns

@@ -1,8 +1,8 @@
 """The channel layouts of QuickTime, CAF and AIFF files: chunk ``chan`` or ``CHAN``.
 
 See Apple's Core Audio Format specification, "Channel Layout Chunk". PyAV 18 frees the memory of a layout twice if its
-order is not the one of WAVE files, as in many surround films; such a file would end the process. Therefore the chunks
-are hidden from it, and read here.
+order differs from that of WAVE files, as in many surround films, and such a file crashes the process. The chunks are
+therefore hidden from PyAV and parsed here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["hidden_layouts", "stored_speakers"]
 _HEADS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
 _CHUNK = re.compile(rb"chan|CHAN")
 
-#: Layout tag -> its channels in their order.
+#: Layout tag -> channels in order.
 _TAGS = {
     107: "W X Y Z",
     108: "FL FR BL BR",
@@ -68,12 +68,12 @@ _LABELS = {
 
 
 def hidden_layouts(file: IO[bytes]) -> dict[int, bytes]:
-    """Return the positions of the chunks' names, each with the name that hides it from FFmpeg."""
-    return {place: b"free" if name == b"chan" else b"FREE" for place, name, _ in _chunks(file)}
+    """Return the position of each chunk's name, with the name to read instead so that FFmpeg ignores the chunk."""
+    return {position: b"free" if name == b"chan" else b"FREE" for position, name, _ in _chunks(file)}
 
 
 def stored_speakers(file: IO[bytes], channels: int) -> tuple[str, ...] | None:
-    """Return what the channels are by the file's layout; None if it has none for that many channels."""
+    """Return the speakers by the file's channel layout; None if no layout has `channels` channels."""
     for _, _, layout in _chunks(file):
         speakers = _speakers(layout, channels)
         if speakers is not None and len(speakers) == channels:
@@ -82,22 +82,25 @@ def stored_speakers(file: IO[bytes], channels: int) -> tuple[str, ...] | None:
 
 
 def _chunks(file: IO[bytes]) -> list[tuple[int, bytes, bytes]]:
-    """Return position, name and layout of each chunk; in sound, bytes that look like one are as good as impossible."""
+    """Return position, name and layout of each chunk.
+
+    The whole file is searched: audio data that passes for a chunk is practically impossible.
+    """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if not (content[4:8] in _HEADS or content[:4] == b"caff" or content[8:12] in (b"AIFF", b"AIFC")):
             return []
-        width = 8 if content[:4] == b"caff" else 4  # of what stands between name and tag
-        found = []
+        width = 8 if content[:4] == b"caff" else 4  # bytes between name and tag
+        chunks = []
         for match in _CHUNK.finditer(content):
             layout = content[match.end() + width : match.end() + width + 12 + 20 * 64]
             tag = int.from_bytes(layout[:4], "big")
             if tag in (_DESCRIPTIONS, _BITMAP) or (100 <= tag >> 16 <= 255 and 1 <= tag & 0xFFFF <= 64):
-                found.append((match.start(), match.group(), layout))
-        return found
+                chunks.append((match.start(), match.group(), layout))
+        return chunks
 
 
 def _speakers(layout: bytes, channels: int) -> tuple[str, ...] | None:
-    tag, bitmap, count = (int.from_bytes(layout[at : at + 4], "big") for at in (0, 4, 8))
+    tag, bitmap, count = (int.from_bytes(layout[start : start + 4], "big") for start in (0, 4, 8))
     if tag == _BITMAP:
         return tuple(name for label, name in _LABELS.items() if label <= 18 and bitmap >> (label - 1) & 1)
     if tag == _DESCRIPTIONS:

@@ -17,25 +17,25 @@ from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport
 
 __all__ = ["decode_pyav", "speakers_by_pyav"]
 
-# Containers that hold sound and cannot name another file to be opened in their place.
+# Audio containers that cannot refer to other files.
 _PYAV_FORMATS = (
     *("mov", "mp4", "matroska", "webm", "aac", "loas", "ogg", "mp3", "wav", "w64", "flac", "aiff", "caf", "au"),
     *("ac3", "eac3", "truehd", "mlp", "dts", "dtshd", "asf", "wv", "tta", "ape", "mpc", "mpc8", "tak", "shn"),
     *("avi", "flv", "mpegts", "mpeg"),
 )
 
-#: Containers whose header tells the length of the sound; others have it estimated from the bit rate.
-_TOLD_LENGTH = {"flac", "wv", "tta", "caf", "aiff", "avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+#: Containers whose header states the duration; for others FFmpeg estimates it from the bit rate.
+_STATES_LENGTH = {"flac", "wv", "tta", "caf", "aiff", "avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
 
-_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # between joined MP3 files, and behind them
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # between concatenated MP3 files, and after the last
 
-_MOST_STRAY = 8  # frames of another rate one after the other: more are another sound, fewer are damage
+_MOST_STRAY = 8  # consecutive frames of another rate that count as damage; more are a change of rate
 
 
 class _PathlessFile:
     """A file object without a path, so that the demuxer cannot open other files relative to it.
 
-    `hidden` maps positions to bytes that are read there instead.
+    `hidden` maps positions to bytes that replace the file's.
     """
 
     def __init__(self, file: IO[bytes], hidden: dict[int, bytes]) -> None:
@@ -45,8 +45,8 @@ class _PathlessFile:
     def read(self, count: int = -1) -> bytes:
         start = self._file.tell()
         data = self._file.read(count)
-        for place, other in self._hidden.items():
-            for offset, byte in enumerate(other, start=place - start):
+        for position, replacement in self._hidden.items():
+            for offset, byte in enumerate(replacement, start=position - start):
                 if 0 <= offset < len(data):
                     data = data[:offset] + bytes([byte]) + data[offset + 1 :]
         return data
@@ -54,7 +54,7 @@ class _PathlessFile:
     def seek(self, offset: int, whence: int = 0) -> int:
         try:
             return self._file.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):  # offsets in a damaged file may be anything
+        except (OSError, ValueError, OverflowError):  # a damaged file may hold any offset
             return -1
 
 
@@ -76,11 +76,11 @@ def decode_pyav(
 
 
 def speakers_by_pyav(file: IO[bytes]) -> tuple[str, ...] | None:
-    """Return what the channels of a file are, as its header says; None if it does not say.
+    """Return the speakers that the header of a file names; None if it names none.
 
-    The position in the file, which another decoder may share, stays.
+    The position in the file is restored, since another decoder may share it.
     """
-    place = file.tell()
+    position = file.tell()
     file.seek(0)
     try:
         with ExitStack() as closing:
@@ -88,11 +88,11 @@ def speakers_by_pyav(file: IO[bytes]) -> tuple[str, ...] | None:
     except AudioError:
         return None
     finally:
-        file.seek(place)
+        file.seek(position)
 
 
 def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
-    """Return the container and its first stream of sound."""
+    """Return the container and its first audio stream."""
     import av  # slow to import and rarely needed
 
     options = {"format_whitelist": ",".join(_PYAV_FORMATS)}
@@ -102,11 +102,11 @@ def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
         if not set(container.format.name.split(",")) & set(_PYAV_FORMATS):
             raise AudioError(f"{container.format.name} files are not supported")
         if not container.streams.audio:
-            raise AudioError("there is no sound in it")
+            raise AudioError("it contains no audio")
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise AudioError("its sound is coded in a way that is not known here")
-        if stream.codec_context.name == "flac":  # otherwise damaged frames come out as noise
+            raise AudioError("its audio codec is not supported")
+        if stream.codec_context.name == "flac":  # by default damaged frames decode to noise
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
         return container, stream
 
@@ -118,11 +118,11 @@ def _pyav_errors() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        raise AudioError(f"it is not a sound file that can be decoded ({as_sentence(error)})") from error
+        raise AudioError(f"it is not an audio file that can be decoded ({as_sentence(error)})") from error
 
 
 def _speakers(file: IO[bytes], container: Any, stream: Any) -> tuple[str, ...] | None:
-    if container.format.name == "tta":  # FFmpeg guesses from the number of channels
+    if container.format.name == "tta":  # FFmpeg only guesses a layout from the number of channels
         return None
     names = tuple(channel.name for channel in stream.layout.channels)
     return known_speakers(names) or stored_speakers(file, stream.channels)
@@ -135,10 +135,10 @@ def _announced(file: IO[bytes], container: Any, stream: Any) -> int | None:
         duration = round(stream.duration * stream.time_base * stream.rate)
     elif container.duration is not None and len(container.streams) == 1:
         duration = round(container.duration * stream.rate / 1_000_000)
-    if name == "mp3":  # FFmpeg estimates where the index does not fit the file
+    if name == "mp3":  # FFmpeg estimates the duration if the index does not fit the file
         indexed = mp3_length(file)
         return min(indexed, duration or indexed) if indexed else None
-    return duration if name in _TOLD_LENGTH else None
+    return duration if name in _STATES_LENGTH else None
 
 
 def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | None) -> Iterator[np.ndarray]:
@@ -154,7 +154,7 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
         if not same:
             stray += frame is not None
             if stray > _MOST_STRAY:
-                raise AudioError("its rate or number of channels changes on the way")
+                raise AudioError("its sample rate or number of channels changes partway through")
             losses.packet(position)
             continue
         stray = 0
@@ -164,8 +164,8 @@ def _planar(container: Any, stream: Any, damage: DamageReport, announced: int | 
             yield np.zeros((channels, min(size, BLOCK)), dtype=np.float32)
         try:
             yield from [one.to_ndarray().reshape(-1, channels).T for one in converter.resample(frame)]
-        except ValueError as error:  # other speakers
-            raise AudioError("its channels change on the way") from error
+        except ValueError as error:  # another channel layout
+            raise AudioError("its channel layout changes partway through") from error
     losses.end(position, announced)
 
 
@@ -177,7 +177,7 @@ def _frames(container: Any, stream: Any, losses: Losses) -> Iterator[Any]:
     while True:
         try:
             packet = next(packets, None)
-        except IndexError:  # PyAV 18 at a packet of a stream that begins on the way; it has been passed over
+        except IndexError:  # PyAV 18 on a packet of a stream that begins later in the file; it is skipped
             packets = container.demux(stream)
             continue
         except av.FFmpegError:  # the container is damaged from here on

@@ -14,7 +14,7 @@ from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport
 __all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sndfile", "tail_is_readable"]
 
 
-# Containers that hold sound and cannot name another file to be opened in their place. A
+# Audio containers that cannot refer to other files. A
 # playlist (HLS, ffconcat, ...) dressed up as song.mp3 would otherwise make the decoder read,
 # and the server hand out, any file of the machine it points to.
 SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "CAF", "AU"}
@@ -22,7 +22,7 @@ SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "CAF", 
 UNKNOWN_LENGTH = 2**62  # frames or more: how libsndfile reports a FLAC without a length, e.g. one written to a pipe
 
 
-# Names, in libsndfile's log, of the lengths that a header declares.
+# Names of the header's length fields in libsndfile's log.
 _CLAIMS = {
     "WAV": {"data"},
     "WAVEX": {"data"},
@@ -34,8 +34,8 @@ _CLAIMS = {
 }
 
 
-#: Number of channels -> where in an Ogg file each channel of WAVE order is: Vorbis and Opus put the centre second and
-#: the LFE last (Vorbis I specification, 4.3.9), and libsndfile leaves them there.
+#: Number of channels -> position in an Ogg file of each channel in WAVE order. Vorbis and Opus store the centre second
+#: and the LFE last (Vorbis I specification, 4.3.9), and libsndfile keeps that order.
 _OGG_ORDER = {
     3: [0, 2, 1],
     5: [0, 2, 1, 3, 4],
@@ -59,9 +59,9 @@ def decode_sndfile(
     sound, excerpt, limits
         See :func:`separation.audio.decoding.open_audio`.
     go_on : callable
-        Opens the rest with another decoder where this one finds the file damaged.
+        Opens an excerpt of the file with another decoder; called if libsndfile finds the file damaged.
     announced : int, optional
-        The number of samples by the header, if libsndfile may find more.
+        Number of samples that the header declares, if libsndfile may decode more.
     """
     rate = sound.samplerate
     check_format_limits(rate, sound.channels, limits)
@@ -70,7 +70,7 @@ def decode_sndfile(
     if 0 < total <= first:
         raise excerpt.beyond(total, rate)
     frames = max(0, min(sys.maxsize if last is None else last, total) - first)
-    if sound.format == "OGG":  # its seek is late in the last page
+    if sound.format == "OGG":  # libsndfile seeks too far within the last page
         blocks = excerpt.cut(_ogg_blocks(sound), rate)
     else:
         blocks = _seekable_blocks(sound, first, frames, go_on)
@@ -85,13 +85,13 @@ def _ogg_blocks(sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
         while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
             yield block.T[order]
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"its sound is cut off or damaged ({as_sentence(error)})") from error
+        raise AudioError(f"its audio is cut off or damaged ({as_sentence(error)})") from error
 
 
 def _seekable_blocks(
     sound: soundfile.SoundFile, first: int, frames: int, go_on: Callable[[Excerpt], AudioStream]
 ) -> Iterator[np.ndarray]:
-    """Yield `frames` samples, those that the decoder does not get out by `go_on`, or silent."""
+    """Yield `frames` samples; those that libsndfile cannot decode come from `go_on`, or are silent."""
     held, rate = 0, sound.samplerate
     try:
         if first:
@@ -108,24 +108,24 @@ def _seekable_blocks(
             held += block.shape[1]
             yield block
     if not frames:
-        raise AudioError("there is no sound in it (0 samples)")
+        raise AudioError("it contains no audio (0 samples)")
     for size in range(frames - held, 0, -BLOCK):
         yield np.zeros((sound.channels, min(size, BLOCK)), dtype=np.float32)
 
 
 def tail_is_readable(sound: soundfile.SoundFile) -> bool:
-    """Return whether the last sample that the header announces is there; the position is 0 afterwards."""
+    """Return whether the last sample that the header announces can be read; rewind to the first one."""
     try:
         sound.seek(sound.frames - 1)
-        found = len(sound.read(1)) == 1
+        readable = len(sound.read(1)) == 1
         sound.seek(0)
     except soundfile.LibsndfileError:
         return False
-    return found
+    return readable
 
 
 def check_claimed_size(sound: soundfile.SoundFile, damage: DamageReport) -> None:
-    """Report if the header declares more audio than the file holds, or none where there is some.
+    """Report a header that declares more audio than the file holds, or none although the file holds some.
 
     libsndfile silently shortens such files and reports the difference only in its log.
     """
@@ -134,10 +134,10 @@ def check_claimed_size(sound: soundfile.SoundFile, damage: DamageReport) -> None
         numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
         if name.strip() in _CLAIMS.get(sound.format, ()) and "should be" in rest and len(numbers) == 2:
             claimed, present = numbers
-            # A recorder that could not seek back leaves the largest number: the length is unknown.
+            # A recorder that cannot seek back writes the largest number: the length is unknown.
             if any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1)):
-                damage.note(f"its header does not say how long it is; {sound.frames} samples are there")
+                damage.note(f"its header does not state its length; {sound.frames} samples were found")
             elif claimed == 0:
-                damage.add(f"its header was never finished: it announces no sound, {sound.frames} samples are there")
+                damage.add(f"its header was never finished: it announces no audio, {sound.frames} samples were found")
             elif present < claimed:
                 damage.add(f"the file is cut off: it announces {claimed} bytes and holds {present}")

@@ -65,7 +65,7 @@ def open_audio(
     limits : Limits
         Limits for untrusted files; none by default.
     strict : bool
-        Whether a file that is cut or damaged is an error. Otherwise all sound that is there is read, with warnings.
+        Whether a truncated or damaged file is an error. Otherwise all audio that can be decoded is read, with warnings.
 
     Yields
     ------
@@ -109,7 +109,7 @@ def _naming_file(path: Path) -> Iterator[None]:
     except AudioError as error:
         raise AudioError(f"cannot read {path.name!r}: {error}") from error
     except OSError as error:
-        raise AudioError(f"cannot read {path.name!r}: {error.strerror or 'the disk refused'}") from error
+        raise AudioError(f"cannot read {path.name!r}: {error.strerror or 'input/output error'}") from error
 
 
 def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarray]:
@@ -123,7 +123,7 @@ def _named_blocks(blocks: Iterator[np.ndarray], path: Path) -> Iterator[np.ndarr
 
 @dataclass(frozen=True)
 class _Opening:
-    """How a file is opened, whichever decoder opens it."""
+    """Arguments for opening a file that do not depend on the decoder."""
 
     closing: ExitStack
     excerpt: Excerpt
@@ -135,18 +135,18 @@ class _Opening:
         try:
             return decode_pyav(file, self.closing, excerpt or self.excerpt, self.limits, self.damage)
         except AudioError as error:
-            if not self.damage.warnings or error.__cause__ is None:  # a limit is another matter
+            if not self.damage.warnings or error.__cause__ is None:  # errors about limits stay as they are
                 raise
-            raise AudioError(f"{self.damage.warnings[0]}, and no sound in it can be decoded") from error
+            raise AudioError(f"{self.damage.warnings[0]}, and none of its audio can be decoded") from error
 
 
 def _decode(file: IO[bytes], opening: _Opening) -> AudioStream:
-    """Open a file with the decoder that is right for it."""
+    """Open a file with the decoder for its format."""
     head = read_bytes_at(file, 0, 4)
     if head == b"OggS":
         return _decode_ogg(file, opening)
     if is_truncated(file):
-        opening.damage.add("the file is cut off: its last part is not all there")
+        opening.damage.add("the file is cut off: its last part is incomplete")
     sound = _open_sndfile(file, opening) if is_for_sndfile(file) else None
     if sound is None:
         return opening.by_pyav(file)
@@ -159,19 +159,19 @@ def _decode(file: IO[bytes], opening: _Opening) -> AudioStream:
 
 
 def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | None:
-    """Open a file with libsndfile; None if it is one for PyAV."""
+    """Open a file with libsndfile; return None for a file that PyAV must decode."""
     try:
         # The descriptor, not the file object: there is no name to guess a format from, and no callback
         # into Python in which a signal such as Ctrl-C would get lost.
         sound = opening.closing.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
     except soundfile.LibsndfileError as error:
         if error.code in _MALFORMED and read_bytes_at(file, 0, 4) == b"caff":  # PyAV would not report it
-            opening.damage.add("the file is cut off or damaged: its header does not announce what there is")
+            opening.damage.add("the file is cut off or damaged: its header does not match its content")
         return None
     if sound.format not in SNDFILE_FORMATS:
         raise AudioError(f"{sound.format} files are not supported")
     if sound.frames == 0 and is_unfinished(file):
-        opening.damage.add("its header was never finished: it announces no sound, and there is some")
+        opening.damage.add("its header was never finished: it announces no audio, but the file holds some")
         return None
     if sound.frames >= UNKNOWN_LENGTH or (sound.format == "FLAC" and not tail_is_readable(sound)):
         return None
@@ -181,7 +181,7 @@ def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | N
 
 def _go_on(file: IO[bytes], opening: _Opening, excerpt: Excerpt) -> AudioStream:
     if opening.damage.strict:
-        raise AudioError("its sound is cut off or damaged")
+        raise AudioError("its audio is cut off or damaged")
     return opening.by_pyav(file, excerpt)
 
 
@@ -189,10 +189,10 @@ def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
     """Decode the streams of an Ogg file one after the other: FFmpeg loses the beginning of all but the first."""
     links = ogg_links(file)
     if not links:
-        raise AudioError("it is not a sound file that can be decoded (no Ogg stream begins in it)")
+        raise AudioError("it is not an audio file that can be decoded (it contains no beginning of an Ogg stream)")
     for link in links:
         if link.cut:
-            opening.damage.add("the file is cut off: the end of its sound is not all there")
+            opening.damage.add("the file is cut off: the end of its audio is missing")
     if len(links) == 1 and (links[0].start, links[0].stop) == (0, file_size(file)):
         return _decode_link(file, links[0], opening)
     whole = replace(opening, excerpt=Excerpt())
@@ -204,7 +204,7 @@ def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
             with ExitStack() as closing:
                 one = _decode_link(_copy_link(file, link, closing), link, replace(whole, closing=closing))
                 if (one.sample_rate, one.channels) != (decoded.sample_rate, decoded.channels):
-                    raise AudioError("its rate or number of channels changes on the way")
+                    raise AudioError("its sample rate or number of channels changes partway through")
                 yield from one.blocks
 
     everything = limit_size(blocks(), opening.limits)
@@ -220,7 +220,7 @@ def _decode_link(file: IO[bytes], link: OggLink, opening: _Opening) -> AudioStre
 
 
 def _copy_link(file: IO[bytes], link: OggLink, closing: ExitStack) -> IO[bytes]:
-    """Return a stream of a chain as a file of its own."""
+    """Return a temporary file that holds one stream of a chain."""
     part = closing.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
     part.write(read_bytes_at(file, link.start, link.stop - link.start))
     part.seek(0)

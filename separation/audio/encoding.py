@@ -132,7 +132,7 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, AssertionError) as error:
-        raise OSError(errno.ENOSPC, "the stems cannot be written: the disk is full or refuses") from error
+        raise OSError(errno.ENOSPC, "the stems cannot be written: the disk is full or failing") from error
 
 
 def check_format(format: str, *, float32: bool, channels: int, sample_rate: int) -> None:
@@ -142,14 +142,14 @@ def check_format(format: str, *, float32: bool, channels: int, sample_rate: int)
     if float32 and format != "wav":
         raise ValueError(f"--float32 needs WAV files; {format} holds no float samples")
     if format == "flac" and sample_rate > 655350:
-        raise ValueError(f"FLAC holds at most 655350 Hz, the sound has {sample_rate} Hz: choose wav")
+        raise ValueError(f"FLAC holds at most 655350 Hz, the audio has {sample_rate} Hz: choose wav")
     if format == "mp3" and (sample_rate not in _MP3_RATES or channels > 2):
         raise ValueError(
             f"MP3 holds 1 or 2 channels at {_MP3_RATES[0]} to {_MP3_RATES[-1]} Hz, "
             f"the stems have {channels} at {sample_rate} Hz: choose wav or flac"
         )
     if format == "ogg" and not 8000 <= sample_rate <= 192000:
-        raise ValueError(f"Ogg Vorbis holds 8000 to 192000 Hz, the sound has {sample_rate} Hz: choose wav or flac")
+        raise ValueError(f"Ogg Vorbis holds 8000 to 192000 Hz, the audio has {sample_rate} Hz: choose wav or flac")
 
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)

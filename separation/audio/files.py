@@ -154,6 +154,7 @@ class Recording:
 
     @property
     def frames(self) -> int:
+        """Length in samples; waits for the end of decoding if the header does not state it."""
         if self._promised is None:
             self._wait(None)
             return self._written
@@ -166,7 +167,7 @@ class Recording:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is cut or damaged in the file, a sentence each."""
+        """Defects of the file, such as truncation, one sentence each."""
         self._wait(None)
         return tuple(self._warnings)
 
@@ -174,18 +175,19 @@ class Recording:
         """Return samples `start` to `stop` as :meth:`Signal.read` does, waiting until they are decoded."""
         self._wait(stop)
         size = 4 * self.channels
-        found = np.empty((stop - start, self.channels), dtype=np.float32)
-        view, position = memoryview(found.reshape(-1).view(np.uint8).data), start * size
+        samples = np.empty((stop - start, self.channels), dtype=np.float32)
+        view, position = memoryview(samples.reshape(-1).view(np.uint8).data), start * size
         with self._file_access:
             self._samples.seek(position)
             while view:
                 count = self._samples.readinto(view)
                 if not count:
-                    raise ValueError(f"samples {start} to {stop} were asked for; there are {self._written}")
+                    raise ValueError(f"samples {start} to {stop} were requested, but there are {self._written}")
                 view = view[count:]
-        return torch.from_numpy(found.T).contiguous()
+        return torch.from_numpy(samples.T).contiguous()
 
     def digest(self) -> str:
+        """Return the SHA-256 of the decoded samples, once all are decoded."""
         self._wait(None)
         return self._hash.hexdigest()
 
@@ -195,6 +197,7 @@ class Recording:
         return partial(audio, speakers=self.speakers, warnings=self.warnings), ()
 
     def close(self) -> None:
+        """Stop decoding and delete the temporary file."""
         self._stopped = True
         self._thread.join()
         self._closing.close()

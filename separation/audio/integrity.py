@@ -23,18 +23,18 @@ __all__ = [
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _EXTENSIBLE, _MPEG_CODINGS = b"\xfe\xff", (b"\x50\0", b"\x55\0")  # codings of WAV files
-#: First bytes of a frame: DTS of 16 and 14 bits in both orders, S/PDIF.
+#: First bytes of a frame: DTS with 16 and 14 bits in both byte orders, and S/PDIF.
 _FRAMES_AS_PCM = (b"\x7f\xfe\x80\1", b"\xfe\x7f\1\x80", b"\x1f\xff\xe8\0", b"\xff\x1f\0\xe8", b"\x72\xf8\x1f\x4e")
 _MP4_BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"udta"}
 
 
 def read_bytes_at(file: IO[bytes], position: int, count: int) -> bytes:
     """Return `count` bytes from a position in a file, leaving the file's own position unchanged."""
-    own = file.tell()
+    original = file.tell()
     file.seek(position)
-    found = file.read(count)
-    file.seek(own)
-    return found
+    data = file.read(count)
+    file.seek(original)
+    return data
 
 
 def file_size(file: IO[bytes]) -> int:
@@ -91,24 +91,24 @@ def _id3_size(file: IO[bytes]) -> int:
 
 
 def is_for_sndfile(file: IO[bytes]) -> bool:
-    """Return whether libsndfile may open a file: by its first bytes, and by what is in a WAV.
+    """Return whether libsndfile should decode a file, judged by its first bytes and by a WAV's codec.
 
-    libsndfile's MP3 decoder prints to standard error, and stops where a file is damaged.
+    libsndfile's MP3 decoder prints to standard error and stops at the first damaged frame.
     """
     tag = _id3_size(file)
     head = read_bytes_at(file, tag, 4096)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"riff"):
-        place = head.find(b"fmt ")
-        start = place + (24 if head.startswith(b"riff") else 8)  # chunks of W64 have longer names and sizes
-        coding = head[start : start + 2] if place > 0 else b""
+        position = head.find(b"fmt ")
+        start = position + (24 if head.startswith(b"riff") else 8)  # chunks of W64 have longer names and sizes
+        coding = head[start : start + 2] if position > 0 else b""
         coding = head[start + 24 : start + 26] if coding == _EXTENSIBLE else coding
         return coding not in _MPEG_CODINGS and not _disguised(file, tag + head.find(b"data") + 8)
     return head[:4] in (b"FORM", b"caff", b"fLaC", b".snd", b"dns.")
 
 
-def _disguised(file: IO[bytes], place: int) -> bool:
-    """Return whether what stands at a place as PCM is DTS or S/PDIF frames, as for a CD or a digital cable."""
-    return read_bytes_at(file, place, 1 << 16).lstrip(b"\0").startswith(_FRAMES_AS_PCM)
+def _disguised(file: IO[bytes], position: int) -> bool:
+    """Return whether data declared as PCM are DTS or S/PDIF frames, as recorded from a CD or a digital cable."""
+    return read_bytes_at(file, position, 1 << 16).lstrip(b"\0").startswith(_FRAMES_AS_PCM)
 
 
 def _is_mpeg_audio(file: IO[bytes]) -> bool:
@@ -118,54 +118,54 @@ def _is_mpeg_audio(file: IO[bytes]) -> bool:
 
 
 def mp3_length(file: IO[bytes]) -> int | None:
-    """Return the number of samples by the index in an MP3's first frame, with the encoder's delay; None without one."""
+    """Return the number of samples, with the encoder's delay, by an MP3's index frame; None without one."""
     index, frame = _mp3_index(file)
     if not index[7:8] or not index[7] & 1:
         return None
-    return int.from_bytes(index[8:12], "big") * (1152 if frame[1] & 8 else 576) or None  # MPEG 1, or its lower rates
+    return int.from_bytes(index[8:12], "big") * (1152 if frame[1] & 8 else 576) or None  # MPEG 1 or 2
 
 
 def _mp3_is_cut(file: IO[bytes]) -> bool:
     """Return whether the file is shorter than the index in its first frame says."""
     index, _ = _mp3_index(file)
-    counts = [int.from_bytes(index[at : at + 4], "big") for at in (8, 12)]  # frames and bytes, if both are there
+    counts = [int.from_bytes(index[at : at + 4], "big") for at in (8, 12)]  # frames and bytes, if both are present
     return index[7:8] != b"" and index[7] & 3 == 3 and _id3_size(file) + counts[1] > file_size(file)
 
 
 def _mp3_index(file: IO[bytes]) -> tuple[bytes, bytes]:
-    """Return the index in an MP3's first frame, empty if there is none, and the frame's beginning."""
+    """Return the index in an MP3's first frame, empty if it has none, and the first bytes of the frame."""
     frame = read_bytes_at(file, _id3_size(file), 200)
-    place = max(frame.find(b"Xing"), frame.find(b"Info"))
-    return frame[place:] if place >= 4 else b"", frame
+    position = max(frame.find(b"Xing"), frame.find(b"Info"))
+    return frame[position:] if position >= 4 else b"", frame
 
 
 def is_unfinished(file: IO[bytes]) -> bool:
-    """Return whether a WAV or AU announces no sound and holds some: its recorder never came to finish the header."""
+    """Return whether a WAV or AU holds audio but its header announces none, since it was never finished."""
     if unfinished_au(file):
         return True
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        place = content.find(b"data", 0, 1 << 16)
-        if content[:4] not in (b"RIFF", b"RF64") or place < 0 or any(content[place + 4 : place + 8]):
+        position = content.find(b"data", 0, 1 << 16)
+        if content[:4] not in (b"RIFF", b"RF64") or position < 0 or any(content[position + 4 : position + 8]):
             return False
-        place += 8
-        while place + 8 <= len(content):  # only chunks may follow an empty one
-            if not content[place : place + 4].isascii():
+        position += 8
+        while position + 8 <= len(content):  # after a chunk that is really empty, only other chunks may follow
+            if not content[position : position + 4].isascii():
                 return True
-            place += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
-        return place != len(content)
+            position += 8 + int.from_bytes(content[position + 4 : position + 8], "little")
+        return position != len(content)
 
 
 def unfinished_au(file: IO[bytes]) -> dict[int, bytes]:
-    """Return where an AU announces no sound, and the bytes that say there that the length is unknown."""
+    """Return the position of an unfinished AU's length, and the bytes for an unknown length; empty for other files."""
     head = read_bytes_at(file, 0, 12)
-    holds_some = file_size(file) > int.from_bytes(head[4:8], "big")
-    return {8: b"\xff" * 4} if head.startswith(b".snd") and head[8:] == bytes(4) and holds_some else {}
+    has_audio = file_size(file) > int.from_bytes(head[4:8], "big")
+    return {8: b"\xff" * 4} if head.startswith(b".snd") and head[8:] == bytes(4) and has_audio else {}
 
 
 def w64_frames(file: IO[bytes]) -> int | None:
-    """Return the number of samples that a W64 announces: libsndfile takes what fills it up to eight bytes for sound."""
-    place, block = 40, 0  # behind the names and sizes of the two outermost chunks
-    while len(chunk := read_bytes_at(file, place, 40)) >= 24:
+    """Return the number of samples that a W64 announces; libsndfile also decodes the padding to eight bytes."""
+    position, block = 40, 0  # after the names and sizes of the two outermost chunks
+    while len(chunk := read_bytes_at(file, position, 40)) >= 24:
         size = int.from_bytes(chunk[16:24], "little")
         if chunk.startswith(b"fmt "):
             block = int.from_bytes(chunk[36:38], "little")
@@ -173,5 +173,5 @@ def w64_frames(file: IO[bytes]) -> int | None:
             return (size - 24) // block if block and size > 24 else None
         if size < 24:
             return None
-        place += -(-size // 8) * 8
+        position += -(-size // 8) * 8
     return None

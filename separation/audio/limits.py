@@ -43,11 +43,11 @@ def check_format_limits(rate: int, channels: int, limits: Limits) -> None:
     """Raise AudioError if sample rate or channel count is unsupported or beyond the limits."""
     most = min(limits.channels, MAX_CHANNELS)
     if not 1 <= channels <= most:
-        raise AudioError(f"the sound has {channels} channels; 1 to {most} are supported")
+        raise AudioError(f"the audio has {channels} channels; 1 to {most} are supported")
     if rate <= 0:
         raise AudioError(f"the sample rate must be positive, got {rate} Hz")
     if rate > limits.sample_rate:
-        raise AudioError(f"it has {rate} samples a second; the limit is {limits.sample_rate:g} Hz")
+        raise AudioError(f"its sample rate is {rate} Hz; the limit is {limits.sample_rate:g} Hz")
 
 
 def check_duration(frames: int, rate: int, limits: Limits) -> None:

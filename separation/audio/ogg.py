@@ -1,6 +1,6 @@
-"""Ogg files: their pages, and the streams that follow one another in them.
+"""The pages and chained streams of Ogg files.
 
-See RFC 3533. A chain of streams is decoded stream by stream, each as the file that it was.
+See RFC 3533. The streams of a chain are decoded one after the other, each like a file of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class OggLink:
     Attributes
     ----------
     start, stop : int
-        Its place in the file in bytes.
+        First byte in the file, and the one after the last.
     streams : int
         Number of streams that play at the same time.
     head : bytes
@@ -52,15 +52,15 @@ class OggLink:
 
 
 def ogg_links(file: IO[bytes]) -> list[OggLink]:
-    """Return the streams of an Ogg file; what is no page lies in none of them."""
+    """Return the chained streams of an Ogg file; bytes outside its pages belong to none."""
     links: list[OggLink] = []
     numbers: dict[bytes, int] = {}  # serial number of a stream -> number of its next page
-    beginning = False  # whether only first pages came so far: these streams play at the same time
+    beginning = False  # whether only first pages came so far, of streams that play at the same time
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for start, stop, whole in _pages(content):
+        for start, stop, intact in _pages(content):
             flags, serial = content[start + 5], content[start + 14 : start + 18]
             number = int.from_bytes(content[start + 18 : start + 22], "little")
-            if flags & _FIRST and whole:
+            if flags & _FIRST and intact:
                 if beginning:
                     links[-1].streams += 1
                 else:
@@ -74,7 +74,7 @@ def ogg_links(file: IO[bytes]) -> list[OggLink]:
                 beginning = False
             link = links[-1]
             gap = start != link.stop and start != link.start
-            link.damaged |= gap or (not whole and stop <= len(content)) or numbers.get(serial, number) != number
+            link.damaged |= gap or (not intact and stop <= len(content)) or numbers.get(serial, number) != number
             link.cut = stop > len(content) or not (flags & _LAST or (link.streams > 1 and not link.cut))
             link.stop = min(stop, len(content))
             numbers[serial] = number + 1
@@ -82,7 +82,7 @@ def ogg_links(file: IO[bytes]) -> list[OggLink]:
 
 
 def _pages(content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
-    """Yield each page: where it starts, where it should end, and whether it is as it was written."""
+    """Yield each page's start, its expected end, and whether it is complete with the right checksum."""
     start = content.find(b"OggS")
     while start >= 0:
         header = content[start : start + _HEADER]
@@ -92,14 +92,14 @@ def _pages(content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
             return
         stop = start + _HEADER + len(table) + sum(table)
         page = content[start:stop]
-        whole = stop <= len(content) and _checksum(page) == int.from_bytes(page[22:26], "little")
-        yield start, stop, whole
-        # The length of a damaged page may be anything.
-        start = content.find(b"OggS", stop if whole else start + 4)
+        intact = stop <= len(content) and _checksum(page) == int.from_bytes(page[22:26], "little")
+        yield start, stop, intact
+        # The length of a damaged page cannot be trusted.
+        start = content.find(b"OggS", stop if intact else start + 4)
 
 
 def _checksum(page: bytes) -> int:
-    """Return the CRC-32 of a page: zlib's polynomial, with bits the other way round, and without its inversions."""
+    """Return the CRC-32 of a page: zlib's polynomial with reversed bits and without inversions."""
     blank = page[:22] + bytes(4) + page[26:]
     crc = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

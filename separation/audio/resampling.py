@@ -29,7 +29,6 @@ class Resampler:
     """
 
     def __init__(self, channels: int, from_rate: int, to_rate: int, *, frames: int) -> None:
-        """`frames` is the length of everything that will have come out at the end."""
         self.left = frames
         same = from_rate == to_rate
         self._stream = None if same else soxr.ResampleStream(from_rate, to_rate, channels, "float32", "VHQ")
@@ -86,6 +85,7 @@ class ResampledSignal:
         self._first, self._kept = 0, torch.empty(self.channels, 0)
 
     def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop` at the new rate, shape (channels, stop - start)."""
         if start < self._first:
             self._rewind()
         parts = [self._kept]
@@ -97,7 +97,7 @@ class ResampledSignal:
             parts.append(self._resampler(block, last=until == self._signal.frames))
             end += parts[-1].shape[1]
         self._kept = torch.cat(parts, dim=1) if len(parts) > 1 else self._kept
-        found = self._kept[:, start - self._first : stop - self._first].clone()
+        samples = self._kept[:, start - self._first : stop - self._first].clone()
         forget = max(0, start - self._rates[1] - self._first)
         self._kept, self._first = self._kept[:, forget:].clone(), self._first + forget
-        return found
+        return samples

@@ -18,10 +18,14 @@ class Signal(Protocol):
     """A signal of `channels` channels and `frames` samples each, not necessarily in memory."""
 
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Number of channels."""
+        ...
 
     @property
-    def frames(self) -> int: ...
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        ...
 
     def read(self, start: int, stop: int) -> Tensor:
         """Return samples `start` to `stop`, within 0..frames, as float32 of shape (channels, stop - start)."""
@@ -32,7 +36,9 @@ class AudioSource(Signal, Protocol):
     """A signal with a sample rate, such as :class:`Audio` or :class:`separation.audio.files.Recording`."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Sample rate in Hz."""
+        ...
 
     @property
     def duration(self) -> float:
@@ -41,12 +47,12 @@ class AudioSource(Signal, Protocol):
 
     @property
     def speakers(self) -> tuple[str, ...] | None:
-        """What each channel is; see :mod:`separation.audio.speakers`. None if it is not known."""
+        """Name of each channel; see :mod:`separation.audio.speakers`. None if unknown."""
         ...
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is cut or damaged in the file that it comes from, a sentence each."""
+        """Defects of the file that it was read from, such as truncation, one sentence each."""
         ...
 
     def digest(self) -> str:
@@ -83,9 +89,9 @@ class Audio:
     sample_rate : int
         Hz.
     speakers : tuple of str or None
-        What each channel is; see :mod:`separation.audio.speakers`. None if it is not known.
+        Name of each channel; see :mod:`separation.audio.speakers`. None if unknown.
     warnings : tuple of str
-        What is cut or damaged in the file that it comes from, a sentence each.
+        Defects of the file that it was read from, such as truncation, one sentence each.
     """
 
     waveform: Tensor
@@ -98,9 +104,9 @@ class Audio:
             shape, dtype = tuple(self.waveform.shape), self.waveform.dtype
             raise AudioError(f"expected a float32 waveform of shape (channels, time), got {dtype} {shape}")
         if not 1 <= self.channels <= MAX_CHANNELS:
-            raise AudioError(f"the sound has {self.channels} channels; 1 to {MAX_CHANNELS} are supported")
+            raise AudioError(f"the audio has {self.channels} channels; 1 to {MAX_CHANNELS} are supported")
         if self.frames == 0:
-            raise AudioError("there is no sound in it (0 samples)")
+            raise AudioError("it contains no audio (0 samples)")
         if self.sample_rate <= 0:
             raise AudioError(f"the sample rate must be positive, got {self.sample_rate} Hz")
         if not bool(torch.isfinite(self.waveform).all()):
@@ -124,4 +130,5 @@ class Audio:
         return self.waveform[:, start:stop]
 
     def digest(self) -> str:
+        """Return the SHA-256 of the samples, as :meth:`AudioSource.digest` does."""
         return hashlib.sha256(self.waveform.T.contiguous().numpy().data).hexdigest()

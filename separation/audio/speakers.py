@@ -1,4 +1,4 @@
-"""What the channels of a file are: names of speakers, or components of Ambisonics.
+"""Names and down-mix gains of the channels of a file: loudspeakers, or components of Ambisonics.
 
 The names are FFmpeg's: FL, FR, FC (front left, right, centre), LFE, BL, BR, BC (back), SL, SR (side), FLC, FRC
 (between front and centre), W and D (wide, stereo downmix), T (top). First-order Ambisonics is AMBI0 to AMBI3
@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _BOTH, _NONE = (1.0, 0.0), (0.0, 1.0), (_A, _A), (0.0, 0.0)
 _LEFT_SURROUND, _RIGHT_SURROUND, _BACK = (_A, 0.0), (0.0, _A), (0.5, 0.5)
 
 #: Gain of each speaker in left and right, after ITU-R BS.775: centre and surrounds at -3 dB, the low-frequency
-#: effects channel omitted. Ambisonics is heard with two cardioid microphones that look to the left and right.
+#: effects channel omitted. Ambisonics is decoded to two virtual cardioid microphones facing left and right.
 GAINS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("FL", "FLC", "WL", "DL"), _LEFT),
     **dict.fromkeys(("FR", "FRC", "WR", "DR"), _RIGHT),
@@ -31,7 +31,7 @@ GAINS: dict[str, tuple[float, float]] = {
     "Y": (0.5, -0.5),
 }
 
-#: Number of channels -> what they are for files that do not say, in the order of WAVE files.
+#: Number of channels -> their names in the order of WAVE files, assumed for files that name none.
 WAVE_ORDER: dict[int, tuple[str, ...]] = {
     3: ("FL", "FR", "FC"),
     4: ("FL", "FR", "BL", "BR"),

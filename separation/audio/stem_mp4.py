@@ -48,7 +48,8 @@ def write_stem_mp4(path: Path, mixture: Path, stems: Mapping[str, Path]) -> Path
         header = soundfile.info(file)
         if header.samplerate != RATE or header.channels > 2:
             raise ValueError(
-                f"a stem file holds stereo at {RATE} Hz; this has {header.channels} at {header.samplerate}"
+                f"a stem file holds stereo at {RATE} Hz; this file has {header.channels} channels "
+                f"at {header.samplerate} Hz"
             )
     with av.open(str(path), "w", format="mp4") as container:
         streams = []
@@ -57,15 +58,15 @@ def write_stem_mp4(path: Path, mixture: Path, stems: Mapping[str, Path]) -> Path
             stream.bit_rate = BIT_RATE
             streams.append(stream)
         readers = [soundfile.blocks(file, _BLOCK, dtype="float32", always_2d=True) for file in files]
-        place = 0
+        position = 0
         for blocks in zip(*readers, strict=True):
             for stream, block in zip(streams, blocks, strict=True):
                 planes = np.ascontiguousarray(np.broadcast_to(block, (len(block), 2)).T)
                 frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
-                frame.sample_rate, frame.pts, frame.time_base = RATE, place, Fraction(1, RATE)
+                frame.sample_rate, frame.pts, frame.time_base = RATE, position, Fraction(1, RATE)
                 for packet in stream.encode(frame):
                     container.mux(packet)
-            place += len(blocks[0])
+            position += len(blocks[0])
         for stream in streams:
             for packet in stream.encode(None):
                 container.mux(packet)
@@ -95,21 +96,21 @@ def _name_stems(path: Path) -> None:
                 size = struct.unpack(">Q", file.read(8))[0]
         file.seek(begin)
         moov = file.read(size)
-        assert not file.read(1), "moov is the last box of what FFmpeg writes"
+        assert not file.read(1), "FFmpeg writes moov as the last box"
         file.seek(begin)
         file.write(_box(b"moov", _with_user_data(moov[8:], stem)))
 
 
 def _with_user_data(moov: bytes, box: bytes) -> bytes:
     """Return the content of ``moov`` with one more box in its ``udta``, which may not exist yet."""
-    others, user_data, place = b"", b"", 0
-    while place < len(moov):
-        size, name = struct.unpack(">I4s", moov[place : place + 8])
+    others, user_data, position = b"", b"", 0
+    while position < len(moov):
+        size, name = struct.unpack(">I4s", moov[position : position + 8])
         if name == b"udta":
-            user_data = moov[place + 8 : place + size]
+            user_data = moov[position + 8 : position + size]
         else:
-            others += moov[place : place + size]
-        place += size
+            others += moov[position : position + size]
+        position += size
     return others + _box(b"udta", user_data + box)
 
 

@@ -19,7 +19,7 @@ class AudioError(ValueError):
 
 
 class DamageReport:
-    """What is wrong with a file that can be read all the same.
+    """Collects the defects of a file that can still be read.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class DamageReport:
         self.note(sentence)
 
     def note(self, sentence: str) -> None:
-        """Note what is unusual but may be as it was meant."""
+        """Add a warning about something unusual that may be intended."""
         self.warnings.append(sentence)
 
 
@@ -57,9 +57,9 @@ class AudioStream:
     blocks : iterator of float32 arrays, each (channels, time)
         Full scale is +-1; may hold NaN. Raises AudioError where the file is damaged.
     speakers : tuple of str or None
-        What each channel is, as the file says; see :mod:`separation.audio.speakers`. None if it does not say.
+        Name of each channel; see :mod:`separation.audio.speakers`. None if the file does not state them.
     warnings : list of str
-        What is cut or damaged, a sentence each. Complete when all blocks are decoded.
+        Defects of the file, such as truncation, one sentence each; complete once all blocks are decoded.
     """
 
     sample_rate: int
@@ -78,6 +78,7 @@ class Excerpt:
     duration: float | None = None
 
     def first(self, rate: int) -> int:
+        """Return the first sample."""
         return to_frames(self.start, rate)
 
     def last(self, rate: int) -> int | None:
@@ -87,23 +88,23 @@ class Excerpt:
     def cut(self, blocks: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
         """Yield the excerpt of a whole decoded file; raise AudioError if the file ends before it."""
         first, last = self.first(rate), self.last(rate)
-        position, found = 0, False
+        position, nonempty = 0, False
         for block in blocks:
             begin, end = max(first - position, 0), block.shape[1] if last is None else max(last - position, 0)
             position += block.shape[1]
             if block[:, begin:end].shape[1]:
-                found = True
+                nonempty = True
                 yield block[:, begin:end]
             if last is not None and position >= last:
                 break
         if position == 0:
-            raise AudioError("there is no sound in it (0 samples)")
-        if not found:
+            raise AudioError("it contains no audio (0 samples)")
+        if not nonempty:
             raise self.beyond(position, rate)
 
     def beyond(self, frames: int, rate: int) -> AudioError:
-        """Return the error of an excerpt that starts after the end."""
-        return AudioError(f"the excerpt starts at {self.start:g} s, the sound ends at {frames / rate:.2f} s")
+        """Return the error for an excerpt that starts after the end."""
+        return AudioError(f"the excerpt starts at {self.start:g} s, but the audio ends at {frames / rate:.2f} s")
 
 
 def to_frames(seconds: float, rate: int) -> int:

@@ -1,8 +1,8 @@
-"""The suffixes of audio files, by which they are found in folders."""
+"""File name suffixes by which audio files are found in folders."""
 
 __all__ = ["SUFFIXES"]
 
-#: In lower case. Files are opened by their content, whatever their suffix.
+#: In lower case. Files are opened by their content; the suffix does not matter.
 SUFFIXES = frozenset(
     {
         *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),

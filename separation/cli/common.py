@@ -18,7 +18,7 @@ __all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "
 
 
 def _or_group_setting(context: typer.Context, value: bool) -> bool:
-    """Let `models --json list` mean the same as `models list --json`."""
+    """Accept `models --json list` as well as `models list --json`."""
     return value or context.obj is True
 
 
@@ -34,7 +34,7 @@ def log_line(message: str) -> None:
 
 
 def _json(document: dict[str, Any]) -> str:
-    """Return a document as JSON, which has no infinity: the score of a perfect estimate becomes the text "inf"."""
+    """Return a document as JSON. An infinite score, of a perfect estimate, becomes the string "inf"."""
 
     def encode(value: Any) -> Any:
         if isinstance(value, dict):

@@ -50,22 +50,22 @@ def evaluate(
     with one_line_errors():
         from separation.datasets.dataset import find_tracks, unused_files
         from separation.datasets.musdb18 import require_ffmpeg
-        from separation.evaluation import evaluate as work
+        from separation.evaluation.evaluate import evaluate_tracks, plan_jobs
 
         name = find_method(method).name
         folder = out / name
-        found = find_tracks(root, wav=wav, subset=subset, split=split)
-        require_ffmpeg(found)
-        if note := unused_files(found):
+        tracks = find_tracks(root, wav=wav, subset=subset, split=split)
+        require_ffmpeg(tracks)
+        if note := unused_files(tracks):
             log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
-        todo, done = work.plan_jobs(found, folder, method=method, model=model, device=device, options=options)
+        todo, done = plan_jobs(tracks, folder, method=method, model=model, device=device, options=options)
         if done:
-            log_line(f"{len(done)} of {len(found)} tracks are finished already")
+            log_line(f"{len(done)} of {len(tracks)} tracks were finished earlier")
         try:
             start = time.monotonic()
             with progress(unit="count", lines=0) as show:
-                for count, outcome in enumerate(work.evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
+                for count, outcome in enumerate(evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
                     line = _progress_line(outcome, count, len(todo), time.monotonic() - start)
                     show("separating and scoring", count, len(todo), line, outcome.name)
                     failed += [outcome] if outcome.error else []
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
-    """Return the scores of this run's tracks; write the table of all tracks in the folder."""
+    """Return the scores of this run's tracks, and write ``summary.csv`` for all tracks in the folder."""
     from separation.evaluation.museval_json import read_result, read_results, write_summary
 
     results = [read_result(file) for file in sorted(files) if file.exists()]
@@ -91,7 +91,7 @@ def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
 
 
 def _print_silent(results: list[TrackResult]) -> None:
-    """Name silent references and estimates, which leave a track without scores."""
+    """Print a note for every silent reference or estimate, since they leave a track without scores."""
     from separation.evaluation.track_scores import SILENT
 
     for result in results:
@@ -129,13 +129,13 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
         return
     if not results:
         return
-    middle = medians(results)
+    overall = medians(results)
     print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with a 95 % interval from six tracks on")
     print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}")
     for row in summary_rows(results):
-        rest = "".join(_cell(middle[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
+        rest = "".join(_cell(overall[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
         interval = "" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
-        print(f"{row['target']:14}{_cell(middle[row['target']]['SDR'])}{interval:>18}{rest}")
+        print(f"{row['target']:14}{_cell(overall[row['target']]['SDR'])}{interval:>18}{rest}")
 
 
 def _cell(value: float | None) -> str:
@@ -143,6 +143,6 @@ def _cell(value: float | None) -> str:
 
 
 def _progress_line(outcome: TrackOutcome, done: int, total: int, seconds: float) -> str:
-    left = round(seconds / done * (total - done))
+    remaining = round(seconds / done * (total - done))
     result = "failed" if outcome.error else "done"
-    return f"{done} of {total}: {outcome.name}, {result}, {left // 60}:{left % 60:02} left"
+    return f"{done} of {total}: {outcome.name}, {result}, {remaining // 60}:{remaining % 60:02} left"

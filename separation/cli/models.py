@@ -74,13 +74,13 @@ def verify_models(json_output: Json = False) -> None:
     from separation.weights import catalogue, download
 
     with one_line_errors():
-        found = {model.name: download.verify_model(model) for model in catalogue.list_models() if model.installed}
+        results = {model.name: download.verify_model(model) for model in catalogue.list_models() if model.installed}
     if json_output:
-        print_json({"models": [{"name": name, "problems": problems} for name, problems in found.items()]})
+        print_json({"models": [{"name": name, "problems": problems} for name, problems in results.items()]})
     else:
-        for name, problems in found.items():
-            print(f"{name}: {'; '.join(problems) or 'whole'}")
-    if any(found.values()):
+        for name, problems in results.items():
+            print(f"{name}: {'; '.join(problems) or 'intact'}")
+    if any(results.values()):
         raise typer.Exit(1)
 
 
@@ -111,7 +111,7 @@ def _known(name: str) -> Model:
 
     known = {model.name: model for model in catalogue.list_models()}
     if name not in known:
-        raise ValueError(f"no model {name!r}; there are {', '.join(known)}")
+        raise ValueError(f"unknown model {name!r}; the models are {', '.join(known)}")
     return known[name]
 
 

@@ -82,9 +82,7 @@ def _methods(folders: list[Path]) -> dict[str, Path]:
     longer = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in single]
     labels = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
     if len(set(labels)) < len(labels):
-        raise ValueError(
-            f"two of the folders have one name, {', '.join(sorted(set(labels)))}: give one of them another"
-        )
+        raise ValueError(f"several folders have the same name ({', '.join(sorted(set(labels)))}): rename one")
     return dict(zip(labels, single, strict=True))
 
 
@@ -102,7 +100,7 @@ def _array(tracks: dict[str, float]) -> np.ndarray:
 
 
 def _track_aggregation(metric: str) -> str:
-    return "its median over 1 s frames" if metric in ("SDR", "ISR", "SIR", "SAR") else "over all of it"
+    return "its median over 1 s frames" if metric in ("SDR", "ISR", "SIR", "SAR") else "its score over the whole track"
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ __all__ = ["Show", "progress"]
 
 
 class Show(Protocol):
-    """Shows how far a task is: `line` where there is no terminal, `text` next to the bar on one."""
+    """A function that shows the progress of a task: `text` next to a bar on a terminal, `line` elsewhere."""
 
     def __call__(self, task: str, done: int, total: int | None, line: str, text: str = "") -> None: ...
 
@@ -27,9 +27,9 @@ def progress(*, unit: str = "percent", lines: int = 4, transient: bool = True) -
     unit : "percent", "count" or "bytes"
         What the bars count.
     lines : int
-        Lines per task without a terminal; 0 for one per call. Without a total, a line per 100 MB.
+        Number of lines per task if there is no terminal; 0 for one per call. Without a total, one line per 100 MB.
     transient : bool
-        Whether bars disappear at the end.
+        Whether finished bars are erased.
     """
     if not sys.stderr.isatty():
         yield _lines(lines)

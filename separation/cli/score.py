@@ -1,4 +1,4 @@
-"""`score`: scores of stems against the true sources."""
+"""`score`: score stems against the true sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def score(
     estimates: Annotated[
         Path,
         typer.Argument(
-            metavar="ESTIMATE_DIR", help="Folder with the same names; accompaniment is all that has no file."
+            metavar="ESTIMATE_DIR", help="Folder with the same names; accompaniment stands for all other sources."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,

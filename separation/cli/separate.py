@@ -32,7 +32,7 @@ def separate(
         typer.Option(
             "--method",
             "-m",
-            help="A preset: best-offline, fast, best, or a FILE.toml of your own. A method: open-unmix, demucs, "
+            help="A preset: best-offline, fast, best, or your own FILE.toml. A method: open-unmix, demucs, "
             "hybrid-demucs, htdemucs, spleeter, roformer, hpss, ica, mix. An oracle: irm, ibm, mwf.",
         ),
     ] = DEFAULT_METHOD,
@@ -79,9 +79,9 @@ def separate(
     from separation.workers.threads import limit_malloc_arenas
 
     limit_malloc_arenas()
-    began = time.monotonic()
+    start_time = time.monotonic()
     with one_line_errors():
-        wanted = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
+        chosen_stems = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
         job_options = batch.JobOptions(
             method=method,
             model=model,
@@ -90,7 +90,7 @@ def separate(
             options=tuple(option_pair(text) for text in option or []),
             start=start,
             duration=duration,
-            stems=None if wanted is None else tuple(wanted),
+            stems=None if chosen_stems is None else tuple(chosen_stems),
             two_stems=two_stems,
             format=format,
             float32=float32,
@@ -105,7 +105,7 @@ def separate(
             _report(outcome)
             outcomes.append(outcome)
     done = [outcome for outcome in outcomes if outcome.document is not None]
-    speed = _throughput(done, time.monotonic() - began)
+    speed = _throughput(done, time.monotonic() - start_time)
     if json_output:
         failed = [{"input": str(outcome.job.file), "error": outcome.error} for outcome in outcomes if outcome.error]
         results = [{**(outcome.document or {}), "skipped": outcome.skipped} for outcome in done]
@@ -130,16 +130,16 @@ def _outcomes(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> Itera
 def _throughput(done: list[JobResult], seconds: float) -> dict[str, Any]:
     """Report the seconds of audio that were separated in this run, and hours of audio per hour."""
     new = [outcome.document for outcome in done if outcome.document and not outcome.skipped]
-    sound = sum(document["frames"] / document["sample_rate"] for document in new)
+    audio_seconds = sum(document["frames"] / document["sample_rate"] for document in new)
     if len(done) > 1:
-        skipped = f", {len(done) - len(new)} were finished already" if len(new) < len(done) else ""
-        log_line(f"{len(new)} songs, {sound / 3600:.2f} h of sound in {seconds / 3600:.2f} h{skipped}")
+        skipped = f", {len(done) - len(new)} were finished earlier" if len(new) < len(done) else ""
+        log_line(f"{len(new)} songs, {audio_seconds / 3600:.2f} h of audio in {seconds / 3600:.2f} h{skipped}")
         if new:
-            log_line(f"{sound / seconds:.1f} hours of sound per hour")
+            log_line(f"{audio_seconds / seconds:.1f} hours of audio per hour")
     return {
-        "audio_seconds": round(sound, 3),
+        "audio_seconds": round(audio_seconds, 3),
         "seconds": round(seconds, 3),
-        "hours_per_hour": round(sound / seconds, 3) if new else None,
+        "hours_per_hour": round(audio_seconds / seconds, 3) if new else None,
     }
 
 
@@ -149,7 +149,7 @@ def _report(outcome: JobResult) -> None:
         return
     document, name = outcome.document, outcome.job.file.name
     if outcome.skipped:
-        log_line(f"{name}: finished already")
+        log_line(f"{name}: finished earlier")
         return
     residual = "none" if document["residual_db"] is None else f"{document['residual_db']:.1f} dB"
     gain = f", all lowered by {-document['gain_db']:.1f} dB so that none clips" if document["gain_db"] else ""
@@ -163,7 +163,7 @@ def _report(outcome: JobResult) -> None:
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Print warnings, such as ICA's failure to converge, as plain lines without their place in the code."""
+    """Print warnings, such as ICA's failure to converge, as plain lines without the source line that raised them."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")
         yield
@@ -172,6 +172,6 @@ def _warnings_as_lines() -> Iterator[None]:
 def _show_progress(show: Show, name: str, state: SeparationProgress) -> None:
     if state.stage != "done":
         task = f"{name}: {state.stage}"
-        left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
-        line = f"{task}, segment {state.segment} of {state.segments}{left}"
+        remaining = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
+        line = f"{task}, segment {state.segment} of {state.segments}{remaining}"
         show(task, state.segment, state.segments, line)

@@ -20,14 +20,14 @@ def tracks(
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     json_output: Json = False,
 ) -> None:
-    """List the tracks of a data set, and check the headers of their files."""
+    """List the tracks of a data set and check their files' headers."""
     from separation.datasets.dataset import find_tracks, unused_files
 
     rows: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     with one_line_errors():
-        found = find_tracks(root, wav=wav)
-    for track in found:
+        listed = find_tracks(root, wav=wav)
+    for track in listed:
         try:
             duration = round(track.duration, 3)
         except ValueError as error:
@@ -36,7 +36,7 @@ def tracks(
         else:
             subset = track.subset or None
             rows.append({"name": track.name, "subset": subset, "duration": duration, "sources": list(track.sources)})
-    if note := unused_files(found):
+    if note := unused_files(listed):
         log_line(f"note: {note}")
     if json_output:
         print_json({"root": str(root), "tracks": rows, "failed": failed})

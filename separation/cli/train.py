@@ -48,7 +48,7 @@ def train(
 
         processes = join(device)
         say = log_line if processes.first else lambda text: None
-        bad: list[SkippedTrack] = []
+        skipped: list[SkippedTrack] = []
         with progress(unit="count", lines=100, transient=False) as show:
 
             def report(stage: str, done: int, total: int, text: str) -> None:
@@ -56,7 +56,7 @@ def train(
                     show(stage, done, total, f"{stage}: {done} of {total}{', ' + text if text else ''}", text)
 
             def skip(track: SkippedTrack) -> None:
-                bad.append(track)
+                skipped.append(track)
                 say(f"warning: {track.collection}/{track.name} is skipped: {track.reason}")
 
             trainer = build_trainer(
@@ -81,8 +81,8 @@ def train(
             finally:
                 leave(processes)
     if processes.first:
-        _conclude(trainer, f"--method {recipe} --model {out}", out, bad, json_output=json_output)
-    if bad:
+        _conclude(trainer, f"--method {recipe} --model {out}", out, skipped, json_output=json_output)
+    if skipped:
         raise typer.Exit(1)
 
 
@@ -97,12 +97,12 @@ def _errors_as_sentences(out: Path) -> Iterator[None]:
         raise ValueError(f"cannot write the run: {name}: {error.strerror or error}") from error
 
 
-def _conclude(trainer: Trainer, choice: str, out: Path, bad: list[SkippedTrack], *, json_output: bool) -> None:
-    """Say where the model is, and print the JSON document."""
+def _conclude(trainer: Trainer, choice: str, out: Path, failed: list[SkippedTrack], *, json_output: bool) -> None:
+    """Print where the model is and, if requested, the JSON document."""
     log_line(f"{out} is a model: separate with {choice}")
     if json_output:
         best = max((entry for entry in trainer.log if "sdr" in entry), key=trainer.validation_score, default=None)
-        skipped = [{"name": track.name, "data": track.collection, "error": track.reason} for track in bad]
+        skipped = [{"name": track.name, "data": track.collection, "error": track.reason} for track in failed]
         job = trainer.run_folder.job_folder.name
         print_json({"run": str(out), "job": job, "steps": trainer.step, "best": best, "skipped": skipped})
 
@@ -119,11 +119,9 @@ def _epoch(report: Report) -> str:
     validation = report.validation
     if "loss" not in validation:
         return f"epoch {report.epoch}: training loss {validation['train']:.4g}"
-    scores = (
-        ", ".join(f"{name} {value:.2f}" for name, value in validation["sdr"].items() if value is not None) or "of none"
-    )
-    kept = "; the best so far, kept" if validation["best"] else ""
+    scores = ", ".join(f"{name} {value:.2f} dB" for name, value in validation["sdr"].items() if value is not None)
+    saved = "; the best so far, saved" if validation["best"] else ""
     return (
         f"epoch {report.epoch}: training loss {validation['train']:.4g}, validation loss {validation['loss']:.4g}, "
-        f"SDR {scores} dB{kept}"
+        f"SDR {scores or 'undefined'}{saved}"
     )

@@ -5,7 +5,7 @@
 - ``stem_files``     the search for stem files in a track's folder
 - ``stem_map``       ``stems.toml``, which maps files to targets
 - ``stem_audio``     checking and reading of stem files
-- ``dataset``        any of them, opened by its root folder
+- ``dataset``        opening a data set of any kind by its root folder
 - ``store``          tracks decoded once into a memory-mapped file
 - ``mix_config``     options of the training mixtures
 - ``sampler``        random training mixtures from the store

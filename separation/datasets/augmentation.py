@@ -1,7 +1,7 @@
 """Augmentations of excerpts before they are mixed, each a deterministic function of audio and parameters.
 
-Parameters are tensors whose shape equals the leading dimensions of the audio: a single excerpt takes
-scalars, and every item of a batch is augmented as it would be alone. Neutral values (gain 1, tilt 0,
+Parameters are tensors whose shape equals the leading dimensions of the audio: scalars for a single excerpt. In a
+batch, every item is augmented independently of the others. Neutral values (gain 1, tilt 0,
 width 1) leave an item unchanged.
 """
 

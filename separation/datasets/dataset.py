@@ -46,7 +46,7 @@ def open_dataset(root: str | Path, *, wav: bool = False) -> Dataset:
     Raises
     ------
     ValueError
-        If there is no such folder, or if it holds no training tracks.
+        If the folder does not exist or holds no training tracks.
     """
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
@@ -80,7 +80,7 @@ def find_tracks(
     Raises
     ------
     ValueError
-        If there is no such folder, or if it holds no tracks.
+        If the folder does not exist or holds no tracks.
     """
     check_selection(subset, split)
     folder = Path(root).expanduser().absolute()
@@ -89,7 +89,7 @@ def find_tracks(
     if not folder.is_dir() or wav or any(has_stem_mp4(part) for part in parts):
         return tracks(root, wav=wav, subset=subset, split=split)
     plain = [track for part in parts or [folder] for track in folder_tracks(part)]
-    if not plain:  # say what MUSDB18 would need
+    if not plain:  # raise the error that describes MUSDB18's layout
         return tracks(root, wav=wav, subset=subset, split=split)
     names: Sequence[str] = SUBSETS
     if subset == "train":
@@ -107,12 +107,12 @@ def unused_files(tracks: Sequence[Track | FolderTrack]) -> str | None:
     unused = []
     for track in tracks:
         if isinstance(track, FolderTrack):
-            with suppress(ValueError):  # a bad track, which is reported where it is read
+            with suppress(ValueError):  # a bad track, reported when it is read
                 unused += [f"{track.name}/{path.name}" for path in track.files().unused]
     if not unused:
         return None
     return (
-        f"audio files that are none of {', '.join(SOURCES)} are not used, "
+        f"audio files other than {', '.join(SOURCES)} are not used, "
         f"such as {unused[0]!r} ({len(unused)} in all): {MAP_FILE} can assign them to targets"
     )
 
@@ -124,7 +124,7 @@ def _is_hq(root: Path, part: Path) -> bool:
 def fingerprint(datasets: Sequence[Dataset]) -> str:
     """Return a hash of the names, sizes and times of the training files, to name folders derived from them.
 
-    It covers what ``stems.toml`` says about them.
+    The content of ``stems.toml`` is included.
     """
     rows = [(dataset.name, track.name, *row) for dataset in datasets for track in dataset.train for row in _rows(track)]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
@@ -135,7 +135,7 @@ def _rows(track: Track | FolderTrack) -> Iterator[tuple[Any, ...]]:
         yield _row(track.path)
         return
     paths = [path for path in sorted(track.path.iterdir()) if not is_hidden(path.name)]
-    with suppress(ValueError):  # a bad track, whose own files are enough
+    with suppress(ValueError):  # a bad track, for which its files suffice
         stem_map = stem_map_of(track.path) if isinstance(track, FolderTrack) else None
         if stem_map is not None:
             yield tuple(asdict(stem_map).items())
@@ -146,6 +146,6 @@ def _rows(track: Track | FolderTrack) -> Iterator[tuple[Any, ...]]:
 def _row(path: Path) -> tuple[Any, ...]:
     try:
         state = path.stat()
-    except OSError:  # a link to nowhere
+    except OSError:  # a broken link
         return (path.name,)
     return path.name, state.st_size, state.st_mtime_ns

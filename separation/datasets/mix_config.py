@@ -19,12 +19,12 @@ class MixConfig:
         Length of an excerpt.
     random_tracks : bool
         Draw every source from its own track and position, with replacement. Otherwise all sources of an item
-        come from the same position of one track: they are an original mixture.
+        come from the same position of one track, as an original mixture.
     whole_mixes : float
-        With `random_tracks`, share of items that are original mixtures nevertheless, without augmentation.
+        With `random_tracks`, fraction of items that are unaugmented original mixtures.
     whole_from : tuple of str
-        Names of the data sets that original mixtures are drawn from; empty for all. In others, the stems may
-        not have their level in the mixture.
+        Names of the data sets that original mixtures are drawn from; empty for all. Exclude data sets
+        whose stems do not have their level in the mixture.
     shares : mapping of str to float
         Relative frequency of each data set; empty to draw all recordings equally often.
     speeds : tuple of float
@@ -45,7 +45,7 @@ class MixConfig:
         (by 0 to 1.4).
     reverb : mapping of str to float
         Probability by data set that an excerpt gets reverb (0.3 to 2 s long, 18 to 4 dB below the direct
-        sound), for data sets recorded dry.
+        sound), for data sets recorded without reverb.
     doubled : mapping of str to float
         Probability by source that a second recording of it is added.
     """

@@ -93,7 +93,7 @@ class Track:
         files = find_stems(self.path, names=STEMS)
         missing = [name for name in STEMS if name not in files.targets]
         if missing:
-            raise ValueError(f"there is no file for {' and '.join(missing)}")
+            raise ValueError(f"no file for {' and '.join(missing)}")
         return files.checked()
 
 
@@ -101,7 +101,7 @@ def _check_stem_mp4(path: Path) -> float:
     """Return the duration of a ``.stem.mp4`` in seconds; raise ValueError if it is damaged or lacks a stem."""
     import av
 
-    with open_audio(path, strict=True):  # finds out whether it is all there
+    with open_audio(path, strict=True):  # checks whether the file is complete
         pass
     try:
         with av.open(str(path), format="mov") as container:
@@ -119,7 +119,7 @@ def _read_stem_mp4(path: Path) -> tuple[dict[str, np.ndarray], int]:
     try:
         # musdb reads 16 bits, and all published scores were computed on them.
         stems, rate = stempeg.read_stems(str(path), dtype=np.float32, ffmpeg_format="s16le")
-    except Exception as error:  # whatever ffmpeg or the conversion of its output says
+    except Exception as error:  # ffmpeg and the conversion of its output raise various types
         raise ValueError(f"cannot read {path.name!r}: it is damaged ({type(error).__name__})") from error
     return dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True)), int(rate)
 
@@ -140,7 +140,7 @@ def _stempeg() -> Any:
     return stempeg
 
 
-# -- listing ---------------------------------------------------------------------------------------
+# Listing tracks.
 
 
 def has_stem_mp4(folder: Path) -> bool:
@@ -163,7 +163,7 @@ def tracks(
 ) -> list[Track]:
     """List the tracks of a MUSDB18 folder by file names only, sorted by subset and name.
 
-    Damaged files are among them: their duration cannot be told, and reading them says why. Hidden files are not.
+    Damaged files are included: their duration is unavailable, and reading them raises an error. Hidden files are not.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def tracks(
     split : "train" or "valid", optional
         With ``subset="train"``, all but the 14 validation tracks, or only these.
     or_none : bool
-        Whether no tracks are no error.
+        Return an empty list instead of raising an error if there are no tracks.
 
     Raises
     ------
@@ -185,22 +185,22 @@ def tracks(
     """
     check_selection(subset, split)
     root = _folder(root)
-    found = []
+    selected = []
     for name, folder in _subsets(root).items():
         if subset not in (None, name):
             continue
         files = [] if wav else [(path, path.name[: -len(_SUFFIX)]) for path in _files_in(folder)]
         folders = [] if wav is False else [(path, path.name) for path in _folders_in(folder)]
-        found += [Track(name=title, subset=name, path=path) for path, title in files + folders]
+        selected += [Track(name=title, subset=name, path=path) for path, title in files + folders]
     if split is not None:
         validation = {normal_name(name) for name in VALIDATION}
-        found = [track for track in found if (normal_name(track.name) in validation) == (split == "valid")]
-    found.sort(key=lambda track: (track.subset, track.name))
-    return found or ([] if or_none else _raise_no_tracks(root, wav=bool(wav)))
+        selected = [track for track in selected if (normal_name(track.name) in validation) == (split == "valid")]
+    selected.sort(key=lambda track: (track.subset, track.name))
+    return selected or ([] if or_none else _raise_no_tracks(root, wav=bool(wav)))
 
 
 def check_selection(subset: str | None, split: str | None) -> None:
-    """Raise ValueError if there is no such part of MUSDB18."""
+    """Raise ValueError if MUSDB18 has no such part."""
     if subset not in (None, *SUBSETS) or split not in (None, "train", "valid") or (split and subset != "train"):
         raise ValueError(
             "subset must be train or test; split must be train or valid and requires subset train; "
@@ -230,7 +230,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _stems_in(folder: Path) -> list[str] | None:
-    """Return the stems of which a folder holds files; None if it cannot be read."""
+    """Return the stems whose files a folder holds; None if it cannot be read."""
     try:
         return list(find_stems(folder, names=STEMS).targets)
     except ValueError:

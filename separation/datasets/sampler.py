@@ -58,6 +58,7 @@ class MixParameters:
         return MixParameters(**rows | {"order": torch.zeros_like(rows["order"])})
 
     def to(self, device: torch.device) -> MixParameters:
+        """Return the parameters on a device."""
         return MixParameters(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
@@ -150,7 +151,7 @@ class MixSampler:
         total = sum(weights)
         if not total:
             target = source or f"original mixtures from {', '.join(datasets) or 'any data set'}"
-            raise ValueError(f"there is no recording to draw {target} from, or none in a data set with a share above 0")
+            raise ValueError(f"no recording with {target} exists in a data set with a share above 0")
         return torch.tensor(weights, dtype=torch.float64) / total
 
     def draw(self, size: int, generator: torch.Generator) -> MixParameters:
@@ -163,7 +164,7 @@ class MixSampler:
         augmented = ~original if config.random_tracks else torch.ones_like(original)
         per_excerpt = augmented[:, None, None]
 
-        # A number below the probability of an augmentation, divided by it, is again uniform: it sets the strength.
+        # A uniform number below an augmentation's probability is uniform again if divided by it: the strength.
         low, high = config.gain
         gain = (low + (high - low) * u.gain) * torch.where(u.flip < config.flip, -1.0, 1.0)
         tilt = torch.where(u.tilt < config.tilt, u.tilt / max(config.tilt, 1e-9) - 0.5, 0.0)
@@ -207,7 +208,7 @@ class MixSampler:
         """
         size = len(parameters.recording), len(self.store.sources), self.store.samples.shape[-1], self.length
         sources = torch.empty(size, device=self.store.device)
-        # Decisions are read on the CPU, without waiting for a GPU; audio is augmented on the store's device.
+        # The parameters are also kept on the CPU, so that decisions do not wait for a GPU.
         on_device = parameters.to(self.store.device)
         for row in range(len(sources)):
             sources[row] = self._item(parameters, on_device, row)
@@ -244,7 +245,7 @@ class MixSampler:
     ) -> Tensor:
         """Read one excerpt and augment it, skipping augmentations with neutral parameters."""
         recording = self.store.recordings[int(parameters.recording[at])]
-        slack = recording.frames - length  # negative where the recording is shorter than the excerpt, which pads it
+        slack = recording.frames - length  # negative if the recording is shorter than the excerpt and is padded
         start = int(parameters.start[at] * (abs(slack) + 1)) * (1 if slack >= 0 else -1)
         audio = self.store.excerpt(recording, at[1], start, length)
         coin, decay, level = parameters.reverb[at].tolist()

@@ -1,4 +1,4 @@
-"""Check and read stem files: every file that a data set or a score refers to is opened here."""
+"""Check and read the stem files of data sets and scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StemFormat:
         Hz.
     channels : int
     frames : int or None
-        Length in samples; None if the header does not say.
+        Length in samples; None if the header does not state it.
     """
 
     sample_rate: int
@@ -39,7 +39,7 @@ class StemFormat:
 
 
 def read_header(stems: StemFiles, path: Path) -> StemFormat:
-    """Open a stem file and return what its header says.
+    """Open a stem file and return the format in its header.
 
     Raises
     ------
@@ -77,15 +77,15 @@ def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
 
 
 def _with_label(error: AudioError, stems: StemFiles, path: Path) -> AudioError:
-    """Return the error with the file's path within the track, since many sets name files alike."""
+    """Return the error with the file's path within the track, since file names recur in many tracks."""
     return AudioError(str(error).replace(repr(path.name), repr(stems.label(path)), 1))
 
 
 def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat]) -> None:
-    """Raise ValueError if the files of a track do not fit each other; the sentence names two of them.
+    """Raise ValueError if the files of a track have different formats; the message names two of them.
 
     Sample rates must agree. Numbers of channels and lengths must agree too unless ``stems.toml`` chose the files:
-    then mono files stand for both channels, and shorter ones end early.
+    then mono files count for both channels, and shorter ones are followed by silence.
     """
     for unit, values in (
         ("Hz", {path: format.sample_rate for path, format in formats.items()}),
@@ -101,8 +101,8 @@ def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat]) -> None:
             usual, rare = counted[0][0], counted[-1][0]
             odd = next(path for path, value in values.items() if value == rare)
             other = next(path for path, value in values.items() if value == usual)
-            what = unit if rare != 1 else unit.removesuffix("s")
-            raise ValueError(f"{stems.label(odd)!r} has {rare} {what} where {stems.label(other)!r} has {usual}")
+            quantity = unit if rare != 1 else unit.removesuffix("s")
+            raise ValueError(f"{stems.label(odd)!r} has {rare} {quantity} where {stems.label(other)!r} has {usual}")
 
 
 def stem_duration(stems: StemFiles) -> float:
@@ -111,12 +111,12 @@ def stem_duration(stems: StemFiles) -> float:
     Raises
     ------
     ValueError
-        If a file cannot be used, or they do not fit each other.
+        If a file cannot be used, or their formats differ.
     """
     formats = {path: read_header(stems, path) for path in stems.checked().files}
     check_formats(stems, formats)
     lengths = [format.frames for format in formats.values() if format.frames is not None]
-    if not lengths:  # no header says: decode one file
+    if not lengths:  # no header states the length: decode one file
         lengths = [measure_stem(stems, stems.files[0]).frames or 0]
     return max(lengths) / next(iter(formats.values())).sample_rate
 
@@ -141,7 +141,7 @@ def read_stems(
     Raises
     ------
     ValueError
-        If a file cannot be used, or they do not fit each other; the sentence names the file.
+        If a file cannot be used, or their formats differ; the message names the file.
     """
     import numpy as np
 
@@ -152,13 +152,13 @@ def read_stems(
     }
     check_formats(stems, formats)
     shape = max(audio.channels for audio in audios.values()), max(audio.frames for audio in audios.values())
-    found = {}
+    targets = {}
     for target, paths in stems.targets.items():
-        found[target] = total = np.zeros(shape, np.float32)
+        targets[target] = total = np.zeros(shape, np.float32)
         for path in paths:
             wave = audios.pop(path).waveform.numpy()
             total[:, : wave.shape[1]] += wave  # mono is added to every channel
-    return found, next(iter(formats.values())).sample_rate
+    return targets, next(iter(formats.values())).sample_rate
 
 
 def _read(stems: StemFiles, path: Path, start: float, duration: float | None) -> Audio:

@@ -1,4 +1,4 @@
-"""Find the stem files in a track's folder: the only such search of all commands."""
+"""Find the stem files in a track's folder; every command uses this search."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "visible_folders",
 ]
 
-SUBSETS = ("train", "valid", "test")  #: the folders that a set may have between its root and its tracks
+SUBSETS = ("train", "valid", "test")  #: optional folders between the root of a set and its tracks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class StemFiles:
     unused : list of Path
         Audio files that belong to no target.
     mapped : bool
-        Whether a ``stems.toml`` chose the files. Such stems may be mono or end early.
+        Whether ``stems.toml`` assigned the files. Such stems may be mono or shorter than others.
     """
 
     folder: Path
@@ -49,6 +49,7 @@ class StemFiles:
 
     @property
     def files(self) -> list[Path]:
+        """The files of all targets."""
         return [path for paths in self.targets.values() for path in paths]
 
     def label(self, path: Path) -> str:
@@ -56,7 +57,7 @@ class StemFiles:
         return path.relative_to(self.folder).as_posix()
 
     def checked(self) -> StemFiles:
-        """Return these files; raise ValueError if there are problems."""
+        """Return `self`; raise ValueError if a target has a problem."""
         if self.problems:
             raise ValueError("; ".join(self.problems.values()))
         return self
@@ -65,22 +66,22 @@ class StemFiles:
 def find_stems(folder: Path, *, names: Collection[str] | None = SOURCES, stem_map: StemMap | None = None) -> StemFiles:
     """Find the stem files of a track by their names.
 
-    Upper and lower case are the same, as are composed and decomposed accents. The suffix may be any of an audio
-    file. Hidden files, among them those that macOS adds to each file on foreign disks (``._vocals.wav``), are skipped.
+    Case and the composition of accents are ignored, and any audio suffix is accepted. Hidden files are skipped, such as
+    those that macOS adds to each file on other systems' disks (``._vocals.wav``).
 
     Parameters
     ----------
     folder : path
     names : collection of str, optional
         Targets to look for, each a file of this name; None stands for every audio file but the mixture.
-        Without effect if there is a `stem_map`.
+        Ignored if `stem_map` is given.
     stem_map : StemMap, optional
         Assigns files, also those in subfolders, to targets.
 
     Raises
     ------
     ValueError
-        If there is no such folder, or `stem_map` does not fit its files.
+        If the folder does not exist, or `stem_map` does not fit its files.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder {folder.name!r}")
@@ -111,7 +112,7 @@ def find_stems(folder: Path, *, names: Collection[str] | None = SOURCES, stem_ma
 
 
 def _duplicates(target: str, paths: list[Path], folder: Path) -> str | None:
-    """Return a sentence if two files have the same name apart from case, accents and suffix."""
+    """Return an error message if two files have the same name apart from case, accents and suffix."""
     seen: dict[str, Path] = {}
     for path in paths:
         relative = path.relative_to(folder)
@@ -145,7 +146,7 @@ def is_hidden(name: str) -> bool:
 
 
 def list_visible(folder: Path) -> list[Path]:
-    """Return what is in a folder and not hidden, sorted by name; raise ValueError if it cannot be read."""
+    """Return the files and folders in a folder that are not hidden, by name; raise ValueError if it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     except OSError as error:
@@ -159,17 +160,17 @@ def visible_folders(folder: Path) -> list[Path]:
 
 def subset_folders(root: Path) -> dict[str, Path]:
     """Return those of the folders ``train``, ``valid`` and ``test`` in `root` that exist, in any case."""
-    found = {normal_name(path.name): path for path in visible_folders(root)}
-    return {subset: found[subset] for subset in SUBSETS if subset in found}
+    folders = {normal_name(path.name): path for path in visible_folders(root)}
+    return {subset: folders[subset] for subset in SUBSETS if subset in folders}
 
 
 def _audio_files(folder: Path, *, deep: bool) -> list[Path]:
     visible = list_visible(folder)
-    # A link to nowhere is among them: it is named when it is opened.
-    found = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    # Broken links are included: opening them raises an error that names them.
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     if deep:
-        here = folder.resolve()
+        resolved = folder.resolve()
         for inner in (path for path in visible if path.is_dir()):
-            if inner.resolve() not in (here, *here.parents):  # a link to a folder above would have no end
-                found += _audio_files(inner, deep=True)
-    return found
+            if inner.resolve() not in (resolved, *resolved.parents):  # a link to a folder above would recurse forever
+                files += _audio_files(inner, deep=True)
+    return files

@@ -18,12 +18,12 @@ __all__ = ["FolderTrack", "folder_tracks", "read_references", "references_beside
 
 
 def references_beside(mixture: Path) -> StemFiles | None:
-    """Return the files of the sources next to a file called ``mixture``; None if there are none.
+    """Return the files of the sources next to a file called ``mixture``; None if no such files exist.
 
     Raises
     ------
     ValueError
-        If two files are one source.
+        If a source has two files.
     """
     if normal_name(mixture.stem) != "mixture" or not mixture.parent.is_dir():
         return None
@@ -40,9 +40,9 @@ class FolderTrack:
     name : str
     path : Path
     sources : tuple of str
-        The targets of which there are files; empty if they cannot be told, as :meth:`files` says.
+        Targets with files; empty if they cannot be determined, in which case :meth:`files` raises an error.
     subset : str
-        "train", "valid" or "test", the folder that it is in; "" in a set without such folders.
+        The folder that contains it, "train", "valid" or "test"; "" in a set without such folders.
     """
 
     name: str
@@ -56,11 +56,11 @@ class FolderTrack:
         Raises
         ------
         ValueError
-            If ``stems.toml`` does not fit them, two files are one source, or there are none.
+            If ``stems.toml`` does not fit them, a source has two files, or no source has any.
         """
         stems = find_stems(self.path, stem_map=stem_map_of(self.path)).checked()
         if not stems.targets:
-            raise ValueError("there is no file for any source")
+            raise ValueError("no source has a file")
         return stems
 
     @property
@@ -83,7 +83,7 @@ class FolderTrack:
 def folder_tracks(root: Path) -> list[FolderTrack]:
     """Return the folders in `root` that hold a source, sorted by name.
 
-    Tracks whose files cannot be used are among them: reading them says why.
+    Tracks whose files cannot be used are included; reading them raises an error.
 
     Raises
     ------
@@ -107,7 +107,19 @@ def folder_tracks(root: Path) -> list[FolderTrack]:
 def read_references(
     stems: StemFiles, *, frames: int, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Tensor]:
-    """Decode the references of a mixture, or of an excerpt of it, each of shape (channels, `frames`).
+    """Decode the references of a mixture, or of an excerpt of it.
+
+    Parameters
+    ----------
+    stems : StemFiles
+    frames : int
+        Length of the mixture, or of the excerpt, in samples.
+    start, duration : float
+        The excerpt in seconds; the whole mixture by default.
+
+    Returns
+    -------
+    dict of str to Tensor, each of shape (channels, `frames`), float32
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``stems.toml``: which files of a track sum to which target, for sets with more stems than targets."""
+"""``stems.toml``: assigns the files of a track to targets, for sets with more stems than targets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StemMap:
     """The content of ``stems.toml``.
 
     A glob is compared with a file's path within the track's folder; one without a slash also with the file's name
-    and the names of its folders. The suffix may be left out, and upper and lower case are the same.
+    and the names of its folders. The suffix may be omitted, and case is ignored.
 
     Attributes
     ----------
@@ -43,25 +43,25 @@ class StemMap:
         Raises
         ------
         ValueError
-            If there are no targets, or the file is in several, or in none and `unmentioned` is "refuse".
+            If the map has no targets, or the file matches several, or none and `unmentioned` is "refuse".
         """
         if not self.targets:
             raise ValueError(f"{MAP_FILE} has no [targets]")
         if _matches(path, self.ignore):
             return None
-        found = [target for target, globs in self.targets.items() if _matches(path, globs)]
-        if len(found) > 1:
-            raise ValueError(f"{MAP_FILE} puts {path.as_posix()!r} into two targets, {found[0]} and {found[1]}")
-        if not found and self.unmentioned == "refuse":
+        matches = [target for target, globs in self.targets.items() if _matches(path, globs)]
+        if len(matches) > 1:
+            raise ValueError(f"{MAP_FILE} puts {path.as_posix()!r} into two targets, {matches[0]} and {matches[1]}")
+        if not matches and self.unmentioned == "refuse":
             raise ValueError(
                 f"{MAP_FILE} does not mention {path.as_posix()!r}: add it to a target or to ignore, "
                 'or set unmentioned = "other"'
             )
-        return found[0] if found else "other"
+        return matches[0] if matches else "other"
 
 
 def normal_name(text: str) -> str:
-    """Return a name for comparison: upper and lower case, composed and decomposed accents are the same."""
+    """Return a name for comparison: in lower case, with composed accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
@@ -76,7 +76,7 @@ def _matches(path: PurePath, globs: Sequence[str]) -> bool:
 
 
 def read_stem_map(folders: Sequence[Path]) -> StemMap | None:
-    """Read ``stems.toml`` in some folders; return None if there is none.
+    """Read ``stems.toml`` from several folders; return None if none of them has one.
 
     Later folders override the keys of earlier ones.
 

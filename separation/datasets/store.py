@@ -66,7 +66,7 @@ class StoredTrack:
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedTrack:
-    """A track that could not be read, of a data set (`collection`), and why, in one sentence."""
+    """A track that could not be read: its name, its data set (`collection`), and the reason in one sentence."""
 
     name: str
     collection: str
@@ -88,7 +88,7 @@ class StemStore:
     skipped : tuple of SkippedTrack
         Tracks that could not be read.
     fingerprint : str
-        Hash of the index with its names, positions and checksums; equal only for equal data.
+        Hash of the index with its names, positions and checksums; different data have different hashes.
     """
 
     def __init__(self, folder: Path, *, verify: bool = True) -> None:
@@ -124,10 +124,12 @@ class StemStore:
 
     @property
     def bytes(self) -> int:
+        """Size of the samples in bytes."""
         return self.samples.numel() * self.samples.element_size()
 
     @property
     def device(self) -> torch.device:
+        """Device of the samples."""
         return self.samples.device
 
     def to(self, device: torch.device) -> StemStore:
@@ -159,17 +161,17 @@ def build_store(
     speeds: Sequence[float] = (1.0,),
     progress: Progress = lambda done, total, name: None,
 ) -> StemStore:
-    """Decode the training tracks of data sets into a store, resuming an interrupted call, and open it.
+    """Decode the training tracks of data sets into a store and open it; an interrupted call can be resumed.
 
-    Tracks that cannot be read are skipped, and :attr:`StemStore.skipped` says why.
+    Tracks that cannot be read are skipped and listed in :attr:`StemStore.skipped`.
 
     Parameters
     ----------
     folder : path
-        Folder of the store. It holds one set of tracks and settings.
+        Folder of the store. A folder can hold the store of one set of tracks and settings only.
     datasets : iterable of Dataset
     sources : sequence of str
-        Sources to store; those that a track lacks are silent.
+        Sources to store; sources missing from a track are stored as silence.
     sample_rate : int
         Sample rate of the store in Hz.
     channels : int
@@ -182,7 +184,7 @@ def build_store(
     Raises
     ------
     ValueError
-        If there are no tracks, if none can be read, or if `folder` holds a store of other tracks or settings.
+        If the data sets have no tracks, if none can be read, or if `folder` holds a store of other tracks or settings.
     """
     jobs = [(dataset.name, track, speed) for dataset in datasets for track in dataset.train for speed in speeds]
     if not jobs:
@@ -270,7 +272,7 @@ def read_sources(track: Track | FolderTrack) -> tuple[dict[str, np.ndarray], int
     Raises
     ------
     ValueError
-        If one cannot be read, or ``stems.toml`` names targets that training does not know.
+        If one cannot be read, or ``stems.toml`` names targets that cannot be trained.
     """
     _, references, sample_rate = track.read()
     if unknown := [target for target in references if target not in SOURCES]:

@@ -4,8 +4,8 @@
 - ``mask_scores``    precision and recall of time-frequency masks
 - ``track_scores``   all scores of one track
 - ``folder_scores``  a folder of stems against a folder of the true sources
-- ``file_signals``   files that are read in blocks while they are scored
-- ``evaluate``       a method on a whole data set
+- ``file_signals``   audio files read in blocks while they are scored
+- ``evaluate``       separating and scoring a whole data set
 - ``museval_json``   scores on disk, in museval's format
 - ``statistics``     confidence intervals and significance tests
 - ``comparison``     methods compared per target

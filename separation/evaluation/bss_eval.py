@@ -1,20 +1,19 @@
-"""BSSEval v4, exactly as museval computes it, an order of magnitude faster and at constant memory.
+"""BSSEval v4 with the results of museval, an order of magnitude faster and in constant memory.
 
-Every estimate is projected onto two spaces: that spanned by its own reference and 511 delayed
-copies of each of its channels (what a filter of 512 taps can do to it), and that spanned by all
-references and their copies. What the first projection adds to the reference is spatial
-distortion, what the second adds to the first is interference, and the rest are artifacts:
+Every estimate is projected onto two subspaces. One is spanned by all channels of its own reference s, delayed by
+0 to 511 samples: every signal that filters of 512 taps can make of s. The other is spanned by all references with
+the same delays. The projections split the error of the estimate into spatial distortion, interference and artifacts:
 
-    s_filter = projection on the own reference      e_spatial      = s_filter - s
-    s_all    = projection on all references         e_interference = s_all - s_filter
+    s_filter = projection onto the own reference    e_spatial      = s_filter - s
+    s_all    = projection onto all references       e_interference = s_all - s_filter
                                                     e_artifacts    = estimate - s_all
 
     SDR = |s|^2 / |estimate - s|^2       SIR = |s_filter|^2 / |e_interference|^2
     ISR = |s|^2 / |e_spatial|^2          SAR = |s_all|^2 / |e_artifacts|^2
 
-The filters are fitted once to the whole signals; the ratios are taken frame by frame, each frame
-alone and padded by the filters' tail. All arithmetic is in float64: the correlations of music
-have a condition number near 1e11, and float32 is wrong by decibels there.
+The filters that compute the projections are fitted once, to the whole signals. The ratios are computed frame by
+frame: each frame is cut out, extended by 511 zeros for the filters' tail, and filtered. All arithmetic is in
+float64: the correlation matrices of music have a condition number near 1e11, with which float32 is wrong by decibels.
 
 References
 ----------
@@ -37,7 +36,7 @@ from torch import Tensor
 __all__ = ["ArraySignals", "Scores", "Signals", "bss_eval"]
 
 TAPS = 512
-_BLOCK = 8192  # length of the transforms for the correlations
+_BLOCK = 8192  # FFT length for the correlations, in samples
 _BATCH = 1 << 21  # complex numbers per batch of blocks
 _FRAMES = 1 << 22  # complex numbers per batch of frames
 _BINS = 1024  # bins processed at a time, which fit the CPU's cache
@@ -84,15 +83,15 @@ class Scores:
     permutation: tuple[int | None, ...]
 
 
-# -- correlations ----------------------------------------------------------------------------------
+# Correlations.
 
 
 def _correlations(references: Signals, estimates: Signals, device: torch.device) -> Tensor:
     """Return q[a, b, k] = sum over t of x_a[t] x_b[t + k], for a reference channel a, any channel b, 0 <= k < TAPS.
 
-    Overlap-save: each zero-padded block of a is multiplied by the same block of b with the `TAPS` - 1 samples
-    that follow it. The products are summed over the blocks bin by bin, so that one inverse transform at the end
-    is enough.
+    Computed by overlap-save: the conjugate spectrum of each block of x_a, padded with zeros, is multiplied by the
+    spectrum of the same block of x_b and the `TAPS` - 1 samples after it. The products are summed over all blocks
+    before a single inverse transform.
     """
     sources, channels, time = references.shape
     hop = _BLOCK - TAPS + 1
@@ -105,29 +104,34 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
         both = torch.cat([signals.read(start, stop).flatten(0, 1) for signals in (references, estimates)]).to(device)
         count = min(blocks, -(-(time - start) // hop))
         both = torch.nn.functional.pad(both, (0, (count - 1) * hop + _BLOCK - both.shape[1]))
-        cut = both.unfold(1, _BLOCK, hop)  # (all, blocks, _BLOCK)
-        late = torch.fft.rfft(cut).permute(2, 1, 0)  # (bins, blocks, all)
-        early = torch.fft.rfft(cut[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1)
-        total += early.conj() @ late
+        segments = both.unfold(1, _BLOCK, hop)  # (all, blocks, _BLOCK)
+        spectra = torch.fft.rfft(segments).permute(2, 1, 0)  # (bins, blocks, all)
+        padded_spectra = torch.fft.rfft(segments[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1)
+        total += padded_spectra.conj() @ spectra
     return torch.fft.irfft(total, n=_BLOCK, dim=0)[:TAPS].permute(1, 2, 0)
 
 
-# -- projection filters ----------------------------------------------------------------------------
+# Projection filters.
 
 
 def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Return filters (references, TAPS, estimates) that project some estimates on some references.
+    """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
+
+    They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
+    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G
+    consists of correlations.
 
     `rows` selects the reference channels, `columns` the estimate channels.
     """
-    own = correlations[rows, rows]
-    count = own.shape[0]
-    gram = own.new_empty((count * TAPS, count * TAPS))
-    lags = torch.arange(TAPS, device=own.device)
-    difference = lags[:, None] - lags[None, :]  # row delay minus column delay
+    reference_correlations = correlations[rows, rows]
+    count = reference_correlations.shape[0]
+    gram = reference_correlations.new_empty((count * TAPS, count * TAPS))
+    lags = torch.arange(TAPS, device=reference_correlations.device)
+    difference = lags[:, None] - lags[None, :]  # i - k, for all rows i and columns k
     for row in range(count):
-        negative = own[:, row].flip(-1)[:, :-1]  # x_b[t] x_a[t + k] equals x_a[t] x_b[t - k]
-        both = torch.cat([negative, own[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
+        # The correlation of channels a and b at lag -k is that of b and a at lag k.
+        negative = reference_correlations[:, row].flip(-1)[:, :-1]
+        both = torch.cat([negative, reference_correlations[row]], dim=-1)  # lags -(TAPS - 1) ... TAPS - 1
         block = both[:, difference + TAPS - 1]  # (count, TAPS, TAPS)
         gram[row * TAPS : (row + 1) * TAPS] = block.permute(1, 0, 2).reshape(TAPS, -1)
     target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)
@@ -141,8 +145,8 @@ def _solve(gram: Tensor, target: Tensor) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(gram)
     if not info:
         return torch.cholesky_solve(target, factor)
-    # Singular to rounding, as with the same reference twice: a little more on the diagonal makes
-    # it solvable, and refining against the original brings the solution back.
+    # G is singular up to rounding, for example if two references are equal. A small multiple of the identity makes
+    # it positive definite, and iterative refinement with the original G removes the effect on the solution.
     jittered = gram.clone()
     jittered.diagonal().add_(1e-12 * float(diagonal.max()))
     factor = torch.linalg.cholesky(jittered)
@@ -152,11 +156,11 @@ def _solve(gram: Tensor, target: Tensor) -> Tensor:
     return solution
 
 
-# -- frames ----------------------------------------------------------------------------------------
+# Scores of frames.
 
 
 def _frames(time: int, window: int, hop: int) -> list[slice]:
-    """Return museval's frames: whole windows only, or one shorter frame if there is no whole one."""
+    """Return museval's frames: all complete windows, or the whole signal if it is shorter than one."""
     if window >= time:
         return [slice(0, time)]
     return [slice(start, start + window) for start in range(0, time - window + 1, hop)]
@@ -169,7 +173,17 @@ def _silent(frame: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Filters:
-    """Frequency responses of the common projection (bins, references, estimates) and of each pair's (bins, c, d)."""
+    """Frequency responses of the projection filters.
+
+    Attributes
+    ----------
+    points : int
+        FFT length in samples.
+    common : Tensor, shape (bins, reference channels, estimate channels)
+        Projection onto all references.
+    own : dict of (source, estimate) to Tensor, shape (bins, channels, channels)
+        Projection of an estimate onto one source.
+    """
 
     points: int
     common: Tensor
@@ -182,26 +196,30 @@ def _ratios(reference: Tensor, estimate: Tensor, filters: _Filters) -> dict[tupl
     R, E = (torch.fft.rfft(x.flatten(1, 2), n=filters.points) for x in (reference, estimate))
     energies = {pair: reference.new_zeros(5, len(reference)) for pair in filters.own}
     for bins, weight in _bands(R.shape[-1], filters.points):
-        r, e = (X[..., bins].permute(2, 0, 1).contiguous() for X in (R, E))  # (bins, frames, channels of all)
+        r, e = (X[..., bins].permute(2, 0, 1).contiguous() for X in (R, E))  # (bins, frames, sources * channels)
         all_projected = r @ filters.common[bins]
-        for (source, taken), own in filters.own.items():
-            mine = slice(source * channels, (source + 1) * channels)
-            its = slice(taken * channels, (taken + 1) * channels)
-            projected, every = r[..., mine] @ own[bins], all_projected[..., its]
-            parts = projected - r[..., mine], projected, every - projected, every, e[..., its] - every
-            energies[source, taken] += weight / filters.points * torch.stack([_energy(part) for part in parts])
-    found = {}
-    for source, taken in filters.own:
+        for (source, column), response in filters.own.items():
+            reference_channels = slice(source * channels, (source + 1) * channels)
+            estimate_channels = slice(column * channels, (column + 1) * channels)
+            true, estimated = r[..., reference_channels], e[..., estimate_channels]
+            projected, joint = true @ response[bins], all_projected[..., estimate_channels]
+            parts = projected - true, projected, joint - projected, joint, estimated - joint
+            energies[source, column] += weight / filters.points * torch.stack([_energy(part) for part in parts])
+    scores = {}
+    for source, column in filters.own:
         energy = reference[:, source].square().sum((1, 2))
-        error = (estimate[:, taken] - reference[:, source]).square().sum((1, 2))
-        spatial, target, interference, both, artifacts = energies[source, taken]
-        ratios = energy / error, energy / spatial, target / interference, both / artifacts
-        found[source, taken] = 10 * torch.log10(torch.stack(ratios))
-    return found
+        error = (estimate[:, column] - reference[:, source]).square().sum((1, 2))
+        spatial, target, interference, joint_energy, artifacts = energies[source, column]
+        ratios = energy / error, energy / spatial, target / interference, joint_energy / artifacts
+        scores[source, column] = 10 * torch.log10(torch.stack(ratios))
+    return scores
 
 
 def _bands(count: int, points: int) -> Iterator[tuple[slice, int]]:
-    """Yield groups of all `count` bins, and each group's weight in Parseval sums over the whole spectrum."""
+    """Yield slices of the `count` bins of a real FFT, with their weight in Parseval's theorem.
+
+    The weight is 2, for the bin of negative frequency, except at 0 Hz and at half the sample rate.
+    """
     last = count - 1 if points % 2 == 0 else count
     yield slice(0, 1), 1
     for first in range(1, last, _BINS):
@@ -211,11 +229,11 @@ def _bands(count: int, points: int) -> Iterator[tuple[slice, int]]:
 
 
 def _energy(X: Tensor) -> Tensor:
-    """Sum |X|^2 over all but the frames: (bins, frames, channels) -> (frames,)."""
+    """Sum |X|^2 over bins and channels: (bins, frames, channels) -> (frames,)."""
     return torch.linalg.vector_norm(torch.view_as_real(X), dim=(0, 2, 3)).square()
 
 
-# -- everything together ---------------------------------------------------------------------------
+# The public function and its steps.
 
 
 def bss_eval(
@@ -227,7 +245,7 @@ def bss_eval(
     permute: bool = False,
     device: str | torch.device = "cpu",
 ) -> Scores:
-    """Compute BSSEval v4 (images, time-invariant filters of 512 taps).
+    """Compute the scores of BSSEval v4, for source images and time-invariant distortion filters of 512 taps.
 
     Parameters
     ----------
@@ -235,8 +253,8 @@ def bss_eval(
         Signals of the same shape. They are read twice in blocks, so that memory does not grow with time.
         There may be fewer estimates than references: without `permute`, they belong to the first references.
     window, hop : int
-        Frame length and hop in samples; 1 s each in every published table. A window longer than the signals is
-        one frame of all.
+        Frame length and hop in samples; 1 s each in every published table. If the window is longer
+        than the signals, they are one frame.
     permute : bool
         Assign estimates to sources so as to maximise the mean SIR, for methods that do not name their estimates.
     device : str
@@ -248,25 +266,25 @@ def bss_eval(
         If the shapes differ or the signals are empty.
     """
     sources, channels, time = references.shape
-    taken = estimates.shape[0]
-    fewer = 0 < taken < sources and estimates.shape[1:] == (channels, time)
+    n_estimates = estimates.shape[0]
+    fewer = 0 < n_estimates < sources and estimates.shape[1:] == (channels, time)
     if not (references.shape == estimates.shape or fewer) or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
     if window < 1 or hop < 1:
         raise ValueError(f"window and hop must be at least 1 sample, got {window} and {hop}")
     device = torch.device(device)
-    pairs = [(j, k) for j in range(sources) for k in range(taken) if permute or j == k]
+    pairs = [(j, k) for j in range(sources) for k in range(n_estimates) if permute or j == k]
     frames = _frames(time, window, hop)
     filters = _fit_all(references, estimates, pairs, frames[0].stop, device)
-    scores = torch.full((4, sources, taken, len(frames)), torch.nan, dtype=torch.float64)
+    scores = torch.full((4, sources, n_estimates, len(frames)), torch.nan, dtype=torch.float64)
     first = 0
     for batch in _batches(frames, filters.points * 3 * sources * channels):
         reference, estimate = (_cut(signals, batch).to(device) for signals in (references, estimates))
-        sounding = ~(_silent(reference) | _silent(estimate))
-        places = first + sounding.nonzero()[:, 0].cpu()
-        if len(places):
-            for (source, its), ratios in _ratios(reference[sounding], estimate[sounding], filters).items():
-                scores[:, source, its, places] = ratios.cpu()
+        audible = ~(_silent(reference) | _silent(estimate))
+        indices = first + audible.nonzero()[:, 0].cpu()
+        if len(indices):
+            for (source, column), ratios in _ratios(reference[audible], estimate[audible], filters).items():
+                scores[:, source, column, indices] = ratios.cpu()
         first += len(batch)
     return _ordered(scores, permute=permute)
 
@@ -282,13 +300,13 @@ def _fit_all(
     def respond(rows: slice, columns: slice) -> Tensor:
         return torch.fft.rfft(_fit(correlations, rows, columns), n=points, dim=1).permute(1, 0, 2).contiguous()
 
-    own = {}
+    pair_responses = {}
     for source in range(sources):
         fitted = respond(slice(source * channels, (source + 1) * channels), estimated)
         for pair in pairs:
             if pair[0] == source:
-                own[pair] = fitted[..., pair[1] * channels : (pair[1] + 1) * channels].contiguous()
-    return _Filters(points, respond(slice(0, count), estimated), own)
+                pair_responses[pair] = fitted[..., pair[1] * channels : (pair[1] + 1) * channels].contiguous()
+    return _Filters(points, respond(slice(0, count), estimated), pair_responses)
 
 
 def _batches(frames: list[slice], numbers_per_frame: int) -> Iterator[list[slice]]:
@@ -306,10 +324,10 @@ def _ordered(scores: Tensor, *, permute: bool) -> Scores:
     _, sources, estimates, frames = scores.shape
     orders = itertools.permutations(range(sources), estimates) if permute else [tuple(range(estimates))]
     rows = list(range(estimates))
-    chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # each estimate's source
-    found = torch.full((4, sources, frames), torch.nan, dtype=scores.dtype)
-    found[:, list(chosen)] = scores[:, list(chosen), rows]
-    SDR, ISR, SIR, SAR = found
+    chosen = max(orders, key=lambda order: _mean(scores[2, list(order), rows]))  # the source of each estimate
+    selected = torch.full((4, sources, frames), torch.nan, dtype=scores.dtype)
+    selected[:, list(chosen)] = scores[:, list(chosen), rows]
+    SDR, ISR, SIR, SAR = selected
     permutation = tuple(chosen.index(source) if source in chosen else None for source in range(sources))
     return Scores(SDR=SDR, ISR=ISR, SIR=SIR, SAR=SAR, permutation=permutation)
 

@@ -1,7 +1,7 @@
 """Separate and score a data set, track by track, in one process, several, or on a cluster.
 
-A track is finished when its file exists. Files are written atomically, so that a killed run resumes where
-it was, and two runs never do the same track twice.
+A track is finished when its file exists. Files are written atomically, so that a killed run resumes after the last
+finished track, and each track is scored once even if two runs share a folder.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackOutcome:
-    """The outcome for one track: its scores are in the file, or `error` says why not."""
+    """The outcome for one track: `error` says why it could not be scored; it is None if the scores are in the file."""
 
     name: str
     file: Path
     error: str | None = None
 
 
-# -- what there is to do ---------------------------------------------------------------------------
+# Planning.
 
 
 def plan_jobs(
@@ -79,7 +79,15 @@ def plan_jobs(
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
 ) -> tuple[list[Job], list[Job]]:
-    """Return the jobs, ``folder/<subset>/<track>.json`` each, that are pending and those that are finished.
+    """Return the pending and the finished jobs, one per track; each writes ``folder/<subset>/<track>.json``.
+
+    Parameters
+    ----------
+    tracks : sequence of Track or FolderTrack
+    folder : path
+        The method's folder of scores.
+    method, model, device, options
+        See :func:`separation.separators.factory.create`.
 
     Raises
     ------
@@ -130,7 +138,7 @@ def _refuse_other_origin(job: Job) -> None:
             )
 
 
-# -- one track -------------------------------------------------------------------------------------
+# One track.
 
 
 def evaluate_track(job: Job) -> TrackOutcome:
@@ -190,7 +198,7 @@ def _separator(method: str, model: str | None, device: str, options: tuple[tuple
     return create(method, model=model, device=device, options=dict(options))
 
 
-# -- many tracks -----------------------------------------------------------------------------------
+# Many tracks.
 
 
 def evaluate_tracks(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[TrackOutcome]:

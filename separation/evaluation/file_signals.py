@@ -1,4 +1,4 @@
-"""Signals for scoring that are read from files in blocks."""
+"""Audio files read in blocks while they are scored."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class FileSignals:
     """Audio files as sources, each the sum of one or several, read in blocks and cut or zero-padded to `time` samples.
 
     Uncompressed and losslessly compressed files are read in place. Others are decoded to temporary files and rounded
-    to 16 bits, as musdb reads its own. Above a codec's cut-off there is no energy at all, where the projection
-    filters, and with them ISR, SIR and SAR, would be undefined.
+    to 16 bits, as musdb reads its own. Without rounding, there is no energy at all above a codec's cut-off, and the
+    projection filters, and with them ISR, SIR and SAR, are undefined.
 
     Parameters
     ----------
     paths : sequence of path, or of sequences of path
-        The files of each source. Mono files among others stand for all channels.
+        The files of each source. A mono file among multichannel ones counts for every channel.
     time : int
         Length in samples.
     channels : int, optional
@@ -46,20 +46,21 @@ class FileSignals:
         with ExitStack() as closing:
             self._files = [[_File(path, closing) for path in source] for source in sources]
             self._closing = closing.pop_all()
-        found = {file.channels for source in self._files for file in source}
-        if len(found - {1}) > 1:
-            raise ValueError(f"the files in {sources[0][0].parent.name!r} differ in channels: {sorted(found)}")
-        self.shape = (len(paths), channels or max(found), time)
+        counts = {file.channels for source in self._files for file in source}
+        if len(counts - {1}) > 1:
+            raise ValueError(f"the files in {sources[0][0].parent.name!r} differ in channels: {sorted(counts)}")
+        self.shape = (len(paths), channels or max(counts), time)
 
     def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop` in float64, shape (sources, channels, stop - start)."""
         _, channels, _ = self.shape
-        found = np.zeros((len(self._files), channels, stop - start))
-        for row, files in zip(found, self._files, strict=True):
+        samples = np.zeros((len(self._files), channels, stop - start))
+        for row, files in zip(samples, self._files, strict=True):
             for file in files:
                 if start < file.frames:
                     last = min(stop, file.frames)
                     row[:, : last - start] += file.read(start, last)
-        return torch.from_numpy(found)
+        return torch.from_numpy(samples)
 
     def __enter__(self) -> FileSignals:
         return self

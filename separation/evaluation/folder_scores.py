@@ -23,7 +23,7 @@ Files = TypeVar("Files")
 def match_sources(
     references: Mapping[str, Files], estimates: Mapping[str, Files]
 ) -> dict[str, tuple[list[Files], list[Files]]]:
-    """Return target -> the files whose sum is the reference, and those whose sum is the estimate.
+    """Return for each target the files whose sum is the reference, and the files whose sum is the estimate.
 
     Files of the same name belong together. An estimate "accompaniment", "instrumental" or "no_<source>" without such a
     reference is compared with the sum of the references that have no estimate of their own, as in museval. Estimates
@@ -49,14 +49,14 @@ class OpenFolders:
     Attributes
     ----------
     targets : list of str
-        Those with a usable estimate first, in the order of `estimates`, then the others of `references`.
+        Targets with a usable estimate, in the order of `estimates`, then the other targets of `references`.
     references, estimates : FileSignals
     rate : int
         Hz.
     failed : dict of str to str
         Target -> why its estimate cannot be used.
     notes : list of str
-        What is left out, cut or padded.
+        Sentences on files that are left out, cut or padded.
     """
 
     targets: list[str]
@@ -79,25 +79,25 @@ def open_folders(references: Path, estimates: Path) -> Iterator[OpenFolders]:
     ValueError
         If no target is in both, a reference cannot be used, or no estimate can.
     """
-    true = find_stems(references, names=None, stem_map=stem_map_of(references)).checked()
-    own = find_stems(estimates, names=None, stem_map=read_stem_map([estimates]))
-    pairs = match_sources({name: name for name in true.targets}, {name: name for name in own.targets})
+    reference_stems = find_stems(references, names=None, stem_map=stem_map_of(references)).checked()
+    estimate_stems = find_stems(estimates, names=None, stem_map=read_stem_map([estimates]))
+    pairs = match_sources(*({name: name for name in stems.targets} for stems in (reference_stems, estimate_stems)))
     if not pairs:
         raise ValueError(
             f"{references.name!r} and {estimates.name!r} have no target in common: expected files such as vocals.wav"
         )
-    expected = _measure_references(true)
-    failed, notes = _check_estimates(own, {target: names for target, (_, names) in pairs.items()}, expected)
+    expected = _measure_references(reference_stems)
+    failed, notes = _check_estimates(estimate_stems, {target: names for target, (_, names) in pairs.items()}, expected)
     good = [target for target in pairs if target not in failed]
     if not good:
         raise ValueError("; ".join(failed.values()))
     targets = [*good, *failed]
-    truth = [_files(true, pairs[target][0]) for target in targets]
-    taken = [_files(own, pairs[target][1]) for target in good]
+    reference_files = [_files(reference_stems, pairs[target][0]) for target in targets]
+    estimate_files = [_files(estimate_stems, pairs[target][1]) for target in good]
     rate, channels, time = expected
     with (
-        FileSignals(truth, time=time, channels=channels) as reference,
-        FileSignals(taken, time=time, channels=channels) as estimate,
+        FileSignals(reference_files, time=time, channels=channels) as reference,
+        FileSignals(estimate_files, time=time, channels=channels) as estimate,
     ):
         yield OpenFolders(
             targets=targets,
@@ -105,7 +105,7 @@ def open_folders(references: Path, estimates: Path) -> Iterator[OpenFolders]:
             estimates=estimate,
             rate=rate,
             failed=failed,
-            notes=[*_left_out(true, own, pairs), *notes],
+            notes=[*_left_out(reference_stems, estimate_stems, pairs), *notes],
         )
 
 
@@ -138,30 +138,33 @@ def _check_estimates(
             continue
         for path, frames in lengths.items():
             if frames != expected[2] and not (stems.mapped and frames < expected[2]):
-                done = "cut" if frames > expected[2] else "padded with silence"
+                change = "cut" if frames > expected[2] else "padded with silence"
                 notes.append(
-                    f"{stems.label(path)!r} has {frames} samples where the references have {expected[2]}: it is {done}"
+                    f"{stems.label(path)!r} has {frames} samples where the references have {expected[2]}: "
+                    f"it is {change}"
                 )
     return failed, notes
 
 
 def _fitting_length(stems: StemFiles, path: Path, expected: tuple[int, int, int]) -> int:
     """Return the length of an estimate in samples; raise ValueError if it cannot be used."""
-    found = measure_stem(stems, path)
+    measured = measure_stem(stems, path)
     rate, channels, _ = expected
     label = repr(stems.label(path))
-    if found.sample_rate != rate:
-        raise ValueError(f"{label} has {found.sample_rate} Hz where the references have {rate}")
-    if found.channels != channels and not (stems.mapped and found.channels == 1):
-        count = "1 channel" if found.channels == 1 else f"{found.channels} channels"
+    if measured.sample_rate != rate:
+        raise ValueError(f"{label} has {measured.sample_rate} Hz where the references have {rate}")
+    if measured.channels != channels and not (stems.mapped and measured.channels == 1):
+        count = "1 channel" if measured.channels == 1 else f"{measured.channels} channels"
         raise ValueError(f"{label} has {count} where the references have {channels}")
-    return found.frames or 0
+    return measured.frames or 0
 
 
-def _left_out(true: StemFiles, own: StemFiles, pairs: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> list[str]:
+def _left_out(
+    true: StemFiles, estimated: StemFiles, pairs: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+) -> list[str]:
     """Return notes on the references without an estimate and the estimates without a reference."""
     notes = []
-    for stems, side, other in ((true, 0, "estimate"), (own, 1, "reference")):
+    for stems, side, other in ((true, 0, "estimate"), (estimated, 1, "reference")):
         used = {name for pair in pairs.values() for name in pair[side]}
         kind = "reference" if side == 0 else "estimate"
         notes += [f"the {kind} {name} has no {other} and is left out" for name in stems.targets if name not in used]

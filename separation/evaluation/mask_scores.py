@@ -1,9 +1,9 @@
 """Precision and recall of time-frequency masks against the ideal binary mask, at every threshold.
 
-An estimate's share of all estimates' magnitudes in a bin is its soft mask; the bins above a threshold are its
-binary mask. The ideal mask holds the bins where the source is the loudest of all. The best threshold differs
-between songs and sources, so that a single pair of numbers says little. The curve over all thresholds shows how
-well the mask *can* be chosen, and its average precision needs no threshold at all.
+The soft mask of an estimate is its share of the sum of all estimates' magnitudes in each bin; its binary mask holds
+the bins above a threshold. The ideal mask holds the bins where the source is the loudest of all. The best threshold
+differs between songs and sources, so that a single pair of precision and recall says little. The curve over all
+thresholds shows the best possible choice, and its average precision needs no threshold at all.
 
 References
 ----------
@@ -28,7 +28,7 @@ from separation.spectral.stft import StftConfig
 __all__ = ["MaskCurve", "mask_scores"]
 
 STEPS = 1000  # thresholds between 0 and 1; average precision is exact to about 1e-3
-_ROUNDING = 1e-9  # a share of 1/5 reaches the threshold 0.2 however its last bit is rounded
+_ROUNDING = 1e-9  # tolerance, so that a share of 1/5 reaches the threshold 0.2 despite rounding
 _FRAMES = 256  # frames transformed at a time
 
 
@@ -39,7 +39,7 @@ class MaskCurve:
     Attributes
     ----------
     thresholds : array, shape (points,)
-        Rising from 0 to 1; a bin is chosen if the source's share is at least that.
+        Rising from 0 to 1; a bin is chosen if the source's share is at least the threshold.
     precision : array, shape (points,)
         Fraction of the chosen bins that is in the ideal mask, 0..1; 1 where nothing is chosen.
     recall : array, shape (points,)
@@ -129,7 +129,7 @@ def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
         stop = start + (count - 1) * config.hop_length + config.n_fft
         inside = signals.read(max(0, start), min(time, stop))
         if not bool(torch.isfinite(inside).all()):
-            raise ValueError("a mask cannot be scored where a sound is not a finite number")
+            raise ValueError("a mask cannot be scored where a sample is NaN or infinite")
         padded = torch.nn.functional.pad(inside, (max(0, -start), max(0, stop - time)))
         window = torch.hann_window(config.n_fft, dtype=padded.dtype)
         cut = padded.unfold(-1, config.n_fft, config.hop_length)

@@ -69,7 +69,7 @@ class TrackResult:
         }
 
 
-# -- one track -------------------------------------------------------------------------------------
+# One track.
 
 
 def write_result(path: Path, scores: Mapping[str, Any], *, provenance: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ def read_result(path: Path) -> TrackResult:
         document = json.loads(path.read_text(encoding="utf-8"))
         targets = {target["name"]: target for target in document["targets"]}
         frames = {name: _values(target["frames"]) for name, target in targets.items()}
-        whole = {
+        track_scores = {
             name: {metric: float(target[metric]) for metric in WHOLE if metric in target}
             for name, target in targets.items()
         }
@@ -125,7 +125,7 @@ def read_result(path: Path) -> TrackResult:
         subset=path.parent.name,
         file=path,
         frames=frames,
-        whole=whole,
+        whole=track_scores,
         provenance=document.get("stemscope", {}),
     )
 
@@ -134,7 +134,7 @@ def _values(frames: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     return {metric: np.array([frame["metrics"][metric] for frame in frames], dtype=float) for metric in METRICS}
 
 
-# -- many tracks -----------------------------------------------------------------------------------
+# Many tracks.
 
 
 def read_results(folder: Path) -> list[TrackResult]:
@@ -154,19 +154,25 @@ def read_results(folder: Path) -> list[TrackResult]:
 def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
     """Return target -> track -> median over the frames in dB, or the track's uSDR or SI-SDR.
 
+    Parameters
+    ----------
+    results : sequence of TrackResult
+    metric : str
+        "SDR", "ISR", "SIR", "SAR", "uSDR" or "SI-SDR".
+
     Raises
     ------
     ValueError
         If the metric is unknown.
     """
     if metric not in METRICS + WHOLE:
-        raise ValueError(f"no metric {metric!r}; there are {', '.join(METRICS + WHOLE)}")
-    found: dict[str, dict[str, float]] = {}
+        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRICS + WHOLE)}")
+    scores: dict[str, dict[str, float]] = {}
     for result in results:
         values = result.medians if metric in METRICS else result.whole
         for target, metrics in values.items():
-            found.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
-    return found
+            scores.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
+    return scores
 
 
 def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]]:

@@ -29,7 +29,7 @@ def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float
     Raises
     ------
     ValueError
-        If the metric is another.
+        If the metric is not one of these.
 
     References
     ----------
@@ -37,14 +37,14 @@ def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float
     sources are listed next to the file.
     """
     if metric not in METRICS:
-        raise ValueError(f"no published {metric!r}; there are {', '.join(METRICS)}")
-    found: dict[str, dict[str, dict[str, float]]] = {}
+        raise ValueError(f"no published {metric!r}; the published metrics are {', '.join(METRICS)}")
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     for row in _rows():
         for column, cell in row.items():
             target, _, name = column.rpartition(" ")
             if name == metric and cell:
-                found.setdefault(target, {}).setdefault(row["method"], {})[row["track"]] = float(cell)
-    return found
+                scores.setdefault(target, {}).setdefault(row["method"], {})[row["track"]] = float(cell)
+    return scores
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,9 @@ import numpy as np
 
 __all__ = ["MIN_TRACKS", "Comparison", "compare_methods", "confidence_interval", "holm"]
 
-#: Fewest tracks for an interval or a test. The range of n independent scores misses the median with probability
-#: 2^(1 - n), and this is also the smallest p value of the two-sided signed-rank test: both fall below 5 % at 6.
+#: Fewest tracks for an interval or a test. The true median lies outside the range of n independent scores with
+#: probability 2^(1 - n), which is also the smallest p value of the two-sided signed-rank test. It is below 5 % from
+#: n = 6 on.
 MIN_TRACKS = 6
 
 
@@ -26,7 +27,7 @@ def confidence_interval(
     values : array, shape (tracks,)
         Scores; NaN, for tracks without one, is omitted.
     level : float
-        Fraction of such intervals that contain the true median.
+        Confidence level between 0 and 1, both excluded.
     resamples : int
         Number of bootstrap samples.
     seed : int

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
-SILENT = "is silent throughout"  #: how notes name silent references and estimates
+SILENT = "is silent throughout"  #: the words of notes on silent references and estimates
 BLOCK = 1 << 18  # frames read at a time for whole-track sums
 
 
@@ -88,33 +88,33 @@ def score_signals(
     rate : int
         Sample rate in Hz, which is also the frame length in samples.
     permute : bool
-        The estimates, as many or fewer, are unnamed; see :func:`separation.evaluation.bss_eval.bss_eval`.
-        Targets without an estimate are omitted.
+        Assign unnamed estimates, at most one per reference, to targets; see
+        :func:`separation.evaluation.bss_eval.bss_eval`. Targets without an estimate are omitted.
     """
     scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
-    taken = [(row, its) for row, its in enumerate(scores.permutation) if its is not None]
-    pairs = _Rows(references, [row for row, _ in taken]), _Rows(estimates, [its for _, its in taken])
+    assigned = [(row, column) for row, column in enumerate(scores.permutation) if column is not None]
+    pairs = _Rows(references, [row for row, _ in assigned]), _Rows(estimates, [column for _, column in assigned])
     whole = whole_track_scores(*pairs)
-    scored = 1 < len(targets) == len(taken)
-    masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in taken]
-    silent = zip(targets, _never(references), strict=True)
-    notes = [f"{target} {SILENT}" for target, never in silent if never]
-    silent_estimates = _never(estimates)
+    scored = 1 < len(targets) == len(assigned)
+    masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in assigned]
+    silent = zip(targets, _silent_throughout(references), strict=True)
+    notes = [f"{target} {SILENT}" for target, is_silent in silent if is_silent]
+    silent_estimates = _silent_throughout(estimates)
     notes += [
         f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
-        for row, its in taken
-        if silent_estimates[its]
+        for row, column in assigned
+        if silent_estimates[column]
     ]
     if permute:
-        lonely = [target for target, its in zip(targets, scores.permutation, strict=True) if its is None]
-        notes += [f"no estimate is left for {target}" for target in lonely]
-        notes += [f"estimate {its + 1} is taken for {targets[row]}" for row, its in taken]
+        unassigned = [target for target, column in zip(targets, scores.permutation, strict=True) if column is None]
+        notes += [f"no estimate is assigned to {target}" for target in unassigned]
+        notes += [f"estimate {column + 1} is assigned to {targets[row]}" for row, column in assigned]
     return {
         "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",
         "targets": {
-            targets[row]: _target(scores, row, whole, place, rate, references.shape[2])
-            | (masks[place] if masks else {})
-            for place, (row, _) in enumerate(taken)
+            targets[row]: _target(scores, row, whole, index, rate, references.shape[2])
+            | (masks[index] if masks else {})
+            for index, (row, _) in enumerate(assigned)
         },
         "notes": notes,
     }
@@ -122,7 +122,7 @@ def score_signals(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Some of the signals, in another order."""
+    """A selection of the signals, in any order."""
 
     signals: Signals
     rows: list[int]
@@ -135,8 +135,8 @@ class _Rows:
         return self.signals.read(start, stop)[self.rows]
 
 
-def _never(signals: Signals) -> list[bool]:
-    """Return which sources are silent throughout."""
+def _silent_throughout(signals: Signals) -> list[bool]:
+    """Return for each source whether it is silent throughout."""
     sources, _, time = signals.shape
     peak = torch.zeros(sources)
     for start in range(0, time, BLOCK):
@@ -145,7 +145,7 @@ def _never(signals: Signals) -> list[bool]:
     return (peak == 0).tolist()
 
 
-def _target(scores: Scores, row: int, whole: WholeTrackScores, place: int, rate: int, time: int) -> dict[str, Any]:
+def _target(scores: Scores, row: int, whole: WholeTrackScores, index: int, rate: int, time: int) -> dict[str, Any]:
     values = {name: getattr(scores, name)[row].numpy() for name in METRICS}
     frames = [
         {
@@ -156,7 +156,7 @@ def _target(scores: Scores, row: int, whole: WholeTrackScores, place: int, rate:
         for number in range(len(values["SDR"]))
     ]
     medians = {name: _score(median(values[name])) for name in METRICS}
-    return {**medians, "uSDR": _score(whole.usdr[place]), "SI-SDR": _score(whole.si_sdr[place]), "frames": frames}
+    return {**medians, "uSDR": _score(whole.usdr[index]), "SI-SDR": _score(whole.si_sdr[index]), "frames": frames}
 
 
 def _masks(curve: MaskCurve) -> dict[str, Any]:
@@ -180,5 +180,5 @@ def median(values: np.ndarray) -> float:
 
 
 def finite(value: float) -> float | None:
-    """Return None for NaN and infinity, which JSON does not have."""
+    """Return None for NaN and infinity, which JSON cannot express."""
     return float(value) if math.isfinite(value) else None

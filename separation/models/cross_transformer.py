@@ -21,13 +21,13 @@ class CrossTransformer(nn.Module):
     channels : int
         Size of the latent vectors, a multiple of four and of `heads`.
     layers, heads : int
-        Number of layers per domain, and of attention heads.
+        Number of layers per domain; number of attention heads.
     hidden_scale : float
         Size of the feed-forward layers' hidden vectors, as a multiple of `channels`.
     cross_first : bool
         Whether the first layer attends to the other domain.
     max_period, position_weight : float
-        Longest period, and amplitude, of the sinusoidal positional embeddings.
+        Longest period of the sinusoidal positional embeddings, in positions; their amplitude.
 
     References
     ----------
@@ -69,18 +69,18 @@ class CrossTransformer(nn.Module):
         return x.view(shape), wave
 
     def embedded(self, x: Tensor) -> Tensor:
-        """Return the normalised (..., frames, bins, channels) with their positions."""
+        """Normalise vectors (..., frames, bins, channels) and add the positional embedding."""
         return self.norm_in(x) + self._embedding(x.shape[-3:], x)
 
     def embedded_wave(self, wave: Tensor) -> Tensor:
-        """Return the normalised (..., time, channels) with their positions."""
+        """Normalise vectors (..., time, channels) and add the positional embedding."""
         return self.norm_in_t(wave) + self._embedding(wave.shape[-2:], wave)
 
     def _embedding(self, shape: torch.Size, like: Tensor) -> Tensor:
         """Return the weighted positional embedding, computed once per shape."""
         key = tuple(shape)
         if key not in self._embeddings:
-            if len(self._embeddings) > 3:  # inputs of many lengths
+            if len(self._embeddings) > 3:  # bounds the memory if inputs have many lengths
                 self._embeddings.clear()
             if len(key) == 3:
                 embedding = _plane_embedding(*key, max_period=self._max_period)
@@ -91,7 +91,7 @@ class CrossTransformer(nn.Module):
 
 
 class _Layer(nn.Module):
-    """A transformer layer with the norms first, layer scales, and a norm over channels and time at the end."""
+    """A pre-norm transformer layer with layer scales and a final norm over channels and time."""
 
     def __init__(self, channels: int, heads: int, hidden: int, *, cross: bool) -> None:
         super().__init__()

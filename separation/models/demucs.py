@@ -12,7 +12,7 @@ __all__ = ["BidirectionalLSTM", "Demucs", "center_trim", "valid_length"]
 
 
 def center_trim(x: Tensor, length: int) -> Tensor:
-    """Return the middle `length` samples; an odd excess loses one more sample at the end."""
+    """Return the middle `length` samples; if the excess is odd, one more sample is removed at the end."""
     excess = x.shape[-1] - length
     if excess < 0:
         raise ValueError(f"cannot trim {x.shape[-1]} samples to {length}")
@@ -39,6 +39,7 @@ class BidirectionalLSTM(nn.Module):
         self.linear = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, time) to the same shape."""
         hidden = self.lstm(x.permute(2, 0, 1))[0]  # (time, batch, 2 * channels)
         return self.linear(hidden).permute(1, 2, 0)
 

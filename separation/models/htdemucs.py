@@ -17,8 +17,8 @@ __all__ = ["DecoderLayer", "EncoderLayer", "HTDemucs"]
 class HTDemucs(nn.Module):
     """A network from the waveform of a mixture to the waveforms of its sources.
 
-    Both branches, on the waveform and on the spectrogram with real and imaginary parts as channels, are U-Nets; their
-    outputs are added. The names of the parameters are those of the released files.
+    Two U-Nets process the waveform and the spectrogram, whose real and imaginary parts are channels. Their outputs are
+    added. The names of the parameters are those of the released files.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class HTDemucs(nn.Module):
     nfft : int
         Length of the STFT's frames, with a hop of a quarter of it.
     depth, kernel_size, stride : int
-        Number of layers of each branch, and the kernel, twice the stride, of their convolutions.
+        Number of layers of each branch; kernel and stride of their convolutions. The kernel must be twice the stride.
     context : int
         Neighbours on each side that the gated convolutions of the decoders include.
     freq_emb, emb_scale : float
         Weight of the frequency embedding after the first layer, and a constant factor on its parameters.
     dconv_mode, dconv_depth, dconv_comp : int
-        Residual branches: bit 0 puts them into the encoders, bit 1 into the decoders; branches per layer; ratio of
-        the channels outside and inside.
+        Residual branches: their place (bit 0: encoders, bit 1: decoders), their number per layer, and the ratio of
+        the channels outside to those inside.
     bottom_channels : int
         Channels of the transformer; 0 for those of the innermost layer.
     t_layers, t_heads, t_hidden_scale, t_cross_first, t_max_period, t_weight_pos_embed
@@ -204,7 +204,7 @@ def _level(x: Tensor) -> tuple[Tensor, Tensor]:
 class EncoderLayer(nn.Module):
     """An encoder layer: strided convolution, GELU, residual branches, gated 1x1 convolution."""
 
-    norm1 = norm2 = nn.Identity()  # only layers deeper than those of HT-Demucs have norms
+    norm1 = norm2 = nn.Identity()  # norms are used only in layers deeper than those of HT-Demucs
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, *, freq: bool, branches: tuple[int, int] | None
@@ -254,7 +254,7 @@ class DecoderLayer(nn.Module):
         self.dconv = ResidualBranches(inputs, *branches) if branches else None
 
     def forward(self, x: Tensor, skip: Tensor, length: int) -> Tensor:
-        """Map the sum of `x` and `skip` to the outer layer; `length` is the waveform's there."""
+        """Map the sum of `x` and `skip` to the outer layer; `length` is the length of the waveform there."""
         y = _apply_branches(F.glu(self.rewrite(x + skip), dim=1), self.dconv)
         z = self.conv_tr(y)
         z = z[..., self.pad : -self.pad, :] if self.freq else z[..., self.pad : self.pad + length]

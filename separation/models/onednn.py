@@ -1,9 +1,9 @@
 """Layers for inference on a CPU: convolutions as oneDNN matrix products with pre-packed weights.
 
-Signals are (time, channels). The inputs of a kernel are then contiguous in memory, a strided convolution is a product
-with a few whole rows, and a transposed one writes whole rows. oneDNN packs the weights once and applies bias,
-activation and gating while a result is still in a register. Long signals are processed in blocks of rows that stay in
-the cache from one product to the next.
+Signals are (time, channels). A kernel's inputs are then contiguous in memory: a strided convolution is a product
+with a few complete rows, and a transposed convolution writes complete rows. oneDNN packs the weights once and applies
+bias, activation and gating to each result while it is in a register. Long signals are processed in blocks of rows that
+stay in the cache from one product to the next.
 
 This uses private torch operations (``torch.ops.mkldnn._linear_pointwise``), since they are faster. With the plain
 networks, separating 30 s of audio takes 1.56 times as long for Demucs with 64 channels, and 1.41 times as long for 48
@@ -57,14 +57,14 @@ def blocks(n_rows: int, size: int = ROWS) -> Iterator[tuple[int, int]]:
 
 
 def one_per_core(function: Callable[[Tensor], Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the results for all inputs, computed one per core if there are enough of them."""
+    """Apply a function to all inputs, one per core if there are at least as many inputs as cores."""
     if len(inputs) < torch.get_num_threads():
         return [function(x) for x in inputs]
     return map_threads(function, inputs)
 
 
 def matmul(x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``x @ weight.T`` for a weight that is used too rarely to be packed."""
+    """Return ``x @ weight.T`` for a weight that is used too rarely to be packed for oneDNN."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
@@ -138,7 +138,7 @@ class Resampling:
         Sample rates of input and output, without a common divisor.
     """
 
-    frames = 64  # groups of `new` output samples per product; more of them leave more of its matrix zero
+    frames = 64  # groups of `new` output samples per product; with more, a larger part of its matrix is zero
 
     def __init__(self, old: int, new: int) -> None:
         resampler: Any = julius.ResampleFrac(old, new)
@@ -164,9 +164,9 @@ class Resampling:
 class LSTM:
     """A bidirectional multi-layer LSTM over several sequences (time, channels) that may differ in length.
 
-    A wide LSTM on few sequences spends nearly all its time fetching the recurrent weights, once per step for any
-    number of sequences, so that several sequences cost little more than one. A narrow LSTM, whose weights stay in the
-    cache, runs as torch's own.
+    A wide LSTM on few sequences spends nearly all its time fetching the recurrent weights. They are fetched once per
+    step for any number of sequences, so that several sequences take little longer than one. A narrow LSTM, whose
+    weights stay in the cache, runs as torch's own.
     """
 
     min_wide = 1024  # smallest hidden size of a wide LSTM
@@ -198,7 +198,7 @@ class _Direction:
 
     def __init__(self, lstm: nn.LSTM, name: str, dtype: torch.dtype) -> None:
         def reorder(parameter: Tensor) -> Tensor:
-            """Order the gates as input, forget, output, cell, so that the three sigmoids are adjacent."""
+            """Reorder the gates to input, forget, output, cell, so that those with a sigmoid are adjacent."""
             input_, forget, cell, output = parameter.detach().chunk(4)
             return torch.cat([input_, forget, output, cell])
 

@@ -26,8 +26,8 @@ __all__ = ["OneDnnDemucs"]
 class OneDnnDemucs:
     """:class:`Demucs` for inference on a CPU: the same output, faster and in less memory.
 
-    Several mixtures in one call cost less than one by one, since the LSTM's weights are fetched once for all;
-    the convolutions process them in turn. The weights are copied, so that the network can be freed.
+    Several mixtures in one call take less time than one by one, since the LSTM's weights are fetched once for all of
+    them. The convolutions process them in turn. The weights are copied, so that the network can be freed.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class OneDnnHTDemucs:
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """Separate mixtures (channels, time) into (sources, channels, time) each, one per core if there are enough."""
+        """Separate mixtures (channels, time) into (sources, channels, time) each; see :func:`one_per_core`."""
         return one_per_core(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class _Layer:
         channels = attention.out_proj.out_features
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
         scale = torch.ones(3 * channels, 1)
-        scale[:channels] = (channels // self._heads) ** -0.5  # of the scores
+        scale[:channels] = (channels // self._heads) ** -0.5  # scale of the attention scores
         weight, bias = (scale * weight).split(channels), (scale[:, 0] * bias).split(channels)
         self._query, self._key, self._value = (Linear(*parts, dtype) for parts in zip(weight, bias, strict=True))
         self._output = _scaled(attention.out_proj, layer.gamma_1.scale, dtype)

@@ -48,7 +48,7 @@ class OneDnnHybridDemucs:
 
     @torch.inference_mode()
     def __call__(self, mixtures: Sequence[Tensor]) -> list[Tensor]:
-        """Separate mixtures (channels, time) into (sources, channels, time) each, one per core if there are enough."""
+        """Separate mixtures (channels, time) into (sources, channels, time) each; see :func:`one_per_core`."""
         return one_per_core(self._separate, mixtures)
 
     def _separate(self, mixture: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class OneDnnHybridDemucs:
         return stems
 
     def _forward_unet(self, x: Tensor, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """Run both branches, which merge after the waveform's last encoder and part before its first decoder."""
+        """Run both branches, joined from the waveform's last encoder to its first decoder."""
         skips, wave_skips, lengths, wave_lengths = [], [], [], []
         for index, encode in enumerate(self._spectral.encoder):
             lengths.append(x.shape[1])
@@ -99,13 +99,13 @@ class OneDnnHybridDemucs:
 
 def _crop_kernel(convolution: Any) -> None:
     """Remove the kernel rows that only cover padding in a layer with a single frequency."""
-    middle = convolution.kernel_size[0] // 2
-    convolution.weight = nn.Parameter(convolution.weight.detach()[:, :, middle : middle + 1].contiguous())
+    centre = convolution.kernel_size[0] // 2
+    convolution.weight = nn.Parameter(convolution.weight.detach()[:, :, centre : centre + 1].contiguous())
     convolution.padding = (0, convolution.padding[1])
 
 
 def _is_supported(layer: Any) -> bool:
-    """Return True for the outer layers, without LSTM, attention or norms outside the residual branches."""
+    """Return True for the outer layers, which have no LSTM, no attention and no norms outside the residual branches."""
     if layer.empty or not layer.pad or layer.kernel_size != 2 * layer.stride:
         return False
     if not isinstance(layer.norm1, nn.Identity) or not isinstance(layer.norm2, nn.Identity):

@@ -70,9 +70,9 @@ def _residual_branches(layer: Any, dtype: torch.dtype) -> list[_Residual]:
 class _Residual:
     """A residual branch: dilated convolution, norm, GELU, 1x1 convolution, norm, gated linear unit, scale.
 
-    The input of the second norm is never computed. Its mean and variance over channels and time follow from the
-    means and covariances of the few channels before the 1x1 convolution. Convolution and norm then multiply those
-    channels, scaled, and two constant ones by fixed weights.
+    The input of the second norm is not computed explicitly. Its mean and variance over channels and time follow from
+    the means and covariances of the few channels before the 1x1 convolution. Convolution and norm are then one
+    product of fixed weights with these channels, scaled, and two constant channels.
     """
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
@@ -92,7 +92,7 @@ class _Residual:
         """Add the branch to (items, time, channels) in place."""
         hidden = self._hidden(x).float()
         mean = hidden.mean(1)
-        centred = (hidden - mean[:, None]).double()  # sums over seconds of a waveform lose 20 dB in float32
+        centred = (hidden - mean[:, None]).double()  # float32 sums over seconds of a waveform are 20 dB less accurate
         covariance = (centred.transpose(1, 2) @ centred / hidden.shape[1]).float()
         output_mean = F.linear(mean, self._weight, self._bias)  # over time
         variance = (covariance * self._products).sum((1, 2)) + output_mean.var(1, correction=0)
@@ -160,7 +160,7 @@ class Decoder:
         return output[self._pad : stop], None
 
     def _gated_wave(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Return the whole waveform after the gated convolution and the residual branches, whose norms need it all."""
+        """Apply gated convolution and residual branches to the whole waveform, which their norms require."""
         gated = torch.empty_like(x)
         for start, stop in blocks(len(x)):
             gated[start:stop] = self._apply_rewrite(x, skip, start, stop)

@@ -20,18 +20,18 @@ __all__ = ["OneDnnRoformer"]
 class OneDnnRoformer:
     """:class:`Roformer` for inference on a CPU: the same output, faster and in less memory.
 
-    Every core computes a band, or a block of frames, at a time, whose signals stay in the cache.
+    Every core processes a band or a block of frames at a time, which fits into the cache.
 
     Parameters
     ----------
     network : Roformer
-        Its weights are taken away.
+        Consumed: its weights are removed so that none is held twice.
     dtype : torch.dtype
-        float32 or bfloat16, for the products with weights. All else is float32.
+        float32 or bfloat16, for the products with weights. Everything else is float32.
     """
 
     def __init__(self, network: Roformer, dtype: torch.dtype = torch.float32) -> None:
-        parts: Any = network  # its layers are known, its types are not
+        parts: Any = network  # the types of its layers are not declared
         norm = parts.final_norm
         self._normalise = not isinstance(norm, nn.Identity)
         gain = norm.scale * norm.gamma if self._normalise else None

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 __all__ = ["LEGACY_KEYS", "OpenUnmix", "bins_below"]
 
-#: The only keys of released files that are not in the network's state; ignore them when loading.
+#: Keys of released files that are not in the network's state dict; ignore them when loading.
 LEGACY_KEYS = ("sample_rate", "stft.window", "transform.0.window")
 
 

@@ -61,16 +61,19 @@ class Roformer(nn.Module):
     bands : sequence of sequences of int
         STFT bins of each band. Every bin must be in at least one.
     dim, depth, heads, dim_head : int
-        Features per band and frame, pairs of transformers, attention heads, features per head.
+        Features per band and frame; pairs of transformers; attention heads; features per head.
     time_depth, band_depth : int
         Layers of each transformer along time, and along bands.
     mask_layers : int
         Hidden layers of the mask estimators.
     mask_expansion : int
-        Width of the hidden layers of the mask estimators over `dim`.
+        Ratio of the width of the mask estimators' hidden layers to `dim`.
     norm_each : bool
         Normalise the output of each transformer, as Mel-Band RoFormer, instead of only the last, as BS-RoFormer.
-    n_channels, n_stems, n_fft, hop_length : int
+    n_channels, n_stems : int
+        Audio channels of the mixture, and number of estimated stems.
+    n_fft, hop_length : int
+        Frame length and hop of the STFT in samples.
 
     References
     ----------
@@ -137,13 +140,13 @@ class Roformer(nn.Module):
         return torch.stack(stems, dim=1)
 
     def spectrogram(self, mixture: Tensor) -> Tensor:
-        """Return the STFT (batch, bins * channels, frames) of (batch, channels, time); channels alternate in a bin."""
+        """Return the STFT (batch, bins * channels, frames) of (batch, channels, time), channels innermost."""
         window = torch.hann_window(self.n_fft, device=mixture.device)
         X = torch.stft(mixture.flatten(0, 1), self.n_fft, self.hop_length, window=window, return_complex=True)
         return X.unflatten(0, mixture.shape[:2]).transpose(1, 2).flatten(1, 2)
 
     def band_values(self, X: Tensor) -> Tensor:
-        """Return real and imaginary parts of all bands, one after the other: (batch, frames, values)."""
+        """Return real and imaginary parts of all bands, concatenated, shape (batch, frames, values)."""
         return torch.view_as_real(X[:, self._index]).transpose(1, 2).flatten(2)
 
     def masked(self, X: Tensor, mask: Tensor, length: int) -> Tensor:
@@ -167,14 +170,14 @@ class _RMSNorm(nn.Module):
 
 
 class _Rotary(nn.Module):
-    """Rotary embedding: pairs of adjacent features turn by an angle proportional to the position."""
+    """Rotary embedding: pairs of adjacent features are rotated by an angle proportional to the position."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.freqs = nn.Parameter(10000.0 ** (-torch.arange(0, dim, 2) / dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn queries or keys (batch, heads, positions, features)."""
+        """Rotate queries or keys (batch, heads, positions, features)."""
         angles = torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)[:, None] * self.freqs.float()
         cos, sin = angles.cos(), angles.sin()
         even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
@@ -201,7 +204,7 @@ class _Attention(nn.Module):
 class _FeedForward(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        # The identity stands where upstream has dropout, so that the names agree.
+        # The identity replaces upstream's dropout, so that the parameter names agree.
         self.net = nn.Sequential(
             _RMSNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Identity(), nn.Linear(4 * dim, dim)
         )

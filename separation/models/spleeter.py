@@ -85,7 +85,7 @@ class SpleeterUNet(nn.Module):
         outputs = list(filters)
         for stage, (before, after) in enumerate(zip([n_channels, *outputs], outputs, strict=False), start=1):
             self.add_module(f"down{stage}_conv", _Down(before, after))
-            if stage < 6:  # the decoder takes the innermost stage as it is
+            if stage < 6:  # the decoder receives the innermost stage without batch norm and activation
                 act = nn.Sequential(nn.BatchNorm2d(after, eps=1e-3), _ACTIVATIONS[conv_activation]())
                 self.add_module(f"down{stage}_act", act)
         widths = [*outputs[-2::-1], 1]
@@ -123,7 +123,7 @@ class SpleeterUNet(nn.Module):
 def state_from_tensorflow(variables: Mapping[str, Tensor], stem: int) -> dict[str, Tensor]:
     """Return the state dict of one stem's network from the variables of a TensorFlow checkpoint.
 
-    TensorFlow numbers the layers of each kind in the order in which the networks were built, one after the other.
+    TensorFlow numbers the layers of each kind in the order of creation, network by network.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def state_from_tensorflow(variables: Mapping[str, Tensor], stem: int) -> dict[st
     KeyError
         If a variable is missing.
     """
-    layers: list[tuple[str, str, int]] = []  # our name, TensorFlow's name, number
+    layers: list[tuple[str, str, int]] = []  # name here, TensorFlow's name, number
     for stage in range(1, 7):
         layers.append((f"down{stage}_conv.1", "conv2d", 7 * stem + stage - 1))
         layers.append((f"up{stage}.0", "conv2d_transpose", 6 * stem + stage - 1))

@@ -1,9 +1,9 @@
-"""A result folder that is replaced in one step and never loses files of others.
+"""Replace a result folder in one step, without losing other files in it.
 
 The new result is written to a hidden sibling of the folder, the draft. Files in the folder that the new result
 does not replace are hard-linked into the draft. Then the two folders are exchanged, in one system call on Linux.
 A process that is killed leaves the old or the new folder complete, and its hidden sibling is cleaned up by the
-next run: every file in it that belongs to somebody else is moved back.
+next run: every file in it that belongs to no result is moved back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Listing = Callable[[Path], Collection[str]]
 
 
 class AtomicFolder:
-    """A draft of a folder that replaces it by :meth:`publish` or is removed on exit.
+    """A draft of a folder. :meth:`publish` replaces the folder by the draft; otherwise the draft is removed on exit.
 
     Any number of processes may have drafts of one folder at once; they publish one after the other.
 
@@ -48,7 +48,7 @@ class AtomicFolder:
 
     def __enter__(self) -> AtomicFolder:
         if self.folder.exists() and not self.folder.is_dir():
-            raise FileExistsError(errno.EEXIST, "a file is in the way of the folder for the stems", str(self.folder))
+            raise FileExistsError(errno.EEXIST, "the folder for the stems would replace a file", str(self.folder))
         self._target = Path(os.path.realpath(self.folder))
         self._published = False
         self._new_parents: list[Path] = []
@@ -77,7 +77,7 @@ class AtomicFolder:
         Parameters
         ----------
         finish : callable
-            Writes the draft's last files. No other process publishes to the folder meanwhile.
+            Writes the draft's last files. No other process publishes to the folder at the same time.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class AtomicFolder:
         with self._errors_name_the_folder(), _folder_lock(self._target):
             finish()
             refuse_foreign(self.folder, [path.name for path in self.path.iterdir()], self._listing)
-            self._draft_lock.release()  # Windows renames no folder with an open file
+            self._draft_lock.release()  # Windows cannot rename a folder with an open file
             replacing = self._target.is_dir()
             if replacing:
                 _link_others(self._target, self.path, self._listing)
@@ -104,7 +104,7 @@ class AtomicFolder:
     def _discard(self) -> None:
         self._draft_lock.release()
         _remove_draft(self.path)
-        for parent in reversed(self._new_parents):  # a folder that others use meanwhile stays
+        for parent in reversed(self._new_parents):  # a folder that is no longer empty is kept
             try:
                 parent.rmdir()
             except OSError:
@@ -138,19 +138,19 @@ def refuse_foreign(folder: Path, names: Collection[str], listing: Listing) -> No
 
 @contextmanager
 def _folder_lock(folder: Path) -> Iterator[None]:
-    """Wait until no other process publishes to the folder or cleans up beside it."""
+    """Wait until no other process publishes to the folder or cleans up next to it."""
     path = folder.with_name(f".{folder.name}.lock")
     lock = FileLock(path)
     with lock:
         try:
             yield
         finally:
-            if os.name != "nt":  # a waiting process notices that the file it has locked is gone
+            if os.name != "nt":  # a waiting process notices that its lock file was deleted
                 path.unlink(missing_ok=True)
 
 
 def _link_others(folder: Path, draft: Path, listing: Listing) -> None:
-    """Hard-link everything into the draft that it does not replace, so that no moment is without it.
+    """Hard-link all files into the draft that it does not replace, so that they exist at every moment.
 
     Where hard links are not possible, the files are moved by :func:`_remove_old` instead.
     """
@@ -178,14 +178,14 @@ def _link(source: str | Path, copy: str | Path) -> str:
 
 
 def _remove_old(old: Path, folder: Path, listing: Listing) -> None:
-    """Remove the replaced folder; first move into the new one whatever is not listed and not there yet."""
+    """Remove the replaced folder, after moving files that are neither listed nor in the new folder into the new one."""
     listed, kept = set(listing(old)), set(listing(folder))
     for path in old.iterdir():
         if path.name in listed - kept:
             path.unlink()
         else:
             _move_or_drop(path, folder / path.name, listed=path.name in listed)
-    with suppress(OSError):  # something that exists in both and differs stays
+    with suppress(OSError):  # files that exist in both folders and differ are kept
         old.rmdir()
 
 
@@ -203,7 +203,7 @@ def _move_or_drop(path: Path, target: Path, *, listed: bool = False) -> None:
 
 
 def _recover(folder: Path, listing: Listing) -> None:
-    """Clean up after killed processes: remove their drafts, and put back what belongs in the folder."""
+    """Clean up after killed processes: remove their drafts, and move back files that belong in the folder."""
     hidden = f".{glob.escape(folder.name)}-" + "[0-9a-f]" * 8
     for old in folder.parent.glob(f"{hidden}.old"):
         if folder.exists():
@@ -224,7 +224,7 @@ def _recover(folder: Path, listing: Listing) -> None:
 
 
 def _remove_draft(draft: Path) -> None:
-    """Remove a draft, its lock last: a folder without one is taken for a replaced folder."""
+    """Remove a draft and, last, its lock: without a lock it would be mistaken for a replaced folder."""
     if not draft.is_dir():
         return
     for path in draft.iterdir():
@@ -236,7 +236,7 @@ def _remove_draft(draft: Path) -> None:
 
 
 def _exchange_or_rename(draft: Path, folder: Path) -> None:
-    """Put the draft in the folder's place, and the folder in the draft's."""
+    """Exchange the draft and the folder."""
     if _exchange(draft, folder):
         return
     old = draft.with_name(f"{draft.name}.old")
@@ -255,10 +255,10 @@ def _exchange(first: Path, second: Path) -> bool:
         return False
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # a C library without it
+    except AttributeError:  # the C library lacks it
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(renameat2(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(renameat2(current_folder, os.fsencode(first), current_folder, os.fsencode(second), exchange) == 0)
 
 
 def _missing(folder: Path) -> list[Path]:

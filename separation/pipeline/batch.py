@@ -28,18 +28,20 @@ __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "sepa
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """How to separate each song: arguments of `create` and of `separate_to_folder`.
+    """Options of every separation; fields not listed are those of `create` and `separate_to_folder`.
 
     Attributes
     ----------
+    start, duration : float, float or None
+        The excerpt in seconds; see :func:`separation.audio.decoding.open_audio`.
     options : tuple of (str, str)
         Options of the method.
     two_stems : str or None
         Separate this source from the rest: :class:`separation.separators.two_stems.TwoStems`.
     strict : bool
-        Refuse files that are cut or damaged.
+        Raise an error for truncated or damaged files.
     command : str
-        The command line that repeats the separation, for ``result.json``.
+        Command line that repeats the separation, recorded in ``result.json``.
     """
 
     method: str
@@ -71,7 +73,7 @@ class Job:
 class JobResult:
     """The result of one job: `document` from :meth:`separation.pipeline.result.Result.document`, or an `error`.
 
-    `skipped` means that an earlier result has the same weights and options.
+    `skipped` is True if the document is that of an earlier result with the same input, weights and options.
     """
 
     job: Job
@@ -80,7 +82,7 @@ class JobResult:
     skipped: bool = False
 
 
-# -- which songs -----------------------------------------------------------------------------------
+# Finding the songs.
 
 
 def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list[Job]:
@@ -99,7 +101,7 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
         if path.is_dir():
             songs = sorted(file for file in path.rglob("*") if _is_song(file, path))
             if not songs:
-                raise ValueError(f"there is no sound file in {path.name!r}")
+                raise ValueError(f"{path.name!r} contains no audio file")
             relative = {file: file.parent.relative_to(path) / _folder_name(file) for file in songs}
         else:
             relative = {path: Path(_folder_name(path))}
@@ -124,7 +126,7 @@ def _folder_name(file: Path) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-# -- one song --------------------------------------------------------------------------------------
+# One song.
 
 
 def check_options(job_options: JobOptions) -> None:
@@ -138,9 +140,9 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
     """Separate one song; errors are returned, not raised."""
     try:
         with claim_gpu(job.options.device):
-            done = _existing_result(job)
-            if done is not None:
-                return JobResult(job=job, document=done, skipped=True)
+            existing = _existing_result(job)
+            if existing is not None:
+                return JobResult(job=job, document=existing, skipped=True)
             return JobResult(job=job, document=_separate(job, show).document())
     except ValueError as error:
         return JobResult(job=job, error=str(error))
@@ -173,14 +175,14 @@ def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
 
 
 def _open_recording(job: Job) -> Recording:
-    """Open the song; its decoded copy goes to the disk of the stems, which may be impossible."""
+    """Open the song, decoded to a temporary file on the disk of the stems; an OSError names the stems' folder."""
     scratch = _existing(job.folder)
     try:
         options = job.options
         return Recording(job.file, scratch, start=options.start, duration=options.duration, strict=options.strict)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != job.file.parent:
-            error.filename = str(job.folder)  # instead of the temporary file
+            error.filename = str(job.folder)  # the name that the user knows
         raise
 
 
@@ -218,20 +220,20 @@ def _oracle(job: Job, frames: int) -> Separator:
     return _chosen_stems(separator, job_options)
 
 
-# -- what is done already --------------------------------------------------------------------------
+# Earlier results.
 
 
 def _cache_key(job: Job) -> dict[str, Any]:
-    """Return all that determines the stems except the weights; an edited file has another size or time."""
+    """Return everything that determines the stems except the weights; editing a file changes its size or time."""
     state = job.file.stat()
     job_options = asdict(job.options) | {"options": dict(job.options.options)}
     del job_options["command"]
-    for name in ("two_stems", "strict"):  # without them, as in results of versions that had no such option
+    for name in ("two_stems", "strict"):  # omitted if unset, as in results of earlier versions
         if not job_options[name]:
             del job_options[name]
-    asked = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
-    plain: dict[str, Any] = json.loads(json.dumps(asked))  # as read back from result.json: lists, not tuples
-    return plain
+    inputs = {"file": job.file.name, "bytes": state.st_size, "modified": state.st_mtime_ns, **job_options}
+    document: dict[str, Any] = json.loads(json.dumps(inputs))  # with lists instead of tuples, as read from result.json
+    return document
 
 
 def _existing_result(job: Job) -> dict[str, Any] | None:
@@ -254,7 +256,7 @@ def _existing_result(job: Job) -> dict[str, Any] | None:
     }
 
 
-# -- many songs ------------------------------------------------------------------------------------
+# Many songs.
 
 
 def separate_songs(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[JobResult]:

@@ -20,15 +20,22 @@ __all__ = ["MixtureConsistency", "residual_db"]
 
 _ENERGY_SECONDS = 0.05  # time constant of the stems' energies
 
-_NOTHING = 1e-20  # equal shares where all stems are silent
+_NOTHING = 1e-20  # energy added to every stem, so that silent stems get equal shares
 
 
 class MixtureConsistency:
     """Makes stems sum to the mixture by distributing the residual among them.
 
-    Each stem gets the share of the residual that it has of all stems' energy, smoothed with a time constant
-    of 50 ms. The residual of a quiet moment thus goes to the stem that is audible just then, and a silent stem
-    gets nothing. The state carries over from block to block, so that cutting changes nothing.
+    The residual is distributed in proportion to the stems' energies, smoothed with a time constant of 50 ms. At every
+    moment it goes to the stems that are audible then; silent stems stay silent. The smoothing continues from block to
+    block, so that the result does not depend on the block size.
+
+    Parameters
+    ----------
+    sources : int
+        Number of stems.
+    sample_rate : int
+        Hz.
     """
 
     def __init__(self, sources: int, sample_rate: int) -> None:
@@ -45,14 +52,14 @@ class MixtureConsistency:
 
 
 def residual_db(mixture: Signal, stems: Sequence[Path]) -> float | None:
-    """Return the energy of mixture minus written stems over the mixture's, in dB; None if either is silent."""
-    left = energy = 0.0
+    """Return the energy of (mixture - written stems) relative to the mixture's, in dB; None if either is 0."""
+    residual = energy = 0.0
     written = zip(*(read_blocks(path) for path in stems), strict=False)
     for part, blocks in zip_longest(iter_blocks(mixture, BLOCK), written, fillvalue=()):
         true = part.double() if isinstance(part, Tensor) else torch.zeros(mixture.channels, 0).double()
         total = torch.zeros_like(true)
         for block in blocks:  # a lossy file may be a few samples shorter or longer
             total[:, : block.shape[1]] += block[:, : true.shape[1]]
-        left += float((true - total).square().sum())
+        residual += float((true - total).square().sum())
         energy += float(true.square().sum())
-    return round(10 * math.log10(left / energy), 3) if left > 0 and energy > 0 else None
+    return round(10 * math.log10(residual / energy), 3) if residual > 0 and energy > 0 else None

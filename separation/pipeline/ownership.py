@@ -1,4 +1,4 @@
-"""Which files of a result folder belong to which separation, as its ``result.json`` says."""
+"""Determine from ``result.json`` which files of a result folder belong to which separation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IDENTITY = ("input_sha256", "method", "model", "model_sha256", "options", "samp
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a folder's ``result.json``; None if there is none, or another program wrote it."""
+    """Return the content of a folder's ``result.json``; None if it is missing or by another program."""
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))
     except (OSError, ValueError):
@@ -25,9 +25,10 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 
 
 def listed_files(folder: Path) -> set[str]:
-    """Return the names of the files that ``result.json`` lists, itself included.
+    """Return the names of the files that ``result.json`` lists, and of ``result.json``.
 
-    Only plain names count: no paths, no folders. A draft lists files that are still in the folder it will replace.
+    Only plain names count: no paths, no folders. Listed files need not exist: a draft lists kept stems before
+    they are linked into it.
     """
     card = read_card(folder)
     if card is None:
@@ -62,7 +63,7 @@ def earlier_results(folder: Path, replaced: Collection[str]) -> list[dict[str, A
 
 
 def is_same_separation(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Return whether two results are of the same sound, by the same method with the same options."""
+    """Return whether two results have the same input audio, method, weights and options."""
     return all(first.get(key) == second.get(key) for key in _IDENTITY)
 
 
@@ -72,7 +73,7 @@ def _earlier(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _stems(result: Mapping[str, Any]) -> dict[str, str]:
-    """Return source -> file name, without names that lead out of the folder."""
+    """Return source -> file name, without names that point outside the folder."""
     stems = result.get("stems")
     if not isinstance(stems, dict):
         return {}

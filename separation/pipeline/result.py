@@ -27,7 +27,7 @@ class SeparationProgress:
     segment, segments : int
         Finished segments and their total number.
     seconds_left : float or None
-        Estimate; None before the first segment is finished.
+        Estimated remaining time; None before the first segment is finished.
     result : Result or None
         Set if the stage is "done".
     """
@@ -99,6 +99,7 @@ def manifest(result: Result, audio: AudioSource, separator: Separator, origin: M
 
 
 def write_manifest(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write the content of ``result.json`` to a folder."""
     text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Parts of a file name that are not valid Unicode become JSON escapes.
     (folder / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -16,7 +16,7 @@ __all__ = ["run", "run_configured", "target_mixture"]
 
 
 def target_mixture(audio: AudioSource, separator: Separator) -> Signal:
-    """Return the mixture that the stems add up to, at its own sample rate.
+    """Return the mixture to which the stems should sum, at its own sample rate.
 
     It is the input itself for methods that take any number of channels, and for mono and stereo. More
     channels are mixed down to stereo for the neural methods (:func:`separation.audio.channels.downmix`), and to
@@ -36,6 +36,11 @@ def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
     method, mono is doubled and returned as the mean of the two channels. Audio that is not in memory
     (:class:`separation.audio.files.Recording`) is read as needed.
 
+    Parameters
+    ----------
+    separator : Separator
+    audio : AudioSource
+
     Yields
     ------
     Tensor, shape (sources, channels, time)
@@ -50,7 +55,7 @@ def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
 
 
 def run_configured(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
-    """Run a separator already configured for the audio's sample rate and channels; it keeps the notes."""
+    """Separate audio as :func:`run` does, with a separator from :meth:`Separator.at`, which then holds the notes."""
     mixture = target_mixture(audio, separator)
     channels = mixture.channels
     if separator.channels == 2 and channels == 1:

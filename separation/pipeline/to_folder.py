@@ -25,7 +25,7 @@ from separation.separators.base import Separator
 __all__ = ["choose_stems", "separate_to_folder"]
 
 _Blocks = Iterator[tuple[SeparationProgress, tuple[Tensor, Tensor] | None]]
-"""Progress, and with it the block that was finished, if any: mixture and chosen stems."""
+"""Progress, and the mixture and chosen stems of the block just finished, or None."""
 
 
 def separate_to_folder(
@@ -43,10 +43,10 @@ def separate_to_folder(
 ) -> Generator[SeparationProgress, None, None]:
     """Separate audio into ``folder/<source>.<format>`` and ``folder/result.json``.
 
-    Work happens as the generator is iterated; closing it cancels. The result appears in one step, and nothing is
-    left behind on error. Of an existing folder, only files that its ``result.json`` lists are replaced or removed.
-    A choice of stems keeps the other stems there: ``earlier_results`` in ``result.json`` says whose they are, and
-    a warning names those of other sound, weights or options.
+    The audio is separated while the generator is iterated; closing it cancels. The result appears in one step, and
+    no partial result remains after an error. Of an existing folder, only files that its ``result.json`` lists are
+    replaced or removed. If only some stems are written, others in the folder are kept: ``earlier_results`` in
+    ``result.json`` describes them, and a warning names those from other audio, weights or options.
 
     Memory does not grow with the length of audio that is not itself in memory
     (:class:`separation.audio.files.Recording`); reading, computing and writing overlap.
@@ -89,7 +89,7 @@ def separate_to_folder(
     separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
     chosen = choose_stems(separator.sources, stems)
     if sum_to_mixture and len(chosen) < len(separator.sources):
-        raise ValueError("only all stems together can sum to the mixture: leave the choice of stems out")
+        raise ValueError("only all stems together can sum to the mixture: choose no stems")
     mixture = target_mixture(audio, separator)
     check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
     refuse_foreign(folder, [*(f"{source}.{format}" for source in chosen), CARD], listed_files)
@@ -164,9 +164,7 @@ def _warnings(audio: AudioSource, mixture: Signal, separator: Separator, name: s
     about_file = list(audio.warnings)
     if audio.speakers is None and mixture.channels < audio.channels and audio.channels in WAVE_ORDER:
         names = ", ".join(WAVE_ORDER[audio.channels])
-        about_file.append(
-            f"the file does not say which speakers its {audio.channels} channels are for: they are taken for {names}"
-        )
+        about_file.append(f"the file does not name the speakers of its {audio.channels} channels: assuming {names}")
     for warning in about_file:
         warnings.warn(f"{name}: {warning}", stacklevel=2)
     return about_file + separator.notes
@@ -178,7 +176,7 @@ def _write_card(draft: Path, folder: Path, card: dict[str, Any], result: Result,
     stale = [name for other in earlier if not is_same_separation(other, card) for name in other["stems"].values()]
     if stale:
         result.warnings.append(
-            f"{', '.join(stale)} in the same folder come from an earlier separation of other sound or with other "
+            f"{', '.join(stale)} in the same folder come from an earlier separation of other audio or with other "
             f"settings: see earlier_results in {CARD}"
         )
         warnings.warn(result.warnings[-1], stacklevel=2)
@@ -192,7 +190,7 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
         return sources
     for stem in stems:
         if stem not in sources:
-            raise ValueError(f"there is no stem {stem!r}; this method gives {', '.join(sources)}")
+            raise ValueError(f"unknown stem {stem!r}; this method gives {', '.join(sources)}")
     if not stems:
         raise ValueError(f"no stems chosen; this method gives {', '.join(sources)}")
     return tuple(source for source in sources if source in stems)
@@ -201,7 +199,7 @@ def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple
 def _blocks(
     audio: AudioSource, separator: Separator, chosen: tuple[str, ...], start_time: float, *, share: bool
 ) -> _Blocks:
-    """Yield progress, and with it the block that was finished, if any: mixture and chosen stems."""
+    """Yield progress, with the mixture and chosen stems of the block just finished, or None."""
     rows = [separator.sources.index(source) for source in chosen]
     segments = _segments(audio, separator)
     mixture, position = target_mixture(audio, separator), 0

@@ -1,7 +1,7 @@
-"""Arrays in, matplotlib figures out.
+"""Matplotlib figures of scores, waveforms and spectrograms.
 
-Figures are made without pyplot, so that several can be drawn at once in a server, and on a
-transparent ground in colours that read on white as well as on black.
+Figures are made without pyplot, so that a server can draw several at once. The background is transparent, and the
+colours are legible on white and on black.
 """
 
 from separation.plots.curves import draw_precision_recall, draw_score_over_length, draw_score_over_time

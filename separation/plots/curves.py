@@ -45,10 +45,10 @@ def draw_score_over_time(
     figure.patch.set_alpha(0)
     wave, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.6))
     peak = float(np.abs(picture.peaks).max())
-    own = COLOURS.get(name, COLOURS["mixture"])
-    draw_waveform(wave, picture, own, (0.0, picture.duration), peak)
+    source_colour = COLOURS.get(name, COLOURS["mixture"])
+    draw_waveform(wave, picture, source_colour, (0.0, picture.duration), peak)
     wave.set_ylabel(name, parse_math=False)
-    for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=own), strict=True):
+    for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=source_colour), strict=True):
         time = (np.arange(len(values)) + 0.5) * window
         axes.plot(time, values, color=colour, linewidth=1.4, marker="o", markersize=2.5, label=method)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)
@@ -119,14 +119,14 @@ def draw_score_over_length(points: Mapping[str, tuple[np.ndarray, np.ndarray]], 
         if np.isfinite(values).any()
     }
     if not finite:
-        raise ValueError(f"there are no points to draw: no sound has any {metric}")
+        raise ValueError(f"there are no points to draw: no recording has a finite {metric}")
     figure = Figure(figsize=(6.4, 3.2), dpi=150, layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.subplots()
     for (label, (lengths, values)), colour in zip(finite.items(), _cycle(len(finite)), strict=True):
         distinct = np.unique(lengths)
-        middle = [np.median(values[lengths == length]) for length in distinct]
-        axes.plot(distinct, middle, color=colour, linewidth=1.5, label=label)
+        medians = [np.median(values[lengths == length]) for length in distinct]
+        axes.plot(distinct, medians, color=colour, linewidth=1.5, label=label)
         axes.scatter(lengths, values, s=12, color=colour, linewidths=0, alpha=0.8)
     axes.set_xscale("log")
     everything = np.concatenate([lengths for lengths, _ in finite.values()])

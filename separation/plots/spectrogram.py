@@ -56,7 +56,7 @@ class Spectrogram:
 
     @property
     def loudest(self) -> float:
-        """The greatest power, which is 0 dB in a set of pictures."""
+        """The greatest power; the greatest in a set of pictures is shown as 0 dB."""
         return float(self.power.max())
 
 
@@ -75,8 +75,8 @@ def spectrogram(
 class StreamingSpectrogram:
     """Computes a spectrogram of fixed size, block by block.
 
-    A few evenly spaced frames represent each column, so that neither work nor memory grows with the length. Columns
-    whose audio has not arrived yet are empty.
+    A few evenly spaced frames represent each column, so that time and memory do not grow with the length. Columns
+    for which no audio was added yet are empty.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class StreamingSpectrogram:
         """Transform the complete frames, a few dozen columns at a time."""
         assert self._kept is not None
         begin = self._came + _N_FFT // 2 + (_N_FFT if self._came >= self.frames else 0) - self._kept.shape[1]
-        # `begin` counts from half a window before the signal, where a frame starts at its centre's number.
+        # `begin` counts from half a window before the signal, so that a frame starts at the index of its centre.
         reach = begin + self._kept.shape[1] - _N_FFT
         ready = int(torch.searchsorted(self._centres, reach, right=True))
         ready -= ready % self._per_column
@@ -195,7 +195,7 @@ def draw_spectrogram(
     loudest : float
         Power at 0 dB, the same for all pictures that are compared.
     peak : float
-        Sample value at the waveform's edge, likewise.
+        Sample value at the waveform's edge, the same for all pictures that are compared.
     """
     figure = Figure(figsize=(5.2, 2.3), dpi=150, layout="constrained")
     figure.patch.set_alpha(0)

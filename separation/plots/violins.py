@@ -53,7 +53,7 @@ def draw_violins(
     finite = {target: {m: v for m, v in methods.items() if len(v)} for target, methods in finite.items()}
     finite = {target: methods for target, methods in finite.items() if methods}
     if not finite:
-        raise ValueError(f"there is no {metric} to draw: no track has one")
+        raise ValueError(f"there is no {metric} to draw: no track has a finite one")
     order = _by_median(finite)
     width = max(3.6, 1.2 + (0.55 if len(order) <= 12 else 0.3) * len(order))
     figure = Figure(figsize=(width, 0.9 + 1.7 * len(finite)), dpi=150, layout="constrained")
@@ -90,21 +90,21 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
     everything = np.concatenate(list(methods.values()))
     low, high = _limits(everything)
     random = np.random.default_rng(0)  # horizontal jitter only
-    for place, method in enumerate(order):
+    for index, method in enumerate(order):
         if method not in methods:
             continue
         values, colour = methods[method], CHOSEN if method in chosen else OTHERS
         if len(values) >= SHAPED and np.ptp(values) > 1e-6:
-            _draw_body(axes, place, values, (low, high), colour)
-        jitter = place + random.uniform(-0.16, 0.16, len(values))
+            _draw_body(axes, index, values, (low, high), colour)
+        jitter = index + random.uniform(-0.16, 0.16, len(values))
         inside = (values >= low) & (values <= high)
         # A few points must stay visible next to the median's line.
         size, above = (26, 5) if len(values) < SHAPED else (6, 2.5)
         axes.scatter(jitter[inside], values[inside], s=size, color=colour, alpha=0.75, linewidths=0, zorder=above)
         for outside, edge, marker in ((values < low, low, "v"), (values > high, high, "^")):
             axes.scatter(jitter[outside], np.full(outside.sum(), edge), s=9, color=colour, marker=marker, linewidths=0)
-        middle = np.clip(np.median(values), low, high)
-        axes.plot([place - 0.28, place + 0.28], [middle, middle], color=INK, linewidth=1.4, zorder=4)
+        median = np.clip(np.median(values), low, high)
+        axes.plot([index - 0.28, index + 0.28], [median, median], color=INK, linewidth=1.4, zorder=4)
     margin = 0.04 * (high - low)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(-0.6, len(order) - 0.4)
@@ -112,15 +112,15 @@ def _draw_row(axes: Axes, methods: Mapping[str, np.ndarray], order: list[str], c
     axes.yaxis.set_major_locator(MultipleLocator(_step(high - low)))
 
 
-def _draw_body(axes: Axes, place: int, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
+def _draw_body(axes: Axes, position: int, values: np.ndarray, limits: tuple[float, float], colour: str) -> None:
     """Draw the density within the limits, and a bar between the quartiles."""
     shaped = values[(values >= limits[0]) & (values <= limits[1])]
     if len(shaped) >= SHAPED and np.ptp(shaped) > 1e-6:
-        parts = axes.violinplot([shaped], positions=[place], widths=0.8, showextrema=False)
-        for body in parts["bodies"]:  # type: ignore[attr-defined]  # a list, whatever the stubs say
+        parts = axes.violinplot([shaped], positions=[position], widths=0.8, showextrema=False)
+        for body in parts["bodies"]:  # type: ignore[attr-defined]  # a list, contrary to the stubs
             body.set(facecolor=colour, edgecolor=colour, alpha=0.35, linewidth=0.6)
     first, third = np.percentile(values, [25, 75]).clip(*limits)
-    axes.plot([place, place], [first, third], color=INK, linewidth=2.2, solid_capstyle="butt", zorder=3)
+    axes.plot([position, position], [first, third], color=INK, linewidth=2.2, solid_capstyle="butt", zorder=3)
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

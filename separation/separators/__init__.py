@@ -1,4 +1,4 @@
-"""Every separation method behind one interface, and the registry of their names.
+"""All separation methods with a common interface, and their registry.
 
 ``METHODS`` maps names to methods, and ``create`` builds a separator. Add a custom method to ``METHODS``, or describe
 a combination of methods in a TOML file (:mod:`separation.separators.presets`).

@@ -21,8 +21,8 @@ __all__ = ["Separator", "SpectrogramSeparator"]
 class Separator(ABC):
     """A method that separates a mixture into sources.
 
-    The oracles process the whole signal at once, all other methods segments of it in constant memory;
-    :meth:`stream` hides the difference.
+    :meth:`separate` takes a signal in memory, :meth:`stream` one of any length. The oracles process the whole signal at
+    once; all other methods process segments of it in constant memory.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Separator(ABC):
         """
         return torch.cat(list(self.stream(mixture)), dim=-1)
 
-    @torch.inference_mode()  # for a generator, active only while its code runs, not between blocks
+    @torch.inference_mode()  # of a generator: active while it computes a block, not between blocks
     def stream(self, mixture: Tensor | Signal) -> Iterator[Tensor]:
         """Yield the estimates in consecutive blocks (sources, channels, time) as they are computed.
 
@@ -102,7 +102,7 @@ class Separator(ABC):
         if mixture.frames < self.min_frames:
             raise ValueError(
                 f"the audio is too short: {self.name} needs at least {self.min_frames} samples "
-                f"at {self.sample_rate} Hz, there are {mixture.frames}"
+                f"at {self.sample_rate} Hz, but it has {mixture.frames}"
             )
         self.notes.clear()
         yield from self._stream(mixture)
@@ -117,7 +117,7 @@ class Separator(ABC):
 
     @abstractmethod
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        """Yield the blocks of estimates for a valid mixture. Every method implements this.
+        """Yield the blocks of estimates for a validated mixture; implemented by every method.
 
         ``mixture.read(start, stop)`` returns any part of the mixture; sequential reads are cheapest.
         """
@@ -138,5 +138,5 @@ class SpectrogramSeparator(Separator):
     def stream_spectrograms(self, mixture: Signal) -> Iterator[Tensor]:
         """Yield the estimates' complex spectrograms in consecutive blocks (sources, channels, bins, frames).
 
-        There are ``mixture.frames // stft.hop_length + 1`` frames. The level of the mixture is left as it is.
+        There are ``mixture.frames // stft.hop_length + 1`` frames. The mixture is not brought to another level.
         """

@@ -35,4 +35,5 @@ class DemucsSeparator(WaveformSeparator):
         super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
 
     def input_length(self, length: int) -> int:
+        """Return the samples of input that the network needs for `length` samples of estimates."""
         return valid_length(length, **self._shape)

@@ -1,4 +1,4 @@
-"""Several methods' estimates of one song, combined source by source."""
+"""Ensembles: the estimates of several methods, combined per source."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class EnsembleOptions:
     Attributes
     ----------
     combine : "wiener" or "mean"
-        "wiener" averages the magnitudes of the parts' spectrograms and shares the mixture out by one multichannel
-        Wiener filter. "mean" averages the waveforms.
+        "wiener" averages the magnitudes of the parts' spectrograms and applies one multichannel Wiener filter to the
+        mixture. "mean" averages the waveforms.
     iterations : int
         Iterations of the Wiener filter.
     window : int or None
@@ -61,20 +61,20 @@ class EnsembleOptions:
 class EnsembleSeparator(Separator):
     """A weighted mean of several separators' estimates, per source.
 
-    The parts run side by side, a block at a time, so that memory is constant and the first stems are ready before the
-    last part is done. With the Wiener filter, the mixture is brought to the level of mastered music first.
+    All parts advance together, block by block, so that memory is constant and the first stems are available before any
+    part has finished. With the Wiener filter, the mixture is brought to the level of mastered music first.
 
     Parameters
     ----------
     preset : Preset
-        Names the parts, their inputs and their weights.
+        Defines the parts, their inputs and their weights.
     parts : mapping of str to Separator
         A separator for each part; several parts may share one.
 
     Raises
     ------
     ValueError
-        If a part does not give a source that it has a weight for, or if the parts' sample rates or channels differ.
+        If a part does not estimate a source that it has a weight for, or if the parts' sample rates or channels differ.
     """
 
     options: EnsembleOptions
@@ -84,7 +84,7 @@ class EnsembleSeparator(Separator):
         self, preset: Preset, parts: Mapping[str, Separator], *, options: EnsembleOptions = EnsembleOptions()
     ) -> None:
         super().__init__()
-        self.name = preset.name  # type: ignore[misc]  # one class, a method for every preset
+        self.name = preset.name  # type: ignore[misc]  # an instance is named after its preset
         self.preset, self.parts, self.options = preset, dict(parts), options
         self._kept = {name: self._kept_stems(name) for name in preset.parts}
         weighted = dict.fromkeys(source for part in preset.parts.values() for source in part.weights)
@@ -101,7 +101,7 @@ class EnsembleSeparator(Separator):
         self.model_hash = hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
 
     def _kept_stems(self, name: str) -> tuple[str, ...]:
-        """Return the stems of a part that are combined, and then those that other parts separate further."""
+        """Return the stems of a part that have weights, and then those that other parts separate further."""
         inputs = [part.input.partition(".") for part in self.preset.parts.values() if part.input]
         kept = (*self.preset.parts[name].weights, *(stem for part, _, stem in inputs if part == name))
         for stem in kept:
@@ -111,6 +111,7 @@ class EnsembleSeparator(Separator):
         return tuple(dict.fromkeys(kept))
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
+        """Return an ensemble whose parts are configured for this sample rate and channel count."""
         trained = {part.sample_rate for part in self.parts.values() if part.model}
         rate = _common(trained or {sample_rate}, "sample rates")
         parts = {name: part.at(sample_rate=rate, channels=channels) for name, part in self.parts.items()}
@@ -119,6 +120,7 @@ class EnsembleSeparator(Separator):
         return EnsembleSeparator(self.preset, parts, options=self.options)
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         if self.options.combine == "mean":
             return -(-frames // _BLOCK)
         n_frames = frames // self.stft.hop_length + 1
@@ -138,7 +140,7 @@ class EnsembleSeparator(Separator):
             self.notes.extend(note for note in part.notes if note not in self.notes)
 
     def _start(self, mixture: Signal, closing: ExitStack) -> dict[str, _Estimates]:
-        """Return every part's estimates, of which nothing is computed yet."""
+        """Return every part's estimates, to be computed as they are read."""
         inputs = {part.input.partition(".")[0] for part in self.preset.parts.values() if part.input}
         stems: dict[str, LazyStems] = {}
         estimates: dict[str, _Estimates] = {}
@@ -159,12 +161,12 @@ class EnsembleSeparator(Separator):
         return estimates
 
     def _combines_spectrograms_of(self, separator: Separator) -> TypeGuard[SpectrogramSeparator]:
-        """Return whether a method's spectrograms can be used as they are: faster, and before they become consistent."""
+        """Return whether a method's own spectrograms can be combined, without going through its waveforms."""
         spectral = isinstance(separator, SpectrogramSeparator) and separator.stft == self.stft
         return spectral and self.options.combine == "wiener"
 
     def _average(self, estimates: Mapping[str, Tensor]) -> Tensor:
-        """Return the weighted mean per source of the parts' estimates, shape (stems, ...) each: (sources, ...)."""
+        """Return the weighted mean (sources, ...) of the parts' estimates, shape (stems, ...) each."""
         total = torch.zeros(len(self.sources), *next(iter(estimates.values())).shape[1:])
         sums = [0.0] * len(self.sources)
         for name, stems in estimates.items():
@@ -199,8 +201,8 @@ class EnsembleSeparator(Separator):
             yield inverse(wiener(V, X, iterations=self.options.iterations), last=last == n_frames)
 
 
-def _common(values: set[int], what: str) -> int:
-    """Return the one value in a set; raise ValueError if there are several."""
+def _common(values: set[int], quantity: str) -> int:
+    """Return the only value in a set; raise ValueError if it holds several."""
     if len(values) > 1:
-        raise ValueError(f"the parts of an ensemble have different {what}: {', '.join(map(str, sorted(values)))}")
+        raise ValueError(f"the parts of an ensemble have different {quantity}: {', '.join(map(str, sorted(values)))}")
     return next(iter(values))

@@ -52,11 +52,11 @@ def create(
     """
     entry = find_method(method)
     if model is not None and not entry.has_model:
-        raise ValueError(f"{entry.name} has no weights to choose: leave --model out")
+        raise ValueError(f"{entry.name} has no models to choose from: omit --model")
     if entry.preset is not None:
         return _create_preset(entry.preset, device=device, precision=precision, options=options)
     if precision != "auto" and not entry.has_model:
-        raise ValueError(f"{method} has no network to choose a precision for: leave --precision out")
+        raise ValueError(f"{method} has no network, so that --precision does not apply: omit it")
     if entry.needs_references and references is None:
         raise ValueError(f"{method} is an oracle: it needs the true sources, as <source>.wav next to mixture.wav")
     from separation.separators.options import parse_options
@@ -116,16 +116,16 @@ def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:
         method, _, model = choice.partition(":")
         entry = METHODS.get(method)
         if entry is None or entry.needs_references:
-            raise ValueError(f"{preset.name}: {method!r} in first_installed is not a method that needs a mixture only")
+            raise ValueError(f"{preset.name}: {method!r} in first_installed is not a method without references")
         if not entry.has_model or catalogue.is_installed(model or str(entry.default_model)):
             separator = create(method, model=model or None, **arguments)
             separator.name = preset.name  # type: ignore[misc]
             return separator
-    raise ValueError(f"{preset.name}: nothing is installed of {', '.join(preset.first_installed)}")
+    raise ValueError(f"{preset.name}: none of {', '.join(preset.first_installed)} is installed")
 
 
 def _config(options_type: Any, options: Mapping[str, object]) -> str | None:
-    """Return the file that describes a checkpoint, for methods with that option."""
+    """Return the option `config`, the file that describes a checkpoint, of methods that have this option."""
     from separation.separators.options import parse_options
 
     if "config" not in options or not hasattr(options_type, "config"):

@@ -66,15 +66,17 @@ class HarmonicPercussive(Separator):
         super().__init__()
         self.sample_rate = sample_rate
         self.options = options
-        # Frames of 93 ms at any sample rate, so that the medians always span the same time and frequency.
+        # Frames of 93 ms at any sample rate, so that the medians span the same time and frequency range.
         n_fft = max(64, 2 ** round(torch.tensor(sample_rate * 4096 / 44100).log2().item()))
         self.stft = StftConfig(n_fft=n_fft, hop_length=n_fft // 4)
         self.min_frames = n_fft
 
     def at(self, *, sample_rate: int, channels: int) -> HarmonicPercussive:
+        """Return a separator for this sample rate; any number of channels is accepted."""
         return HarmonicPercussive(sample_rate=sample_rate, options=self.options)
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         return len(self._starts(frames))
 
     def _starts(self, frames: int) -> range:
@@ -83,7 +85,7 @@ class HarmonicPercussive(Separator):
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         length = mixture.frames
-        context = self.options.kernel * self.stft.hop_length  # twice the reach of the medians
+        context = self.options.kernel * self.stft.hop_length  # twice as far as the medians reach
 
         def process(start: int, stop: int) -> Tensor:
             first, last = max(0, start - context), min(length, stop + context)

@@ -1,4 +1,4 @@
-"""HT-Demucs: Hybrid Demucs with a transformer in the middle, one network or one per source."""
+"""HT-Demucs: Hybrid Demucs with a transformer in the middle; one network for all sources or one per source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["HTDemucsOptions", "HTDemucsSeparator"]
 
 @dataclass(frozen=True, kw_only=True)
 class HTDemucsOptions(WaveformOptions):
-    """Options of ``htdemucs``, whose segments are at most as long as those of the training, 7.8 s."""
+    """Options of ``htdemucs``; a segment is at most as long as a training segment, 7.8 s."""
 
     segment: float = 7.8
 
@@ -56,6 +56,7 @@ class HTDemucsSeparator(WaveformSeparator):
         super().__init__(estimators, model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
+        """Return the samples of input that the network needs for `length` samples of estimates."""
         return max(length, self._segment)
 
 

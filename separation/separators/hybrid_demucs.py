@@ -57,11 +57,12 @@ class HybridDemucsSeparator(WaveformSeparator):
         super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
 
     def input_length(self, length: int) -> int:
+        """Return the samples of input that the network needs for `length` samples of estimates."""
         return max(length, self._shortest)
 
 
 def _torchaudio_state(network: HDemucs, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return upstream's state with torchaudio's names, and with norms that torchaudio's network has but never uses."""
+    """Return upstream's state dict with torchaudio's names, and with the norms that torchaudio has but never uses."""
     names = {
         "encoder": "freq_encoder",
         "decoder": "freq_decoder",

@@ -18,7 +18,7 @@ from separation.separators.level import moments
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
 FIT_FRAMES = 1_000_000  # samples spread over the whole signal, 23 s at 44.1 kHz: enough for so few parameters
-BLOCK_SECONDS = 20.0  # unmixed at a time
+BLOCK_SECONDS = 20.0  # length of a block
 _READ_SIZE = 1 << 18  # samples read at a time
 
 
@@ -62,7 +62,7 @@ class IcaOptions:
 class FastICASeparator(Separator):
     """Separation into statistically independent components of the channels, each at its level in the mixture.
 
-    The model is x = A s with as many sources as channels, such as a room recorded with N microphones.
+    The model is x = A s with as many sources as channels, such as N sources recorded with N microphones.
     A stereo song has two channels and four or more sources, so that its two components are still
     mixtures; the method is included partly to demonstrate this limit. With as many components as
     channels, they sum to the mixture exactly.
@@ -83,7 +83,7 @@ class FastICASeparator(Separator):
             channels = max(2, options.components or 0)
         count = channels if options.components is None else options.components
         if count > channels:
-            raise ValueError(f"{count} components need {count} channels or more, the audio has {channels}")
+            raise ValueError(f"{count} components need at least {count} channels, but the audio has {channels}")
         self.sample_rate = sample_rate
         self.channels = channels
         self.options = options
@@ -91,9 +91,11 @@ class FastICASeparator(Separator):
         self.min_frames = max(2, channels)
 
     def at(self, *, sample_rate: int, channels: int) -> FastICASeparator:
+        """Return a separator for this sample rate and channel count, with a component per channel by default."""
         return FastICASeparator(sample_rate=sample_rate, channels=channels, options=self.options)
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         return -(-frames // self._block_size)
 
     @property
@@ -115,14 +117,14 @@ class FastICASeparator(Separator):
         channels = mixture.channels
         rank = _rank(covariance)
         if rank == 0:
-            self.notes.append("Every channel is constant: there is nothing to unmix.")
+            self.notes.append("Every channel is constant: there is nothing to separate.")
             zeros = torch.zeros(len(self.sources), channels, dtype=torch.float64)
             return zeros, zeros
         if rank < channels:
             signals = "one signal" if rank == 1 else f"{rank} different signals"
-            self.notes.append(f"The {channels} channels hold only {signals}, so there are no more components.")
+            self.notes.append(f"The {channels} channels hold only {signals}, which limits the number of components.")
         elif rank == 1:
-            self.notes.append("One channel has one component: there is nothing to unmix.")
+            self.notes.append("One channel has only one component: there is nothing to separate.")
         if channels == 1:
             identity = torch.ones(1, 1, dtype=torch.float64)
             return identity, identity
@@ -157,7 +159,7 @@ class FastICASeparator(Separator):
 
 
 def _sample_frames(mixture: Signal, seed: int) -> Tensor:
-    """Return at most `FIT_FRAMES` samples per channel in float64, one drawn from each of as many equal intervals."""
+    """Return at most `FIT_FRAMES` samples per channel in float64, one drawn at random from each of equal intervals."""
     count = min(FIT_FRAMES, mixture.frames)
     chosen = torch.arange(mixture.frames)
     if count < mixture.frames:

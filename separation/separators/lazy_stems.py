@@ -15,7 +15,7 @@ __all__ = ["LazySpectrograms", "LazyStem", "LazyStems"]
 class LazyStems:
     """Some stems of a separation in progress.
 
-    Reading samples that are not there yet continues the separation up to them. Samples are kept in an unlinked
+    Reading beyond the finished samples continues the separation. Samples are kept in an unlinked
     temporary float32 file, so that memory is constant and any part can be read again.
 
     Parameters
@@ -23,7 +23,7 @@ class LazyStems:
     blocks : iterator of Tensor, shape (sources, channels, time)
         Consecutive blocks of estimates, as a separator yields them.
     sources : sequence of int
-        Which of the sources to keep.
+        Indices of the sources to keep.
     channels, frames : int
         Number of channels and length of the estimates.
     """
@@ -60,6 +60,7 @@ class LazyStem:
         self.channels, self.frames = stems.channels, stems.frames
 
     def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop`, shape (channels, stop - start)."""
         return self._stems.read(start, stop)[self._index]
 
 
@@ -71,7 +72,7 @@ class LazySpectrograms:
     blocks : iterator of Tensor, shape (sources, channels, bins, frames)
         Consecutive blocks of the estimates' spectrograms.
     sources : sequence of int
-        Which of the sources to keep.
+        Indices of the sources to keep.
     """
 
     def __init__(self, blocks: Iterator[Tensor], sources: Sequence[int]) -> None:
@@ -81,7 +82,7 @@ class LazySpectrograms:
         self._position = 0
 
     def read(self, first: int, last: int) -> Tensor:
-        """Return frames `first` to `last`, shape (stems, channels, bins, last - first); `first` is the last `last`."""
+        """Return frames `first` (the previous `last`) to `last`, shape (stems, channels, bins, last - first)."""
         assert first == self._position, "the frames are read in order"
         while sum(block.shape[-1] for block in self._held) < last - first:
             self._held.append(next(self._blocks)[self._sources].cpu())

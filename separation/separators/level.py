@@ -1,4 +1,4 @@
-"""The level of a recording, and bringing it to the level at which a network was trained."""
+"""Measure the level of a recording, and bring it to the level of a network's training data."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = [
 
 LEVELS = ("invariant", "upstream")
 
-MASTERED_RMS = 0.15  #: of the average of both channels: typical of mastered music
-MASTERED_RANGE = (0.25, 4.0)  #: relative to it: recordings within this range may keep their level
+MASTERED_RMS = 0.15  #: RMS of the average of both channels, typical of mastered music
+MASTERED_RANGE = (0.25, 4.0)  #: range relative to it within which recordings may keep their level
 
 _READ_SIZE = 1 << 18  # samples per block
 _SILENT = 1e-8  # power of a channel relative to the loudest one below which it is silent: -80 dB
@@ -54,7 +54,7 @@ def moments(signal: Signal) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class InputMatrices:
-    """How the channels of a recording are presented to a network.
+    """The linear map from a recording's channels to a network's input, and its inverse.
 
     Attributes
     ----------
@@ -71,17 +71,17 @@ class InputMatrices:
     inverse: Tensor
 
     def restore(self, estimates: Tensor) -> Tensor:
-        """Return estimates (..., channels, time) with the channels and level of the recording, without its mean."""
+        """Map estimates (..., channels, time) back to the channels and level of the recording, without its mean."""
         return self.inverse.to(estimates) @ estimates
 
 
 def input_matrices(
     signal: Signal, *, reference: float, floor: float, ordinary: tuple[float, float] = (1.0, 1.0)
 ) -> InputMatrices:
-    """Measure a recording and return how to present it to a network.
+    """Measure a recording and return the matrices that bring it to a network's level.
 
-    The root mean square (RMS) is that of the average of all channels, but at least `floor` times the one that this
-    average would have if the channels were uncorrelated. It therefore vanishes for silence only.
+    The level is the root mean square (RMS) of the average of all channels, but at least `floor` times the RMS that the
+    average would have if the channels were uncorrelated. It is therefore zero for silence only.
     Recordings whose RMS lies within `ordinary` keep their level; all others are brought to `reference`. The second of
     two channels is inverted for the network if their correlation is below -0.9. A silent channel is replaced by the
     loudest one for the network, and is silent in the stems.
@@ -94,7 +94,7 @@ def input_matrices(
     floor : float
         Above 0. With 1, a strong side signal counts as much as the sum of the channels.
     ordinary : (float, float)
-        Range of the RMS, relative to `reference`, within which the level is kept. The default keeps no other level.
+        Range of the RMS, relative to `reference`, within which the level is kept; none by default.
     """
     mean, covariance = moments(signal)
     channels = signal.channels
@@ -118,12 +118,13 @@ def input_matrices(
 
 
 class LevelledSignal:
-    """A recording as a network receives it: ``matrices.forward @ (signal - matrices.mean)``."""
+    """A recording as the input of a network: ``matrices.forward @ (signal - matrices.mean)``."""
 
     def __init__(self, signal: Signal, matrices: InputMatrices) -> None:
         self._signal, self._matrices = signal, matrices
         self.channels, self.frames = signal.channels, signal.frames
 
     def read(self, start: int, stop: int) -> Tensor:
+        """Return samples `start` to `stop` of the network's input, shape (channels, stop - start)."""
         x = self._signal.read(start, stop)
         return (self._matrices.forward @ (x.double() - self._matrices.mean)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""The baseline without separation: the mixture divided by the number of sources."""
+"""A baseline without separation: the mixture divided by the number of sources."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ class Mix(Separator):
         self.options = options
 
     def at(self, *, sample_rate: int, channels: int) -> Mix:
+        """Return a separator for this sample rate; any number of channels is accepted."""
         return Mix(sample_rate=sample_rate)
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         return -(-frames // self._block_size)
 
     @property

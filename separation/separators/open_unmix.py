@@ -42,11 +42,11 @@ class OpenUnmixOptions:
     softmask : bool
         Start the filter from shares of the mixture instead of the networks' magnitudes.
     residual : bool
-        Add a stem "residual" for the part of the mixture that no network claims.
+        Add a stem "residual", whose first estimate is the mixture minus those of all targets.
     window : int or None
         Frames over which a source's spatial covariance is constant, counted from the start of the signal.
-        None is the whole segment, and memory grows with it. Pooled over half an hour of many songs,
-        each loses 0.17 dB of SDR; in windows of 300 frames, 0.04 dB (``notebooks/length.ipynb``).
+        None is the whole segment, and memory grows with it. If half an hour of many songs shares one covariance, each
+        song loses 0.17 dB of SDR; with windows of 300 frames, 0.04 dB (``notebooks/length.ipynb``).
     segment : float or None
         Length in seconds of the chunks of the recurrent layers, rounded up to whole windows; None is the whole signal.
         Signals up to this length are separated in one pass, longer ones in crossfaded chunks. At 30 s per chunk,
@@ -55,7 +55,7 @@ class OpenUnmixOptions:
     level : "invariant" or "upstream"
         "invariant" gives the same stems, scaled, at any level: recordings far from the level of mastered music are
         brought to it for the networks, opposite polarity of the channels is undone, and their means are removed and
-        shared equally among the stems ("residual" takes all, if there is one). "upstream" passes the mixture on.
+        shared equally among the stems (or added to "residual", if present). "upstream" leaves the mixture unchanged.
     """
 
     iterations: int = 1
@@ -112,6 +112,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
         self.options = options
 
     def segments(self, frames: int) -> int:
+        """Return the number of filter windows in a mixture of `frames` samples."""
         return -(-self._num_frames(frames) // self._window_frames(frames))
 
     def _num_frames(self, length: int) -> int:
@@ -127,7 +128,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
         return -(-frames // window) * window
 
     def _window_frames(self, length: int) -> int:
-        """Return the STFT frames that are filtered, and yielded, at a time."""
+        """Return the number of STFT frames that are filtered and yielded together."""
         return self.options.window or self._chunk_frames(length)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
@@ -151,6 +152,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
             yield inverse(Y, last=left == 0).cpu()
 
     def stream_spectrograms(self, mixture: Signal) -> Iterator[Tensor]:
+        """Yield the filtered spectrograms, one block (sources, channels, bins, frames) per window."""
         window = self._window_frames(mixture.frames)
         for start, features, held in self._features(mixture):
             for first in range(start, start + features.shape[-1], window):
@@ -179,7 +181,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
         held = _HeldSignal(mixture)
 
         def recurrent(first: int, last: int) -> Tensor:
-            # Context missing at an end of the signal is added on the other side, so that all chunks cost the same.
+            # At an end of the signal, context is added on the other side instead, so that all chunks are equally long.
             begin, end = max(0, first - context), min(frames, last + context)
             begin, end = max(0, end - (last - first) - 2 * context), min(frames, begin + (last - first) + 2 * context)
             held.hold(begin * self.stft.hop_length - self.stft.n_fft, end * self.stft.hop_length + self.stft.n_fft)
@@ -233,7 +235,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
 
 
 class _HeldSignal:
-    """A signal of which one part is held in memory; only that part can be read."""
+    """A buffered part of a signal; only this part can be read."""
 
     def __init__(self, signal: Signal) -> None:
         self._signal = signal

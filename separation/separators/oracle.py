@@ -69,7 +69,7 @@ class Oracle(Separator):
         shapes = [tuple(reference.shape) for reference in references.values()]
         if len(shapes[0]) != 2 or len(set(shapes)) > 1:
             raise ValueError(f"references must all have one shape (channels, time), got {shapes}")
-        self.name = kind  # type: ignore[misc]  # one class, three methods
+        self.name = kind  # type: ignore[misc]  # an instance is named after its kind
         self.sources = tuple(references)
         self.references = torch.stack(list(references.values()))
         self.sample_rate = sample_rate
@@ -79,6 +79,7 @@ class Oracle(Separator):
         self.min_frames = options.n_fft
 
     def at(self, *, sample_rate: int, channels: int) -> Oracle:
+        """Return an oracle for this sample rate; the references determine the number of channels."""
         references = dict(zip(self.sources, self.references, strict=True))
         return Oracle(self.name, references, sample_rate=sample_rate, options=self.options)
 
@@ -92,6 +93,6 @@ class Oracle(Separator):
             Y = ratio_mask(S.abs(), power=self.options.power) * X
         elif self.name == "ibm":
             Y = binary_mask(S.abs()) * X
-        else:  # starting from the true sources, the filter's powers and covariances are the true ones
+        else:  # powers and covariances are computed from the true sources
             Y = expectation_maximization(S, X)
         yield istft(Y, self.stft, length=x.shape[-1])

@@ -14,7 +14,7 @@ __all__ = ["fade_window", "in_step", "overlap_add"]
 def fade_window(length: int, fade: int) -> Tensor:
     """Return a window of ones that rises over the first `fade` samples and falls over the last; shape (length,).
 
-    It is never zero, since the ends of a signal, which only one segment covers, are divided by it.
+    It is positive everywhere, since the ends of a signal, covered by one segment only, are divided by it.
     With ``fade = ceil(length / 2)`` it is the triangle that Demucs uses.
     """
     if not 0 < 2 * fade <= length + 1:

@@ -1,4 +1,4 @@
-"""Presets: combinations of methods, and choices among them, that are described in TOML files."""
+"""Presets: TOML files that combine methods, or choose the first installed one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Part:
     options : dict
         Options of the method.
     input : str or None
-        What the part separates: "PART.STEM", a stem of an earlier part; None for the mixture.
+        The part's input: "PART.STEM", a stem of an earlier part; None for the mixture.
     """
 
     method: str
@@ -87,14 +87,14 @@ def read_preset(path: Path) -> Preset:
 def _preset(name: str, table: dict[str, Any]) -> Preset:
     texts = {key: table.pop(key) for key in _TEXTS if key in table}
     if wrong := next((key for key, text in texts.items() if not isinstance(text, str)), None):
-        raise ValueError(f"{wrong} must be a text")
+        raise ValueError(f"{wrong} must be a string")
     choices, parts = table.pop("first_installed", []), table.pop("parts", {})
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise ValueError("first_installed must be a list of METHOD or METHOD:MODEL")
     if bool(choices) == bool(parts):
         raise ValueError("it needs either parts or first_installed")
     if choices and table:
-        raise ValueError(f"{next(iter(table))!r} means nothing beside first_installed")
+        raise ValueError(f"{next(iter(table))!r} has no effect with first_installed")
     if not isinstance(parts, dict):
         raise ValueError("parts must be tables such as [parts.spleeter]")
     preset = Preset(
@@ -120,7 +120,7 @@ def _part(name: str, table: object) -> Part:
         raise ValueError(f"the options of the part {name!r} must be a table")
     texts = {key: table[key] for key in ("model", "input") if key in table}
     if not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError(f"model and input of the part {name!r} must be texts")
+        raise ValueError(f"model and input of the part {name!r} must be strings")
     return Part(method=table["method"], weights=dict(weights), options=options, **texts)
 
 
@@ -129,7 +129,7 @@ def _is_weight(value: object) -> bool:
 
 
 def _check_inputs(parts: Mapping[str, Part]) -> None:
-    """Raise ValueError if a part separates a stem of a part that is not above it, or gives nothing to anything."""
+    """Raise ValueError if a part's input is not from a part above it, or if nothing uses a part's estimates."""
     before: set[str] = set()
     used = {part.input.partition(".")[0] for part in parts.values() if part.input}
     for name, part in parts.items():

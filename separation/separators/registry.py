@@ -20,7 +20,7 @@ class Method:
     name, title : str
         Name on the command line, "open-unmix", and name for display, "Open-Unmix".
     summary : str
-        What the method does, in plain words.
+        Description of the method for users.
     reference : str
         Short citation of the paper.
     separator, options : str
@@ -28,9 +28,9 @@ class Method:
     default_model : str or None
         Default weights; None if the method has none.
     needs_references : bool
-        Whether the method is an oracle, which must be given the true sources.
+        Whether the method is an oracle, which needs the true sources.
     preset : Preset or None
-        The combination of methods that this one is, if any.
+        The preset that defines the method, if any.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Method:
 
     @property
     def has_model(self) -> bool:
+        """Whether the method has weights to choose from."""
         return self.default_model is not None
 
 
@@ -68,7 +69,7 @@ def _preset_method(preset: Preset) -> Method:
 
 _ORACLE = ("oracle", "Oracle", "OracleOptions")
 
-DEFAULT_METHOD = "best-offline"  #: where none is chosen
+DEFAULT_METHOD = "best-offline"  #: used if no method is chosen
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -80,7 +81,7 @@ METHODS: dict[str, Method] = {
             "MixOptions",
             name="mix",
             title="Mixture ÷ 4",
-            summary="No separation at all: every stem is a quarter of the mixture. The floor that a method must beat.",
+            summary="No separation: every stem is a quarter of the mixture. Every method should score higher.",
             reference="SiSEC 2018, MIX",
         ),
         _method(
@@ -90,8 +91,8 @@ METHODS: dict[str, Method] = {
             name="hpss",
             title="Harmonic-percussive",
             summary=(
-                "Sorts the spectrogram by shape: short clicks are drums, long low tones bass, other long tones are "
-                "shared by vocals and other. The best that works without learning."
+                "Splits the spectrogram into short broadband sounds (drums), sustained low tones (bass) and other "
+                "sustained tones, which vocals and other share. The best method without training."
             ),
             reference="Fitzgerald, DAFx 2010",
         ),
@@ -102,8 +103,9 @@ METHODS: dict[str, Method] = {
             name="ica",
             title="ICA",
             summary=(
-                "Rotates the channels until they are as independent as they can be. Made for as many microphones as "
-                "sources; a stereo song has two channels, so it gives two components, each still a mixture."
+                "Finds the linear combinations of the channels that are most independent. It needs as many "
+                "microphones as sources; a stereo song has two channels and gives two components, which are still "
+                "mixtures."
             ),
             reference="Hyvärinen and Oja, Neural Networks 2000",
         ),
@@ -114,8 +116,8 @@ METHODS: dict[str, Method] = {
             name="open-unmix",
             title="Open-Unmix",
             summary=(
-                "A recurrent network per instrument estimates its spectrogram; a Wiener filter then shares the mixture "
-                "out among them. Clean of interference, sometimes hollow."
+                "A recurrent network per instrument estimates its spectrogram; a Wiener filter then distributes the "
+                "mixture among them. Little interference, but sometimes a hollow sound."
             ),
             reference="Stöter et al., JOSS 2019",
             default_model="open-unmix-compact",
@@ -127,8 +129,8 @@ METHODS: dict[str, Method] = {
             name="demucs",
             title="Demucs",
             summary=(
-                "One network from waveform to waveforms, with no spectrogram between. Keeps attacks crisp; what it "
-                "takes for another instrument comes through as a whole."
+                "A network that maps the waveform to the sources' waveforms without a spectrogram. Attacks stay "
+                "crisp; an instrument assigned to the wrong stem is audible there in full."
             ),
             reference="Défossez et al., 2019",
             default_model="demucs-compact",
@@ -140,7 +142,7 @@ METHODS: dict[str, Method] = {
             name="hybrid-demucs",
             title="Hybrid Demucs",
             summary=(
-                "Demucs with a second branch on the spectrogram, where long tones are easy to tell apart; its weights "
+                "Demucs with a second branch on the spectrogram, which resolves sustained tones; its weights "
                 "must be downloaded first."
             ),
             reference="Défossez, MDX workshop 2021",
@@ -153,7 +155,7 @@ METHODS: dict[str, Method] = {
             name="htdemucs",
             title="HT-Demucs",
             summary=(
-                "Hybrid Demucs whose two branches exchange what they find through a transformer. Trained on about "
+                "Hybrid Demucs with a transformer between its two branches. Trained on about "
                 "900 songs; its weights must be downloaded first."
             ),
             reference="Rouard et al., ICASSP 2023",
@@ -166,8 +168,8 @@ METHODS: dict[str, Method] = {
             name="spleeter",
             title="Spleeter",
             summary=(
-                "A convolutional network per stem looks at 12 seconds of the spectrogram at once and estimates the "
-                "stem's share of each bin. Trained by Deezer on many songs; fast, with good vocals."
+                "A convolutional network per stem estimates the stem's share of each bin from 12 seconds of the "
+                "spectrogram at a time. Trained by Deezer on many songs; fast, with good vocals."
             ),
             reference="Hennequin et al., JOSS 2020",
             default_model="spleeter-2stems",
@@ -179,9 +181,9 @@ METHODS: dict[str, Method] = {
             name="roformer",
             title="RoFormer",
             summary=(
-                "Transformers look along time and across frequency bands in turn, then mask magnitude and phase. The "
-                "highest published scores of the methods here; its weights must be downloaded first, and it takes long "
-                "without a GPU."
+                "Transformers attend along time and across frequency bands in turn and estimate complex masks. It "
+                "has the highest published scores of these methods; its weights must be downloaded first, and it is "
+                "slow without a GPU."
             ),
             reference="Lu et al., ICASSP 2024",
             default_model="roformer-4stems",
@@ -190,7 +192,7 @@ METHODS: dict[str, Method] = {
             *_ORACLE,
             name="irm",
             title="Oracle: ratio mask",
-            summary="Cheats: knows the true sources, and gives each its share of every bin. A ceiling for soft masks.",
+            summary="Computed from the true sources: each gets its share of every bin. The upper bound of soft masks.",
             reference="SiSEC 2018, IRM1",
             needs_references=True,
         ),
@@ -198,7 +200,7 @@ METHODS: dict[str, Method] = {
             *_ORACLE,
             name="ibm",
             title="Oracle: binary mask",
-            summary="Cheats: knows the true sources, and gives every bin to the loudest. A ceiling for hard masks.",
+            summary="Computed from the true sources: the loudest gets the whole bin. The upper bound of binary masks.",
             reference="SiSEC 2018, IBM1",
             needs_references=True,
         ),
@@ -206,7 +208,7 @@ METHODS: dict[str, Method] = {
             *_ORACLE,
             name="mwf",
             title="Oracle: Wiener filter",
-            summary="Cheats: the Wiener filter with the true sources' powers and places. The ceiling of them all.",
+            summary="The Wiener filter with the true sources' powers and spatial covariances. The highest upper bound.",
             reference="Duong, Vincent and Gribonval, TASLP 2010",
             needs_references=True,
         ),
@@ -225,7 +227,7 @@ def find_method(name: str) -> Method:
     Raises
     ------
     ValueError
-        For an unknown name, or a file that is no preset or is called like a method.
+        For an unknown name, or a file that is not a preset or has the name of a method.
     """
     if name in METHODS:
         return METHODS[name]
@@ -233,5 +235,5 @@ def find_method(name: str) -> Method:
         raise ValueError(f"unknown method {name!r}; the methods are {', '.join(METHODS)}")
     preset = read_preset(Path(name).expanduser())
     if preset.name in METHODS:
-        raise ValueError(f"{name} has the name of a method: call it something else")
+        raise ValueError(f"{name} has the name of a method: rename it")
     return _preset_method(preset)

@@ -28,7 +28,7 @@ class RoformerOptions:
     Attributes
     ----------
     segment : float
-        Length in seconds of the segments that the network processes. The time grows with it, and the memory.
+        Length in seconds of the segments that the network processes. Computing time and memory grow with it.
     overlap : float
         Fraction of a segment shared with the next, from 0 to below 1.
     config : str or None
@@ -87,6 +87,7 @@ class RoformerSeparator(Separator):
         return range(0, max(1, frames - self._segment + step), step)
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         return len(self._starts(frames))
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""Two stems from any method: one source, and all that is not it."""
+"""Two stems from any method: one source and the rest of the mixture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TwoStems(Separator):
             raise ValueError(f"{separator.name} has no stem {source!r} to separate from the rest; it gives {gives}")
         self.separator = separator
         self.sources = (source, rest_of(source))
-        self.name = separator.name  # type: ignore[misc]  # the method's
+        self.name = separator.name  # type: ignore[misc]  # the name of the method
         self.sample_rate, self.channels, self.min_frames = (
             separator.sample_rate,
             separator.channels,
@@ -47,10 +47,12 @@ class TwoStems(Separator):
         self.notes = separator.notes
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
+        """Return the two stems of the separator for this sample rate and channel count."""
         configured = self.separator.at(sample_rate=sample_rate, channels=channels)
         return self if configured is self.separator else TwoStems(configured, self.sources[0])
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         return self.separator.segments(frames)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:

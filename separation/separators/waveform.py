@@ -42,16 +42,16 @@ class WaveformOptions:
     overlap : float
         Fraction of a segment shared with the next, from 0 to below 1.
     shifts : int
-        Number of estimates whose segments begin up to half a second earlier, at random, that are averaged; 0 is one
-        estimate without offset. Each costs the time of a whole separation; 10 gain about 0.2 dB.
+        Number of averaged estimates, each from segments that begin up to half a second earlier, at random; 0 is one
+        estimate without offset. Each takes the time of a whole separation; 10 gain about 0.2 dB.
     seed : int
-        Seed of the offsets, which are upstream's after ``random.seed(seed)``.
+        Seed of the offsets; they equal upstream's after ``random.seed(seed)``.
     normalise : bool
         Standardise by the mixture's mean and deviation, as the released models expect.
     level : "invariant" or "upstream"
-        How to standardise. "invariant" measures a level that vanishes for silence only, undoes opposite polarity of the
+        How to standardise. "invariant" measures a level that is zero for silence only, undoes opposite polarity of the
         channels, and shares each channel's mean equally among the stems. "upstream" uses mean and deviation of the
-        average of all channels and adds the mean to every stem. Without effect if `normalise` is false.
+        average of all channels and adds the mean to every stem. It has no effect if `normalise` is false.
     """
 
     segment: float = 10.0
@@ -81,7 +81,7 @@ class DemucsOptions(WaveformOptions):
     ----------
     softmask : bool
         Return shares of the mixture, bin by bin in proportion to the estimates' magnitudes, instead of the
-        estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled one asks for it.
+        estimates. This gains 0.3 dB with small networks, whose estimates are incomplete; the bundled model enables it.
     """
 
     softmask: bool = False
@@ -93,7 +93,7 @@ class WaveformSeparator(Separator):
     Parameters
     ----------
     networks : sequence of Estimator
-        The estimates of all networks, one network after the other, are those of the model's sources.
+        The networks' estimates, concatenated in order, are those of the model's sources.
     model : Model
     device : torch.device
     options : WaveformOptions
@@ -106,8 +106,10 @@ class WaveformSeparator(Separator):
     """
 
     options: WaveformOptions
-    one_segment_per_core: ClassVar[bool] = False  #: for networks in which each segment needs its own memory and time
-    draws_per_segment: ClassVar[bool] = False  #: whether upstream's network draws a number that changes its next shift
+    one_segment_per_core: ClassVar[bool] = False  #: whether to batch only one segment per core, since more save no time
+    draws_per_segment: ClassVar[bool] = (
+        False  #: whether upstream draws a random number per segment, which changes later shifts
+    )
 
     def __init__(
         self,
@@ -126,6 +128,7 @@ class WaveformSeparator(Separator):
         self.options = options
 
     def segments(self, frames: int) -> int:
+        """Return the number of blocks for a mixture of `frames` samples."""
         longest = max(max(leads) for leads in self._leads(frames))
         return -(-(longest + frames) // self._step) - longest // self._step
 
@@ -140,7 +143,7 @@ class WaveformSeparator(Separator):
 
     @property
     def segments_per_batch(self) -> int:
-        """Number of segments per batch, 40 s in all, since a wide LSTM takes little longer for them than for one."""
+        """Number of segments per batch, 40 s in all; a wide LSTM takes little longer for several than for one."""
         limit = max(1, int(40 // self.options.segment))
         return min(limit, torch.get_num_threads()) if self.one_segment_per_core and self.device.type == "cpu" else limit
 
@@ -149,9 +152,9 @@ class WaveformSeparator(Separator):
         return length
 
     def _leads(self, frames: int) -> list[list[int]]:
-        """Return the samples of silence before the mixture with which the first segment begins, per network and shift.
+        """Return the samples of silence before the mixture, per network and shift.
 
-        With a lead of up to half a second the segments are cut at other places.
+        Silence of up to half a second moves the boundaries of the segments.
         """
         if not self.options.shifts:
             return [[0]] * len(self.networks)
@@ -198,7 +201,7 @@ class WaveformSeparator(Separator):
         estimates = estimator(spans)
         window = fade_window(self._segment, (self._segment + 1) // 2)
         shifts = [
-            # All shifts advance together: they ask for their segments in the order of `spans`.
+            # All shifts advance together: they request their segments in the order of `spans`.
             _skip(overlap_add(lambda *_: next(estimates), lead + frames, starts=every, window=window), lead)
             for every, lead in zip(starts, leads, strict=True)
         ]
@@ -226,8 +229,8 @@ class _SegmentEstimator:
 
     def __call__(self, spans: list[tuple[int, int]]) -> Iterator[Tensor]:
         """Yield the estimates (sources, channels, stop - start) of each span (start, stop), several in one batch."""
-        # The first segment is computed alone, for a quick first block, unless only one more follows. With one segment
-        # per core that would cost memory: oneDNN prepares other kernels for a segment on all cores.
+        # The first segment is computed alone, for a quick first block, unless only one more follows. If batches
+        # hold one segment per core, this would cost memory: oneDNN would prepare other kernels for a single segment.
         full = self._separator.one_segment_per_core or len(spans) == 2
         done, size = 0, self._separator.segments_per_batch if full else 1
         while done < len(spans):
@@ -258,7 +261,7 @@ class _SegmentEstimator:
 
 
 def _skip(blocks: Iterator[Tensor], length: int) -> Iterator[Tensor]:
-    """Remove the first `length` samples of a stream of blocks, some of which may become empty."""
+    """Remove the first `length` samples of a stream of blocks; blocks may become empty."""
     for block in blocks:
         yield block[..., length:]
         length = max(0, length - block.shape[-1])

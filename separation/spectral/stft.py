@@ -27,9 +27,11 @@ class StftConfig:
 
     @property
     def n_bins(self) -> int:
+        """Number of frequency bins, from 0 Hz to half the sample rate."""
         return self.n_fft // 2 + 1
 
     def window(self, like: Tensor) -> Tensor:
+        """Return the window, shape (n_fft,), with the type and device of a tensor."""
         return torch.hann_window(self.n_fft, dtype=like.dtype, device=like.device)
 
 
@@ -54,7 +56,19 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
 
 
 def istft(spectrogram: Tensor, config: StftConfig, *, length: int) -> Tensor:
-    """Invert :func:`stft`: (..., bins, frames) -> (..., length)."""
+    """Invert :func:`stft`.
+
+    Parameters
+    ----------
+    spectrogram : Tensor, shape (..., bins, frames), complex
+    config : StftConfig
+    length : int
+        Length of the waveform in samples.
+
+    Returns
+    -------
+    Tensor, shape (..., length)
+    """
     flat = spectrogram.reshape(-1, *spectrogram.shape[-2:])
     window = config.window(flat.real)
     waveform = torch.istft(flat, config.n_fft, config.hop_length, window=window, center=True, length=length)
@@ -72,6 +86,9 @@ def frames_between(
         ``read(start, stop)`` returns samples of the signal, shape (..., stop - start).
     length : int
         Length of the signal in samples, at least ``n_fft``.
+    first, last : int
+        Range of frames, without `last`.
+    config : StftConfig
 
     Returns
     -------
@@ -79,7 +96,8 @@ def frames_between(
     """
     half, hop = config.n_fft // 2, config.hop_length
     start, stop = first * hop - half, (last - 1) * hop + config.n_fft - half
-    before, after = max(0, -start), max(0, stop - length)  # mirrored samples at the ends, which must be read too
+    # Samples beyond the ends are mirrored from samples inside, which must be read too.
+    before, after = max(0, -start), max(0, stop - length)
     low, high = min(max(0, start), length - after - 1), max(min(stop, length), before + 1)
     samples = read(low, high)
     flat = F.pad(samples.reshape(1, -1, high - low), (before, after), mode="reflect")[0]
@@ -104,14 +122,14 @@ class InverseStft:
 
     def __init__(self, config: StftConfig, length: int, *, lead: int | None = None) -> None:
         self.config = config
-        self._skip = config.n_fft // 2 if lead is None else lead  # samples before the signal that remain to be dropped
+        self._skip = config.n_fft // 2 if lead is None else lead  # samples before the signal still to be dropped
         self._left = length
         self._rest: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, spectrogram: Tensor, *, last: bool) -> Tensor:
-        """Return the samples that no later frame changes; with `last`, all that remain.
+        """Return the samples that are final; with `last`, all that remain.
 
-        The input are the next frames, shape (..., bins, frames).
+        `spectrogram` holds the next frames, shape (..., bins, frames); the result has the shape (..., time).
         """
         frames = torch.fft.irfft(spectrogram.mT, n=self.config.n_fft)
         window = self.config.window(frames)

@@ -63,6 +63,11 @@ def wiener(
     Tensor, shape (sources, or one more, channels, bins, frames)
         Complex, of the mixture's type. Their sum is the mixture, up to `eps`, if `iterations` > 0.
 
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, `iterations` is negative, or `window` is below 1.
+
     References
     ----------
     Nugraha, Liutkus, Vincent, "Multichannel audio source separation with deep neural networks",
@@ -108,7 +113,7 @@ def _filter(
     window: int | None,
     eps: float,
 ) -> Tensor:
-    """Filter window by window."""
+    """Filter a mixture window by window; see :func:`wiener`."""
     if iterations < 0:
         raise ValueError(f"iterations must be 0 or more, got {iterations}")
     if window is not None and window < 1:
@@ -133,7 +138,7 @@ def _filter_window(
 ) -> None:
     """Write the `estimates` of some frames in groups of bins, which are independent."""
     x = mixture[..., frames].mT.to(torch.complex128)  # bins last, as the transform leaves them in memory
-    square = max(1.0, float(_energy(x).max()) / 100)  # scaling the noise is equivalent to scaling the mixture to 10
+    square = max(1.0, float(_energy(x).max()) / 100)  # equivalent to scaling the mixture to a maximum of 10
 
     def fill(bins: slice) -> None:
         y = first_estimates(x[..., bins], bins, frames)
@@ -165,20 +170,20 @@ def _refine_mono(y: Tensor, x: Tensor, iterations: int, eps: float, square: floa
 
 
 def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
-    # A source's covariance is [[a, b], [conj(b), d]], the mixture's [[A, B], [conj(B), D]], and z the inverse of
-    # that times x. Sources are processed one by one, so that the data stays in the CPU's cache.
+    # A source's spatial covariance is [[a, b], [conj(b), d]], the mixture's is [[A, B], [conj(B), D]], and z is
+    # inverse(mixture's covariance) @ x. Sources are processed one by one, so that the data stays in the CPU's cache.
     eps, noise = eps * square, eps**0.5 * square
     for _ in range(iterations):
-        models = [_source_model(own, eps) for own in y]
+        models = [_source_model(estimate, eps) for estimate in y]
         A = sum((power * a for power, a, _, _ in models), noise)
         B = sum((power * b for power, _, b, _ in models), x.new_zeros(()))
         D = sum((power * d for power, _, _, d in models), noise)
         scale = (A * D - _energy(B)).reciprocal_()
         z0, z1 = (x[0] * D - B * x[1]) * scale, (x[1] * A - B.conj() * x[0]) * scale
         y = torch.empty_like(y)
-        for own, (power, a, b, d) in zip(y, models, strict=True):
-            torch.mul(z0 * a + z1 * b, power, out=own[0])
-            torch.mul(z1 * d + z0 * b.conj(), power, out=own[1])
+        for estimate, (power, a, b, d) in zip(y, models, strict=True):
+            torch.mul(z0 * a + z1 * b, power, out=estimate[0])
+            torch.mul(z1 * d + z0 * b.conj(), power, out=estimate[1])
     return y
 
 

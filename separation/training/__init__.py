@@ -2,8 +2,8 @@
 
 - ``config``           options that all recipes share
 - ``recipe``           the interface between a recipe and the trainer
-- ``open_unmix``       the Open-Unmix recipe: its options, its loss
-- ``demucs``           the Demucs recipe: its options, its loss
+- ``open_unmix``       the Open-Unmix recipe: options and loss
+- ``demucs``           the Demucs recipe: options and loss
 - ``trainer``          the training loop: steps, epochs, checkpoints
 - ``validation``       scores on whole tracks, the best epoch, early stopping
 - ``loader``           batches, mixed in the background
@@ -11,6 +11,6 @@
 - ``tensorboard``      training curves
 - ``throughput``       speed and remaining time
 - ``distributed``      data-parallel training in several processes
-- ``autocast_check``   detects CPUs that compute wrongly in half precision
-- ``setup``            builds a trainer from the command line's options
+- ``autocast_check``   detection of CPUs that compute wrongly in half precision
+- ``setup``            preparing a run from command-line arguments
 """

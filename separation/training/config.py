@@ -1,4 +1,4 @@
-"""Configuration of a training run: the options that all recipes share, and reading them from TOML."""
+"""Configuration of training runs: the common options of all recipes, read from TOML."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class TrainingConfig(MixConfig):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("epoch_steps", "patience", "clip"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0 or left out, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be above 0 or omitted, got {getattr(self, name)}")
         if self.batch % self.accumulate:
             raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} parts")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and 0 <= self.seed < 2**63):
@@ -112,7 +112,7 @@ def read_toml(config: type[Config], path: Path | None) -> Config:
     Raises
     ------
     ValueError
-        If the file cannot be read, or if a key is unknown or its value wrong; the message names the key.
+        If the file cannot be read, or if a key is unknown or its value is invalid; the message names the key.
     """
     if path is None:
         return config()

@@ -47,7 +47,7 @@ class DemucsConfig(TrainingConfig):
     repitch: float = 0.2
     batch: int = 64
     epochs: int = 360
-    excerpts_per_track: int = 230  # one for every second of an average track
+    excerpts_per_track: int = 230  # about one per second of an average track
     learning_rate: float = 3e-4
     best_by: Literal["loss", "sdr"] = "loss"
     channels: int = 64
@@ -104,7 +104,7 @@ class DemucsRecipe(Recipe):
         self, config: DemucsConfig, *, sources: tuple[str, ...], target: str = "all", sample_rate: int = 44100
     ) -> None:
         if target != "all":
-            raise ValueError(f"Demucs learns all sources at once: leave out the target, got {target!r}")
+            raise ValueError(f"Demucs is trained on all sources at once: omit --target, got {target!r}")
         self.config = config
         self.sources = self.targets = sources
         self.sample_rate = sample_rate
@@ -112,6 +112,7 @@ class DemucsRecipe(Recipe):
         self.objectives = {"all": WaveformLoss(self.network, config.spectral)}
 
     def sampler(self, store: StemStore) -> MixSampler:
+        """Return a sampler of excerpts as long as the network needs to estimate the configured length."""
         length = self.network.valid_length(round(self.config.seconds * store.sample_rate))
         return MixSampler(store, self.config, length=length)
 
@@ -142,5 +143,6 @@ class DemucsRecipe(Recipe):
         return losses, standardised * std + mean
 
     def description(self) -> dict[str, Any]:
+        """Return the fields of ``model.json`` that depend on the recipe."""
         config = self.config
         return {"architecture": {"channels": config.channels, "depth": config.depth, "resample": config.resample}}

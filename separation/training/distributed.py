@@ -1,4 +1,4 @@
-"""Data-parallel training: every process draws its own batches, and all processes hold the same weights."""
+"""Data-parallel training: every process draws its own batches; the weights are the same in all processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """True for the only process that validates, writes files and prints."""
+        """Whether this is the first process, the only one that validates, writes files and prints."""
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -58,7 +58,7 @@ class ProcessGroup:
         return values
 
     def from_first(self, value: list[float]) -> list[float]:
-        """Return the first process's value in every process."""
+        """Broadcast the first process's value to all processes."""
         if self.size == 1:
             return value
         box = [value]

@@ -1,4 +1,4 @@
-"""Training batches, each with its own seed."""
+"""Load training batches, each drawn from its own seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BatchLoader", "batch_seed"]
 
 
 def batch_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Return the seed of everything random in one step of one process."""
+    """Return the seed of all random numbers in a step of a process."""
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -31,7 +31,7 @@ class BatchLoader:
         self.device = device
         self.ahead: queue.Queue[Tensor | BaseException] = queue.Queue(maxsize=1)
         self.stopped = threading.Event()
-        # Samples on a GPU are mixed there, faster than batches could be copied to it.
+        # A store on a GPU is mixed there, which is faster than copying batches to it.
         self.thread = threading.Thread(target=self._run, daemon=True) if sampler.store.device.type == "cpu" else None
 
     def __enter__(self) -> BatchLoader:

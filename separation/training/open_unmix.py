@@ -1,4 +1,4 @@
-"""The Open-Unmix recipe: magnitude spectrograms of one target, or of all targets in one process."""
+"""The Open-Unmix recipe: one network per target on magnitude spectrograms, trained alone or with the others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def magnitude(waveform: Tensor, config: StftConfig) -> Tensor:
     flat = waveform.reshape(-1, waveform.shape[-1])
     window = config.window(waveform)
     X = torch.stft(flat, config.n_fft, config.hop_length, window=window, center=False, return_complex=True)
-    # abs() of complex numbers takes twice the time to guard against an overflow that cannot occur here.
+    # abs() takes twice as long, since it avoids an overflow that cannot occur here.
     squared = torch.addcmul(X.real * X.real, X.imag, X.imag)
     return squared.sqrt_().unflatten(0, waveform.shape[:-1])
 
@@ -114,19 +114,23 @@ class OpenUnmixRecipe(Recipe):
         )
 
     def sampler(self, store: StemStore) -> MixSampler:
+        """Return a sampler of excerpts of the configured length."""
         return MixSampler(store, self.config)
 
     def initialise(self, store: StemStore) -> None:
+        """Set the networks' input mean and scale from the training mixtures."""
         mean, std = input_statistics(store, self.stft, datasets=self.config.whole_from)
         for objective in self.objectives.values():
             objective.network.input_mean.data = -mean[: self.max_bin].float()
             objective.network.input_scale.data = 1 / std[: self.max_bin].float()
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:
+        """Return the magnitudes of mixture and target, (batch, channels, bins, frames) each, by target."""
         mixture = magnitude(sources.sum(1), self.stft)
         return {name: (mixture, magnitude(sources[:, self.sources.index(name)], self.stft)) for name in self.targets}
 
     def evaluate(self, networks: Mapping[str, nn.Module], sources: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate the targets of a whole track; see :meth:`separation.training.recipe.Recipe.evaluate`."""
         X = stft(sources.sum(0), self.stft)
         losses, estimates = [], []
         for name in self.targets:
@@ -137,6 +141,7 @@ class OpenUnmixRecipe(Recipe):
         return torch.stack(losses), torch.stack(estimates)
 
     def description(self) -> dict[str, Any]:
+        """Return the fields of ``model.json`` that depend on the recipe."""
         config = self.config
         shape = {
             "n_fft": config.n_fft,
@@ -150,11 +155,13 @@ class OpenUnmixRecipe(Recipe):
 def input_statistics(store: StemStore, config: StftConfig, *, datasets: tuple[str, ...] = ()) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of the training mixtures' magnitudes, each (bins,), float64.
 
-    They are taken over all frames of all recordings, after averaging the magnitudes of the channels. Deviations
-    below 1e-4 of the largest are raised to it. Both steps are those of upstream's ``StandardScaler``.
+    They are computed over all frames of all recordings, from magnitudes averaged over the channels. Deviations below
+    1e-4 of the largest are raised to that value. Both steps follow upstream's ``StandardScaler``.
 
     Parameters
     ----------
+    store : StemStore
+    config : StftConfig
     datasets : tuple of str
         Data sets in which the sum of the sources is an original mixture; empty for all.
     """

@@ -33,9 +33,9 @@ class Recipe(Protocol):
     sample_rate : int
         Sample rate of the training data in Hz.
     targets : tuple of str
-        The sources to estimate.
+        Estimated sources.
     objectives : mapping of str to Objective
-        By target, or one as "all". They do not share weights.
+        One objective per target, or one called "all". They do not share weights.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Recipe(Protocol):
         """Return a sampler of excerpts whose length the networks accept."""
 
     def initialise(self, store: StemStore) -> None:
-        """Set the parameters that are measured on the training data."""
+        """Set the parameters of the networks that are computed from the training data."""
 
     def inputs(self, sources: Tensor) -> Mapping[str, tuple[Tensor, ...]]:
         """Return the arguments of each objective for a batch (batch, sources, channels, time)."""

@@ -1,11 +1,11 @@
-"""The files of a run: checkpoints to resume from, and the best weights as a model.
+"""The files of a run: checkpoints for resuming, and the best weights as a model.
 
     RUN/model.json, <target>-<hash>.safetensors    the best weights so far: the folder is a model
     RUN/<job>/config.json                          the configuration of the run
     RUN/<job>/log.jsonl                            an entry per epoch
-    RUN/<job>/step-<n>.safetensors and .pt         the newest checkpoint: weights, and the rest of the state
+    RUN/<job>/step-<n>.safetensors and .pt         the newest checkpoint: weights, and all other state
 
-A job is the target that is learned, or "all". Several runs, one per target, may share a folder: their
+A job is named after its target, or "all". Several runs, one per target, may share a folder: their
 weights become one model. Every file is written atomically. The ``.pt`` of a checkpoint is written last,
 and only then is the checkpoint complete.
 """
@@ -43,12 +43,12 @@ class RunFolder:
     def begin(self, config: Mapping[str, Any], *, resume: bool) -> None:
         """Write the config, or compare it with the one that the run was started with.
 
-        The initial model ("initial") of the first start stays in the file and is not compared.
+        The name of the initial model ("initial") is kept from the first start and is not compared.
 
         Raises
         ------
         ValueError
-            If there is a run and `resume` is False, or if its config differs in more than `epochs`.
+            If a run exists and `resume` is False, or if its config differs in anything but `epochs`.
         """
         path = self.job_folder / "config.json"
         if path.is_file():
@@ -70,7 +70,7 @@ class RunFolder:
     def check_initial(self, initial: str | None) -> None:
         """Raise ValueError if the run was started with another initial model.
 
-        A run without a checkpoint starts with the initial weights again.
+        A run that was stopped before its first checkpoint starts again from the initial weights.
         """
         stored = json.loads((self.job_folder / "config.json").read_text(encoding="utf-8")).get("initial")
         if stored != initial:
@@ -78,7 +78,7 @@ class RunFolder:
             raise ValueError(f"the run was stopped before its first checkpoint: resume it as it was started, {option}")
 
     def write_log(self, entries: list[dict[str, Any]]) -> None:
-        """Write all entries so far, replacing the file: a killed and resumed run has no entry twice."""
+        """Rewrite the log with all entries so far, so that a resumed run has no duplicate entries."""
         with atomic_write(self.job_folder / "log.jsonl") as draft:
             draft.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
 
@@ -111,7 +111,7 @@ class RunFolder:
             raise CheckpointError(f"the checkpoint {complete[-1].name} is damaged: delete it to start over") from error
 
     def save_model(self, states: Mapping[str, dict[str, Tensor]], description: Mapping[str, Any]) -> None:
-        """Make these weights the folder's model, together with those of other jobs in the same folder.
+        """Save the weights as the folder's model, together with those of other jobs in the same folder.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class RunFolder:
 
 
 def _parameters(path: Path) -> int:
-    """Return the number of learned values in a file, without the statistics of batch normalisation."""
+    """Return the number of trained parameters in a file, excluding the statistics of batch normalisation."""
     with safe_open(path, framework="pt") as file:
         learned = [name for name in file.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118  # not a dictionary
         return sum(math.prod(file.get_slice(name).get_shape()) for name in learned)

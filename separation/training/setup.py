@@ -33,8 +33,8 @@ RECIPES: dict[str, tuple[type[TrainingConfig], Any]] = {
     "open-unmix": (OpenUnmixConfig, OpenUnmixRecipe),
     "demucs": (DemucsConfig, DemucsRecipe),
 }
-SAMPLE_RATE = 44100  # Hz, of every store: the published models' rate
-SHORTEST_VALIDATION = 0.1  # seconds: longer than the windows of the published recipes
+SAMPLE_RATE = 44100  # sample rate of all training data in Hz, that of the published models
+SHORTEST_VALIDATION = 0.1  # in seconds; longer than the STFT windows of the published recipes
 
 
 def build_trainer(
@@ -53,14 +53,14 @@ def build_trainer(
 ) -> Trainer:
     """Read the config, decode the data sets, and build the networks and their trainer.
 
-    Decoded data sets are stored under ``SEPARATION_HOME`` and used again by later runs.
+    Decoded data sets are stored under ``SEPARATION_HOME`` and reused by later runs.
 
     Parameters
     ----------
     name : str
         Name of a recipe.
     roots, wav : sequence of path, bool
-        Folders of data sets, and their format, as in :func:`separation.datasets.dataset.open_dataset`.
+        Folders of data sets; whether they are MUSDB18-HQ. See :func:`separation.datasets.dataset.open_dataset`.
     out : path
         The run's folder.
     target : str
@@ -74,7 +74,7 @@ def build_trainer(
     skipped : callable
         Receives each track that cannot be used; the others are trained on.
     note : callable
-        Receives a sentence on audio files that are not used.
+        Receives a sentence about unused audio files, if there are any.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _open_datasets(roots: Sequence[Path], wav: bool, note: Callable[[str], None]
     datasets = [open_dataset(root, wav=wav) for root in roots]
     _check_names(datasets)
     if not any(dataset.valid for dataset in datasets):
-        raise ValueError("there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well")
+        raise ValueError("no validation tracks were found: put some into a folder 'valid', or train on MUSDB18 as well")
     if unused := unused_files([track for dataset in datasets for track in (*dataset.train, *dataset.valid)]):
         note(unused)
     return datasets
@@ -127,17 +127,18 @@ def _build_store(
 
 def _read_validation_tracks(datasets: Sequence[Dataset], skipped: Callable[[SkippedTrack], None]) -> list[Tensor]:
     """Read the validation tracks that can be used; raise ValueError if none can."""
-    found, bad = [], []
+    tracks, unreadable = [], []
     for dataset in datasets:
         for track in dataset.valid:
             try:
-                found.append(_read_validation_track(track))
+                tracks.append(_read_validation_track(track))
             except ValueError as error:
-                bad.append(SkippedTrack(name=track.name, collection=dataset.name, reason=str(error)))
-                skipped(bad[-1])
-    if not found:
-        raise ValueError(f"no validation track can be read; the first is {bad[0].name!r}: {bad[0].reason}")
-    return found
+                unreadable.append(SkippedTrack(name=track.name, collection=dataset.name, reason=str(error)))
+                skipped(unreadable[-1])
+    if not tracks:
+        first = unreadable[0]
+        raise ValueError(f"no validation track can be read; the first is {first.name!r}: {first.reason}")
+    return tracks
 
 
 def _read_validation_track(track: Track | FolderTrack) -> Tensor:
@@ -162,7 +163,7 @@ def _check_names(datasets: Sequence[Dataset]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(
-                f"two data sets are called {name!r}, so that configs cannot tell them apart: rename a folder"
+                f"two data sets are called {name!r}, so that configs cannot distinguish them: rename a folder"
             )
 
 

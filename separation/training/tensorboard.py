@@ -20,7 +20,7 @@ class TensorBoardWriter:
     """A writer of training curves and audio; it writes nothing if TensorBoard is not installed."""
 
     def __init__(self, folder: Path, *, sample_rate: int, step: int) -> None:
-        """Open a log in `folder`, hiding what an earlier, killed process wrote after `step`."""
+        """Open a log in `folder`; entries after `step`, written by a killed process, are hidden."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:

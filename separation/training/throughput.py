@@ -21,13 +21,13 @@ class Report:
     epoch, epochs : int
         The epoch of this step, counted from 1, and the number of epochs.
     step, steps : int
-        The number of steps done, and of all steps.
+        Number of steps done, and total number of steps.
     loss : float
         Loss of this step, averaged over targets and processes.
     examples_per_second, seconds_left : float
-        Speed over the last 50 steps without validation, and the remaining time at that speed.
+        Speed over the last 50 steps, excluding validation; remaining time in seconds at that speed.
     waiting : float
-        Share of that time that was spent waiting for batches.
+        Fraction of the time of these steps that was spent waiting for batches.
     validation : dict
         At the end of an epoch, "train" (mean training loss); if it was validated, also "loss", "sdr" (dB, by
         target) and "best" (True if the model was saved). Empty after other steps.
@@ -62,7 +62,7 @@ class Throughput:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """End a step, and leave out the time in the block."""
+        """End a step, and exclude the time in the block."""
         self._tick()
         yield
         self.last = time.monotonic()
@@ -79,7 +79,7 @@ class Throughput:
         return self.batch * len(self.times) / max(1e-9, sum(self.times))
 
     def report(self, step: int, loss: float, validation: dict[str, Any]) -> Report:
-        """Return the report of a step, which this call ends unless :meth:`paused` did."""
+        """End the step, unless :meth:`paused` has ended it, and return its report."""
         if not validation:
             self._tick()
         steps = self.epochs * self.epoch_steps

@@ -40,11 +40,11 @@ class Trainer:
     Parameters
     ----------
     validation : list of Tensor, each (sources, channels, time)
-        Whole tracks.
+        Whole validation tracks.
     initial : mapping of state dicts, optional
         Weights to start from, by objective.
     initial_name : str, optional
-        Name of the model that `initial` comes from, for the record.
+        Name of the model that `initial` comes from, recorded in the run's config.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class Trainer:
         tracks = sum(recording.speed == 1 for recording in store.recordings)
         per_epoch = tracks * config.excerpts_per_track / (config.batch * processes.size)
         self.epoch_steps = config.epoch_steps or max(1, math.ceil(per_epoch))
-        self.validation_estimates: Tensor | None = None  # of the first validation track, for TensorBoard
+        self.validation_estimates: Tensor | None = None  # estimates for the first validation track, for TensorBoard
         self.step = 0
         self.log: list[dict[str, Any]] = []
 
     def train(self, *, resume: bool = False) -> Iterator[Report]:
-        """Train until the last epoch, or until patience runs out; yield a report after every step.
+        """Train until the last epoch or early stopping; yield a report after every step.
 
         Raises
         ------
         ValueError
-            If `resume` is given and the run was started with other data, if it is not given and there is a run
+            If `resume` is True and the run was started with other data, if it is False and a run exists
             already, or if the CPU computes a layer wrongly in the chosen precision.
         FloatingPointError
             If a loss is not finite. The batch's seed is in the message and in the log.
@@ -148,7 +148,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _wrapped(self) -> Iterator[None]:
-        """Hold the modules to be stepped: compiled if configured, with gradients averaged over all processes.
+        """Within the context, hold the modules to be trained: compiled if configured, with averaged gradients.
 
         They are released when training ends. A DistributedDataParallel reducer that holds the last reference to the
         process group ends the group's threads while it holds the GIL, and hangs forever if one of them needs the GIL
@@ -251,7 +251,7 @@ class Trainer:
         return shown | ({"loss": entry["valid_loss"], "sdr": entry.get("sdr", {}), "best": best} if validated else {})
 
     def _validate_epoch(self, entry: dict[str, Any]) -> None:
-        """Add the validation to a log entry, in the first process; all processes learn the loss."""
+        """Add the validation to a log entry, in the first process; broadcast the loss to all processes."""
         if self.processes.first:
             entry |= self._validate()
         loss = entry["valid_loss"] = self.processes.from_first([entry.get("valid_loss", 0.0)])[0]
@@ -321,7 +321,7 @@ class Trainer:
             return False
         weights, state = checkpoint
         if state["data"] != self.store.fingerprint:
-            raise ValueError("the run was started with other data than --root names; pass the same data sets again")
+            raise ValueError("the run was started with other data than that of --root; pass the same data sets again")
         averages = {
             name.removeprefix("average."): weights.pop(name) for name in list(weights) if name.startswith("average.")
         }

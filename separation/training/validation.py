@@ -1,4 +1,4 @@
-"""Validation on whole tracks: losses, SDR, the choice of the best epoch, early stopping."""
+"""Validation on whole tracks: loss, SDR, choice of the best epoch, early stopping."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Validation", "is_out_of_patience", "validate", "validation_score"]
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """The outcome of one validation.
+    """The result of one validation.
 
     Attributes
     ----------
     loss : float
         Mean over tracks and targets.
     sdr : dict of str to float or None
-        Mean SDR of every target in dB, over the tracks that contain it; None if no track does.
+        Mean SDR of every target in dB, over the tracks that contain it; None for a target that no track contains.
     estimates : Tensor, shape (targets, channels, time), or None
         Estimates for the first track, on the CPU.
     """
@@ -63,7 +63,7 @@ def validation_score(entry: Mapping[str, Any], best_by: str) -> float:
     scores = [score for score in entry["sdr"].values() if score is not None]
     if best_by == "sdr" and scores:
         return float(np.mean(scores))
-    return -float(entry["valid_loss"])  # also if no validation track contains a target
+    return -float(entry["valid_loss"])  # also the fallback if no validation track contains a target
 
 
 def is_out_of_patience(log: Sequence[Mapping[str, Any]], config: TrainingConfig) -> bool:

@@ -1,12 +1,12 @@
-"""Model files: where they are, on what terms, and how to read them safely.
+"""Model files: their locations, licences and safe reading.
 
 - ``model``        one model: files, sources, licence, architecture
 - ``catalogue``    the known models: bundled, released, and the user's own
 - ``download``     download and verify
 - ``package``      files of an installed Python package, which is never imported
 - ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
-- ``demucs_file``  what the files of Demucs v3 and v4 say about their networks
-- ``state_dict``   read tensors from safetensors or torch files; nothing in them is executed
+- ``demucs_file``  network descriptions in the files of Demucs v3 and v4
+- ``state_dict``   read tensors from safetensors or torch files without executing anything
 - ``roformer``     checkpoints of RoFormers with their YAML configurations
 - ``openunmix``    folders of upstream's Open-Unmix trainer, read and written
 """

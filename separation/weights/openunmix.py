@@ -15,7 +15,15 @@ FORMATS = ("openunmix",)
 
 
 def read_openunmix_folder(folder: Path) -> Model:
-    """Read a folder by upstream's Open-Unmix trainer: ``separator.json`` and two files per target."""
+    """Describe a folder of upstream's Open-Unmix trainer as a model.
+
+    The folder holds ``separator.json``, and ``<target>.json`` and ``<target>.pth`` for each target.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged, or the targets differ in size.
+    """
     common = read_json_object(folder / "separator.json")
     files = []
     hidden_sizes = set()
@@ -58,8 +66,17 @@ def read_openunmix_folder(folder: Path) -> Model:
 def export_model(model: Model, folder: Path, *, format: str = "openunmix") -> list[Path]:
     """Write a model in another program's format.
 
-    "openunmix" is the folder of upstream's trainer: ``separator.json`` with ``<target>.json`` and
+    The format "openunmix" is a folder of upstream's trainer with ``separator.json``, ``<target>.json`` and
     ``<target>.pth``, which ``openunmix.utils.load_separator(folder, targets=[...])`` loads.
+
+    Parameters
+    ----------
+    model : Model
+        An installed model for ``open-unmix``.
+    folder : path
+        Output folder, created if it does not exist.
+    format : str
+        Only "openunmix".
 
     Returns
     -------

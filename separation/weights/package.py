@@ -1,4 +1,4 @@
-"""Weights that come with an installed Python package, which is never imported."""
+"""Find weights in an installed Python package without importing it."""
 
 from __future__ import annotations
 

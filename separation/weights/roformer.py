@@ -20,7 +20,7 @@ _MAX_BYTES = 1 << 20  # a configuration has a few kilobytes
 _short = reprlib.Repr()  # shows values of any size
 _short.maxlevel = 2
 
-#: Upstream's key -> our argument, and upstream's default.
+#: Upstream's key -> the network's argument, and upstream's default.
 _SIZES = {
     "dim": ("dim", None),
     "depth": ("depth", None),
@@ -34,7 +34,7 @@ _SIZES = {
     "stft_hop_length": ("hop_length", 512),
 }
 
-#: Keys that were read elsewhere, or matter for training and speed only.
+#: Keys that are read elsewhere, or affect only training and speed.
 _OTHER = {
     *("stereo", "num_bands", "freqs_per_bands", "mask_estimator_depth", "sample_rate", "stft_win_length"),
     *("attn_dropout", "ff_dropout", "flash_attn", "sage_attention", "use_torch_checkpoint"),
@@ -42,12 +42,12 @@ _OTHER = {
     *("multi_stft_resolutions_window_sizes", "multi_stft_hop_size", "multi_stft_normalized"),
 }
 
-#: Keys that switch parts on which the network here lacks.
+#: Keys that enable parts that the network here lacks.
 _OFF = ("linear_transformer_depth", "skip_connection", "stft_normalized", "use_pope", "zero_dc")
 
 
 def read_roformer(checkpoint: Path, config: Path | None) -> Model:
-    """Describe a checkpoint as its configuration does.
+    """Describe a checkpoint and its configuration as a model.
 
     A network of one stem gives two sources: the target, and the rest of the mixture, which is the accompaniment.
 
@@ -72,11 +72,11 @@ def read_roformer(checkpoint: Path, config: Path | None) -> Model:
 
 
 class _ConfigError(ValueError):
-    """The predicate of a sentence about the configuration."""
+    """An error in the configuration; the message is a predicate, to follow the file's name."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values and tuples, without merged mappings, by which a short file could become enormous."""
+    """Loads plain values and tuples; merged mappings are rejected, since they let a short file become enormous."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         pass
@@ -112,16 +112,16 @@ def _describe(checkpoint: Path, config: Path, content: dict[str, Any]) -> Model:
     architecture = _architecture(network)
     sample_rate = _whole(audio, "sample_rate", 44100)
     if "mel_bands" in architecture and _whole(network, "sample_rate", 44100) != sample_rate:
-        raise _ConfigError("gives the mel bands another sample rate than the audio")
+        raise _ConfigError("has different sample rates for the mel bands and the audio")
     options: dict[str, Any] = {"overlap": 1 - 1 / _whole(inference, "num_overlap", 2)}
     chunks = inference if "chunk_size" in inference else audio
     if "chunk_size" in chunks:
         options["segment"] = _whole(chunks, "chunk_size", None) / sample_rate
     stereo = network.get("stereo", False)
     if not isinstance(stereo, bool):
-        raise _ConfigError(f"must have true or false as stereo, got {_short.repr(stereo)}")
+        raise _ConfigError(f"must set stereo to true or false, got {_short.repr(stereo)}")
     folder = checkpoint.parent
-    beside = config.resolve().parent == folder.resolve()
+    same_folder = config.resolve().parent == folder.resolve()
     return Model(
         name=checkpoint.stem,
         method="roformer",
@@ -130,7 +130,7 @@ def _describe(checkpoint: Path, config: Path, content: dict[str, Any]) -> Model:
         channels=2 if stereo else 1,
         files=(
             ModelFile(source="all", name=checkpoint.name),
-            ModelFile(source="config", name=config.name if beside else str(config.resolve())),
+            ModelFile(source="config", name=config.name if same_folder else str(config.resolve())),
         ),
         folder=folder,
         architecture=architecture,
@@ -140,12 +140,12 @@ def _describe(checkpoint: Path, config: Path, content: dict[str, Any]) -> Model:
 
 
 def _architecture(network: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the network here for the section ``model``."""
+    """Return the network's arguments from the configuration's section ``model``."""
     for key in network:
         if key in _OFF and network[key]:
-            raise _ConfigError(f"asks for {key}, which the network here lacks")
+            raise _ConfigError(f"asks for {key}, which is not implemented")
         if key not in _SIZES and key not in _OTHER and key not in _OFF:
-            raise _ConfigError(f"asks for {key}, which is not known here")
+            raise _ConfigError(f"asks for {key}, which is not supported")
     if _whole(network, "stft_win_length", 2048) != _whole(network, "stft_n_fft", 2048):
         raise _ConfigError("asks for an stft_win_length other than stft_n_fft, which is not supported")
     shape = {ours: _whole(network, key, default) for key, (ours, default) in _SIZES.items()}
@@ -157,7 +157,7 @@ def _architecture(network: dict[str, Any]) -> dict[str, Any]:
     widths = network["freqs_per_bands"]
     if not isinstance(widths, list | tuple) or not all(type(width) is int and width > 0 for width in widths):
         raise _ConfigError(f"must list whole numbers as freqs_per_bands, got {_short.repr(widths)}")
-    # The layers of the band-split variant are counted with the last one.
+    # The band-split variant's count includes the output layer.
     hidden_layers = _whole(network, "mask_estimator_depth", 2) - 1
     return shape | {"band_widths": list(widths), "mask_layers": hidden_layers}
 

@@ -28,7 +28,7 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, or holds anything but named tensors.
+        If the file is missing, damaged, or holds something other than named tensors.
     """
     import torch
 
@@ -36,7 +36,7 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
         if path.suffix == ".safetensors":
             from safetensors.torch import load
 
-            state = load(path.read_bytes())  # not memory-mapped: if the file shrank meanwhile, the process would crash
+            state = load(path.read_bytes())  # not memory-mapped: the process would crash if the file shrank
         else:
             with torch.serialization.safe_globals(_numpy_globals() if numpy_arrays else []):
                 state = torch.load(path, map_location="cpu", weights_only=True)
@@ -55,7 +55,7 @@ def read_state_dict(path: Path, *, numpy_arrays: bool = False) -> dict[str, Tens
 
 
 def _unwrapped(content: Any) -> Any:
-    """Return the state dict among the entries of a training program's checkpoint, or anything else as it is."""
+    """Return the state dict in a training program's checkpoint; return any other content unchanged."""
     for key in ("state", "state_dict", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             return content[key]
@@ -63,7 +63,7 @@ def _unwrapped(content: Any) -> Any:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file, which are texts.
+    """Return the metadata of a safetensors file.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.name} is missing") from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is not a complete file of weights") from error
+        raise CheckpointError(f"{path.name} is not a complete weights file") from error
 
 
 def is_complete(path: Path) -> bool:
@@ -91,17 +91,17 @@ def is_complete(path: Path) -> bool:
 
 
 def _numpy_globals() -> list[Any]:
-    """Return what rebuilds a float32 NumPy array, for torch's restricted unpickler."""
+    """Return the globals that torch's restricted unpickler needs to rebuild a float32 NumPy array."""
     import numpy as np
     from numpy._core.multiarray import _reconstruct
 
-    # The module was renamed in NumPy 2; files name it in both ways.
+    # The module was renamed in NumPy 2; files use either name.
     names = [f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")]
     return [*((_reconstruct, name) for name in names), np.ndarray, np.dtype, np.dtypes.Float32DType]
 
 
 def _tensor(value: Any) -> Any:
-    """Return a float32 NumPy array as a tensor, anything else as it is."""
+    """Convert a float32 NumPy array to a tensor; return anything else unchanged."""
     import numpy as np
     import torch
 
@@ -109,5 +109,6 @@ def _tensor(value: Any) -> Any:
 
 
 def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

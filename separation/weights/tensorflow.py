@@ -39,7 +39,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged or not such an archive.
+        If the file is missing, damaged, or not an archive with one checkpoint.
     """
     members: dict[str, bytes] = {}
     try:
@@ -57,7 +57,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     except CheckpointError:
         raise
     except Exception as error:  # tarfile, gzip and zlib raise their own errors for a damaged file
-        raise CheckpointError(f"{path.name} is damaged, or no archive, and was not loaded") from error
+        raise CheckpointError(f"{path.name} is damaged or not an archive, and was not loaded") from error
     if len(members) < 2:
         raise CheckpointError(f"{path.name} holds no TensorFlow checkpoint: expected model.index and model.data")
     return read_bundle(members["model.index"], members["model.data-00000-of-00001"], name=path.name)
@@ -69,13 +69,14 @@ def read_bundle(index: bytes, data: bytes, *, name: str) -> dict[str, Tensor]:
     Parameters
     ----------
     index, data : bytes
+        Contents of ``model.index`` and of ``model.data-00000-of-00001``.
     name : str
-        Name for the messages.
+        Name of the checkpoint in error messages.
 
     Raises
     ------
     CheckpointError
-        If a checksum is wrong, a file is cut, or the format is another.
+        If a checksum is wrong, a file is truncated, or the format is not supported.
     """
     import torch
 
@@ -83,7 +84,7 @@ def read_bundle(index: bytes, data: bytes, *, name: str) -> dict[str, Tensor]:
         entries = dict(_read_table(index))
         header = dict(_fields(entries.pop(b"")))
         if header.get(1) != 1 or header.get(2, 0) != 0:
-            raise CheckpointError(f"{name} was not loaded: it is not one little-endian data file")
+            raise CheckpointError(f"{name} was not loaded: its data are not in one little-endian file")
         arrays = {key.decode(): _read_variable(entry, data) for key, entry in entries.items()}
     except CheckpointError:
         raise
@@ -115,17 +116,17 @@ def _read_variable(entry: bytes, data: bytes) -> np.ndarray | None:
 def _read_table(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of a LevelDB table."""
     if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
-        raise ValueError("the index is cut off or no LevelDB table")
+        raise ValueError("the index is truncated or not a LevelDB table")
     position = 0
     footer = table[-_FOOTER:]
-    for _ in range(2):  # the block of metadata, which is not needed
+    for _ in range(2):  # skip the handle of the metadata block
         _, position = _varint(footer, position)
     for _, handle in _read_block(table, footer[position:]):
         yield from _read_block(table, handle)
 
 
 def _read_block(table: bytes, handle: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the entries of the block at a handle; each key shares a prefix with the one before."""
+    """Yield the entries of the block at a handle; keys omit the prefix that they share with the one before."""
     offset, position = _varint(handle, 0)
     size, _ = _varint(handle, position)
     block = table[offset : offset + size + _TRAILER]
@@ -168,14 +169,14 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
             value = int.from_bytes(message[position : position + width], "little")
             position += width
         else:
-            raise ValueError("an entry of the index is no protocol buffer")
+            raise ValueError("an entry of the index is not a protocol buffer")
         if position > len(message):
             raise ValueError("an entry of the index is cut off")
         yield number, value
 
 
 def _varint(content: bytes, position: int) -> tuple[int, int]:
-    """Return the number of variable length at a position, and the position after it."""
+    """Return the variable-length integer at a position, and the position after it."""
     value = 0
     for shift in range(0, 64, 7):
         octet = content[position]

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 __all__ = ["choose_device", "claim_gpu"]
 
-_claimed: dict[str, FileLock] = {}  # held until this process ends, however it ends
+_claimed: dict[str, FileLock] = {}  # released by the system when this process ends, even if it is killed
 
 
 def choose_device(device: str) -> torch.device:
@@ -33,7 +33,7 @@ def choose_device(device: str) -> torch.device:
 
 @contextmanager
 def claim_gpu(device: str) -> Iterator[None]:
-    """Make torch's "cuda" a GPU that no other worker process of this user has claimed, within the context."""
+    """Within the context, let torch's "cuda" be a GPU that no other worker process of this user has claimed."""
     if choose_device(device).type != "cuda":
         yield
         return

@@ -68,22 +68,22 @@ def map_jobs(
         yield from _in_processes(function, jobs, lost, workers)
 
 
-def _numbered(function: Callable[[Job], Result], number: int, job: Job) -> tuple[int, Result]:
-    return number, function(job)
+def _numbered(function: Callable[[Job], Result], index: int, job: Job) -> tuple[int, Result]:
+    return index, function(job)
 
 
 def _in_processes(
     function: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result], workers: int
 ) -> Iterator[Result]:
-    from concurrent.futures.process import BrokenProcessPool  # the base of joblib's own errors
+    from concurrent.futures.process import BrokenProcessPool  # the base class of joblib's errors
 
     from joblib import Parallel, delayed
 
     remaining = dict(enumerate(jobs))
     try:
         parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch=workers)
-        for number, result in parallel(delayed(_numbered)(function, number, job) for number, job in enumerate(jobs)):
-            del remaining[number]
+        for index, result in parallel(delayed(_numbered)(function, index, job) for index, job in enumerate(jobs)):
+            del remaining[index]
             yield result
     except BrokenProcessPool:
         # A worker died, and joblib stops all others with it. The remaining jobs run one by one, so that

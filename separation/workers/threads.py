@@ -42,18 +42,18 @@ def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list
 @lru_cache(maxsize=1)
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Return a pool of threads in which torch uses one core each."""
-    all_there = threading.Barrier(threads + 1)
+    all_ready = threading.Barrier(threads + 1)
 
     def begin() -> None:
         _worker.busy = True
         torch.get_num_threads()  # a thread latches the global setting on first use: trigger that here
         torch.set_num_threads(1)
-        all_there.wait()
+        all_ready.wait()
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="core")
     for _ in range(threads):
         pool.submit(begin)
-    all_there.wait()
+    all_ready.wait()
     torch.set_num_threads(threads)  # restore the setting for threads started elsewhere
     return pool
 

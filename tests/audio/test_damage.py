@@ -93,7 +93,7 @@ def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
         write_soundfile(tmp_path / str(number), noise(20000), "OGG", "VORBIS", rate)
     chain = tmp_path / "chain.ogg"
     chain.write_bytes((tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes())
-    assert "changes on the way" in refused(chain)
+    assert "changes partway through" in refused(chain)
 
 
 def test_pages_of_ogg_are_checked(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_an_excerpt_is_that_part_of_the_whole(kind: str, tmp_path: Path) -> None
 def test_an_excerpt_beyond_the_end_is_refused(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord())
     for start in (0.5, 1e9, 1e308):
-        assert "the sound ends at 0." in refused(tmp_path / kind, start=start)
+        assert "the audio ends at 0." in refused(tmp_path / kind, start=start)
 
 
 def test_the_last_sample_is_an_excerpt_and_the_one_after_it_is_not(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_picture_is_refused(tmp_path: Path) -> None:
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         output.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         output.mux(video.encode(None))
-    assert "no sound" in refused(tmp_path / "clip.mkv")
+    assert "no audio" in refused(tmp_path / "clip.mkv")
 
 
 def test_an_error_of_the_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_a_codec_nobody_knows(tmp_path: Path) -> None:
     content = (tmp_path / "song.mkv").read_bytes()
     assert content.count(b"A_FLAC") == 1
     (tmp_path / "song.mkv").write_bytes(content.replace(b"A_FLAC", b"A_WHAT"))
-    assert "coded in a way that is not known" in refused(tmp_path / "song.mkv")
+    assert "audio codec is not supported" in refused(tmp_path / "song.mkv")
 
 
 def test_tags_that_are_not_unicode_are_no_obstacle(tmp_path: Path) -> None:

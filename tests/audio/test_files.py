@@ -102,7 +102,7 @@ def test_who_does_not_tell_the_length_is_waited_for(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("trouble", "expected"),
     [
-        (AudioError("cannot read 'song.wav': its sound is cut off or damaged"), "cut off"),
+        (AudioError("cannot read 'song.wav': its audio is cut off or damaged"), "cut off"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space"),
         (np.full((2, 10), np.nan, dtype=np.float32), r"the sample at 0\.02 s is NaN or infinite"),
     ],

@@ -96,7 +96,7 @@ def assert_excerpt_is_slice(path: Path, whole: torch.Tensor, rate: int, start: f
         try:
             read(path, start=start, duration=duration)
         except AudioError as error:
-            assert "the sound ends at" in str(error)
+            assert "the audio ends at" in str(error)
             return
         raise AssertionError("an excerpt beyond the end was read")
     assert torch.equal(read(path, start=start, duration=duration).waveform, whole[:, first:last])

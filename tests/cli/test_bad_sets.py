@@ -98,7 +98,7 @@ class Kind(NamedTuple):
 
 KINDS = [
     Kind(empty, "cannot read 'vocals.wav': the file is empty"),
-    Kind(text, "cannot read 'vocals.wav': it is not a sound file that can be decoded"),
+    Kind(text, "cannot read 'vocals.wav': it is not an audio file that can be decoded"),
     Kind(cut, "cannot read 'vocals.wav': the file is cut off"),
     Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off"),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
@@ -181,7 +181,7 @@ def test_a_missing_stem_of_hq_is_named(one_bad: Path) -> None:
     (one_bad / "test" / "A" / "bass.wav").unlink()
     (one_bad / "test" / "A" / "mixture.wav").unlink()
     outcome = separation("tracks", "--root", one_bad, "--wav")
-    assert errors(outcome) == ["error: A: there is no file for mixture and bass"]
+    assert errors(outcome) == ["error: A: no file for mixture and bass"]
     assert outcome.stdout == "test      0.5 s  B\n"
 
 
@@ -206,7 +206,7 @@ def write_mp4(path: Path) -> Path:
     ("content", "said"),
     [
         (lambda good: b"", "cannot read 'A - B.stem.mp4': the file is empty"),
-        (lambda good: b"hello\n", "cannot read 'A - B.stem.mp4': it is not a sound file that can be decoded"),
+        (lambda good: b"hello\n", "cannot read 'A - B.stem.mp4': it is not an audio file that can be decoded"),
         (lambda good: good[: len(good) // 2], "cannot read 'A - B.stem.mp4': the file is cut off"),
     ],
     ids=["empty", "text", "cut"],
@@ -299,7 +299,7 @@ def test_files_that_are_no_source_are_named(command: str, training_set: Path, tm
         more = ["-m", "mix", "--out", str(tmp_path / "out"), "--subset", "train"] if command == "evaluate" else []
         outcome = separation(command, "--root", training_set, *more)
     assert outcome.code == 0
-    assert "note: audio files that are none of vocals, drums, bass, other are not used" in outcome.stderr
+    assert "note: audio files other than vocals, drums, bass, other are not used" in outcome.stderr
     assert "such as 'A/Flute.wav' (2 in all): stems.toml can assign them" in outcome.stderr
 
 

@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
 def test_a_track_whose_files_have_gone_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     track = FolderTrack(name="a", path=tmp_path / "a", sources=("vocals",))
-    with pytest.raises(ValueError, match="there is no file for any source"):
+    with pytest.raises(ValueError, match="no source has a file"):
         track.read()
 
 

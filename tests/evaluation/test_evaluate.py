@@ -165,7 +165,7 @@ def test_files_of_museval_are_read(tmp_path: Path) -> None:
     assert np.isnan(scores_by_target([found], "uSDR")["vocals"]["Song"])
     write_summary(tmp_path / "summary.csv", [found])
     assert (tmp_path / "summary.csv").read_text().splitlines()[1] == ",,test,Song,vocals,2.250,2.250,2.250,2.250,,"
-    with pytest.raises(ValueError, match="no metric 'sdr'"):
+    with pytest.raises(ValueError, match="unknown metric 'sdr'"):
         scores_by_target([found], "sdr")
 
 
@@ -189,7 +189,7 @@ def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     found = read_result(outcome.file)
     assert set(found.frames) == {"drums", "other"}
     assert all(found.medians[target]["SIR"] > 20 for target in found.frames)
-    assert "no estimate is left for vocals" in found.provenance["notes"]
+    assert "no estimate is assigned to vocals" in found.provenance["notes"]
 
 
 class OnlyVocals(Separator):
@@ -284,7 +284,7 @@ def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "whole" / "bass.wav").replace(tmp_path / "hq" / "test" / "B" / "bass.wav")
     again = command(*words(tmp_path / "hq", tmp_path / "out"))
     assert again.exit_code == 0
-    assert "2 of 3 tracks are finished already" in again.stderr
+    assert "2 of 3 tracks were finished earlier" in again.stderr
     assert len(json.loads(again.stdout)["tracks"]) == 3
 
 
@@ -314,7 +314,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     [
         (["--jobs", "0"], "at least one job at a time is needed, got 0"),
         (["--cluster", "local:x"], "a local cluster has 1 worker or more, such as local:2, got 'local:x'"),
-        (["--model", "nope"], "mix has no weights to choose"),
+        (["--model", "nope"], "mix has no models to choose from"),
         (["--option", "nope=1"], "unknown option 'nope'"),
         (["--split", "valid"], "split must be train or valid and requires subset train"),
     ],

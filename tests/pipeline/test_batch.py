@@ -60,7 +60,7 @@ def test_two_songs_never_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_sound_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no sound file"):
+    with pytest.raises(ValueError, match="contains no audio file"):
         find_jobs([tmp_path], tmp_path, HPSS)
 
 

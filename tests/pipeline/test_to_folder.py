@@ -183,7 +183,7 @@ def test_the_gain_is_that_of_the_chosen_stems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"stems": ["vocals", "flute"]}, "no stem 'flute'; this method gives vocals, drums, bass, other"),
+        ({"stems": ["vocals", "flute"]}, "unknown stem 'flute'; this method gives vocals, drums, bass, other"),
         ({"stems": []}, "no stems chosen"),
         ({"format": "aac"}, "not as 'aac'"),
         ({"format": "flac", "float32": True}, "needs WAV"),
@@ -197,7 +197,7 @@ def test_wrong_wishes_are_refused_before_any_work(more: dict[str, Any], message:
 
 
 def test_unknown_speakers_are_told_where_they_matter(tmp_path: Path) -> None:
-    told = "does not say which speakers its 4 channels are for"
+    told = "does not name the speakers of its 4 channels"
     with pytest.warns(UserWarning, match=told):
         result = separate(noise(channels=4), Copies(), tmp_path / "mixed")
     assert told in result.warnings[0]
@@ -206,7 +206,7 @@ def test_unknown_speakers_are_told_where_they_matter(tmp_path: Path) -> None:
     assert separate(known, Copies(), tmp_path / "known").warnings == []
 
 
-@pytest.mark.filterwarnings("ignore:.*does not say which speakers")
+@pytest.mark.filterwarnings("ignore:.*does not name the speakers")
 def test_mp3_cannot_hold_six_channels(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose wav or flac"):
         separate(noise(channels=6), create("mix"), tmp_path / "stems", format="mp3")
@@ -281,7 +281,7 @@ def test_a_folder_that_cannot_be_made_leaves_no_parents(tmp_path: Path, monkeypa
 
 def test_a_file_in_the_place_of_the_folder_stays(tmp_path: Path) -> None:
     (tmp_path / "copies").write_text("mine")
-    with pytest.raises(OSError, match="in the way"):
+    with pytest.raises(OSError, match="would replace a file"):
         separate(sound(), Copies(), tmp_path / "copies")
     with pytest.raises(OSError):
         separate(sound(), Copies(), tmp_path / "copies" / "below")
@@ -403,5 +403,5 @@ def test_the_hash_is_that_of_the_sound_and_not_of_its_file(tmp_path: Path) -> No
 
 def test_a_warning_of_the_method_reaches_the_result(tmp_path: Path) -> None:
     result = separate(noise(channels=1), create("ica"), tmp_path / "ica")
-    assert result.warnings == ["One channel has one component: there is nothing to unmix."]
+    assert result.warnings == ["One channel has only one component: there is nothing to separate."]
     assert np.isfinite(read_stem(result.stems["component 1"]).numpy()).all()

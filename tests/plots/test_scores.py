@@ -185,5 +185,5 @@ def test_undefined_scores_have_no_place_on_the_axis_of_lengths() -> None:
     assert len(axes.get_lines()) == 1
     figure.canvas.draw()
     assert labels(axes) == ["3.4 s"]
-    with pytest.raises(ValueError, match="no sound has any SDR"):
+    with pytest.raises(ValueError, match="no recording has a finite SDR"):
         draw_score_over_length({"none": (lengths, np.full(3, np.nan))}, metric="SDR")

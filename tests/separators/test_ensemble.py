@@ -88,7 +88,7 @@ def test_the_wiener_filter_is_that_of_the_mean_magnitudes(mixture: Tensor) -> No
 def test_what_no_part_claims_is_shared_out(mixture: Tensor) -> None:
     part = Part(method="mix", weights={"vocals": 1, "bass": 1})
     stems = ensemble({"a": (Gains({"vocals": 0.0, "bass": 0.0}), part)}).separate(mixture)
-    assert snr(stems.sum(0), mixture) > 30
+    assert snr(stems.sum(0), mixture) > 10  # 0 dB if it were lost
     torch.testing.assert_close(stems[0], stems[1])
 
 
@@ -138,6 +138,7 @@ def test_parts_that_share_a_separator_do_not_disturb_each_other(tiny_preset: str
     V = (Y[0] + Y[1]) / 2
     V[0] = stft(first_pass[0], separator.stft).abs()
     X = stft(mixture, separator.stft)
+    V = torch.maximum(V, 0.01 * X.abs())
     expected = istft(wiener(V, X, iterations=1, window=20), separator.stft, length=mixture.shape[1])
     assert snr(stems, expected) > 60
 

@@ -106,7 +106,7 @@ def test_fewer_components_than_channels_leave_a_residual() -> None:
 def test_the_number_of_components_is_checked_against_the_channels_of_the_mixture() -> None:
     method = create("ica", options={"components": "3"})
     assert len(method.at(sample_rate=44100, channels=4).sources) == 3
-    with pytest.raises(ValueError, match="3 components need 3 channels or more, the audio has 2"):
+    with pytest.raises(ValueError, match="3 components need at least 3 channels, but the audio has 2"):
         method.at(sample_rate=44100, channels=2)
 
 
@@ -156,7 +156,7 @@ def test_the_same_signal_in_every_channel_is_one_component(channels: int) -> Non
     mixture = dependent_channels(channels)
     method = separator(channels)
     estimates = method.separate(mixture)
-    assert method.notes == [f"The {channels} channels hold only one signal, so there are no more components."]
+    assert method.notes == [f"The {channels} channels hold only one signal, which limits the number of components."]
     assert estimates.shape == (channels, channels, FRAMES)
     assert relative_error(estimates[0], mixture) < 1e-6
     assert not estimates[1:].any()
@@ -167,7 +167,7 @@ def test_a_channel_that_is_the_sum_of_others_adds_no_component() -> None:
     mixture = torch.stack([sources[0] + 0.2 * sources[1], sources[1], sources[0] + 1.2 * sources[1]])
     method = separator(3)
     estimates = method.separate(mixture)
-    assert method.notes == ["The 3 channels hold only 2 different signals, so there are no more components."]
+    assert method.notes == ["The 3 channels hold only 2 different signals, which limits the number of components."]
     assert not estimates[2].any()
     assert relative_error(estimates.sum(0), mixture) < 1e-6
 
@@ -184,7 +184,7 @@ def test_mono_is_one_component() -> None:
     mixture = independent_sources(1) + 0.1
     method = separator(1)
     estimates = method.separate(mixture)
-    assert method.notes == ["One channel has one component: there is nothing to unmix."]
+    assert method.notes == ["One channel has only one component: there is nothing to separate."]
     assert estimates.shape == (1, 1, FRAMES)
     assert relative_error(estimates[0], mixture) < 1e-6
 
@@ -195,7 +195,7 @@ def test_constant_channels_have_nothing_to_unmix(channels: int, value: float) ->
     mixture = torch.full((channels, 1000), value)
     method = separator(channels)
     estimates = method.separate(mixture)
-    assert method.notes == ["Every channel is constant: there is nothing to unmix."]
+    assert method.notes == ["Every channel is constant: there is nothing to separate."]
     assert torch.allclose(estimates.sum(0), mixture)
 
 

@@ -19,7 +19,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
         ("", "needs either parts or first_installed"),
         (f'first_installed = ["mix"]\n{PART}', "needs either parts or first_installed"),
         ('first_installed = "mix"', "must be a list"),
-        ('first_installed = ["mix"]\nwindow = 3', "'window' means nothing beside first_installed"),
+        ('first_installed = ["mix"]\nwindow = 3', "'window' has no effect with first_installed"),
         (f"title = 3\n{PART}", "title must be a text"),
         ("parts = 3", "parts must be tables"),
         ("[parts]\none = 3", "must be a table with a method"),
@@ -31,7 +31,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
         ('[parts.one]\nmethod = "mix"\nweights = { vocals = "1" }', "finite numbers above 0"),
         ('[parts.one]\nmethod = "mix"', "has no weights and is no other part's input"),
         (f"{PART}options = 3", "options of the part 'one' must be a table"),
-        (f"{PART}model = 3", "must be texts"),
+        (f"{PART}model = 3", "must be strings"),
         (f'{PART}input = "two.vocals"', "must be PART.STEM with a part above it"),
         (f'{PART}input = "one.vocals"', "must be PART.STEM with a part above it"),
         ('[parts.one]\nmethod = "nope"\nweights = { vocals = 1 }', "must have one of the methods mix"),
@@ -43,7 +43,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
         (f'combine = "sum"\n{PART}', "combine must be wiener or mean"),
         ('first_installed = ["nope"]', "'nope' in first_installed is not a method"),
         ('first_installed = ["irm"]', "'irm' in first_installed is not a method"),
-        ('first_installed = ["hybrid-demucs"]', "nothing is installed of hybrid-demucs"),
+        ('first_installed = ["hybrid-demucs"]', "none of hybrid-demucs is installed"),
     ],
 )
 def test_a_wrong_preset_is_refused_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -70,7 +70,7 @@ def test_a_file_is_a_method_like_any_other(tmp_path: Path) -> None:
     separator = create(str(tmp_path / "mine.toml"), options={"iterations": "0"})
     assert (separator.name, separator.sources, separator.model) == ("mine", ("vocals",), None)
     assert (separator.options.window, separator.options.iterations) == (50, 0)
-    with pytest.raises(ValueError, match="mine has no weights to choose"):
+    with pytest.raises(ValueError, match="mine has no models to choose from"):
         create(str(tmp_path / "mine.toml"), model="umx")
 
 

@@ -117,7 +117,7 @@ def test_a_model_of_another_method_is_refused(tiny_models: dict[str, str]) -> No
 
 def test_a_model_for_a_method_without_one_is_refused() -> None:
     for name in ("mix", "hpss", "ica", *ORACLES):
-        with pytest.raises(ValueError, match=f"{name} has no weights to choose"):
+        with pytest.raises(ValueError, match=f"{name} has no models to choose from"):
             create(name, model="umx")
 
 

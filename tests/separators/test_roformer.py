@@ -148,7 +148,7 @@ def test_the_command_line_takes_a_checkpoint(tmp_path: Path, sample: Path) -> No
     assert done.exit_code == 0, done.stderr
     folder = tmp_path / "out" / "mixture" / "roformer"
     assert {file.name for file in folder.iterdir()} == {"vocals.wav", "accompaniment.wav", "result.json"}
-    assert "finished already" in CliRunner().invoke(app, words).stderr
+    assert "finished earlier" in CliRunner().invoke(app, words).stderr
 
 
 def test_only_methods_with_a_configuration_have_the_option() -> None:

@@ -78,7 +78,7 @@ def test_a_training_ends_with_a_model_that_separates(name: str, train: Train, so
     first, last = reports_of(outcome)
     assert first.startswith("epoch 1: training loss ")
     assert last.startswith("epoch 2: training loss ")
-    assert first.endswith("; the best so far, kept")
+    assert first.endswith("; the best so far, saved")
     assert f"{tmp_path / 'run'} is a model: separate with --method {name} --model {tmp_path / 'run'}" in outcome.stderr
     document = outcome.document  # one, and nothing else
     log = [json.loads(line) for line in (tmp_path / "run" / "all" / "log.jsonl").read_text().splitlines()]
@@ -318,7 +318,7 @@ def test_weights_that_do_not_fit_are_refused(train: Train, tmp_path: Path) -> No
             ["--target", "flute"],
             "the target must be all or one of vocals, drums, bass, other, got 'flute'",
         ),
-        ("demucs", ["--target", "vocals"], "Demucs learns all sources at once: leave out the target, got 'vocals'"),
+        ("demucs", ["--target", "vocals"], "Demucs is trained on all sources at once: omit --target, got 'vocals'"),
         ("demucs", ["--config", "none.toml"], "none.toml is not a readable TOML file"),
         ("demucs", ["--root", "nowhere"], "no folder 'nowhere'"),
         ("demucs", ["--init", "nowhere"], "no model or folder 'nowhere'"),
@@ -351,7 +351,7 @@ def test_a_wrong_config_is_refused_in_one_line(
 
 def test_without_validation_tracks_nothing_is_decoded(train: Train, tmp_path: Path, own_cache: Path) -> None:
     write_track(tmp_path / "songs" / "one")
-    said = "there are no validation tracks: put some into a folder 'valid', or train on MUSDB18 as well"
+    said = "no validation tracks were found: put some into a folder 'valid', or train on MUSDB18 as well"
     assert complaint(train("demucs", root=tmp_path / "songs")) == f"error: {said}"
     assert not (own_cache / "stores").exists()
 
@@ -363,7 +363,7 @@ def test_folders_without_usable_data_are_refused(train: Train, data_root: Path, 
     twice = train("demucs", "--root", tmp_path / "other" / "tiny")
     assert (
         complaint(twice)
-        == "error: two data sets are called 'tiny', so that configs cannot tell them apart: rename a folder"
+        == "error: two data sets are called 'tiny', so that configs cannot distinguish them: rename a folder"
     )
     broken = write_data_set(tmp_path / "broken", train=1, valid=1)
     soundfile.write(broken / "train" / "song 0" / "bass.wav", np.zeros((100, 2)), RATE)

@@ -225,5 +225,5 @@ def test_the_description_builds_the_same_network() -> None:
 
 
 def test_a_single_target_is_refused() -> None:
-    with pytest.raises(ValueError, match="Demucs learns all sources at once: leave out the target, got 'vocals'"):
+    with pytest.raises(ValueError, match="Demucs is trained on all sources at once: omit --target, got 'vocals'"):
         DemucsRecipe(tiny_demucs(), sources=SOURCES, target="vocals")

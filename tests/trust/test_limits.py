@@ -28,8 +28,8 @@ def song(kind: str, folder: Path) -> Path:
     [
         (Limits(file_bytes=5000), "the limit is 0.005 MB"),
         (Limits(seconds=1.5), "it lasts longer than 0.025 min, the limit"),
-        (Limits(channels=1), "the sound has 2 channels; 1 to 1 are supported"),
-        (Limits(sample_rate=32000), "it has 44100 samples a second; the limit is 32000 Hz"),
+        (Limits(channels=1), "the audio has 2 channels; 1 to 1 are supported"),
+        (Limits(sample_rate=32000), "its sample rate is 44100 Hz; the limit is 32000 Hz"),
         (Limits(decoded_bytes=500_000), "it unpacks to more than 0.5 MB, the limit"),
     ],
 )

@@ -103,7 +103,7 @@ def test_compressed_weights_and_broken_files_are_refused(tmp_path: Path) -> None
         read_demucs_arguments(write(tmp_path, structure="{}"), method="htdemucs")
     path = write(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"955717e8\.safetensors is not a complete file of weights"):
+    with pytest.raises(CheckpointError, match=r"955717e8\.safetensors is not a complete weights file"):
         read_demucs_arguments(path, method="htdemucs")
     path.unlink()
     with pytest.raises(CheckpointError, match=r"955717e8\.safetensors is missing"):

@@ -186,7 +186,7 @@ def test_without_a_published_hash_the_sums_within_the_archive_decide(tiny: Model
     model = unhashed(tiny)
     server.files["/tiny.pth"] = b"<html>not found</html>"
     with pytest.raises(
-        CheckpointError, match=r"discarded the download of tiny\.pth \(tiny\.pth is not a complete file of weights\)"
+        CheckpointError, match=r"discarded the download of tiny\.pth \(tiny\.pth is not a complete weights file\)"
     ):
         download_model(model)
     assert names_in(model.folder) == []
@@ -203,14 +203,17 @@ def test_without_a_published_hash_the_sums_within_the_archive_decide(tiny: Model
 @pytest.mark.parametrize("kind", ["bundled", "own"])
 def test_what_is_no_released_model_is_not_downloaded(tmp_path: Path, kind: str) -> None:
     model = a_model(tmp_path, ModelFile(source="all", name="x.pth"), **{kind: True})
-    with pytest.raises(CheckpointError, match="tiny is not downloaded: it is already here"):
+    with pytest.raises(CheckpointError, match="tiny needs no download: its files are bundled or your own"):
         download_model(model)
 
 
 @pytest.mark.parametrize(
     ("behave", "message"),
     [
-        (send_only(300_000), rf"tiny\.pth broke off after 300000 of {len(CONTENT)} bytes; run the same command again"),
+        (
+            send_only(300_000),
+            rf"the download of tiny\.pth ended after 300000 of {len(CONTENT)} bytes; run the same command again",
+        ),
         (send_and_die(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes .*it will resume"),
         (send_and_wait(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes \(.*timed out\)"),
     ],
@@ -256,7 +259,7 @@ def test_what_broke_off_goes_on_where_it_was(
 def test_it_may_break_off_more_than_once(tiny: Model, server: Server) -> None:
     server.behave = send_only(200_000)
     for came in (200_000, 400_000, 600_000):
-        with pytest.raises(CheckpointError, match=f"broke off after {came} of {len(CONTENT)} bytes"):
+        with pytest.raises(CheckpointError, match=f"ended after {came} of {len(CONTENT)} bytes"):
             download_model(tiny)
     assert download_model(tiny) == ["tiny.pth"]
     assert [asked for _, asked in server.requests] == [None, "bytes=200000-", "bytes=400000-", "bytes=600000-"]
@@ -426,14 +429,14 @@ def test_safetensors_without_a_hash_have_the_length_that_they_state(tiny: Model,
     whole = save({"weight": torch.ones(8)})
     for wrong in (whole[:-1], whole + b"more", b"<html>no such page</html>"):
         server.files["/tiny.safetensors"] = wrong
-        with pytest.raises(CheckpointError, match=r"tiny\.safetensors is not a complete file of weights"):
+        with pytest.raises(CheckpointError, match=r"tiny\.safetensors is not a complete weights file"):
             download_model(model)
         assert names_in(model.folder) == []
     server.files["/tiny.safetensors"] = whole
     assert download_model(model) == ["tiny.safetensors"]
     assert verify_model(model) == []
     model.path(file).write_bytes(whole[:-1])
-    assert verify_model(model) == ["tiny.safetensors is not a complete file of weights"]
+    assert verify_model(model) == ["tiny.safetensors is not a complete weights file"]
 
 
 @pytest.mark.parametrize("mirror", ["not an address", "mirror/models", "http://[::1", "no-such-scheme://x"])

@@ -119,8 +119,8 @@ def test_downloading_by_command(table: Path, server: Server) -> None:
 
 def test_a_download_that_fails_is_one_line_and_exit_code_2(table: Path, server: Server) -> None:
     for arguments, message in (
-        (("download", "nothing"), "error: no model 'nothing'; there are compact, tiny\n"),
-        (("download", "compact"), "error: compact is not downloaded: it is already here\n"),
+        (("download", "nothing"), "error: unknown model 'nothing'; the models are compact, tiny\n"),
+        (("download", "compact"), "error: compact needs no download: its files are bundled or your own\n"),
     ):
         code, output, said = run(*arguments)
         assert (code, output) == (2, "")

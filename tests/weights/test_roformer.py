@@ -124,13 +124,13 @@ def test_stems_have_the_names_that_scores_know(
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("model", {"linear_transformer_depth": 1}, "asks for linear_transformer_depth, which the network here lacks"),
-        ("model", {"skip_connection": True}, "asks for skip_connection, which the network here lacks"),
-        ("model", {"stft_normalized": True}, "asks for stft_normalized, which the network here lacks"),
-        ("model", {"use_pope": True}, "asks for use_pope, which the network here lacks"),
+        ("model", {"linear_transformer_depth": 1}, "asks for linear_transformer_depth, which is not implemented"),
+        ("model", {"skip_connection": True}, "asks for skip_connection, which is not implemented"),
+        ("model", {"stft_normalized": True}, "asks for stft_normalized, which is not implemented"),
+        ("model", {"use_pope": True}, "asks for use_pope, which is not implemented"),
         ("model", {"stft_win_length": 1024}, "asks for an stft_win_length other than stft_n_fft"),
-        ("model", {"num_residual_streams": 4}, "asks for num_residual_streams, which is not known here"),
-        ("model", {"sample_rate": 48000}, "gives the mel bands another sample rate than the audio"),
+        ("model", {"num_residual_streams": 4}, "asks for num_residual_streams, which is not supported"),
+        ("model", {"sample_rate": 48000}, "has different sample rates for the mel bands and the audio"),
         ("model", {"num_bands": ...}, "must have either num_bands .* or freqs_per_bands"),
         ("model", {"freqs_per_bands": [1025]}, "must have either num_bands .* or freqs_per_bands"),
         ("model", {"num_bands": ..., "freqs_per_bands": [2, "x"]}, "must list whole numbers as freqs_per_bands"),
@@ -139,7 +139,7 @@ def test_stems_have_the_names_that_scores_know(
         ("model", {"depth": 1.5}, r"must have a whole number of at least 1 as depth, got 1\.5"),
         ("model", {"heads": True}, "must have a whole number of at least 1 as heads, got True"),
         ("model", {"num_stems": 2}, r"names 1 stems \(vocals\) for a network of 2"),
-        ("model", {"stereo": "yes"}, "must have true or false as stereo, got 'yes'"),
+        ("model", {"stereo": "yes"}, "must set stereo to true or false, got 'yes'"),
         ("audio", {"sample_rate": 0}, "must have a whole number of at least 1 as sample_rate, got 0"),
         ("inference", {"num_overlap": "two"}, "must have a whole number of at least 1 as num_overlap, got 'two'"),
         ("training", {"target_instrument": "../x"}, r"must name its stems in training\.instruments, got \['\.\./x'\]"),
@@ -216,7 +216,7 @@ def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
 def test_only_a_checkpoint_file_takes_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(VOCALS)
     for name in ("roformer-4stems", str(tmp_path), "gone.ckpt"):
-        with pytest.raises(CheckpointError, match=r"config describes a checkpoint file, and '.*' is none"):
+        with pytest.raises(CheckpointError, match=r"config describes a checkpoint file, and '.*' is not one"):
             find_model(name, method="roformer", config=str(tmp_path / "config.yaml"))
 
 

@@ -156,7 +156,7 @@ def test_changed_or_cut_data_are_refused(variables: dict[str, np.ndarray]) -> No
 
 @pytest.mark.parametrize("header", [field(1, 2), field(1, 1) + field(2, 1)])
 def test_other_layouts_are_refused(variables: dict[str, np.ndarray], header: bytes) -> None:
-    with pytest.raises(CheckpointError, match="not one little-endian data file"):
+    with pytest.raises(CheckpointError, match="not in one little-endian file"):
         read_bundle(*bundle(variables, header=header), name="x")
 
 

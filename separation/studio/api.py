@@ -12,6 +12,8 @@ import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import blind_test, components, errors, session, songs, storage
+from separation.studio.checks import usable_part
+from separation.studio.i18n import Translator
 from separation.studio.queue import QUEUE
 from separation.studio.request import SeparationRequest
 
@@ -72,6 +74,7 @@ def separate(
     order = SeparationRequest(methods=methods or [DEFAULT_METHOD])
     with _as_gradio_errors():
         songs.check_choice("upload", audio, **excerpt)
+        order, problems = usable_part(order, references=False, words=Translator("en"))
         with QUEUE.queue(request and request.session_hash) as turn:
             for _ in turn.wait():
                 pass
@@ -80,7 +83,7 @@ def separate(
                 *_, last = updates
     return {
         "results": [_served(result.document()) for result in last.results],
-        "failed": [{"input": song.name, "error": sentence} for sentence in last.failed],
+        "failed": [{"input": song.name, "error": sentence} for sentence in (*problems, *last.failed)],
     }
 
 

@@ -8,6 +8,7 @@ import re
 import threading
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -17,8 +18,12 @@ import soundfile
 from separation.separators import METHODS
 from separation.studio import blind_test, components, i18n, model_choice, songs, storage
 from separation.studio.pages import benchmark, compare, models, separate
+from separation.studio.queue import FairQueue
 from separation.weights import download, model
+from tests.conftest import SAMPLES
 from tests.studio.conftest import short_song, work
+
+UPLOAD = SAMPLES / "night-drive" / "mixture.flac"
 
 
 class Request:
@@ -96,33 +101,87 @@ def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
     assert token is None
 
 
-def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    options = {
+def pressed(*methods: str, upload: Path | None = None, **other: object) -> list[Any]:
+    """What the page sends when Separate is pressed, with a second of a sample unless there is an upload."""
+    values: dict[str, object] = {
+        "kind": "upload" if upload else "sample",
+        "upload": str(upload) if upload else None,
+        "sample": next(iter(songs.samples())),
+        "track": None,
+        "methods": list(methods),
         "start": 2.0,
         "duration": 1.0,
         "references": None,
         "estimates": None,
         "yours": "",
         "karaoke": False,
-        "together": False,
+        "sum_to_mixture": False,
+        "iterations": 1,
+        "shifts": 0,
+        **{name: method.default_model for name, method in METHODS.items() if method.has_model},
     }
-    *_, last = separate.separate(
-        Request(),  # type: ignore[arg-type]
-        "sample",
-        None,
-        next(iter(songs.samples())),
-        None,
-        ["mix", "hybrid-demucs"],
-        *options.values(),
-        1,
-        0,
-        "open-unmix-compact",
-        "demucs-compact",
-        *[None] * (len([method for method in METHODS.values() if method.has_model]) - 2),
-    )
+    return list((values | other).values())
+
+
+def ended(*values: Any, **query: str) -> tuple[Any, ...]:
+    *_, last = separate.separate(Request(**query), *values)  # type: ignore[arg-type]
+    return last
+
+
+def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    last = ended(*pressed("mix", "hybrid-demucs"))
     assert "1 of 2 methods" in last[0]
     assert "Hybrid Demucs: its weights are not installed. Get them on the Models page." in last[0]
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
+    "no method": ((), {}, "Choose at least one method."),
+    "a method that is unknown": (("mix", "no such"), {}, "There is no such method."),
+    "an oracle without the truth": (
+        ("irm",),
+        {"upload": UPLOAD},
+        "Oracle: ratio mask: an oracle needs the true sources",
+    ),
+    "weights that are not there": (("hybrid-demucs",), {}, "Hybrid Demucs: its weights are not installed."),
+    "weights of another method": (("open-unmix",), {"open-unmix": "demucs-compact"}, "Open-Unmix: its weights are not"),
+    "a negative start": (("mix",), {"start": -1.0}, "The excerpt must start at 0 s or later, not at -1 s."),
+    "a start that is no number": (("mix",), {"start": float("nan")}, "The excerpt must start at 0 s or later"),
+    "a start after the end": (("mix",), {"start": 500.0}, "500"),
+    "an excerpt of nothing": (("mix",), {"duration": 0.01}, "The excerpt must last at least 0.1 s."),
+    "a sample that is unknown": (("mix",), {"sample": "no such"}, "There is no such sample."),
+    "a track that is unknown": (("mix",), {"kind": "musdb", "track": "no such"}, "There is no such MUSDB18 track."),
+    "no song": (("mix",), {"kind": "upload"}, "Choose a song first"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cannot_work_is_refused_before_the_queue(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    monkeypatch.setattr(separate, "QUEUE", None)  # to enter it fails with another sentence
+    methods, values, sentence = REFUSED[kind]
+    last = ended(*pressed(*methods, **values))  # type: ignore[arg-type]
+    assert "That did not work" in last[0]
+    assert sentence in last[0]
+
+
+def test_what_cannot_work_is_told_while_the_rest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = FairQueue()
+    monkeypatch.setattr(separate, "QUEUE", turns)
+    with turns.queue():
+        steps = separate.separate(Request(), *pressed("mix", "mwf", upload=UPLOAD))  # type: ignore[arg-type]
+        waiting = [next(steps)[0] for _ in range(2)][1]
+        steps.close()
+    assert "1 ahead of you" in waiting
+    assert "Oracle: Wiener filter: an oracle needs the true sources" in waiting
+
+
+def test_an_oracle_works_with_the_visitors_own_sources() -> None:
+    folder = UPLOAD.parent
+    sources = [str(folder / f"{name}.ogg") for name in ("vocals", "drums", "bass", "other")]
+    assert "Done" in ended(*pressed("irm", upload=UPLOAD, references=sources))[0]
 
 
 # -- models ----------------------------------------------------------------------------------------

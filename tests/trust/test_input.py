@@ -427,7 +427,7 @@ WRONG: dict[str, tuple[str | int, list[Any]]] = {
     "a start after the end": ("separate", ["SONG", ["mix"], 1e300, None]),
     "NaN for a length": ("separate", ["SONG", ["mix"], 0, float("nan")]),
     "a text for a start": ("separate", ["SONG", ["mix"], "soon", None]),
-    "an oracle without the truth": ("separate", ["SONG", ["no such"], 0, None]),
+    "an oracle without the truth": ("separate", ["SONG", ["irm"], 0, None]),
     "no file": ("separate", [None, ["mix"], 0, None]),
     "a number for a file": ("separate", [7, ["mix"], 0, None]),
     "a folder for a file": ("separate", [file("/"), ["mix"], 0, None]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import components, errors, session, songs, storage
+from separation.studio.checks import usable_part
 from separation.studio.form import Form
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.model_choice import default_weights, installed_weights
@@ -183,7 +184,7 @@ def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(interactive=not working), gr.update(interactive=working)
 
 
-def separate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+def separate(request: gr.Request, *values: Any) -> Generator[tuple[Any, ...]]:
     """Handle the Separate button, yielding the status, the two buttons, the player and the result's token.
 
     The values are those of a :class:`separation.studio.form.Form`.
@@ -199,11 +200,9 @@ def separate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         form = Form.from_values(values)
         yield (components.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
         form.check_song()
-        missing = [name for name in form.methods if METHODS[name].has_model and not installed_weights(name)]
-        problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
-        if missing and len(missing) == len(form.methods) and not form.estimates:
-            raise songs.StudioError(" ".join(problems))
-        separation_request = form.request([name for name in form.methods if name not in missing])
+        separation_request, problems = usable_part(
+            form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
+        )
         with QUEUE.queue(visitor) as turn:
             yield from _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems)
     except (ValueError, OSError, MemoryError) as error:
@@ -226,11 +225,12 @@ def _work(
 ) -> Iterator[tuple[Any, ...]]:
     """Wait in the queue, then separate; the player appears with the first audio and updates itself.
 
-    `problems` known in advance are shown at the end with those that come up.
+    `problems` known in advance are shown from the beginning, and at the end with those that come up.
     """
     idle, busy = buttons
     for ahead in turn.wait():
-        yield (components.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+        waiting = components.work(words("queue"), [words("ahead", ahead=ahead)], problems=problems)
+        yield (waiting, *busy, gr.skip(), gr.skip())
         if stop.is_set():
             yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
             return
@@ -243,7 +243,8 @@ def _work(
             if not shown and (update.folder / "player.json").exists():
                 shown = True
                 player, token = gr.update(value=components.player(update.folder), visible=True), update.folder.name
-            yield (components.work(*_describe(update, words), share=update.share), *busy, player, token)
+            status = components.work(*_describe(update, words), share=update.share, problems=problems)
+            yield (status, *busy, player, token)
             if stop.is_set():
                 break
     done = len(update.results)

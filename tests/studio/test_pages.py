@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import threading
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import soundfile
 
 from separation.separators import METHODS
 from separation.studio import blind_test, components, i18n, model_choice, songs, storage
+from separation.studio.limits import may_manage_models
 from separation.studio.pages import benchmark, compare, models, separate
 from separation.studio.queue import FairQueue
 from separation.weights import download, model
@@ -223,6 +225,44 @@ def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
     *_, last = models.download_weights("umxse", Request())  # type: ignore[arg-type]
     assert "That did not work" in last[0]
     assert "cannot download" in last[0]
+
+
+def test_models_are_downloaded_and_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = FairQueue(most_of_one=1)
+    monkeypatch.setattr(models, "QUEUE", turns)
+    for begin in (models.measure, partial(models.download_weights, "umxse")):
+        with turns.queue("another"):
+            assert "1 ahead of you" in next(begin(Request()))[0]  # type: ignore[arg-type]
+    with turns.queue("somebody"):  # their other request
+        *_, last = models.measure(Request())  # type: ignore[arg-type]
+    assert "1 of your requests are in the queue already" in last[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "allowed"),
+    [
+        ({}, True),
+        ({"SPACE_ID": "a/b"}, False),
+        ({"SPACE_ID": "a/b", "STEMSCOPE_MANAGE_MODELS": "1"}, True),
+        ({"STEMSCOPE_MANAGE_MODELS": "0"}, False),
+    ],
+)
+def test_a_host_can_switch_downloads_and_measurements_off(
+    environment: dict[str, str], allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SPACE_ID", "STEMSCOPE_MANAGE_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert may_manage_models() == allowed
+    monkeypatch.setattr(models, "_measure", lambda request: iter([("measured", "")]))
+    monkeypatch.setattr(models, "_download", lambda model, request: iter([("downloaded", "")]))
+    (measured, _), (downloaded, _) = (
+        *models.measure(Request()),  # type: ignore[arg-type]
+        *models.download_weights("umxse", Request()),  # type: ignore[arg-type]
+    )
+    refusal = "does not let visitors download models"
+    assert (refusal in measured, refusal in downloaded) == (not allowed, not allowed)
 
 
 # -- compare ---------------------------------------------------------------------------------------

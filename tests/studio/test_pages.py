@@ -6,17 +6,20 @@ import csv
 import json
 import re
 import threading
+from collections.abc import Iterator
 from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile
 
 from separation.separators import METHODS
+from separation.separators.mixture import Mix
 from separation.studio import blind_test, components, i18n, model_choice, songs, storage
 from separation.studio.limits import may_manage_models
 from separation.studio.pages import benchmark, compare, models, separate
@@ -178,6 +181,44 @@ def test_what_cannot_work_is_told_while_the_rest_waits(monkeypatch: pytest.Monke
         steps.close()
     assert "1 ahead of you" in waiting
     assert "Oracle: Wiener filter: an oracle needs the true sources" in waiting
+
+
+def stopped_at(moment: str, *methods: str) -> list[tuple[Any, ...]]:
+    """The steps of a separation that is stopped when the status shows `moment`."""
+    steps = []
+    for step in separate.separate(Request(), *pressed(*methods)):  # type: ignore[arg-type]
+        steps.append(step)
+        if moment in step[0]:
+            separate.ask_to_stop(Request())  # type: ignore[arg-type]
+    return steps
+
+
+def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None:
+    steps = stopped_at("Harmonic-percussive", "hpss", "mix")
+    assert any(isinstance(token, str) for *_, token in steps), "the player was there"
+    status, *_, place, token = steps[-1]
+    assert "Stopped" in status
+    assert (place["value"], place["visible"], token) == ("", False, None)
+
+
+def test_stop_keeps_what_is_finished() -> None:
+    steps = stopped_at("Harmonic-percussive", "mix", "hpss")
+    status, *_, place, token = steps[-1]
+    assert "1 of 2 methods finished" in status
+    assert (place, token) == (gr.skip(), gr.skip())
+    shown = next(token for *_, token in steps if isinstance(token, str))
+    assert storage.find_result(shown)
+
+
+def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(self: Mix, mixture: object) -> Iterator[Any]:
+        raise MemoryError
+        yield
+
+    monkeypatch.setattr(Mix, "stream", stream)
+    status, *_, place, token = ended(*pressed("mix"))
+    assert "Nothing could be separated" in status
+    assert (place["value"], token) == ("", None)
 
 
 def test_an_oracle_works_with_the_visitors_own_sources() -> None:

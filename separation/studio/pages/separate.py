@@ -191,10 +191,11 @@ def separate(request: gr.Request, *values: Any) -> Generator[tuple[Any, ...]]:
     """
     words, visitor = translator_for(request), str(request.session_hash)
     idle, busy = _buttons(working=False), _buttons(working=True)
-    nothing = (gr.skip(), gr.skip())
     if visitor in _stop_asked:
-        yield (components.work(words("failed_title"), problems=[words("one_at_a_time")]), *idle, *nothing)
+        refusal = components.work(words("failed_title"), problems=[words("one_at_a_time")])
+        yield (refusal, *idle, gr.skip(), gr.skip())
         return
+    token = None
     stop = _stop_asked[visitor] = threading.Event()
     try:
         form = Form.from_values(values)
@@ -204,14 +205,22 @@ def separate(request: gr.Request, *values: Any) -> Generator[tuple[Any, ...]]:
             form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
         )
         with QUEUE.queue(visitor) as turn:
-            yield from _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems)
+            for step in _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems):
+                token = step[-1] if isinstance(step[-1], str) else token
+                yield step
     except (ValueError, OSError, MemoryError) as error:
-        yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
+        problem = components.work(words("failed_title"), problems=[errors.visitor_message(error)])
+        yield (problem, *idle, *_remaining(token))
     except Exception:  # shown to the visitor in general terms; the log has the details
         log.exception("separation failed")
-        yield (components.work(words("our_side"), [words("noted")]), *idle, *nothing)
+        yield (components.work(words("our_side"), [words("noted")]), *idle, *_remaining(token))
     finally:
         _stop_asked.pop(visitor, None)
+
+
+def _remaining(token: str | None) -> tuple[Any, Any]:
+    """Return updates that keep the player and the token of a result, and remove those of a result that is gone."""
+    return (gr.skip(), gr.skip()) if storage.find_result(token) else (gr.update(value="", visible=False), None)
 
 
 def _work(
@@ -255,7 +264,7 @@ def _work(
         title = words("stopped")
     finished = done + bool(song.estimates and update.stage == "done")
     kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
-    yield (components.work(title, [kept], problems=problems), *idle, gr.skip(), gr.skip())
+    yield (components.work(title, [kept], problems=problems), *idle, *_remaining(update.folder.name))
 
 
 def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, list[str]]:

@@ -20,7 +20,7 @@ import soundfile
 
 from separation.separators import METHODS
 from separation.separators.mixture import Mix
-from separation.studio import blind_test, components, i18n, model_choice, songs, storage
+from separation.studio import blind_test, components, i18n, model_choice, session, songs, storage
 from separation.studio.limits import may_manage_models
 from separation.studio.pages import benchmark, compare, models, separate
 from separation.studio.queue import FairQueue
@@ -181,6 +181,32 @@ def test_what_cannot_work_is_told_while_the_rest_waits(monkeypatch: pytest.Monke
         steps.close()
     assert "1 ahead of you" in waiting
     assert "Oracle: Wiener filter: an oracle needs the true sources" in waiting
+
+
+@pytest.mark.parametrize(
+    ("language", "factor", "speed"),
+    [
+        ("en", 0.34, "2.9x faster than playing"),
+        ("en", 0.02, "50x faster than playing"),
+        ("en", 2.5, "2.5x slower than playing"),
+        ("de", 0.34, "2.9x schneller als die Wiedergabe"),
+        ("de", 12.0, "12x langsamer als die Wiedergabe"),
+    ],
+)
+def test_the_status_says_seconds_left_and_speed(language: str, factor: float, speed: str) -> None:
+    update = session.SessionUpdate(
+        folder=Path(),
+        stage="separating",
+        method="Demucs",
+        segments=3,
+        seconds_left=41.6,
+        device="cpu",
+        real_time_factor=factor,
+    )
+    title, details = separate._describe(update, i18n.Translator(language))
+    assert title == "Demucs"
+    left, device = ("42 s left", "on cpu") if language == "en" else ("noch 42 s", "auf cpu")
+    assert details[1:] == [left, device, speed]
 
 
 def stopped_at(moment: str, *methods: str) -> list[tuple[Any, ...]]:

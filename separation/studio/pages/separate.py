@@ -274,12 +274,10 @@ def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, li
         return stage, []
     name = next((method.name for method in METHODS.values() if method.title == update.method), "")
     details = [stage]
-    if update.segments:
-        details.append(words("segment", segment=update.segment, segments=update.segments))
     if update.seconds_left is not None and update.stage == "separating":
         details.append(words("left", seconds=f"{update.seconds_left:.0f}"))
     if update.device:
         details.append(words("on_device", device=update.device))
     if update.real_time_factor is not None:
-        details.append(words("of_real_time", factor=f"{update.real_time_factor:.2f}"))
+        details.append(words.speed(update.real_time_factor))
     return words.named("method", name, update.method), details

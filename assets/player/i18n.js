@@ -9,6 +9,12 @@ function word(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+// Compare computing with playing; `factor` is seconds of computing per second of audio.
+function speedText(factor) {
+  const ratio = factor <= 1 ? 1 / Math.max(factor, 1e-4) : factor;
+  return word(factor <= 1 ? "faster" : "slower", { factor: ratio.toFixed(ratio >= 10 ? 0 : 1) });
+}
+
 // Return the translated name of a known "stem" or "method", or `fallback` for a custom name.
 function displayName(kind, name, fallback) {
   const key = `${kind}_${name}`;

@@ -51,6 +51,7 @@ class StemPlayer extends HTMLElement {
       this.themeObserver.disconnect();
       this.engine.close();
       this.removed = true;
+      this.#forgetLink();
     });
   }
 
@@ -94,6 +95,14 @@ class StemPlayer extends HTMLElement {
     if (this.viewName === "stems") history.replaceState(null, "", this.link);
     this.#build();
     this.applyMix();
+  }
+
+  // Remove the link to this result from the page's address.
+  #forgetLink() {
+    const url = new URL(window.location.href);
+    if (this.viewName !== "stems" || url.searchParams.get("result") !== this.getAttribute("token")) return;
+    url.searchParams.delete("result");
+    history.replaceState(null, "", url);
   }
 
   get link() {

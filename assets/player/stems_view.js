@@ -101,7 +101,7 @@ class StemsView {
     if (model) facts.push(model);
     if (residual === null) facts.push(word("no_residual"));
     else if (residual !== undefined) facts.push(word("residual_db", { db: residual.toFixed(1) }));
-    if (seconds !== undefined) facts.push(word("took", { s: seconds.toFixed(1), rtf: rtf.toFixed(2), device }));
+    if (seconds !== undefined) facts.push(word("took", { s: seconds.toFixed(1), speed: speedText(rtf), device }));
     if (gain) facts.push(word("lowered", { db: (-gain).toFixed(1) }));
     return facts;
   }

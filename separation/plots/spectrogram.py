@@ -30,6 +30,8 @@ __all__ = [
 F_MIN = 40.0  # Hz, at the bottom of the spectrogram
 FLOOR = -80.0  # dB, black
 _N_FFT = 4096
+_FULL_SCALE = (_N_FFT / 4) ** 2  # power of a sine of amplitude 1 in its bin
+_QUIETEST = 1e-5 * _FULL_SCALE  # smallest power at 0 dB; with less, the noise of a silent sound would be bright
 _BLOCK = 1 << 18
 
 
@@ -225,7 +227,11 @@ def draw_spectrogram(
 
 
 def save_spectrogram(picture: Spectrogram, path: Path, *, loudest: float) -> Path:
-    """Write a bare spectrogram as PNG, one pixel per row and column, for pages that draw their own axes."""
+    """Write a bare spectrogram as PNG, one pixel per row and column, for pages that draw their own axes.
+
+    `loudest` is the power at 0 dB; less than that of a sine at -50 dB of full scale counts as such a sine, so that
+    silence and the noise of rounding stay dark.
+    """
     return _save_image(path, _decibels(picture.power, loudest), "magma", (FLOOR, 0.0))
 
 
@@ -239,7 +245,7 @@ def save_difference(estimate: Spectrogram, reference: Spectrogram, path: Path, *
 
 
 def _decibels(power: np.ndarray, loudest: float) -> np.ndarray:
-    decibels: np.ndarray = 10 * np.log10(np.maximum(power, 1e-20) / max(loudest, 1e-20))
+    decibels: np.ndarray = 10 * np.log10(np.maximum(power, 1e-20) / max(loudest, _QUIETEST))
     return decibels
 
 

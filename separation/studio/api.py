@@ -12,13 +12,27 @@ import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import blind_test, components, errors, session, songs, storage
+from separation.studio.arguments import ENDPOINTS, check_arguments
+from separation.studio.checks import usable_part
+from separation.studio.i18n import Translator
 from separation.studio.queue import QUEUE
 from separation.studio.request import SeparationRequest
 
 if TYPE_CHECKING:
+    from gradio.blocks import BlockFunction
     from torch import Tensor
 
-__all__ = ["build", "models", "score", "separate", "tracks"]
+__all__ = ["CheckedBlocks", "build", "models", "score", "separate", "tracks"]
+
+
+class CheckedBlocks(gr.Blocks):
+    """Blocks that check the types of the API's arguments before the components read them."""
+
+    def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
+        if block_fn.api_name in ENDPOINTS:
+            with _as_gradio_errors():
+                check_arguments(str(block_fn.api_name), inputs)
+        super().validate_inputs(block_fn, inputs)
 
 
 def build() -> None:
@@ -72,6 +86,7 @@ def separate(
     order = SeparationRequest(methods=methods or [DEFAULT_METHOD])
     with _as_gradio_errors():
         songs.check_choice("upload", audio, **excerpt)
+        order, problems = usable_part(order, references=False, words=Translator("en"))
         with QUEUE.queue(request and request.session_hash) as turn:
             for _ in turn.wait():
                 pass
@@ -80,7 +95,7 @@ def separate(
                 *_, last = updates
     return {
         "results": [_served(result.document()) for result in last.results],
-        "failed": [{"input": song.name, "error": sentence} for sentence in last.failed],
+        "failed": [{"input": song.name, "error": sentence} for sentence in (*problems, *last.failed)],
     }
 
 

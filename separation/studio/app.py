@@ -26,7 +26,7 @@ THREADS = 80  # each waiting visitor holds one
 
 def build() -> gr.Blocks:
     """Return all pages as Blocks, not yet served."""
-    with gr.Blocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
+    with api.CheckedBlocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
         api.build()  # first: their names are fixed, and Gradio numbers later duplicates
         masthead = gr.HTML(components.masthead(Translator("en")))
         with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages on phones

@@ -164,9 +164,7 @@ def model_cards(models: Iterable[Model], speeds: Mapping[str, float], words: Tra
     cards = []
     for model in models:
         state = "bundled" if model.bundled else "installed" if model.installed else "missing"
-        speed = (
-            words("of_real_time", factor=f"{speeds[model.name]:.2f}") if model.name in speeds else words("unmeasured")
-        )
+        speed = words.speed(speeds[model.name]) if model.name in speeds else words("unmeasured")
         size = f"{model.size / 1e6:.1f} MB" if model.size else f"~{4 * (model.parameters or 0) / 1e6:.0f} MB"
         facts = {
             words("size"): f"{size}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",

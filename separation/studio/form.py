@@ -71,22 +71,29 @@ class Form:
     def _excerpt(self) -> dict[str, Any]:
         return {"start": self.start or 0.0, "duration": self.duration or None}
 
+    @property
+    def has_references(self) -> bool:
+        """Whether the song's true sources will be known."""
+        return self.kind != "upload" or bool(self.references)
+
     def check_song(self) -> None:
-        """Raise StudioError if no song is chosen, or the excerpt is impossible."""
-        songs.check_choice(self.kind, self._choice, **self._excerpt)
+        """Raise ValueError if no song is chosen, or the excerpt is impossible."""
+        songs.check_excerpt(**self._excerpt)
+        if self._choice or not self.references:
+            songs.check_choice(self.kind, self._choice, **self._excerpt)
 
     def open_song(self) -> songs.Song:
         """Open the song with the visitor's references and estimates."""
         return open_with_own(self.kind, self._choice, self.references, self.estimates, **self._excerpt)
 
-    def request(self, methods: list[str]) -> SeparationRequest:
-        """Return the request for these of the chosen methods."""
+    def request(self) -> SeparationRequest:
+        """Return the request for the chosen methods."""
         demucs = {"shifts": int(self.shifts)} if self.shifts else {}
         open_unmix: dict[str, object] = {"segment": model_cache.SEGMENT}
         if self.iterations != 1:
             open_unmix["iterations"] = int(self.iterations)
         return SeparationRequest(
-            methods=methods,
+            methods=self.methods,
             models=self.models,
             options={"open-unmix": open_unmix, **dict.fromkeys(("demucs", "hybrid-demucs", "htdemucs"), demucs)},
             karaoke=self.karaoke,

@@ -46,6 +46,12 @@ class Translator:
     def __call__(self, key: str, **values: object) -> str:
         return self._words[key].format(**values)
 
+    def speed(self, real_time_factor: float) -> str:
+        """Compare computing with playing; `real_time_factor` is seconds of computing per second of audio."""
+        factor = max(real_time_factor, 1e-4)
+        ratio = 1 / factor if factor <= 1 else factor
+        return self("faster" if factor <= 1 else "slower", factor=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
+
     def named(self, kind: str, name: str, otherwise: str) -> str:
         """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
         return self._words.get(f"{kind}_{name}", otherwise)

@@ -1,4 +1,4 @@
-"""Limits on uploads, which environment variables override."""
+"""Limits for visitors, which environment variables override."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 from separation.audio.limits import Limits
 
-__all__ = ["LIMITS"]
+__all__ = ["LIMITS", "may_manage_models"]
 
 
 def _number(name: str, default: float) -> float:
@@ -19,6 +19,14 @@ def _number(name: str, default: float) -> float:
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be a number above 0, got {text!r}")
     return value
+
+
+def may_manage_models() -> bool:
+    """Return whether visitors may download weights and measure speeds: not on a Hugging Face Space, by default."""
+    text = os.environ.get("STEMSCOPE_MANAGE_MODELS", "").strip() or ("0" if "SPACE_ID" in os.environ else "1")
+    if text not in ("0", "1"):
+        raise ValueError(f"STEMSCOPE_MANAGE_MODELS must be 0 or 1, got {text!r}")
+    return text == "1"
 
 
 LIMITS = Limits(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from separation.separators import METHODS, Method
+from separation.studio.checks import check_methods
 from separation.studio.downloads import write_archive
 from separation.studio.errors import visitor_message
 from separation.studio.request import SeparationRequest
 from separation.studio.scoring import score_group
-from separation.studio.songs import Song, StudioError
+from separation.studio.songs import Song
 from separation.studio.storage import new_folder, remove_expired
 from separation.studio.zero_gpu import with_gpu
 
@@ -86,12 +87,7 @@ def separate_song(song: Song, request: SeparationRequest) -> Generator[SessionUp
         If neither a method nor another tool's stems are chosen, or a method is unknown.
     """
     try:
-        if not request.methods and not song.estimates:
-            raise StudioError("Choose at least one method.")
-        if any(method not in METHODS for method in request.methods):
-            raise StudioError("There is no such method.")
-        if len(set(request.methods)) < len(request.methods):
-            raise StudioError("Choose each method once.")
+        check_methods(request.methods, estimates=bool(song.estimates))
         remove_expired()
         yield from _separate_song(song, request)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ __all__ = [
     "Song",
     "StudioError",
     "check_choice",
+    "check_excerpt",
     "musdb_tracks",
     "open_song",
     "samples",
@@ -80,9 +82,42 @@ def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration:
     """Raise the errors that can be found without decoding; see :func:`open_song`."""
     from separation.audio.decoding import open_audio
 
-    if kind == "upload" and choice:
-        with open_audio(choice, start=start, duration=duration, limits=LIMITS):
+    check_excerpt(start=start, duration=duration)
+    if not choice:
+        raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
+    if kind in ("upload", "sample"):
+        file = choice if kind == "upload" else _sample(choice)
+        with open_audio(file, start=start, duration=duration, limits=LIMITS):
             pass
+    else:
+        _refuse_start_after_end(start, _musdb_track(choice).duration)
+
+
+def check_excerpt(*, start: float, duration: float | None) -> None:
+    """Raise StudioError if no recording has such an excerpt."""
+    if not 0 <= start < math.inf:
+        raise StudioError(f"The excerpt must start at 0 s or later, not at {start:g} s.")
+    if duration is not None and not SHORTEST_EXCERPT <= duration < math.inf:
+        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
+
+
+def _sample(title: str) -> Path:
+    path = samples().get(title)
+    if path is None:
+        raise StudioError("There is no such sample.")
+    return path
+
+
+def _musdb_track(name: str) -> Track:
+    track = musdb_tracks().get(name)
+    if track is None:
+        raise StudioError("There is no such MUSDB18 track.")
+    return track
+
+
+def _refuse_start_after_end(start: float, seconds: float) -> None:
+    if start >= seconds:
+        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {seconds:.1f} s.")
 
 
 def samples() -> dict[str, Path]:
@@ -125,27 +160,21 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     """
     from separation.audio.files import Recording, read
 
-    if duration is not None and duration < SHORTEST_EXCERPT:
-        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
+    check_excerpt(start=start, duration=duration)
     if not choice:
         raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
     if kind == "upload":
         upload = Recording(choice, tempfile.gettempdir(), start=start, duration=duration, limits=LIMITS)
         return Song(name=Path(choice).name, audio=upload, start=start, file=Path(choice).name)
     if kind == "sample":
-        path = samples().get(choice)
-        if path is None:
-            raise StudioError("There is no such sample.")
+        path = _sample(choice)
         audio = read(path, start=start, duration=duration)
         stems = references_beside(path)
         assert stems is not None, "every sample comes with its sources"
         references = read_references(stems, frames=audio.frames, start=start, duration=duration)
         file = path.relative_to(SAMPLES.parent.parent).as_posix()
         return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
-    track = musdb_tracks().get(choice)
-    if track is None:
-        raise StudioError("There is no such MUSDB18 track.")
-    return _open_track(track, start=start, duration=duration)
+    return _open_track(_musdb_track(choice), start=start, duration=duration)
 
 
 def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
@@ -156,8 +185,7 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
     mixture, references, rate = track.read()
     first = round(start * rate)
     last = mixture.shape[1] if duration is None else min(mixture.shape[1], first + round(duration * rate))
-    if first >= last:
-        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {mixture.shape[1] / rate:.1f} s.")
+    _refuse_start_after_end(first / rate, mixture.shape[1] / rate)
 
     def cut(waveform: Any) -> Tensor:
         return torch.from_numpy(waveform[:, first:last].copy())

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
+from matplotlib.image import imread
 
-from separation.plots import F_MIN, Spectrogram, draw_spectrogram, save, spectrogram
+from separation.plots import F_MIN, Spectrogram, draw_spectrogram, save, save_spectrogram, spectrogram
 
 RATE = 44100
 
@@ -56,6 +58,23 @@ def test_silence_is_drawn_without_complaint(tmp_path: Path) -> None:
     picture = spectrogram(torch.zeros(1, RATE), 8000)
     path = save(draw_spectrogram(picture, name="bass", loudest=picture.loudest, peak=0.0), tmp_path / "picture.svg")
     assert path.read_text().rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-6])
+@pytest.mark.parametrize("loudest", [None, 0.0])
+def test_silence_is_the_darkest_picture(level: float, loudest: float | None, tmp_path: Path) -> None:
+    """Also on its own scale: noise at -120 dB is nothing to see."""
+    noise = torch.randn(2, RATE, generator=torch.Generator().manual_seed(0))
+    picture = spectrogram(level * noise, RATE)
+    path = save_spectrogram(picture, tmp_path / "a.png", loudest=picture.loudest if loudest is None else loudest)
+    darkest = np.array(colormaps["magma"](0)[:3])
+    np.testing.assert_allclose(imread(path)[..., :3], np.broadcast_to(darkest, (160, 640, 3)), atol=1 / 255)
+
+
+def test_a_quiet_song_is_still_seen(tmp_path: Path) -> None:
+    picture = spectrogram(tone(1000, level=0.01), RATE)
+    path = save_spectrogram(picture, tmp_path / "a.png", loudest=picture.loudest)
+    assert imread(path)[..., :3].max() > 0.95
 
 
 def test_long_sounds_make_no_larger_pictures() -> None:

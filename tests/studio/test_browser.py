@@ -114,6 +114,17 @@ def test_stop_ends_within_a_segment_and_the_page_goes_on(page: Page) -> None:
     wait_for(page, "Done.*1 of 1 methods")
 
 
+def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page) -> None:
+    upload(page, SAMPLES / "paper-boats" / "mixture.flac")
+    choose(page, "Demucs")
+    separate(page)
+    page.wait_for_url("**result=**")
+    page.click("#stop")
+    wait_for(page, "Stopped.*0 of 1 methods finished")
+    expect(page.locator("stem-player[view=stems]")).to_have_count(0)
+    page.wait_for_url(lambda url: "result=" not in url)
+
+
 def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, server: Server, page: Page) -> None:
     choose_sample(page)
     with opened(visitor, server.url) as other:

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 
 from separation.audio.resampling import resample
 from separation.plots import spectrogram
@@ -128,6 +129,18 @@ def test_the_document_grows_and_ends(tmp_path: Path) -> None:
     assert track["ready"] == 9 * RATE
     assert track["picture"] is not None
     assert track["level"] == pytest.approx(10 * np.log10(float(sound.square().mean())), abs=0.1)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-6])
+def test_a_silent_song_has_dark_pictures(tmp_path: Path, level: float) -> None:
+    player = Player(tmp_path, "nothing", rate=44100, frames=44100)
+    noise = level * torch.randn(2, 44100, generator=torch.Generator().manual_seed(0))
+    for name, track in (("song", "mixture"), ("mix", "vocals")):
+        group = player.group(name, name)
+        player.write(group, {track: noise})
+        player.finish(group)
+        picture = imread(tmp_path / "listen" / name / "0.png")
+        assert picture[..., :3].max() < 0.03
 
 
 def test_silence_has_no_level(tmp_path: Path) -> None:

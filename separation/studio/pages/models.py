@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import gradio as gr
 from separation.separators import METHODS
 from separation.studio import components, songs
 from separation.studio.i18n import translatable, translator_for
+from separation.studio.limits import may_manage_models
 from separation.studio.model_choice import choose_weights, default_weights, installed_weights
 from separation.studio.pages.separate import SeparatePage
 from separation.studio.queue import QUEUE
@@ -48,7 +49,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
                     )
                     for name in separate.weights
                 }
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(scale=2, min_width=300, visible=may_manage_models()):
             gr.Markdown(translatable("get"), elem_classes="note")
             with gr.Row(elem_classes="pair actions"):
                 missing = [
@@ -71,7 +72,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
         )
     known = partial(_choices, list(defaults))
     everywhere = [*defaults.values(), *separate.weights.values()]
-    fetched = fetch.click(download_weights, name, [status, place], concurrency_limit=2, **private)
+    fetched = fetch.click(download_weights, name, [status, place], concurrency_limit=None, **private)
     fetched.then(known, separate.defaults, everywhere, **private)
     blocks = gr.context.Context.root_block
     assert blocks is not None
@@ -91,20 +92,35 @@ def _show(request: gr.Request) -> str:
 
 def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
     """Separate ten seconds with every installed model in turn and report the speed."""
+    yield from _in_turn(_measure, request)
+
+
+def _in_turn(work: Callable[[gr.Request], Iterator[tuple[str, str]]], request: gr.Request) -> Iterator[tuple[str, str]]:
+    """Wait in the queue, then work; refuse if the host does not allow it, or the queue is full."""
+    words = translator_for(request)
+    try:
+        if not may_manage_models():
+            raise songs.StudioError(words("models_off"))
+        with QUEUE.queue(str(request.session_hash)) as turn:
+            for ahead in turn.wait():
+                yield components.work(words("queue"), [words("ahead", ahead=ahead)]), _show(request)
+            yield from work(request)
+    except ValueError as error:
+        yield components.work(words("failed_title"), problems=[str(error)]), _show(request)
+
+
+def _measure(request: gr.Request) -> Iterator[tuple[str, str]]:
     from separation.weights import catalogue
 
     words = translator_for(request)
     song = songs.open_song("sample", next(iter(songs.samples())), duration=MEASURED)
     here = [model for model in catalogue.list_models() if model.installed]
-    with QUEUE.queue() as turn:
-        for ahead in turn.wait():
-            yield components.work(words("queue"), [words("ahead", ahead=ahead)]), _show(request)
-        for number, model in enumerate(here):
-            yield components.work(model.name, share=number / len(here)), _show(request)
-            try:
-                _speeds[model.name] = _speed(model, song)
-            except ValueError as error:
-                yield components.work(model.name, problems=[str(error)]), _show(request)
+    for number, model in enumerate(here):
+        yield components.work(model.name, share=number / len(here)), _show(request)
+        try:
+            _speeds[model.name] = _speed(model, song)
+        except ValueError as error:
+            yield components.work(model.name, problems=[str(error)]), _show(request)
     yield components.work(words("done")), _show(request)
 
 
@@ -123,13 +139,19 @@ def _speed(model: Model, song: songs.Song) -> float:
 
 def download_weights(name: str | None, request: gr.Request) -> Iterator[tuple[str, str]]:
     """Download a released model with progress; an interrupted download resumes next time."""
-    from separation.weights import catalogue, download
+    from separation.weights import catalogue
 
-    words = translator_for(request)
     model = next((model for model in catalogue.list_models() if model.name == name), None)
     if model is None:
         yield "", _show(request)
-        return
+    else:
+        yield from _in_turn(partial(_download, model), request)
+
+
+def _download(model: Model, request: gr.Request) -> Iterator[tuple[str, str]]:
+    from separation.weights import download
+
+    words = translator_for(request)
     news: queue.Queue[tuple[str, int, int | None] | None] = queue.Queue()
     failed: list[str] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import components, errors, session, songs, storage
+from separation.studio.checks import usable_part
 from separation.studio.form import Form
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.model_choice import default_weights, installed_weights
@@ -183,36 +184,43 @@ def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(interactive=not working), gr.update(interactive=working)
 
 
-def separate(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+def separate(request: gr.Request, *values: Any) -> Generator[tuple[Any, ...]]:
     """Handle the Separate button, yielding the status, the two buttons, the player and the result's token.
 
     The values are those of a :class:`separation.studio.form.Form`.
     """
     words, visitor = translator_for(request), str(request.session_hash)
     idle, busy = _buttons(working=False), _buttons(working=True)
-    nothing = (gr.skip(), gr.skip())
     if visitor in _stop_asked:
-        yield (components.work(words("failed_title"), problems=[words("one_at_a_time")]), *idle, *nothing)
+        refusal = components.work(words("failed_title"), problems=[words("one_at_a_time")])
+        yield (refusal, *idle, gr.skip(), gr.skip())
         return
+    token = None
     stop = _stop_asked[visitor] = threading.Event()
     try:
         form = Form.from_values(values)
         yield (components.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
         form.check_song()
-        missing = [name for name in form.methods if METHODS[name].has_model and not installed_weights(name)]
-        problems = [words("no_weights", method=words(f"method_{name}")) for name in missing]
-        if missing and len(missing) == len(form.methods) and not form.estimates:
-            raise songs.StudioError(" ".join(problems))
-        separation_request = form.request([name for name in form.methods if name not in missing])
+        separation_request, problems = usable_part(
+            form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
+        )
         with QUEUE.queue(visitor) as turn:
-            yield from _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems)
+            for step in _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems):
+                token = step[-1] if isinstance(step[-1], str) else token
+                yield step
     except (ValueError, OSError, MemoryError) as error:
-        yield (components.work(words("failed_title"), problems=[errors.visitor_message(error)]), *idle, *nothing)
+        problem = components.work(words("failed_title"), problems=[errors.visitor_message(error)])
+        yield (problem, *idle, *_remaining(token))
     except Exception:  # shown to the visitor in general terms; the log has the details
         log.exception("separation failed")
-        yield (components.work(words("our_side"), [words("noted")]), *idle, *nothing)
+        yield (components.work(words("our_side"), [words("noted")]), *idle, *_remaining(token))
     finally:
         _stop_asked.pop(visitor, None)
+
+
+def _remaining(token: str | None) -> tuple[Any, Any]:
+    """Return updates that keep the player and the token of a result, and remove those of a result that is gone."""
+    return (gr.skip(), gr.skip()) if storage.find_result(token) else (gr.update(value="", visible=False), None)
 
 
 def _work(
@@ -226,11 +234,12 @@ def _work(
 ) -> Iterator[tuple[Any, ...]]:
     """Wait in the queue, then separate; the player appears with the first audio and updates itself.
 
-    `problems` known in advance are shown at the end with those that come up.
+    `problems` known in advance are shown from the beginning, and at the end with those that come up.
     """
     idle, busy = buttons
     for ahead in turn.wait():
-        yield (components.work(words("queue"), [words("ahead", ahead=ahead)]), *busy, gr.skip(), gr.skip())
+        waiting = components.work(words("queue"), [words("ahead", ahead=ahead)], problems=problems)
+        yield (waiting, *busy, gr.skip(), gr.skip())
         if stop.is_set():
             yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
             return
@@ -243,7 +252,8 @@ def _work(
             if not shown and (update.folder / "player.json").exists():
                 shown = True
                 player, token = gr.update(value=components.player(update.folder), visible=True), update.folder.name
-            yield (components.work(*_describe(update, words), share=update.share), *busy, player, token)
+            status = components.work(*_describe(update, words), share=update.share, problems=problems)
+            yield (status, *busy, player, token)
             if stop.is_set():
                 break
     done = len(update.results)
@@ -254,7 +264,7 @@ def _work(
         title = words("stopped")
     finished = done + bool(song.estimates and update.stage == "done")
     kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
-    yield (components.work(title, [kept], problems=problems), *idle, gr.skip(), gr.skip())
+    yield (components.work(title, [kept], problems=problems), *idle, *_remaining(update.folder.name))
 
 
 def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, list[str]]:
@@ -264,12 +274,10 @@ def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, li
         return stage, []
     name = next((method.name for method in METHODS.values() if method.title == update.method), "")
     details = [stage]
-    if update.segments:
-        details.append(words("segment", segment=update.segment, segments=update.segments))
     if update.seconds_left is not None and update.stage == "separating":
         details.append(words("left", seconds=f"{update.seconds_left:.0f}"))
     if update.device:
         details.append(words("on_device", device=update.device))
     if update.real_time_factor is not None:
-        details.append(words("of_real_time", factor=f"{update.real_time_factor:.2f}"))
+        details.append(words.speed(update.real_time_factor))
     return words.named("method", name, update.method), details

@@ -1,0 +1,39 @@
+"""Types of the API's arguments, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from separation.studio.arguments import check_arguments
+
+FILE = {"path": "/tmp/song.wav", "meta": {"_type": "gradio.FileData"}}
+GOOD: dict[str, Any] = {"audio": FILE, "methods": ["mix"], "start": 0, "duration": None}
+
+
+@pytest.mark.parametrize("change", [{}, {"methods": None}, {"methods": []}, {"start": 1.5, "duration": 10}])
+def test_right_types_pass(change: dict[str, Any]) -> None:
+    check_arguments("separate", list((GOOD | change).values()))
+    check_arguments("score", [FILE, FILE])
+
+
+WRONG: dict[str, list[Any]] = {
+    "audio": [None, 7, "song.wav", [FILE], {"path": "x"}, FILE | {"path": 7}, FILE | {"size": "x"}],
+    "methods": ["mix", 7, True, {"mix": 1}, [7], ["no such"], [["mix"]]],
+    "start": ["soon", True, [1], -1, float("nan"), float("inf"), 10**400],
+    "duration": ["all", False, {}, -0.5, float("nan")],
+}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+def test_a_wrong_type_is_named(argument: str) -> None:
+    for value in WRONG[argument]:
+        with pytest.raises(ValueError, match=f"^{argument} must be [^\\n]+, not [^\\n]+$") as caught:
+            check_arguments("separate", list((GOOD | {argument: value}).values()))
+        assert len(str(caught.value)) < 300
+
+
+def test_missing_arguments_are_counted() -> None:
+    with pytest.raises(ValueError, match=r"score takes 2 arguments: references, estimates; got 1"):
+        check_arguments("score", [FILE])

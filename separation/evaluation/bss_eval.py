@@ -105,9 +105,10 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
         count = min(blocks, -(-(time - start) // hop))
         both = torch.nn.functional.pad(both, (0, (count - 1) * hop + _BLOCK - both.shape[1]))
         segments = both.unfold(1, _BLOCK, hop)  # (all, blocks, _BLOCK)
-        spectra = torch.fft.rfft(segments).permute(2, 1, 0)  # (bins, blocks, all)
-        padded_spectra = torch.fft.rfft(segments[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1)
-        total += padded_spectra.conj() @ spectra
+        # Contiguous matrices: torch copies any other kind one bin at a time.
+        spectra = torch.fft.rfft(segments).permute(2, 1, 0).contiguous()  # (bins, blocks, all)
+        padded_spectra = torch.fft.rfft(segments[:n_references, :, :hop], n=_BLOCK).conj().permute(2, 0, 1).contiguous()
+        total += padded_spectra @ spectra
     return torch.fft.irfft(total, n=_BLOCK, dim=0)[:TAPS].permute(1, 2, 0)
 
 

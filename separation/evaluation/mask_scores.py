@@ -22,14 +22,16 @@ import torch
 from torch import Tensor
 
 from separation.evaluation.bss_eval import Signals
-from separation.spectral.masks import binary_mask, ratio_mask
+from separation.spectral.masks import ratio_mask
 from separation.spectral.stft import StftConfig
+from separation.workers.threads import map_threads
 
 __all__ = ["MaskCurve", "mask_scores"]
 
 STEPS = 1000  # thresholds between 0 and 1; average precision is exact to about 1e-3
 _ROUNDING = 1e-9  # tolerance, so that a share of 1/5 reaches the threshold 0.2 despite rounding
-_FRAMES = 256  # frames transformed at a time
+_READ = 64  # frames read at a time
+_FRAMES = 8  # frames transformed at a time: their spectra fit the CPU's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,42 +100,72 @@ def mask_scores(
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
     if not dynamic_range > 0:
         raise ValueError(f"dynamic_range must be above 0 dB, got {dynamic_range}")
-    loudest = max(float(_together(S).max()) for S in _spectra(references, stft))
-    floor = loudest * 10 ** (-dynamic_range / 20)
+    loudest = _loudest(references, stft)
+    floor = loudest * 10 ** (-dynamic_range / 10)
     sources = references.shape[0]
-    hits, misses = (np.zeros((sources, STEPS + 1), dtype=np.int64) for _ in range(2))
-    for S, E in zip(_spectra(references, stft), _spectra(estimates, stft), strict=True):
-        counted = _together(S) > floor if loudest else torch.zeros_like(_together(S), dtype=torch.bool)
-        ideal, share = binary_mask(S.abs()) > 0, ratio_mask(E.abs(), eps=1e-20)
-        for row in range(sources):
-            level = (share[row][counted] * STEPS + STEPS * _ROUNDING).floor().long().clamp_(0, STEPS)
-            mine = ideal[row][counted]
-            hits[row] += torch.bincount(level[mine], minlength=STEPS + 1).numpy()
-            misses[row] += torch.bincount(level[~mine], minlength=STEPS + 1).numpy()
-    return [_curve(hit, miss) for hit, miss in zip(hits, misses, strict=True)]
+    counts = np.zeros((sources, 2, STEPS + 1), dtype=np.int64)
+
+    def count(frames: tuple[Tensor, Tensor]) -> np.ndarray:
+        return _count(*(_spectrum(its) for its in frames), floor=floor)
+
+    for pair in zip(_blocks(references, stft), _blocks(estimates, stft), strict=True):
+        if loudest:
+            counts += sum(map_threads(count, list(zip(*(_cut(block, stft) for block in pair), strict=True))))
+    return [_curve(hits, misses) for misses, hits in counts]
 
 
-def _together(S: Tensor) -> Tensor:
-    """Return the magnitude of the references' sum: (sources, channels, bins, frames) -> (channels, bins, frames)."""
-    return S.sum(0).abs()
-
-
-def _spectra(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
-    """Yield groups of frames (sources, channels, bins, frames), centred on multiples of the hop, zero-padded."""
+def _blocks(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
+    """Yield the samples (sources, channels, time) of `_READ` frames each, centred on multiples of the hop."""
     _, _, time = signals.shape
     half = config.n_fft // 2
     n_frames = time // config.hop_length + 1
-    for first in range(0, n_frames, _FRAMES):
-        count = min(_FRAMES, n_frames - first)
+    for first in range(0, n_frames, _READ):
+        count = min(_READ, n_frames - first)
         start = first * config.hop_length - half
         stop = start + (count - 1) * config.hop_length + config.n_fft
         inside = signals.read(max(0, start), min(time, stop))
-        if not bool(torch.isfinite(inside).all()):
+        if not all(math.isfinite(extreme) for extreme in inside.aminmax()):
             raise ValueError("a mask cannot be scored where a sample is NaN or infinite")
-        padded = torch.nn.functional.pad(inside, (max(0, -start), max(0, stop - time)))
-        window = torch.hann_window(config.n_fft, dtype=padded.dtype)
-        cut = padded.unfold(-1, config.n_fft, config.hop_length)
-        yield torch.fft.rfft(cut * window).transpose(-1, -2)
+        yield torch.nn.functional.pad(inside, (max(0, -start), max(0, stop - time)))
+
+
+def _cut(block: Tensor, config: StftConfig) -> tuple[Tensor, ...]:
+    """Return groups of the frames of a block, shape (..., frames, n_fft)."""
+    return block.unfold(-1, config.n_fft, config.hop_length).split(_FRAMES, dim=-2)
+
+
+def _spectrum(frames: Tensor) -> Tensor:
+    return torch.fft.rfft(frames * torch.hann_window(frames.shape[-1], dtype=frames.dtype))
+
+
+def _energy(S: Tensor) -> Tensor:
+    """Return the squared magnitudes, which take an eighth of the time of ``abs``."""
+    return S.real.square() + S.imag.square()
+
+
+def _loudest(references: Signals, config: StftConfig) -> float:
+    """Return the energy of the loudest bin of the sum of the references."""
+
+    def loudest(frames: Tensor) -> float:
+        return float(_energy(_spectrum(frames)).max())
+
+    return max(max(map_threads(loudest, _cut(block.sum(0), config))) for block in _blocks(references, config))
+
+
+def _count(S: Tensor, E: Tensor, *, floor: float) -> np.ndarray:
+    """Return histograms of each estimate's share in the bins outside and inside its source's ideal mask.
+
+    The spectra of references and estimates have the shape (sources, channels, frames, bins), the histograms
+    (sources, 2, STEPS + 1). Only bins where the energy of the sum of the references is above `floor` count.
+    """
+    sources = len(S)
+    counted = (_energy(S.sum(0)) > floor).flatten().nonzero()[:, 0]
+    true, own = (_energy(X.flatten(1).index_select(1, counted)) for X in (S, E))  # (sources, counted)
+    rows = torch.arange(sources)[:, None]
+    ideal = rows == true.max(0).indices  # the first one wins a tie
+    level = (ratio_mask(own.sqrt(), eps=1e-20) * STEPS + STEPS * _ROUNDING).long().clamp_(0, STEPS)
+    places = (2 * rows + ideal) * (STEPS + 1) + level
+    return torch.bincount(places.flatten(), minlength=sources * 2 * (STEPS + 1)).view(sources, 2, -1).numpy()
 
 
 def _curve(hits: np.ndarray, misses: np.ndarray) -> MaskCurve:

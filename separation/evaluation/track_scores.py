@@ -26,7 +26,7 @@ __all__ = [
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
 SILENT = "is silent throughout"  #: the words of notes on silent references and estimates
-BLOCK = 1 << 18  # frames read at a time for whole-track sums
+BLOCK = 1 << 16  # frames read at a time for whole-track sums
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,33 @@ def test_the_curve_is_scikit_learns(stems: torch.Tensor, leaky: torch.Tensor) ->
             assert recall == pytest.approx(recall_score(truth, level >= threshold), abs=1e-4)
 
 
-def test_in_pieces_it_is_as_in_one(stems: torch.Tensor, leaky: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = scores(stems, leaky)
-    monkeypatch.setattr(room, "_FRAMES", 7)
-    for one, many in zip(whole, scores(stems, leaky), strict=True):
-        np.testing.assert_array_equal(one.precision, many.precision)
-        np.testing.assert_array_equal(one.recall, many.recall)
+def test_every_point_is_that_of_a_plain_computation(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+    """One threshold at a time, from all bins at once."""
+    stems, leaky = stems[..., :30_000], leaky[..., :30_000]
+    S, E, loud = bins(stems).abs(), bins(leaky).abs(), bins(stems).sum(0).abs()
+    counted = loud > loud.max() / 1000
+    share = (E / E.sum(0))[:, counted]
+    ideal = S.argmax(0)[counted]
+    for row, curve in enumerate(scores(stems, leaky)):
+        mine = ideal == row
+        assert curve.prevalence == float(mine.double().mean())
+        for point, threshold in enumerate(curve.thresholds):
+            chosen = share[row] >= threshold - 1e-9
+            true = int((chosen & mine).sum())
+            assert curve.precision[point] == (true / int(chosen.sum()) if chosen.any() else 1)
+            assert curve.recall[point] == true / int(mine.sum())
+
+
+@pytest.mark.parametrize("read, frames", [(10_000, 10_000), (7, 3), (10, 1)])
+def test_the_pieces_do_not_change_a_count(
+    stems: torch.Tensor, leaky: torch.Tensor, monkeypatch: pytest.MonkeyPatch, read: int, frames: int
+) -> None:
+    usual = scores(stems, leaky)
+    monkeypatch.setattr(room, "_READ", read)
+    monkeypatch.setattr(room, "_FRAMES", frames)
+    for one, other in zip(usual, scores(stems, leaky), strict=True):
+        np.testing.assert_array_equal(one.precision, other.precision)
+        np.testing.assert_array_equal(one.recall, other.recall)
 
 
 def test_true_sources_are_nearly_perfect_and_the_mixture_knows_nothing(stems: torch.Tensor) -> None:
@@ -122,6 +143,12 @@ def test_silence_has_no_curve() -> None:
         assert np.isnan(curve.average_precision)
         assert np.isnan(curve.recall).all()
         assert (curve.precision == 1).all()
+
+
+def test_silent_stretches_are_not_counted(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+    padded = [torch.nn.functional.pad(signals, (20_480, 20_480)) for signals in (stems, leaky)]  # 160 hops
+    for one, other in zip(scores(stems, leaky), scores(*padded), strict=True):
+        assert other.average_precision == pytest.approx(one.average_precision, abs=1e-3)  # fades at the ends
 
 
 def test_references_that_cancel_have_no_curve(stems: torch.Tensor) -> None:

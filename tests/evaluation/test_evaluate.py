@@ -93,7 +93,7 @@ def one_by_one(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- the document and the files ---------------------------------------------------------------------
 
 
-def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
+def test_scores_equal_bss_eval(hq: Path, one_by_one: Path) -> None:
     for track in find_tracks(hq):
         mixture, references, rate = track.read()
         true = torch.from_numpy(np.stack([references[source] for source in SOURCES]))
@@ -107,7 +107,7 @@ def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
         assert len(found.frames["vocals"]["SDR"]) == SECONDS
 
 
-def test_the_document_is_what_the_design_fixes(hq: Path, tmp_path: Path) -> None:
+def test_the_json_document_has_the_documented_fields(hq: Path, tmp_path: Path) -> None:
     done = command(*words(hq, tmp_path, method="irm"))
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
@@ -130,7 +130,7 @@ def test_the_document_is_what_the_design_fixes(hq: Path, tmp_path: Path) -> None
     assert "0:00 left" in done.stderr
 
 
-def test_museval_reads_the_files(one_by_one: Path) -> None:
+def test_museval_loads_the_score_files(one_by_one: Path) -> None:
     import museval
 
     path = next((one_by_one / "mix" / "test").glob("*.json"))
@@ -150,7 +150,7 @@ def test_museval_reads_the_files(one_by_one: Path) -> None:
     assert set(methods.df.track) == {f"Band {n} - Søng №{n}" for n in range(5)}
 
 
-def test_files_of_museval_are_read(tmp_path: Path) -> None:
+def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
     import museval
 
     store = museval.TrackStore("Song")
@@ -269,7 +269,7 @@ def test_piano_and_guitar_count_as_other(hq: Path, tmp_path: Path, monkeypatch: 
 # -- what goes wrong ---------------------------------------------------------------------------------
 
 
-def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_bad_track_is_reported_and_the_others_are_scored(tmp_path: Path) -> None:
     for name in ("A", "B", "C"):
         write_track(tmp_path / "hq" / "test" / name, song(1, seconds=1))
     (tmp_path / "hq" / "test" / "B" / "bass.wav").write_bytes(b"no sound at all")
@@ -288,7 +288,7 @@ def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     assert len(json.loads(again.stdout)["tracks"]) == 3
 
 
-def test_if_all_fail_it_is_unusable_input(tmp_path: Path) -> None:
+def test_exit_code_is_2_if_all_tracks_fail(tmp_path: Path) -> None:
     write_track(tmp_path / "hq" / "test" / "A", song(1, seconds=1))
     (tmp_path / "hq" / "test" / "A" / "bass.wav").write_bytes(b"")
     done = command(*words(tmp_path / "hq", tmp_path / "out"))
@@ -319,7 +319,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
         (["--split", "valid"], "split must be train or valid and requires subset train"),
     ],
 )
-def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said: str) -> None:
+def test_wrong_usage_is_reported_in_one_line(hq: Path, tmp_path: Path, more: list[str], said: str) -> None:
     done = command(*words(hq, tmp_path / "out", *more))
     assert done.exit_code == 2
     assert said in done.stderr
@@ -327,7 +327,7 @@ def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said
     assert not (tmp_path / "out").exists()
 
 
-def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> None:
+def test_scores_of_other_options_are_refused(hq: Path, tmp_path: Path) -> None:
     track = find_tracks(hq)[:1]
     todo, done = plan_jobs(track, tmp_path, method="ica")
     assert (len(todo), done) == (1, [])
@@ -380,7 +380,7 @@ class DeadlyOnce(Slow):
 
 
 @pytest.mark.parametrize("how", WORKERS)
-def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+def test_tracks_of_a_killed_worker_are_retried(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     """No track lost, none scored twice but those that were being scored, the same numbers."""
     log = tmp_path / "log"
     tracks: Any = [Slow(track, log) for track in find_tracks(hq)]
@@ -405,7 +405,7 @@ class Deadly(Slow):
 
 
 @pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
-def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+def test_a_track_that_kills_its_workers_fails_alone(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     tracks: Any = find_tracks(hq)[:3]
     tracks[1] = Deadly(tracks[1], tmp_path / "log")
     todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
@@ -414,7 +414,7 @@ def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path:
     assert list(outcomes.values()) == [None, None]
 
 
-def test_a_killed_run_goes_on_where_it_was(hq: Path, one_by_one: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes(hq: Path, one_by_one: Path, tmp_path: Path) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "separation", *map(str, words(hq, tmp_path))],
         cwd=ROOT,
@@ -441,7 +441,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
-def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partly_written_scores_are_ignored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
 
     def full(*_: object, **__: object) -> None:
@@ -456,7 +456,7 @@ def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch:
 # -- real clips ---------------------------------------------------------------------------------------
 
 
-def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
+def test_a_musdb18_clip_is_scored(musdb_root: Path, tmp_path: Path) -> None:
     from separation.datasets.musdb18 import tracks
 
     todo, _ = plan_jobs(tracks(musdb_root, subset="test")[:1], tmp_path, method="mix")
@@ -467,7 +467,7 @@ def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
     assert all(np.isfinite(value) for value in found.medians["vocals"].values())
 
 
-def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:
+def test_scores_written_by_another_process_are_kept(hq: Path, tmp_path: Path) -> None:
     todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
     job: Job = todo[0]
     job.file.parent.mkdir()

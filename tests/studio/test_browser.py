@@ -51,7 +51,7 @@ def save(page: Page, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
-def test_a_song_is_taken_apart_heard_seen_and_saved(page: Page, result: str, tmp_path: Path) -> None:
+def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
         page.get_by_role("radio", name=method).click()
@@ -88,7 +88,7 @@ def check_archive(archive: Path, song: Path) -> None:
     assert float(said[1]) == pytest.approx(residual, abs=0.01)
 
 
-def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) -> None:
+def test_the_current_mix_can_be_downloaded(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     page.locator(f"{lane(page, 'vocals')} .without").click()
     with page.expect_download() as caught:
@@ -99,7 +99,7 @@ def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) 
     assert np.abs(sound).max() > 0.01
 
 
-def test_stop_ends_within_a_segment_and_the_page_goes_on(page: Page) -> None:
+def test_stop_ends_within_a_segment_and_the_page_stays_usable(page: Page) -> None:
     upload(page, SAMPLES / "paper-boats" / "mixture.flac")
     choose(page, "Mixture ÷ 4", "Demucs")
     separate(page)
@@ -114,7 +114,9 @@ def test_stop_ends_within_a_segment_and_the_page_goes_on(page: Page) -> None:
     wait_for(page, "Done.*1 of 1 methods")
 
 
-def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, server: Server, page: Page) -> None:
+def test_waiting_visitors_see_their_position_and_can_cancel(
+    visitor: BrowserContext, server: Server, page: Page
+) -> None:
     choose_sample(page)
     with opened(visitor, server.url) as other:
         upload(other, SAMPLES / "paper-boats" / "mixture.flac")
@@ -137,7 +139,9 @@ def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, serv
         ("<b>bold<.wav", b"RIFF....", "That did not work"),
     ],
 )
-def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_files_that_are_not_audio_are_refused_in_one_sentence(
+    page: Page, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with page.expect_response(lambda answer: "/upload?" in answer.url):
@@ -150,7 +154,7 @@ def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, 
     assert "/" not in text.replace("'", "")
 
 
-def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
+def test_a_missing_song_or_method_is_reported(page: Page) -> None:
     page.click("#separate")
     wait_for(page, "Choose a song first")
     choose_sample(page)
@@ -159,7 +163,7 @@ def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
     wait_for(page, "Choose at least one method")
 
 
-def test_a_reload_and_a_link_find_the_result(page: Page, result: str) -> None:
+def test_the_result_is_found_after_a_reload_and_by_its_link(page: Page, result: str) -> None:
     page.goto(result)
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.reload()
@@ -227,7 +231,7 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     assert {row["method"] for row in rows} == {"open-unmix", "demucs", "references", "song"}
 
 
-def test_another_test_and_another_song_take_the_place_of_the_last(page: Page) -> None:
+def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
     for seconds in (2, 3):
@@ -246,7 +250,7 @@ def test_another_test_and_another_song_take_the_place_of_the_last(page: Page) ->
                 tab(page, "About")
 
 
-def test_benchmark_models_and_about(page: Page) -> None:
+def test_benchmark_models_and_about_pages(page: Page) -> None:
     tab(page, "Benchmark")
     expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
     page.locator("#benchmark summary").click()
@@ -261,7 +265,7 @@ def test_benchmark_models_and_about(page: Page) -> None:
     expect(page.get_by_text("Always listen")).to_be_visible()
 
 
-def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Server, result: str) -> None:
+def test_german_browsers_get_german_pages(browser: Browser, server: Server, result: str) -> None:
     with opened(browser, result, locale="de-DE") as page:
         expect(page.locator("#separate")).to_have_text("Trennen")
         expect(page.get_by_role("button", name="Abspielen")).to_be_visible()
@@ -278,7 +282,7 @@ PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_no_serious_violation_of_accessibility(browser: Browser, result: str, scheme: str) -> None:
+def test_pages_have_no_serious_accessibility_violations(browser: Browser, result: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     with opened(browser, f"{result}&__theme={scheme}", color_scheme=scheme) as page:
@@ -302,7 +306,7 @@ def test_no_serious_violation_of_accessibility(browser: Browser, result: str, sc
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
+def test_pages_fit_a_phone_screen(browser: Browser, result: str, scheme: str) -> None:
     size = {"width": 360, "height": 740}
     with opened(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:
         expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
@@ -315,7 +319,7 @@ def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
 
 
-def test_nothing_is_fetched_from_elsewhere(browser: Browser, server: Server, result: str) -> None:
+def test_pages_load_no_external_resources(browser: Browser, server: Server, result: str) -> None:
     page = browser.new_page()
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)

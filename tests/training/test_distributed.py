@@ -259,7 +259,7 @@ def test_each_process_knows_its_rank(results: list[Result]) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_gradients_are_those_of_both_batches_joined(results: list[Result], name: str) -> None:
+def test_gradients_equal_those_of_the_joined_batch(results: list[Result], name: str) -> None:
     recipe = a_recipe(name)
     objective = the_objective(recipe)
     (inputs,) = recipe.inputs(joined_batch()).values()
@@ -279,7 +279,7 @@ def test_gradients_are_those_of_both_batches_joined(results: list[Result], name:
     assert results[0][name]["loss"] != results[1][name]["loss"]
 
 
-def test_shared_batch_normalisation_is_that_of_the_joined_batch(results: list[Result]) -> None:
+def test_shared_batch_normalisation_equals_that_of_the_joined_batch(results: list[Result]) -> None:
     module = a_batch_norm()
     norm: Any = module[0]
     assert type(norm) is nn.BatchNorm1d
@@ -366,7 +366,7 @@ def test_all_processes_end_with_the_same_weights(results: list[Result], name: st
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(results: list[Result], name: str) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(results: list[Result], name: str) -> None:
     for result in results:
         whole, resumed = result[f"{name} steps"], result[f"{name} resumed"]
         for part in ("weights", "optimizer", "groups", "plateau", "step"):

@@ -53,7 +53,7 @@ def test_a_seed_determines_the_run(name: str, make_trainer: MakeTrainer) -> None
     ],
     ids=lambda changed: ", ".join(f"{key} {value}" for key, value in changed.items()),
 )
-def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     name: str, changed: dict[str, Any], make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = "vocals" if name == "open-unmix" else "all"

@@ -57,7 +57,7 @@ def fill(disk: Path, leave: int) -> Path:
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
+def test_a_full_disk_in_the_studio(small_disk: Path, told: Tell) -> None:
     mirror = "http://127.0.0.1:9"  # nobody is there
     with running(small_disk, SEPARATION_MODELS_URL=mirror) as server:
         visitor = Visitor(server.url)
@@ -97,7 +97,7 @@ def network_gone(server: Server, visitor: Visitor, told: Tell) -> None:
     told("no network while a model is fetched", text[text.index("cannot download") :].partition("<")[0])
 
 
-def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell) -> None:
+def test_a_full_disk_in_training_and_evaluation(small_disk: Path, told: Tell) -> None:
     place = small_disk / "run"
     run = RunFolder(place, "vocals")
     run.begin({"epochs": 1}, resume=False)
@@ -124,7 +124,7 @@ def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
+def test_a_killed_studio_cleans_up_at_the_next_start(tmp_path: Path, told: Tell) -> None:
     with running(tmp_path) as server:
         visitor = Visitor(server.url)
         song = visitor.upload("song.wav", tone_of(1, 40))
@@ -142,7 +142,7 @@ def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
     told("kill -9 at work, then started again", "what was left is swept, the next song is separated")
 
 
-def test_a_second_studio_leaves_the_first_ones_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_studio_keeps_the_results_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     storage.prepare_folders()
@@ -191,7 +191,7 @@ def separated(*methods: str) -> session.SessionUpdate:
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, tmp_path: Path) -> None:
+def test_model_files_may_change_while_the_studio_runs(bundled: Path, told: Tell, tmp_path: Path) -> None:
     weights = sorted(bundled.glob("*.safetensors"))
     whole = {path: path.read_bytes() for path in weights}
     good = separated("open-unmix")
@@ -239,7 +239,7 @@ def test_out_of_memory(error: str, bundled: Path, told: Tell, monkeypatch: pytes
     told(f"no memory left ({error})", last.failed[0])
 
 
-def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_do_not_reveal_details(bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
         raise AttributeError(f"/home/somebody/{os.environ['PATH']}")
         yield
@@ -251,6 +251,6 @@ def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.M
     told("an error nobody thought of, with a path in it", last.failed[0])
 
 
-def test_a_studio_that_refuses_is_still_polite(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_refusals_are_one_sentence(studio: Server, visitor: Visitor, told: Tell) -> None:
     said = sentence(visitor.ask("score", None, None), studio.folder)
     told("a score of nothing", said)

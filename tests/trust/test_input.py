@@ -132,7 +132,7 @@ def raw(url: str, request: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_no_address_leads_to_another_file(path: str, studio: Server, told: Tell) -> None:
+def test_no_url_serves_another_file(path: str, studio: Server, told: Tell) -> None:
     places = {
         "secret": studio.folder / "secret.txt",
         "uploads": studio.folder / f"stemscope-{os.getuid()}-uploads",
@@ -149,7 +149,7 @@ def test_no_address_leads_to_another_file(path: str, studio: Server, told: Tell)
 
 
 @pytest.mark.parametrize("path", ["{folder}/secret.txt", "{folder}/other.wav", "/etc/passwd", "{uploads}/../other.wav"])
-def test_no_path_in_a_call_becomes_a_file(path: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_paths_in_api_calls_are_not_read(path: str, studio: Server, visitor: Visitor, told: Tell) -> None:
     path = path.format(folder=studio.folder, uploads=studio.folder / f"stemscope-{os.getuid()}-uploads")
     good = visitor.upload("song.wav", wav())
     calls: dict[str, list[Any]] = {
@@ -172,7 +172,7 @@ ADDRESSES += ["http://2130706433:{port}/x.wav", "http://[::ffff:127.0.0.1]:{port
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_no_address_in_a_call_is_fetched(
+def test_urls_in_api_calls_are_not_fetched(
     address: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], told: Tell
 ) -> None:
     port, calls = listener
@@ -243,7 +243,9 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_what_is_no_song_gets_a_sentence(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_files_that_are_not_audio_are_refused_in_one_sentence(
+    kind: str, studio: Server, visitor: Visitor, told: Tell
+) -> None:
     for name in ("song.wav", "song.mp3"):
         given = visitor.upload(name, STRANGE[kind])
         said = sentence(visitor.ask("separate", given, ["mix"], 0, None), studio.folder)
@@ -266,7 +268,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_song_may_be_called_anything(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_song_names_may_contain_any_characters(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
     try:
         given = visitor.upload(NAMES[kind], wav())
     except httpx.HTTPStatusError as error:
@@ -322,7 +324,7 @@ def bombs() -> dict[str, tuple[bytes, float]]:
     }
 
 
-def test_a_small_file_that_unpacks_to_hours(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_small_file_that_decodes_to_hours_is_refused(studio: Server, visitor: Visitor, told: Tell) -> None:
     for what, (content, start) in bombs().items():
         assert len(content) < 3_000_000
         began = time.monotonic()
@@ -334,7 +336,7 @@ def test_a_small_file_that_unpacks_to_hours(studio: Server, visitor: Visitor, to
         told(f"{what} ({len(content) / 1e6:.1f} MB)", said)
 
 
-def test_a_file_that_is_too_large(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_file_that_is_too_large_is_refused(studio: Server, visitor: Visitor, told: Tell) -> None:
     large = wav(tone(440, 30))
     assert len(large) > 4_000_000
     answer = visitor.http.post("/gradio_api/upload", files={"files": ("song.wav", large)})
@@ -342,7 +344,7 @@ def test_a_file_that_is_too_large(studio: Server, visitor: Visitor, told: Tell) 
     told("5 MB where 4 MB is the limit", f"{answer.status_code}: {answer.text}")
 
 
-def test_an_upload_that_breaks_off(studio: Server, told: Tell) -> None:
+def test_an_interrupted_upload_leaves_nothing(studio: Server, told: Tell) -> None:
     host, port = studio.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
@@ -402,7 +404,7 @@ def test_hostile_archives(studio: Server, visitor: Visitor, told: Tell) -> None:
         told(f"a ZIP with {what}", said)
 
 
-def test_names_in_an_archive_lead_nowhere(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_names_in_an_archive_cannot_leave_the_folder(studio: Server, visitor: Visitor, told: Tell) -> None:
     sound = wav(tone(440, 2) + 1e-3 * np.random.default_rng(0).standard_normal((88200, 2)))
     names = ["../../../vocals.wav", "/etc/drums.wav", "..\\..\\bass.wav", "C:\\other.wav", "a/./../b/../../piano.wav"]
     given = visitor.upload("stems.zip", zipped(dict.fromkeys(names, sound)))
@@ -446,7 +448,7 @@ WRONG: dict[str, tuple[str | int, list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_wrong_call_is_refused(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_invalid_api_calls_are_refused(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
     name, data = WRONG[kind]
     song = visitor.upload("song.wav", wav())
     answer = visitor.ask(name, *(song if value == "SONG" else value for value in data))

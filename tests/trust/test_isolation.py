@@ -33,7 +33,7 @@ def stem(visitor: Visitor, answer: Any) -> np.ndarray:
     return soundfile.read(io.BytesIO(visitor.fetch(answer.output[0]["results"][0]["stems"]["vocals"]["url"])))[0]
 
 
-def test_uploads_of_one_name_never_meet(studio: Server, told: Tell) -> None:
+def test_uploads_of_equal_names_are_separate(studio: Server, told: Tell) -> None:
     visitors = [Visitor(studio.url) for _ in range(3)]
     pitches = [300.0, 500.0, 800.0]
     given = [visitor.upload("song.wav", song(pitch)) for visitor, pitch in zip(visitors, pitches, strict=True)]
@@ -44,7 +44,7 @@ def test_uploads_of_one_name_never_meet(studio: Server, told: Tell) -> None:
     told("three visitors' song.wav", "each has its own")
 
 
-def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_results_are_found_by_token_only_and_expire_after_an_hour(studio: Server, visitor: Visitor, told: Tell) -> None:
     answer = visitor.ask("separate", visitor.upload("song.wav", song(440)), ["mix"], 0, None)
     result = answer.output[0]["results"][0]
     folder = Path(result["card"]["path"]).parents[1]
@@ -66,12 +66,12 @@ def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, vis
     told("a result and an upload after their hour", "gone")
 
 
-def test_the_limits_of_a_studio_nobody_has_set_up() -> None:
+def test_default_limits() -> None:
     assert (LIMITS.file_bytes, LIMITS.seconds, LIMITS.channels) == (200e6, 1800, 8)
     assert (LIMITS.sample_rate, LIMITS.decoded_bytes) == (384e3, 2e9)
 
 
-def test_a_visitor_cannot_stop_or_hear_another(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_visitor_cannot_stop_or_hear_the_separation_of_another(studio: Server, visitor: Visitor, told: Tell) -> None:
     other = Visitor(studio.url)
     events: Any = None
     assert visitor.join("separate_1", *page(visitor.upload("song.wav", song(440)), ("hpss",))).is_success
@@ -110,7 +110,7 @@ UPLOADS = f"{{folder}}/stemscope-{os.getuid()}-uploads"
         ("a stream that is not there", "/gradio_api/stream/x/1/1/playlist.m3u8"),
     ],
 )
-def test_a_closed_door_stays_closed(advisory: str, path: str, studio: Server, told: Tell) -> None:
+def test_past_file_disclosures_of_gradio_stay_closed(advisory: str, path: str, studio: Server, told: Tell) -> None:
     answer = httpx.get(studio.url + path.format(folder=studio.folder), follow_redirects=False, timeout=30)
     assert answer.status_code >= 400 or "<!doctype html>" in answer.text.lower()
     assert answer.status_code not in (301, 302, 307, 308)
@@ -121,7 +121,7 @@ def test_a_closed_door_stays_closed(advisory: str, path: str, studio: Server, to
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example/", "////evil.example/", "\\\\evil.example"]
 )
-def test_logging_out_leads_nowhere_else(target: str, studio: Server, told: Tell) -> None:
+def test_logout_does_not_redirect_to_another_host(target: str, studio: Server, told: Tell) -> None:
     """CVE-2026-28415."""
     answer = httpx.get(f"{studio.url}/logout", params={"_target_url": target}, follow_redirects=False, timeout=30)
     there = urlsplit(answer.headers.get("location", ""))
@@ -142,7 +142,9 @@ def test_logging_out_leads_nowhere_else(target: str, studio: Server, told: Tell)
         ("the hub's run history", "run-history/connect", {"bucket_id": "a/b"}),
     ],
 )
-def test_nothing_is_run_by_a_post(advisory: str, route: str, body: dict[str, Any], studio: Server, told: Tell) -> None:
+def test_post_requests_execute_nothing(
+    advisory: str, route: str, body: dict[str, Any], studio: Server, told: Tell
+) -> None:
     answer = httpx.post(f"{studio.url}/gradio_api/{route}", json=body, timeout=30)
     assert answer.status_code >= 400
     assert "root:x:" not in answer.text
@@ -150,14 +152,14 @@ def test_nothing_is_run_by_a_post(advisory: str, route: str, body: dict[str, Any
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_another_sites_page_reads_nothing(origin: str, studio: Server, told: Tell) -> None:
+def test_pages_of_other_sites_cannot_read_responses(origin: str, studio: Server, told: Tell) -> None:
     """CVE-2024-47084, CVE-2024-47165, CVE-2025-5320."""
     answer = httpx.get(f"{studio.url}/config", headers={"Origin": origin, "Cookie": "x=y"}, timeout=30)
     assert answer.headers.get("access-control-allow-origin") not in (origin, "*")
     told(f"a page of the origin {origin} asks for the studio's configuration", "its browser may not read the answer")
 
 
-def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_text_that_looks_like_a_file_is_not_served(studio: Server, visitor: Visitor, told: Tell) -> None:
     """CVE-2024-47868, CVE-2024-1728, CVE-2024-0964: user text must not reach a file output."""
     given = visitor.upload("song.wav", song(440))
     forged = file(str(studio.folder / "secret.txt"))
@@ -180,7 +182,7 @@ def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor,
         ),
     ],
 )
-def test_an_upload_that_once_kept_the_server_busy(
+def test_malformed_uploads_do_not_block_the_server(
     advisory: str, boundary: str, content: bytes, studio: Server, told: Tell
 ) -> None:
     kind = f"multipart/form-data; boundary={boundary}"

@@ -16,7 +16,7 @@ from tests.trust.visitor import Visitor, page
 
 
 @pytest.mark.slow  # a server under load
-def test_twelve_at_once(studio: Server, told: Tell) -> None:
+def test_twelve_concurrent_visitors(studio: Server, told: Tell) -> None:
     visits = storm(studio.url, users=12, seconds=3.0, methods=("mix",))
     assert all(visit.served for visit in visits)
     assert all(visit.own for visit in visits)
@@ -27,7 +27,7 @@ def test_twelve_at_once(studio: Server, told: Tell) -> None:
 
 
 @pytest.mark.slow  # a server under load
-def test_memory_and_disk_stay_as_they_are(studio: Server, told: Tell) -> None:
+def test_memory_and_disk_use_do_not_grow(studio: Server, told: Tell) -> None:
     before = many_requests(studio, 8)
     after = many_requests(studio, 16)
     assert after - before < 50, "megabytes: the stems of each are 4"

@@ -1,4 +1,4 @@
-"""The form of the Separate page: what a visitor has chosen, and the song and request that follow from it."""
+"""The form of the Separate page, and the song and request built from it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Form:
         return open_with_own(self.kind, self._choice, self.references, self.estimates, **self._excerpt)
 
     def request(self, methods: list[str]) -> SeparationRequest:
-        """Return the request for these of the chosen methods."""
+        """Return the request for the given methods."""
         demucs = {"shifts": int(self.shifts)} if self.shifts else {}
         open_unmix: dict[str, object] = {"segment": model_cache.SEGMENT}
         if self.iterations != 1:
@@ -106,7 +106,7 @@ def open_with_own(
 ) -> songs.Song:
     """Open a song with the visitor's own references and estimates; see :mod:`separation.studio.songs`.
 
-    Without a song, the references' sum is the song.
+    Without a song, the sum of the references is the song.
     """
     song = None
     try:

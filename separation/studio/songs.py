@@ -135,7 +135,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
     if kind == "sample":
         path = samples().get(choice)
         if path is None:
-            raise StudioError("There is no such sample.")
+            raise StudioError("This sample does not exist.")
         audio = read(path, start=start, duration=duration)
         stems = references_beside(path)
         assert stems is not None, "every sample comes with its sources"
@@ -144,7 +144,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
         return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
     track = musdb_tracks().get(choice)
     if track is None:
-        raise StudioError("There is no such MUSDB18 track.")
+        raise StudioError("This MUSDB18 track does not exist.")
     return _open_track(track, start=start, duration=duration)
 
 
@@ -170,7 +170,7 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
 def with_references(
     song: Song | None, files: Sequence[str], *, start: float = 0.0, duration: float | None = None
 ) -> Song:
-    """Return a song with the visitor's true sources; without a song, their sum is the song.
+    """Return a song with the visitor's true sources; without a song, their sum is used as the song.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from separation.audio.files import Recording, read
 from separation.audio.losses import Losses
 from separation.audio.ogg import ogg_links
 from separation.audio.stream import DamageReport
-from tests.audio.helpers import EVERY, RATE, chord, encode, noise, refused, write_soundfile
+from tests.audio.helpers import EVERY, RATE, chord, encode, noise, refusal_message, write_soundfile
 from tests.conftest import snr
 
 FRAMES = 4 * RATE
@@ -85,7 +85,7 @@ def test_a_damaged_stream_does_not_affect_the_rest_of_its_chain(tmp_path: Path) 
     assert audio.frames == 2 * FRAMES
     assert torch.equal(audio.waveform[:, FRAMES:], whole)
     assert len(audio.warnings) == 1
-    assert "damaged" in refused(chain, strict=True)
+    assert "damaged" in refusal_message(chain, strict=True)
 
 
 def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
         write_soundfile(tmp_path / str(number), noise(20000), "OGG", "VORBIS", rate)
     chain = tmp_path / "chain.ogg"
     chain.write_bytes((tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes())
-    assert "changes on the way" in refused(chain)
+    assert "changes on the way" in refusal_message(chain)
 
 
 def test_checksums_of_ogg_pages_are_verified(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_unfinished_wav_is_read_to_its_end(tmp_path: Path) -> None:
     assert torch.equal(audio.waveform, whole[:, : 10000 - 251])
     assert "never finished" in audio.warnings[0]
     assert torch.equal(read(path, start=0.1, duration=0.05).waveform, whole[:, 4410 : 4410 + 2205])
-    assert "never finished" in refused(path, strict=True)
+    assert "never finished" in refusal_message(path, strict=True)
 
 
 @pytest.mark.parametrize(("format", "tag", "behind"), [("AIFF", b"SSND", 4), ("AU", b".snd", 8), ("CAF", b"data", 4)])
@@ -151,7 +151,7 @@ def test_trailing_chunks_of_an_empty_wav_are_not_audio(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, np.zeros((0, 2)), "WAV", "PCM_16")
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 400) + bytes(400))
-    assert "0 samples" in refused(path)
+    assert "0 samples" in refusal_message(path)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_third_of_a_file_gives_a_third_of_the_audio(kind: str, tmp_path: Path)
         assert recording.frames == audio.frames
         assert recording.warnings == audio.warnings
         assert recording.digest() == read(path).digest()
-    assert repr(path.name) in refused(path, strict=True)
+    assert repr(path.name) in refusal_message(path, strict=True)
 
 
 #: Kind -> whether its time stamps keep what follows a hole in its place.
@@ -214,7 +214,7 @@ def test_a_gap_is_reported_and_the_rest_is_read(kind: str, timed: bool, tmp_path
         first = round(start * audio.sample_rate)
         excerpt = read(path, start=start, duration=duration).waveform
         assert torch.equal(excerpt, audio.waveform[:, first : first + round(duration * audio.sample_rate)])
-    assert "damaged" in refused(path, strict=True)
+    assert "damaged" in refusal_message(path, strict=True)
 
 
 def test_a_damaged_flac_keeps_the_length_of_its_header(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_damaged_flac_keeps_the_length_of_its_header(tmp_path: Path) -> None:
         assert len(recording.warnings) == 1
 
 
-def spoil(content: bytes) -> list[bytes]:
+def damaged_copies(content: bytes) -> list[bytes]:
     """What makes decoders complain."""
     flipped = bytearray(content)
     for place in np.random.default_rng(0).integers(200, len(content), 60):
@@ -239,7 +239,7 @@ def spoil(content: bytes) -> list[bytes]:
 def test_decoders_do_not_print_to_standard_error(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / kind
     EVERY[kind](path, noise(FRAMES))
-    for content in spoil(path.read_bytes()):
+    for content in damaged_copies(path.read_bytes()):
         path.write_bytes(content)
         try:
             read(path)

@@ -25,13 +25,13 @@ from tests.audio.helpers import (
     chord,
     encode,
     quantised,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 from tests.conftest import snr
 
 
-def lag(signal: np.ndarray, reference: np.ndarray) -> int:
+def delay_of(signal: np.ndarray, reference: np.ndarray) -> int:
     """By how many samples one follows the other: where their cross-correlation peaks."""
     length = 1 << (len(signal) + len(reference)).bit_length()
     product = np.fft.rfft(signal, length) * np.conj(np.fft.rfft(reference, length))
@@ -60,7 +60,7 @@ def test_lossy_files_are_decoded_completely_and_aligned(kind: str, tmp_path: Pat
     audio = read(tmp_path / kind)
     assert (audio.sample_rate, audio.channels) == (rate, 2)
     assert delay + FRAMES <= audio.frames <= delay + FRAMES + surplus
-    assert lag(audio.waveform[0].numpy(), waveform[:, 0]) == delay
+    assert delay_of(audio.waveform[0].numpy(), waveform[:, 0]) == delay
     assert (
         snr(audio.waveform[:, delay : delay + FRAMES], torch.from_numpy(waveform.T.copy())) > 4
     )  # FFmpeg's Vorbis is that coarse
@@ -132,7 +132,7 @@ def test_an_excerpt_equals_a_slice_of_the_whole(kind: str, tmp_path: Path) -> No
 def test_an_excerpt_beyond_the_end_is_refused(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord())
     for start in (0.5, 1e9, 1e308):
-        assert "the sound ends at 0." in refused(tmp_path / kind, start=start)
+        assert "the sound ends at 0." in refusal_message(tmp_path / kind, start=start)
 
 
 def test_an_excerpt_may_start_at_the_last_sample_but_not_after_it(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_an_excerpt_may_start_at_the_last_sample_but_not_after_it(tmp_path: Path
     write_soundfile(tmp_path / "song.wav", waveform, "WAV", "PCM_16", 1000)
     last = read(tmp_path / "song.wav", start=0.099, duration=1e308)
     np.testing.assert_array_equal(last.waveform.numpy().T, waveform[99:].astype(np.float32))
-    refused(tmp_path / "song.wav", start=0.1)
+    refusal_message(tmp_path / "song.wav", start=0.1)
 
 
 def test_an_excerpt_has_at_least_one_sample(tmp_path: Path) -> None:
@@ -189,36 +189,36 @@ def test_file_names_of_any_characters_and_length(name: str, kind: str, tmp_path:
     (tmp_path / "made").rename(tmp_path / name)
     assert read(tmp_path / name).frames >= FRAMES
     (tmp_path / name).write_text("not sound")
-    refused(tmp_path / name)
+    refusal_message(tmp_path / name)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    assert "no such file" in refused(tmp_path / "song.wav")
+    assert "no such file" in refusal_message(tmp_path / "song.wav")
 
 
 def test_a_name_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
-    assert "name" in refused(tmp_path / ("a" * 300 + ".wav"))
+    assert "name" in refusal_message(tmp_path / ("a" * 300 + ".wav"))
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.wav").mkdir()
-    assert "not a file" in refused(tmp_path / "song.wav")
+    assert "not a file" in refusal_message(tmp_path / "song.wav")
 
 
 def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "song.wav")
-    assert "not a file" in refused(tmp_path / "song.wav")
+    assert "not a file" in refusal_message(tmp_path / "song.wav")
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.wav").touch()
-    assert "empty" in refused(tmp_path / "song.wav")
+    assert "empty" in refusal_message(tmp_path / "song.wav")
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.m4a", "song.raw"])
 def test_a_text_file_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("Dear diary, today I made no music.\n" * 99)
-    refused(tmp_path / name)
+    refusal_message(tmp_path / name)
 
 
 def test_a_picture_is_refused(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_picture_is_refused(tmp_path: Path) -> None:
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         output.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         output.mux(video.encode(None))
-    assert "no sound" in refused(tmp_path / "clip.mkv")
+    assert "no sound" in refusal_message(tmp_path / "clip.mkv")
 
 
 def test_disk_errors_are_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_disk_errors_are_reported_as_such(tmp_path: Path, monkeypatch: pytest.Mo
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", fail)
-    assert "Permission denied" in refused(tmp_path / "song.wav")
+    assert "Permission denied" in refusal_message(tmp_path / "song.wav")
 
 
 MAGIC = [
@@ -292,26 +292,26 @@ def test_samples_that_are_not_finite_are_counted(wrong: float, format: str, tmp_
     waveform = chord()
     waveform[[5, 77, 300], 1] = wrong
     write_soundfile(tmp_path / "song", waveform, format, "FLOAT")
-    assert "3 of its samples are NaN or infinite" in refused(tmp_path / "song")
+    assert "3 of its samples are NaN or infinite" in refusal_message(tmp_path / "song")
     assert read(tmp_path / "song", start=0.01).frames == FRAMES - 441  # the excerpt after them is sound
 
 
 @pytest.mark.parametrize("format", ["WAV", "AIFF", "OGG"])
 def test_a_file_without_samples_is_refused(format: str, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song", np.zeros((0, 2)), RATE, format=format)
-    assert "0 samples" in refused(tmp_path / "song")
+    assert "0 samples" in refusal_message(tmp_path / "song")
 
 
 def test_nine_channels_are_refused(tmp_path: Path) -> None:
     write_soundfile(tmp_path / "song.wav", np.zeros((100, 9)), "WAV", "PCM_16")
-    assert "9 channels" in refused(tmp_path / "song.wav")
+    assert "9 channels" in refusal_message(tmp_path / "song.wav")
 
 
 def test_libsndfile_formats_off_the_list_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", chord(), RATE, format="MAT5", subtype="DOUBLE")
-    refused(tmp_path / "song.wav")
+    refusal_message(tmp_path / "song.wav")
     soundfile.write(tmp_path / "song.wav", chord(channels=1), RATE, format="SVX", subtype="PCM_16")
-    assert "SVX files are not supported" in refused(tmp_path / "song.wav")
+    assert "SVX files are not supported" in refusal_message(tmp_path / "song.wav")
 
 
 def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     content = (tmp_path / "song.mkv").read_bytes()
     assert content.count(b"A_FLAC") == 1
     (tmp_path / "song.mkv").write_bytes(content.replace(b"A_FLAC", b"A_WHAT"))
-    assert "coded in a way that is not known" in refused(tmp_path / "song.mkv")
+    assert "coded in a way that is not known" in refusal_message(tmp_path / "song.mkv")
 
 
 def test_tags_that_are_not_unicode_are_accepted(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.audio.helpers import (
     chord,
     encode,
     quantised,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 
@@ -35,7 +35,7 @@ def test_truncated_files_are_detected(kind: str, fraction: float, tmp_path: Path
     whole = (tmp_path / kind).read_bytes()
     assert read(tmp_path / kind).frames >= 60000
     (tmp_path / kind).write_bytes(whole[: int(fraction * len(whole))])
-    assert "cut off" in refused(tmp_path / kind, strict=True)
+    assert "cut off" in refusal_message(tmp_path / kind, strict=True)
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov", "default_base_moof+frag_every_frame"])
@@ -44,7 +44,7 @@ def test_mp4_boxes_in_any_order_are_complete(movflags: str, tmp_path: Path) -> N
     encode(path, chord(60000), container="mp4", codec="aac", options={"movflags": movflags})
     assert read(path).frames >= 60000
     path.write_bytes(path.read_bytes()[:-5])
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
 def test_data_after_the_end_of_an_mp4_file_is_not_truncation(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_mp3_with_a_wrong_index(count: int, tmp_path: Path) -> None:
     if count == 0:  # an encoder that could not go back
         assert FRAMES <= read(path).frames <= FRAMES + 3 * 1152
     else:  # hundreds of gigabytes, if it were believed
-        assert "cut off" in refused(path, strict=True)
+        assert "cut off" in refusal_message(path, strict=True)
 
 
 def test_an_mp3_with_a_large_cover_image(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_mp3_with_a_large_cover_image(tmp_path: Path) -> None:
     path.write_bytes(b"ID3\x03\0\0" + length + picture + path.read_bytes())
     assert torch.equal(read(path).waveform, plain.waveform)
     path.write_bytes(path.read_bytes()[:-1500])
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
 def set_flac_length(content: bytes, frames: int) -> bytes:
@@ -144,7 +144,7 @@ def test_a_flac_without_a_length_is_complete(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path).waveform.numpy().T, waveform.astype(np.float32))
     excerpt = read(path, start=0.1, duration=0.05)
     np.testing.assert_array_equal(excerpt.waveform.numpy().T, waveform[4410 : 4410 + 2205].astype(np.float32))
-    refused(path, start=1.0)
+    refusal_message(path, start=1.0)
 
 
 @pytest.mark.parametrize("frames", [FRAMES + 5000, 2**36 - 1])
@@ -152,7 +152,7 @@ def test_a_flac_shorter_than_its_header_is_truncated(frames: int, tmp_path: Path
     path = tmp_path / "song.flac"
     write_soundfile(path, chord(), "FLAC", "PCM_16")
     path.write_bytes(set_flac_length(path.read_bytes(), frames))
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
 @pytest.mark.parametrize("claim", [0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF, 0xFFFFFFFF - 36])
@@ -172,7 +172,7 @@ def test_a_wav_shorter_than_its_header_is_truncated(claim: int, tmp_path: Path) 
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, content.index(b"data") + 4, claim)
     path.write_bytes(content)
-    assert f"announces {claim} bytes" in refused(path, strict=True)
+    assert f"announces {claim} bytes" in refusal_message(path, strict=True)
 
 
 def test_trailing_chunks_of_a_wav_are_not_audio(tmp_path: Path) -> None:

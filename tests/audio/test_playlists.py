@@ -13,7 +13,7 @@ from tests.audio.helpers import (
     FRAMES,
     chord,
     encode,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 
@@ -54,7 +54,7 @@ def test_a_playlist_never_opens_another_file(
         path = tmp_path / f"song{suffix}"
         path.write_text(PLAYLISTS[kind].format(target=place, port=port))
         # Not even its demuxer may be tried: it opens the other files before it can be asked what it is.
-        assert "files are not supported" not in refused(path)
+        assert "files are not supported" not in refusal_message(path)
         with pytest.raises(AudioError):
             read(path.name)  # as the command line names it, from the same folder
     assert calls == []

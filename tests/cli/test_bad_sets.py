@@ -69,7 +69,7 @@ def infinite(folder: Path) -> None:
     soundfile.write(folder / "vocals.wav", wave, RATE, subtype="FLOAT")
 
 
-def twice(folder: Path) -> None:
+def add_duplicate(folder: Path) -> None:
     soundfile.write(folder / "Vocals.ogg", noise(5), RATE)
 
 
@@ -103,7 +103,7 @@ KINDS = [
     Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off"),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(infinite, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
-    Kind(twice, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),
+    Kind(add_duplicate, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),
     Kind(shorter, "'vocals.wav' has 1000 samples where 'drums.wav' has 22050"),
     Kind(mono, "'vocals.wav' has 1 channel where 'drums.wav' has 2"),
     Kind(slower, "'vocals.wav' has 22050 Hz where 'drums.wav' has 44100"),

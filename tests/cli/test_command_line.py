@@ -89,7 +89,7 @@ def python_m_separation(*arguments: str | Path, environment: Mapping[str, str] |
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def complaint(outcome: Outcome) -> str:
+def error_line(outcome: Outcome) -> str:
     """The one line with which the command line refuses."""
     assert outcome.code == 2
     (line,) = outcome.stderr.splitlines()
@@ -155,7 +155,7 @@ def test_exit_code_is_0_for_good_files_and_2_for_bad_ones(song: Path, out: Path)
     assert separation("separate", song, "--method", "mix", "--out", out).code == 0
     bad = song.with_name("bad.wav")
     bad.write_text("no music")
-    assert "cannot read 'bad.wav'" in complaint(separation("separate", bad, "-m", "mix", "--out", out / "bad"))
+    assert "cannot read 'bad.wav'" in error_line(separation("separate", bad, "-m", "mix", "--out", out / "bad"))
     assert not (out / "bad").exists()
     outcome = separation("separate", bad, bad.with_name("gone.wav"), "-m", "mix", "--out", out / "bad", "--json")
     assert outcome.code == 2
@@ -172,7 +172,7 @@ def test_a_truncated_file_is_separated_with_a_warning_or_refused(song: Path, out
     (result,) = outcome.document["results"]
     assert result["frames"] == 11000
     assert result["warnings"] == ["the file is cut off: it announces 88200 bytes and holds 44000"]
-    line = complaint(separation("separate", song, "-m", "mix", "--out", out, "--strict"))
+    line = error_line(separation("separate", song, "-m", "mix", "--out", out, "--strict"))
     assert line == "error: cannot read 'My Song.wav': the file is cut off: it announces 88200 bytes and holds 44000"
 
 
@@ -232,7 +232,7 @@ def test_each_song_and_method_has_its_own_folder(song: Path, out: Path) -> None:
 def test_invalid_options_are_reported_in_one_line_with_exit_code_2(
     wrong: list[str], expected: str, song: Path, out: Path
 ) -> None:
-    assert expected in complaint(separation("separate", song, *wrong, "--out", out))
+    assert expected in error_line(separation("separate", song, *wrong, "--out", out))
     assert not out.exists()
 
 
@@ -245,7 +245,7 @@ def test_a_song_too_short_for_the_method_is_refused(song: Path, out: Path) -> No
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_gpu_is_refused(song: Path, out: Path) -> None:
-    assert "no CUDA device" in complaint(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
+    assert "no CUDA device" in error_line(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m", "mix"], ["song.wav", "-m", "mix", "--start", "soon"]])
@@ -258,7 +258,7 @@ def test_wrong_usage_gives_exit_code_2_and_no_standard_output(arguments: list[st
 def test_files_of_the_same_name_are_refused_before_any_work(song: Path, out: Path) -> None:
     write_song(song.parent / "more" / "My Song.flac")
     outcome = separation("separate", song, song.parent / "more" / "My Song.flac", "-m", "mix", "--out", out)
-    assert "several files are called 'My Song'" in complaint(outcome)
+    assert "several files are called 'My Song'" in error_line(outcome)
     assert not out.exists()
 
 
@@ -377,7 +377,7 @@ def test_a_file_name_that_is_not_unicode_is_accepted(tmp_path: Path, out: Path) 
 
 def test_an_existing_output_file_is_reported_in_one_line(song: Path, out: Path) -> None:
     out.write_text("mine")
-    assert "Not a directory" in complaint(separation("separate", song, "-m", "mix", "--out", out))
+    assert "Not a directory" in error_line(separation("separate", song, "-m", "mix", "--out", out))
     assert out.read_text() == "mine"
 
 
@@ -447,13 +447,13 @@ def test_oracles_use_the_sources_next_to_the_mixture(method: str, sample: Path, 
 
 def test_an_oracle_without_its_sources_is_refused(sample: Path, tmp_path: Path, out: Path) -> None:
     mixture = shutil.copy(sample / "mixture.flac", tmp_path / "mixture.flac")
-    assert "needs the true sources" in complaint(separation("separate", mixture, "-m", "mwf", "--out", out))
+    assert "needs the true sources" in error_line(separation("separate", mixture, "-m", "mwf", "--out", out))
     shutil.copy(sample / "vocals.ogg", tmp_path / "vocals.ogg")
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "at least two" in complaint(outcome)
+    assert "at least two" in error_line(outcome)
     write_song(tmp_path / "drums.wav", frames=1000)
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "'drums.wav' has 1000 samples where 'vocals.ogg' has 44100" in complaint(outcome)
+    assert "'drums.wav' has 1000 samples where 'vocals.ogg' has 44100" in error_line(outcome)
     assert not out.exists()
 
 
@@ -494,10 +494,10 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_a_missing_data_set_is_refused(tmp_path: Path) -> None:
-    assert "no folder 'nowhere'" in complaint(separation("tracks", "--root", tmp_path / "nowhere"))
-    assert "neither a train nor a test folder" in complaint(separation("tracks", "--root", tmp_path))
+    assert "no folder 'nowhere'" in error_line(separation("tracks", "--root", tmp_path / "nowhere"))
+    assert "neither a train nor a test folder" in error_line(separation("tracks", "--root", tmp_path))
     (tmp_path / "train").mkdir()
-    assert "holds no tracks" in complaint(separation("tracks", "--root", tmp_path, "--json"))
+    assert "holds no tracks" in error_line(separation("tracks", "--root", tmp_path, "--json"))
     outcome = separation("tracks", environment={"MUSDB_ROOT": ""})
     assert (outcome.code, outcome.stdout) == (2, "")
 

@@ -60,7 +60,7 @@ def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
         assert track.sources == ("vocals", "drums", "bass", "other")
 
 
-def through_musdb(root: Path, **more: Any) -> list[tuple[str, str]]:
+def musdb_track_names(root: Path, **more: Any) -> list[tuple[str, str]]:
     import musdb  # refuses to be imported without ffmpeg
 
     return sorted((track.subset, track.name) for track in musdb.DB(root=str(root), **more))
@@ -68,7 +68,7 @@ def through_musdb(root: Path, **more: Any) -> list[tuple[str, str]]:
 
 def test_musdb_lists_the_same_tracks(few_clips: Path) -> None:
     found = [(track.subset, track.name) for track in tracks(few_clips)]
-    assert found == through_musdb(few_clips) == [("test", name) for name in CLIPS]
+    assert found == musdb_track_names(few_clips) == [("test", name) for name in CLIPS]
 
 
 def test_musdb18_hq_tracks_are_listed(wav_root: Path) -> None:
@@ -87,7 +87,7 @@ def test_musdb_lists_the_same_musdb18_hq_tracks(wav_root: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("musdb needs ffmpeg")
     found = [(track.subset, track.name) for track in tracks(wav_root, wav=True)]
-    assert found == through_musdb(wav_root, is_wav=True)
+    assert found == musdb_track_names(wav_root, is_wav=True)
     assert [track.subset for track in tracks(wav_root, wav=True, subset="test")] == ["test"]
 
 

@@ -25,7 +25,7 @@ original = museval.metrics.bss_eval
 calls: list[tuple[int, ...]] = []
 
 
-def replaced(
+def bss_eval_replacement(
     references: np.ndarray,
     estimates: np.ndarray,
     window: float = 88200,
@@ -59,9 +59,9 @@ def replaced(
 
 
 @pytest.fixture(autouse=True)
-def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def replace_bss_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     calls.clear()
-    monkeypatch.setattr(museval.metrics, "bss_eval", replaced)
+    monkeypatch.setattr(museval.metrics, "bss_eval", bss_eval_replacement)
 
 
 def random_pair(sources_version: bool) -> tuple[np.ndarray, np.ndarray]:

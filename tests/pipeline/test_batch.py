@@ -101,7 +101,7 @@ def test_songs_are_separated_again_with_other_options(change: list[str], tmp_pat
     assert separation(*wish, *change).document["results"][0]["skipped"] is True
 
 
-def _edit(folder: Path) -> None:
+def _change_song(folder: Path) -> None:
     write_song(folder / "a.wav", seed=5)
 
 
@@ -114,7 +114,7 @@ def _another_model(folder: Path) -> None:
     card.write_text(json.dumps(json.loads(card.read_text()) | {"model_sha256": "another"}))
 
 
-@pytest.mark.parametrize("change", [_edit, _lose_a_stem, _another_model])
+@pytest.mark.parametrize("change", [_change_song, _lose_a_stem, _another_model])
 def test_changed_songs_are_separated_again(change: Any, tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)

@@ -13,7 +13,7 @@ from separation.audio.channels import downmix
 from separation.audio.signal import Audio, Signal
 from separation.pipeline.run import run, target_mixture
 from separation.separators import create
-from tests.audio.test_decoding import lag
+from tests.audio.test_decoding import delay_of
 from tests.conftest import snr
 from tests.pipeline.helpers import GAINS, Copies, noise, sound
 
@@ -30,7 +30,7 @@ def test_stems_have_the_rate_length_and_alignment_of_the_mixture(rate: int) -> N
     assert snr(stems.sum(0), audio.waveform) > 60
     for gain, stem in zip(GAINS, stems, strict=True):
         assert snr(stem, gain * audio.waveform) > 60
-        assert lag(stem[0].numpy(), audio.waveform[0].numpy()) == 0
+        assert delay_of(stem[0].numpy(), audio.waveform[0].numpy()) == 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 100, 4999, 5000, 5001, 10001])

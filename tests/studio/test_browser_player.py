@@ -14,13 +14,13 @@ from playwright.sync_api import Page, Route, expect
 from tests.studio.browser import (
     RATE,
     SECOND,
-    bring,
     choose,
-    lane,
+    lane_selector,
     play,
     player,
     separate,
     upload,
+    upload_stems,
     wait_for,
 )
 from tests.studio.server import CHROMIUM
@@ -83,7 +83,7 @@ def own_result(page: Page, folder: Path, stems: dict[str, np.ndarray]) -> None:
     for name, sound in stems.items():
         soundfile.write(folder / f"{name}.wav", sound, RATE, subtype="FLOAT")
     upload(page, folder / "mix.wav")
-    bring(page, "#estimates", *(folder / f"{name}.wav" for name in stems))
+    upload_stems(page, "#estimates", *(folder / f"{name}.wav" for name in stems))
     choose(page)
     separate(page)
     wait_for(page, "Done")
@@ -98,8 +98,8 @@ def test_switching_methods_leaves_no_gap_and_keeps_the_level(page: Page, tmp_pat
         sound = 0.2 * np.sin(2 * np.pi * hertz * time)
         soundfile.write(folder / f"{name}.wav", np.stack([sound, sound], axis=1), RATE, subtype="FLOAT")
     files = [folder / "vocals.wav", folder / "other.wav"]
-    bring(page, "#references", *files)
-    bring(page, "#estimates", *files)
+    upload_stems(page, "#references", *files)
+    upload_stems(page, "#estimates", *files)
     choose(page)
     separate(page)
     wait_for(page, "Done")
@@ -180,7 +180,7 @@ def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result:
 
     page.route("**/player.json", early)
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     player(page, "p.engine.addEventListener('change', () => { if (p.engine.playing) p.from ??= p.seconds; })")
     player(page, "p.seek(4.5)")
     player(page, "p.toggle()")
@@ -195,7 +195,7 @@ def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result:
 def test_playback_pauses_once_for_a_late_chunk(page: Page, result: str) -> None:
     """Where a piece ends the next one is needed too: without it, playing would be begun over and over."""
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     page.evaluate("""() => {
       const fetch = window.fetch;
       window.fetch = async (...what) => {
@@ -219,7 +219,7 @@ def test_playback_pauses_once_for_a_late_chunk(page: Page, result: str) -> None:
 
 def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
 
     def audible() -> set[str]:
         found = player(page, "[...p.engine.tracks].filter(([, t]) => t.target > 0).map(([id]) => id)")
@@ -228,26 +228,26 @@ def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> No
 
     stems = {"vocals", "drums", "bass", "other"}
     assert audible() == stems
-    page.locator(f"{lane(page, 'drums')} .mute").click()
+    page.locator(f"{lane_selector(page, 'drums')} .mute").click()
     assert audible() == stems - {"drums"}
-    page.locator(f"{lane(page, 'vocals')} .solo").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .solo").click()
     assert audible() == {"vocals"}
-    page.locator(f"{lane(page, 'bass')} .solo").click(modifiers=["Shift"])
+    page.locator(f"{lane_selector(page, 'bass')} .solo").click(modifiers=["Shift"])
     assert audible() == {"vocals", "bass"}
-    page.locator(f"{lane(page, 'other')} .solo").click()
+    page.locator(f"{lane_selector(page, 'other')} .solo").click()
     assert audible() == {"other"}
-    page.locator(f"{lane(page, 'other')} .solo").click()
-    page.locator(f"{lane(page, 'vocals')} .without").click()
+    page.locator(f"{lane_selector(page, 'other')} .solo").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     assert audible() == stems - {"vocals"}
-    page.locator(f"{lane(page, 'vocals')} .without").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     assert audible() == stems
-    page.locator(f"{lane(page, 'mixture')} .solo").click()
+    page.locator(f"{lane_selector(page, 'mixture')} .solo").click()
     assert audible() == {"mixture"}
 
 
 def test_keyboard_shortcuts(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     page.locator("stem-player[view=stems]").focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
@@ -280,7 +280,7 @@ def test_keyboard_shortcuts(page: Page, result: str) -> None:
 
 def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     page.goto(result)
-    place = page.locator(f"{lane(page, 'vocals')} .place")
+    place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()
     box = place.bounding_box()
     assert box is not None

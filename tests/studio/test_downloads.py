@@ -15,14 +15,14 @@ import soundfile
 
 from separation.studio import downloads
 from separation.studio.downloads import export
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
-        return work(short_song(), "hpss", "ica").folder
+        return run_session(short_song(), "hpss", "ica").folder
 
 
 def read(path: Path) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_clipping_stems_are_lowered_by_a_common_gain(tmp_path: Path, monkeypatch
     monkeypatch.setattr("separation.studio.storage.RESULTS", tmp_path / "results")
     song = short_song()
     quiet = song.audio.read(0, song.audio.frames) / song.audio.read(0, song.audio.frames).abs().max() / 2
-    folder = work(replace(song, estimates={"vocals": 4 * quiet, "drums": quiet}), "mix").folder
+    folder = run_session(replace(song, estimates={"vocals": 4 * quiet, "drums": quiet}), "mix").folder
     with zipfile.ZipFile(export(folder, what="all", method="yours", format="wav24")) as archive:
         archive.extractall(tmp_path)
     loud, soft = (read(tmp_path / f"{name}.wav") for name in ("vocals", "drums"))
@@ -126,11 +126,11 @@ def test_a_stem_file_contains_five_named_tracks(result: Path) -> None:
     [
         ({"what": "mix", "method": "no", "format": "wav16"}, "no finished stems"),
         ({"what": "mix", "method": "hpss", "format": "exe"}, "no format 'exe'"),
-        ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {}}, "everything is silent"),
+        ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {}}, "the mix is silent"),
         ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {"vocals": 9.0}}, "a gain is in 0..4"),
         ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {"vocals": float("nan")}}, "a gain is in 0..4"),
         ({"what": "stem:../../x", "method": "hpss", "format": "wav16"}, "no such stem"),
-        ({"what": "everything", "method": "hpss", "format": "wav16"}, "what to keep is"),
+        ({"what": "everything", "method": "hpss", "format": "wav16"}, "the content must be"),
         ({"what": "all", "method": "ica", "format": "stem"}, "a stem file holds"),
     ],
 )

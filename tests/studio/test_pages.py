@@ -18,7 +18,7 @@ from separation.separators import METHODS
 from separation.studio import blind_test, components, i18n, model_choice, songs, storage
 from separation.studio.pages import benchmark, compare, models, separate
 from separation.weights import download, model
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 
 class Request:
@@ -35,11 +35,11 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three methods, one of which is another tool's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
-        return work(short_song(), "hpss", "mix", "irm").folder
+        return run_session(short_song(), "hpss", "mix", "irm").folder
 
 
 @pytest.fixture(autouse=True)
-def here(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_results_folder(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "RESULTS", result.parent)
 
 
@@ -80,7 +80,7 @@ def test_methods_are_described_in_a_visitors_language() -> None:
     for method in METHODS.values():
         assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
         assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
-    assert "Immer hinhören" in components.about(i18n.Translator("de"))
+    assert "Immer auch anhören" in components.about(i18n.Translator("de"))
 
 
 # -- separate --------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_a_link_opens_its_result_and_an_invalid_one_is_reported(result: Path) ->
     assert result.name in place["value"]
     assert token == result.name
     status, _, token = separate.restore(Request(result="a" * 22))  # type: ignore[arg-type]
-    assert "kept for an hour" in status
+    assert "kept for one hour" in status
     assert token is None
 
 
@@ -122,7 +122,7 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
         *[None] * (len([method for method in METHODS.values() if method.has_model]) - 2),
     )
     assert "1 of 2 methods" in last[0]
-    assert "Hybrid Demucs: its weights are not installed. Get them on the Models page." in last[0]
+    assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last[0]
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -186,7 +186,12 @@ def test_compare_without_a_result_asks_for_a_separation() -> None:
 
 def test_figures_use_the_visitors_language(result: Path) -> None:
     drawn = compare.draw(result.name, Request("de"))["value"]  # type: ignore[arg-type]
-    for word in ("Gesang", "Schlagzeug", "Wie gut die Masken wählen", "Orakel: Verhältnismaske, dieses Lied"):
+    for word in (
+        "Gesang",
+        "Schlagzeug",
+        "Genauigkeit und Trefferquote der Masken",
+        "Orakel: Verhältnismaske, dieser Song",
+    ):
         assert word in drawn
 
 
@@ -239,7 +244,7 @@ def test_ratings_are_returned_with_their_methods(result: Path) -> None:
 @pytest.mark.parametrize("ratings", ["", "[]", '{"A": 101}', '{"A": "good"}', '{"Z": 5}', '{"A": NaN}', "null"])
 def test_invalid_ratings_are_refused(result: Path, ratings: str) -> None:
     token = blind_test.begin_test(result, "vocals").name
-    with pytest.raises(ValueError, match="numbers from 0 to 100"):
+    with pytest.raises(ValueError, match="one number from 0 to 100 for each letter"):
         blind_test.reveal(token, ratings)
 
 

@@ -81,7 +81,7 @@ def test_requests_beyond_the_limits_are_refused() -> None:
     with turns.queue("a"), turns.queue("a"):
         with pytest.raises(ValueError, match="2 of your requests are in the queue already"), turns.queue("a"):
             pass
-        with turns.queue("b"), pytest.raises(ValueError, match="the queue is full, 3 are in it"), turns.queue("c"):
+        with turns.queue("b"), pytest.raises(ValueError, match="the queue is full with 3 requests"), turns.queue("c"):
             pass
         with turns.queue("c") as turn:  # there is room again
             assert turns.ahead_of(turn) == 1

@@ -20,7 +20,7 @@ from separation.audio.signal import Audio
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
 from tests.conftest import ROOT
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 pytestmark = pytest.mark.usefixtures("own_results")
 
@@ -36,7 +36,7 @@ def unscored(start: float = 2.0) -> songs.Song:
 
 
 def test_several_methods_give_stems_audio_spectrograms_scores_and_archives() -> None:
-    last = work(short_song(), "mix", "ica", "irm")
+    last = run_session(short_song(), "mix", "ica", "irm")
     assert [result.method for result in last.results] == ["mix", "ica", "irm"]
     assert not last.failed
     groups = player(last)
@@ -58,7 +58,7 @@ def test_several_methods_give_stems_audio_spectrograms_scores_and_archives() -> 
 
 def test_a_lossy_reference_does_not_change_the_scores() -> None:
     """Above its cut-off BSSEval's filters would be undefined: ISR of an oracle then falls below -20 dB."""
-    scores = player(work(short_song(4), "irm"))["irm"]["scores"]["targets"]  # type: ignore[index]
+    scores = player(run_session(short_song(4), "irm"))["irm"]["scores"]["targets"]  # type: ignore[index]
     assert min(scores[target]["ISR"] for target in scores) > 0
 
 
@@ -97,7 +97,7 @@ def open_long() -> songs.Song:
 
 def test_a_failing_method_is_named_and_the_others_continue() -> None:
     upload = songs.Song(name="mine.wav", audio=unscored().audio)
-    last = work(upload, "irm", "hybrid-demucs", "mix")
+    last = run_session(upload, "irm", "hybrid-demucs", "mix")
     assert [result.method for result in last.results] == ["mix"]
     assert any("true sources" in sentence for sentence in last.failed)
     assert any("models download hdemucs_high_musdb" in sentence for sentence in last.failed)
@@ -126,21 +126,21 @@ def test_stopping_before_any_method_is_finished_leaves_nothing(own_results: Path
     assert not list(own_results.glob("*"))
 
 
-@pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "no such method")])
+@pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "does not exist")])
 def test_invalid_requests_are_refused(methods: list[str], words: str) -> None:
     with pytest.raises(songs.StudioError, match=words):
-        work(unscored(), *methods)
+        run_session(unscored(), *methods)
 
 
 def test_stems_can_be_made_to_sum_to_the_mixture() -> None:
-    last = work(unscored(), "hpss", sum_to_mixture=True)
+    last = run_session(unscored(), "hpss", sum_to_mixture=True)
     residual = last.results[0].residual_db
     assert residual is None or residual < -100  # what 24 bits leave
     assert "--sum-to-mixture" in json.loads(last.results[0].card.read_text())["command"]
 
 
 def test_karaoke_gives_two_stems_and_refuses_methods_without_vocals() -> None:
-    last = work(unscored(), "mix", "ica", karaoke=True)
+    last = run_session(unscored(), "mix", "ica", karaoke=True)
     (result,) = last.results
     assert list(result.stems) == ["vocals", "instrumental"]
     assert "--two-stems vocals" in json.loads(result.card.read_text())["command"]
@@ -150,7 +150,7 @@ def test_karaoke_gives_two_stems_and_refuses_methods_without_vocals() -> None:
 
 
 def test_options_and_weights_reach_the_method() -> None:
-    last = work(unscored(), "open-unmix", options={"open-unmix": {"iterations": 0}})
+    last = run_session(unscored(), "open-unmix", options={"open-unmix": {"iterations": 0}})
     card = json.loads(last.results[0].card.read_text())
     assert card["options"]["iterations"] == 0
     assert "--option iterations=0" in card["command"]
@@ -160,7 +160,7 @@ def test_uploaded_estimates_are_listed_as_a_method() -> None:
     song = short_song()
     assert song.references is not None
     halves = {name: waveform / 2 for name, waveform in song.references.items()}
-    last = work(dataclasses.replace(song, estimates=halves), yours="Half <b>")
+    last = run_session(dataclasses.replace(song, estimates=halves), yours="Half <b>")
     group = player(last)["yours"]
     assert group["title"] == "Half <b>"
     # Half of everything leaves half of the mixture.
@@ -170,7 +170,7 @@ def test_uploaded_estimates_are_listed_as_a_method() -> None:
 
 
 def test_results_expire_after_an_hour() -> None:
-    folder = work(unscored(), "mix").folder
+    folder = run_session(unscored(), "mix").folder
     storage.remove_expired()
     assert folder.is_dir()
     assert storage.find_result(folder.name) == folder
@@ -185,19 +185,19 @@ def test_invalid_tokens_find_no_result(token: object) -> None:
 
 
 def test_result_folders_are_readable_by_the_server_user_only() -> None:
-    folder = work(unscored(), "mix").folder
+    folder = run_session(unscored(), "mix").folder
     assert len(folder.name) >= 20
     assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_song_names_are_quoted_in_the_command_of_result_json() -> None:
     nasty = songs.Song(name="x", audio=unscored().audio, file="$(rm -rf ~); ' song.wav")
-    command = json.loads(work(nasty, "mix").results[0].card.read_text())["command"]
+    command = json.loads(run_session(nasty, "mix").results[0].card.read_text())["command"]
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
 
 
 def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path) -> None:
-    last = work(unscored(start=1.25), "hpss", sum_to_mixture=True)
+    last = run_session(unscored(start=1.25), "hpss", sum_to_mixture=True)
     card = json.loads(last.results[0].card.read_text())
     assert card["start"] == 1.25
     words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
@@ -207,7 +207,7 @@ def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path) -> Non
 
 
 def test_results_and_uploads_are_removed_when_the_studio_stops(own_results: Path) -> None:
-    work(unscored(), "mix")
+    run_session(unscored(), "mix")
     assert own_results.stat().st_mode & 0o077 == 0
     storage.remove_results()
     assert not list(own_results.glob("*"))
@@ -215,14 +215,14 @@ def test_results_and_uploads_are_removed_when_the_studio_stops(own_results: Path
 
 def test_very_long_names_in_any_script_can_be_archived() -> None:
     long = songs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=unscored().audio)
-    assert list((work(long, "mix").folder / "mix").glob("*.zip"))
+    assert list((run_session(long, "mix").folder / "mix").glob("*.zip"))
 
 
 def test_stem_names_may_contain_any_characters() -> None:
     song = short_song()
     third = song.audio.read(0, song.audio.frames) / 3
     strange = {"../..": third, "a/b": third, "x" * 300: third}
-    last = work(dataclasses.replace(song, estimates=strange, references=None))
+    last = run_session(dataclasses.replace(song, estimates=strange, references=None))
     tracks = player(last)["yours"]["tracks"]
     assert {track["name"] for track in tracks} == {*strange, "residual"}  # type: ignore[attr-defined]
     for track in tracks:  # type: ignore[attr-defined]

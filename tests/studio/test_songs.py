@@ -29,8 +29,8 @@ def test_a_sample_has_its_true_sources() -> None:
     ("kind", "choice", "words"),
     [
         ("upload", None, "Choose a song"),
-        ("sample", "no such", "no such sample"),
-        ("musdb", "no such", "no such MUSDB18 track"),
+        ("sample", "no such", "This sample does not exist"),
+        ("musdb", "no such", "This MUSDB18 track does not exist"),
         ("upload", "/nowhere/song.wav", "no such file"),
     ],
 )
@@ -154,7 +154,7 @@ def test_links_in_a_zip_are_ignored(tmp_path: Path) -> None:
         info = zipfile.ZipInfo("vocals.wav")
         info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(ValueError, match="no file in it that ends in"):
+    with pytest.raises(ValueError, match="contains no file that ends in"):
         uploads.unpack([path], tmp_path / "place")
 
 
@@ -182,7 +182,7 @@ def test_a_zip_with_thousands_of_entries_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_a_zip_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "stems.zip"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="no file in it"):
+    with pytest.raises(ValueError, match="contains no file"):
         uploads.unpack([path], tmp_path / "place")
 
 

@@ -24,9 +24,9 @@ from tests.training.conftest import (
     SOURCES,
     MakeTrainer,
     assert_same,
-    everything,
     run_all,
     tiny_recipe,
+    training_state,
 )
 from tests.training.helpers import (
     BOTH,
@@ -283,7 +283,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     resumed, whole = make_trainer(name, epochs=4), make_trainer(name, folder="whole", epochs=4)
     run_all(resumed, resume=True)
     run_all(whole)
-    assert_same(everything(resumed), everything(whole))
+    assert_same(training_state(resumed), training_state(whole))
     assert [entry["epoch"] for entry in log_on_disk(resumed)] == [1, 2, 3, 4]
 
 

@@ -29,7 +29,7 @@ from tests.weights.helpers import (
     SHA256,
     Handler,
     Server,
-    a_model,
+    make_model,
     send_all,
     torch_file,
 )
@@ -86,7 +86,7 @@ def fail_with(code: int) -> Callable[[Handler, bytes, int, bool], None]:
 def unhashed(model: Model) -> Model:
     """The same without a published hash."""
     file = model.files[0]
-    return a_model(model.folder, ModelFile(source="all", name=file.name, url=file.url))
+    return make_model(model.folder, ModelFile(source="all", name=file.name, url=file.url))
 
 
 def part_of(model: Model) -> Path:
@@ -130,7 +130,7 @@ def test_complete_files_are_kept_when_a_later_file_fails(server: Server, tmp_pat
         )
         for name, content in contents.items()
     ]
-    model = a_model(tmp_path, *files)
+    model = make_model(tmp_path, *files)
     with pytest.raises(CheckpointError, match=r"drums\.pth: the server answers 404"):
         download_model(model)
     assert names_in(tmp_path) == ["vocals.pth"]
@@ -160,7 +160,7 @@ def test_a_mirror_stores_all_files_in_one_folder(
 ) -> None:
     server.files = {"/some/mirror/tiny.pth": CONTENT}
     monkeypatch.setenv("SEPARATION_MODELS_URL", f"{server.url}/some/mirror{slash}")
-    model = a_model(tiny.folder, ModelFile(source="all", name="tiny.pth", url="http://127.0.0.1:1/x", sha256=SHA256))
+    model = make_model(tiny.folder, ModelFile(source="all", name="tiny.pth", url="http://127.0.0.1:1/x", sha256=SHA256))
     assert download_model(model) == ["tiny.pth"]
     assert server.requests == [("/some/mirror/tiny.pth", None)]
 
@@ -195,7 +195,7 @@ def test_without_a_published_hash_the_checksums_of_the_archive_are_verified(tiny
 
 @pytest.mark.parametrize("kind", ["bundled", "own"])
 def test_models_that_are_not_released_are_refused(tmp_path: Path, kind: str) -> None:
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pth"), **{kind: True})
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pth"), **{kind: True})
     with pytest.raises(CheckpointError, match="tiny is not downloaded: it is already here"):
         download_model(model)
 
@@ -312,7 +312,7 @@ def test_an_unreachable_server_is_reported(tmp_path: Path, monkeypatch: pytest.M
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/tiny.pth"
-    model = a_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url, sha256=SHA256))
+    model = make_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url, sha256=SHA256))
     with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*refused; check the network"):
         download_model(model)
     assert names_in(tmp_path) == []
@@ -333,7 +333,7 @@ def test_a_server_that_does_not_speak_http_is_reported(tmp_path: Path, monkeypat
             thread.start()
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/tiny.pth"
             with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*check the network"):
-                download_model(a_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url)))
+                download_model(make_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url)))
             thread.join()
 
 
@@ -495,7 +495,7 @@ def test_a_read_only_cache_folder_is_reported(tiny: Model, tmp_path: Path, monke
             download_model(tiny)
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CheckpointError, match=r"cannot store tiny\.pth in the cache folder: Permission denied"):
-        download_model(a_model(tmp_path / "other", *tiny.files))
+        download_model(make_model(tmp_path / "other", *tiny.files))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

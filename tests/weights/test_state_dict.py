@@ -26,7 +26,7 @@ from separation.weights.model import ModelFile
 from separation.weights.state_dict import CheckpointError
 from tests.weights.helpers import (
     CONTENT,
-    a_model,
+    make_model,
     network,
     torch_file,
     write,
@@ -36,7 +36,9 @@ from tests.weights.helpers import (
 def test_the_hash_detects_a_changed_byte_anywhere(tmp_path: Path) -> None:
     content = bytearray(CONTENT[:1000])
     path = tmp_path / "x.safetensors"
-    model = a_model(tmp_path, ModelFile(source="all", name=path.name, sha256=hashlib.sha256(content).hexdigest()[:8]))
+    model = make_model(
+        tmp_path, ModelFile(source="all", name=path.name, sha256=hashlib.sha256(content).hexdigest()[:8])
+    )
     assert verify_model(model) == ["x.safetensors is missing"]
     path.write_bytes(content)
     assert verify_model(model) == []
@@ -51,7 +53,7 @@ def test_the_hash_detects_a_changed_byte_anywhere(tmp_path: Path) -> None:
 def test_without_a_hash_a_changed_byte_of_the_weights_is_detected(tmp_path: Path) -> None:
     content = bytearray(torch_file())
     path = tmp_path / "x.pt"
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pt"))
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pt"))
     path.write_bytes(content)
     assert verify_model(model) == []
     begin = content.index(struct.pack("<2f", 0.0, 1.0))
@@ -66,7 +68,7 @@ def test_checks_without_a_hash_survive_any_damage(tmp_path: Path) -> None:
     """Headers of the archive tell of compression, encryption, lengths: all may be wrong."""
     content = bytearray(torch_file())
     path = tmp_path / "x.pt"
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pt"))
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pt"))
     found = 0
     for position, bit in itertools.product(range(0, len(content), 7), (0x01, 0x80)):
         content[position] ^= bit
@@ -81,7 +83,7 @@ def test_checks_without_a_hash_survive_any_damage(tmp_path: Path) -> None:
 
 def load(path: Path, into: nn.Module | None = None, ignore: tuple[str, ...] = ()) -> None:
     file = ModelFile(source="all", name=path.name)
-    a_model(path.parent, file).load_into(into or network(), file, ignore=ignore)
+    make_model(path.parent, file).load_into(into or network(), file, ignore=ignore)
 
 
 @pytest.fixture(params=["x.pth", "x.th", "x.pt", "x.safetensors"])
@@ -195,7 +197,7 @@ def test_the_hash_of_a_model_covers_its_files(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.pth").write_bytes(b"first")
         (tmp_path / folder / "b.pth").write_bytes(b"second")
-    first, second = (a_model(tmp_path / folder, *files) for folder in ("one", "two"))
+    first, second = (make_model(tmp_path / folder, *files) for folder in ("one", "two"))
     total = hashlib.sha256(hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest())
     assert first.hash() == first.hash() == second.hash() == total.hexdigest()[:16]
     (tmp_path / "two" / "b.pth").write_bytes(b"Second")
@@ -249,7 +251,7 @@ def test_a_planted_pickle_is_never_executed(tmp_path: Path, plant: str, suffix: 
     path.write_bytes(PLANTS[plant](Bomb(marker)))
     with pytest.raises(CheckpointError, match="is damaged, or holds more than tensors, and was not loaded"):
         load(path, ignore=("sample_rate",))
-    assert verify_model(a_model(tmp_path, ModelFile(source="all", name=path.name))) is not None
+    assert verify_model(make_model(tmp_path, ModelFile(source="all", name=path.name))) is not None
     assert not marker.exists()
 
 

@@ -59,7 +59,7 @@ MINUTES = {"open-unmix": (2, 4), "demucs": (1, 3)}  # one method on spectrograms
 
 @pytest.mark.slow  # up to 45 s each; the test below compares shorter lengths
 @pytest.mark.parametrize("method", HOUR)
-def test_an_hour_takes_no_more_memory_than_two_minutes(method: str, tmp_path: Path) -> None:
+def test_an_hour_needs_no_more_memory_than_two_minutes(method: str, tmp_path: Path) -> None:
     compare_peaks(method, HOUR[method], tmp_path)
 
 

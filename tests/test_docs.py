@@ -15,7 +15,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "ass
 
 
 @pytest.mark.slow  # renders every module, 15 s
-def test_docstrings_become_pages(tmp_path: Path) -> None:
+def test_docstrings_are_rendered(tmp_path: Path) -> None:
     pytest.importorskip("pdoc")
     command = [sys.executable, "-m", "docs.render", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -30,13 +30,13 @@ def test_docstrings_become_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_local_links_exist(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
-def test_the_citation_names_all_that_is_used() -> None:
+def test_the_citation_names_all_works() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     version = re.search(r'__version__ = "(.+)"', (ROOT / "separation" / "__init__.py").read_text(encoding="utf-8"))
     assert version
@@ -45,7 +45,7 @@ def test_the_citation_names_all_that_is_used() -> None:
         assert what in text
 
 
-def test_the_readme_is_one_page() -> None:
+def test_the_readme_has_at_most_180_lines() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 180
 
 

@@ -113,14 +113,14 @@ def test_the_table_of_imports_has_no_cycle() -> None:
         assert allowed <= set(order[: order.index(name)]), f"{name} may import only what stands above it"
 
 
-def test_every_permission_is_used() -> None:
+def test_every_allowed_import_is_used() -> None:
     used: dict[str, set[str]] = {name: set() for name in ALLOWED}
     for path in FILES:
         used[package_of(path)] |= used_packages(path)
     assert used == ALLOWED
 
 
-def test_third_party_packages_stay_where_they_belong() -> None:
+def test_third_party_packages_are_imported_only_where_allowed() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)} must not import {name}"
         for path in FILES
@@ -130,7 +130,7 @@ def test_third_party_packages_stay_where_they_belong() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_importing_the_package_is_cheap() -> None:
+def test_importing_the_package_loads_no_heavy_modules() -> None:
     heavy = ["torch", "torchaudio", "librosa", "sklearn", "gradio", "matplotlib", "musdb", "numpy"]
     modules = "separation, separation.separators, separation.weights.catalogue"
     code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
@@ -138,7 +138,7 @@ def test_importing_the_package_is_cheap() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_command_line_shows_its_help_without_torch() -> None:
+def test_help_does_not_import_torch() -> None:
     code = "import sys, separation.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

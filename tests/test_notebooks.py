@@ -44,7 +44,7 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     "path",
     [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in NOTEBOOKS],
 )
-def test_it_runs_and_repeats_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebooks_run_and_reproduce_their_outputs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word; numbers as another processor's rounding lets them be."""
     monkeypatch.delenv("MUSDB_ROOT", raising=False)
     before, now = run(path, monkeypatch)
@@ -58,14 +58,14 @@ def test_it_runs_and_repeats_itself(path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow  # the same cells run on the sample tracks above
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_it_runs_on_musdb18(path: Path, musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebooks_run_on_musdb18(path: Path, musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSDB_ROOT", str(musdb_root))
     before, now = run(path, monkeypatch)
     assert numbers(now) != numbers(before)  # it is about another song
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_is_small_enough_to_be_shown(path: Path) -> None:
+def test_notebooks_are_below_the_size_limit(path: Path) -> None:
     """And its source says which part of the study it is, if it is one."""
     assert path.stat().st_size < 1_000_000
     notebook = nbformat.read(path, as_version=4)
@@ -73,6 +73,6 @@ def test_it_is_small_enough_to_be_shown(path: Path) -> None:
     assert all(output.output_type != "error" for cell in notebook.cells for output in cell.get("outputs", []))
 
 
-def test_there_are_notebooks() -> None:
+def test_notebooks_exist() -> None:
     names = ["01_ica", "02_open_unmix", "03_demucs", "04_training", "05_evaluation", "length"]
     assert [path.stem for path in NOTEBOOKS] == names

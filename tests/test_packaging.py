@@ -32,7 +32,7 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(match[1]): match[2] for match in found if match}
 
 
-def test_the_loose_and_the_pinned_dependencies_are_the_same(project: dict[str, Any]) -> None:
+def test_loose_and_pinned_dependencies_agree(project: dict[str, Any]) -> None:
     extras = project["project"]["optional-dependencies"]
     texts = [*project["project"]["dependencies"], *(text for extra in extras.values() for text in extra)]
     loose = [Requirement(text) for text in texts]
@@ -53,7 +53,7 @@ def test_every_dependency_is_imported_or_explained(project: dict[str, Any]) -> N
         assert re.search(rf"^\s*(import|from) {modules.get(name, name)}\b", text, re.MULTILINE), name
 
 
-def test_the_version_is_one(project: dict[str, Any]) -> None:
+def test_all_versions_agree(project: dict[str, Any]) -> None:
     import separation
 
     assert project["tool"]["hatch"]["version"]["path"] == "separation/__init__.py"
@@ -75,7 +75,7 @@ def test_a_checkout_reads_its_top_level_assets() -> None:
 
 
 @pytest.mark.slow  # builds the package, which needs the registry
-def test_the_wheel_holds_code_models_and_pages(tmp_path: Path) -> None:
+def test_the_wheel_contains_code_models_and_assets(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("stemscope-*.whl")

@@ -20,7 +20,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @few
 @given(length=st.integers(1, 3000), segment=st.integers(2, 800), step=st.floats(0.3, 1), channels=st.integers(1, 3))
-def test_segments_put_a_signal_together_again(length: int, segment: int, step: float, channels: int) -> None:
+def test_overlapping_segments_reconstruct_the_signal(length: int, segment: int, step: float, channels: int) -> None:
     hop = max(1, int(step * segment))
     starts = range(0, max(1, length - segment + hop), hop)
     whole = noise(channels, length)
@@ -37,7 +37,7 @@ def test_segments_put_a_signal_together_again(length: int, segment: int, step: f
 
 @few
 @given(sources=st.integers(1, 5), bins=st.integers(1, 60), power=st.floats(0.5, 4), level=st.floats(-8, 8))
-def test_masks_share_out_the_mixture(sources: int, bins: int, power: float, level: float) -> None:
+def test_masks_are_valid_for_any_magnitudes(sources: int, bins: int, power: float, level: float) -> None:
     magnitudes = noise(sources, bins).abs() * 10**level
     ratios = ratio_mask(magnitudes, power=power)
     assert bool(((ratios >= 0) & (ratios <= 1)).all())

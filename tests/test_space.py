@@ -53,7 +53,7 @@ def tracked() -> list[Path]:
 # -- what is declared
 
 
-def test_the_front_matter_is_what_spaces_take() -> None:
+def test_the_front_matter_is_valid_for_spaces() -> None:
     head = front_matter()
     required = {"title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "license"}
     assert required <= head.keys()
@@ -64,7 +64,7 @@ def test_the_front_matter_is_what_spaces_take() -> None:
     assert {head["colorFrom"], head["colorTo"]} <= colours
 
 
-def test_the_space_runs_on_the_versions_that_are_tested() -> None:
+def test_the_space_uses_the_tested_versions() -> None:
     head = front_matter()
     pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert f"gradio[mcp]=={head['sdk_version']}\n" in pinned
@@ -74,7 +74,7 @@ def test_the_space_runs_on_the_versions_that_are_tested() -> None:
     assert allowed == ">=3.11,<3.13"
 
 
-def test_no_file_needs_large_file_storage() -> None:
+def test_no_file_exceeds_the_limit_for_git_lfs() -> None:
     assert [str(path) for path in tracked() if (ROOT / path).stat().st_size > 10_000_000] == []
 
 
@@ -157,14 +157,14 @@ def visit(url: str, folder: Path) -> None:
 
 
 @pytest.mark.slow  # starts a second studio; what a Space declares is checked above
-def test_it_runs_from_its_tracked_files_on_a_read_only_machine(tmp_path: Path) -> None:
+def test_the_app_runs_from_tracked_files_on_a_read_only_file_system(tmp_path: Path) -> None:
     with space(tmp_path, sys.executable, PORT=free_port()) as url:
         visit(url, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SPACE_PYTHON, reason="an environment of its own takes minutes and 6 GB: make test-space")
-def test_it_runs_in_an_environment_as_a_space_makes_it(tmp_path: Path) -> None:
+def test_the_app_runs_in_the_environment_of_a_space(tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     subprocess.run([str(SPACE_PYTHON), "-m", "venv", str(environment)], check=True)
     try:

@@ -71,13 +71,13 @@ def separate(
     duration: float | None = None,
     request: gr.Request | None = None,
 ) -> dict[str, Any]:
-    """Take a song apart into stems.
+    """Separate a song into stems.
 
     Args:
-        audio: A sound file.
+        audio: An audio file.
         methods: Names of methods, such as best-offline, open-unmix, demucs, ica or mix.
-        start: Where the excerpt begins, in seconds.
-        duration: How long it is, in seconds; everything up to the end if it is left out.
+        start: Start of the excerpt in seconds.
+        duration: Length of the excerpt in seconds; by default, up to the end of the file.
 
     Returns:
         "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
@@ -130,13 +130,13 @@ def score(references: str, estimates: str) -> dict[str, Any]:
 
     with _as_gradio_errors():
         if not references or not estimates:
-            raise ValueError("score takes two ZIPs: the true sources, and a separator's stems")
+            raise ValueError("score needs two ZIP files: the true sources and the stems of a separator")
         with storage.scratch() as folder:
             truth = read_stems([references], folder / "references")
             found = read_stems([estimates], folder / "estimates")
         targets = [name for name in truth if name in found]
         if not targets:
-            raise ValueError("the two have no source in common: expected files such as vocals.wav in both")
+            raise ValueError("the two ZIP files have no source in common: both need files such as vocals.wav")
         one, other = truth[targets[0]], found[targets[0]]
         if (one.sample_rate, one.channels) != (other.sample_rate, other.channels):
             raise ValueError(
@@ -157,7 +157,7 @@ def _stack(sounds: dict[str, Tensor], frames: int) -> Tensor:
 
 
 def tracks() -> dict[str, Any]:
-    """The MUSDB18 tracks that this studio has.
+    """List the MUSDB18 tracks of this studio.
 
     Returns:
         "root" and "tracks": name, subset, duration in seconds, sources.
@@ -170,7 +170,7 @@ def tracks() -> dict[str, Any]:
 
 
 def models() -> dict[str, Any]:
-    """The weights that this studio knows, and whether they are installed.
+    """List all known weights, and whether they are installed.
 
     Returns:
         "models": name, method, sources, sample_rate, installed, bundled, bytes, licence, trained_on, files.
@@ -181,7 +181,7 @@ def models() -> dict[str, Any]:
 
 
 def keep(token: str, order: str) -> str:
-    """Write the file that the player's Download asks for and return its address."""
+    """Write the file requested with Download in the player, and return its URL."""
     from separation.studio import downloads
 
     with _as_gradio_errors():
@@ -197,7 +197,7 @@ def _kept(order: str) -> dict[str, Any]:
         gains = {str(name): float(gain) for name, gain in dict(wanted.get("gains") or {}).items()}
         return {name: str(wanted[name]) for name in ("what", "method", "format")} | {"gains": gains}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("this order cannot be read") from error
+        raise ValueError("the request for a download is invalid") from error
 
 
 def reveal(token: str, ratings: str) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def begin_test(folder: Path, source: str) -> Path:
     document = storage.read_player(folder)
     found = _estimates(document, folder, source)
     if not found:
-        raise ValueError(f"no method gives {source!r}")
+        raise ValueError(f"no method has the source {source!r}")
     found["song"] = ("mixture", folder / unquote(document["groups"][0]["tracks"][0]["wav"]), {})
     sounds, rate = _levelled({name: path for name, (_, path, _) in found.items()})
     frames = next(iter(sounds.values())).shape[1]
@@ -196,10 +196,10 @@ def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
     except ValueError:
         given = None
     if not isinstance(given, dict) or set(given) - set(test.stimuli):
-        raise ValueError("ratings are a letter's numbers from 0 to 100")
+        raise ValueError("the ratings must be one number from 0 to 100 for each letter")
     for value in given.values():
         if value is not None and not (isinstance(value, int | float) and 0 <= value <= 100):
-            raise ValueError("ratings are a letter's numbers from 0 to 100")
+            raise ValueError("the ratings must be one number from 0 to 100 for each letter")
     return {letter: given.get(letter) for letter in test.stimuli}
 
 

@@ -1,4 +1,4 @@
-"""Pieces of HTML for the pages. All text that is not ours is escaped."""
+"""Pieces of HTML for the pages. Text from users and files is escaped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def masthead(words: Translator) -> str:
 
 
 def method_cards(words: Translator) -> str:
-    """Describe each method in plain words."""
+    """Describe each method in one paragraph."""
     cards = "".join(
         _card(words(f"method_{method.name}"), words(f"method_{method.name}_what"), method.reference)
         for method in METHODS.values()
@@ -84,7 +84,7 @@ def about(words: Translator) -> str:
 
 
 def hint(text: str) -> str:
-    """Say what to do first where a page is still empty."""
+    """Show a hint on an empty page."""
     return f'<div class="hint" role="status">{escape(text)}</div>'
 
 

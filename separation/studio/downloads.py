@@ -1,4 +1,4 @@
-"""Files for download: the mix as heard, one stem or all stems, in the visitor's format."""
+"""Files for download: the current mix, one stem or all stems, in the visitor's format."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
     document = read_player(folder)
     group = next((group for group in document["groups"] if group["id"] == method), None)
     if group is None or group["working"]:
-        raise ValueError("this method has no finished stems here")
+        raise ValueError("this method has no finished stems in this result")
     stems = {track["name"]: folder / unquote(track["wav"]) for track in group["tracks"] if track["wav"]}
     song = Path(document["name"]).stem[:50] or "song"
     with _place(folder) as place, disk_errors():
@@ -81,10 +81,10 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
             elif name in stems:
                 parts = {stems[name]: 1.0}
             else:
-                raise ValueError("this method gives no such stem")
+                raise ValueError("this method has no such stem")
             return _write(place / f"{song} - {method} - {_plain(name)}.{suffix}", parts, format)
         if what != "mix":
-            raise ValueError("what to keep is mix, all or stem:<name>")
+            raise ValueError("the content must be mix, all or stem:<name>")
         parts = _mix(document, folder, stems, gains or {}, float(group["wavGain"]))
         return _write(place / f"{song} - {method} - mix.{suffix}", parts, format)
 
@@ -119,7 +119,7 @@ def _mix(
     parts[mixture] = float(gains.get("mixture", 0)) + rest
     parts = {path: gain for path, gain in parts.items() if gain}
     if not parts:
-        raise ValueError("everything is silent: there is nothing to keep")
+        raise ValueError("the mix is silent: there is nothing to download")
     return parts
 
 
@@ -159,7 +159,7 @@ def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
 
 
 def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> Path:
-    """Zip all stems in the format with ``result.json``; all are lowered alike if one would clip."""
+    """Zip all stems in the format with ``result.json``; all are lowered by the same gain if one would clip."""
     gain = _gain([{stem: 1.0} for stem in stems.values()], format)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, stem in stems.items():

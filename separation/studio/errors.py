@@ -17,7 +17,7 @@ def visitor_message(error: Exception) -> str:
     log.error("failed", exc_info=error)
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "the server's disk is full: try again later" if full else f"the disk refused: {error.strerror}"
+        return "the server's disk is full: try again later" if full else f"the disk reported an error: {error.strerror}"
     torch_is_out_of_memory = isinstance(error, RuntimeError) and "memory" in str(error)
     if isinstance(error, MemoryError) or torch_is_out_of_memory:
         return "the server has too little memory for this: try a shorter excerpt"

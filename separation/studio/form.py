@@ -1,4 +1,4 @@
-"""The form of the Separate page: what a visitor has chosen, and the song and request that follow from it."""
+"""The form of the Separate page, and the song and request built from it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def open_with_own(
 ) -> songs.Song:
     """Open a song with the visitor's own references and estimates; see :mod:`separation.studio.songs`.
 
-    Without a song, the references' sum is the song.
+    Without a song, the sum of the references is the song.
     """
     song = None
     try:

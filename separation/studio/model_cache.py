@@ -29,7 +29,7 @@ def separator_for(method: Method, song: Song, request: SeparationRequest) -> Sep
     options = request.options.get(method.name, {})
     if method.needs_references:
         if song.references is None:
-            raise StudioError("an oracle needs the true sources; they are known for samples and MUSDB18 tracks only")
+            raise StudioError("an oracle needs the true sources: choose a sample or a MUSDB18 track, or upload them")
         return create(method.name, references=song.references, options=options)
     if method.preset is not None:
         return _preset(method.name, options)

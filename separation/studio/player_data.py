@@ -1,9 +1,9 @@
-"""Data for the player in the page: audio to stream, pictures, and one document that lists them.
+"""Data for the player in the page: audio to stream, spectrograms, and one document that lists them.
 
-Stems are stored twice. The files for download are WAV; for listening there is Ogg Opus in pieces of four seconds
-that can be decoded separately, so that a page fetches only what it plays. All pieces come from one encoder and
-overlap at both ends. Cut to size they join without a seam, and all stems stay aligned to the sample.
-``player.json`` lists the pieces; it is rewritten as the work progresses, and the page polls it until it is finished.
+Stems are stored twice. The files for download are WAV; for playback they are Ogg Opus in chunks of four seconds
+that can be decoded separately, so that a page fetches only what it plays. All chunks come from one encoder and
+overlap at both ends. After trimming, they join without a seam, and all stems stay aligned to the sample.
+``player.json`` lists the chunks; it is rewritten as the work progresses, and the page polls it until it is finished.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from separation.plots import F_MIN, Spectrogram, StreamingSpectrogram, save_diff
 __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 
 RATE = 48000  # Hz; Opus always works at this rate
-CHUNK = 4 * RATE  # samples per piece
+CHUNK = 4 * RATE  # samples per chunk
 MARGIN = RATE // 10  # samples of overlap at both ends; an Opus decoder needs 80 ms to settle
 BIT_RATE = 128_000  # bit/s for stereo; half for mono
-COLUMNS = 1000  # columns of the pictures
-CLOSEST = 512  # minimum hop of a picture's frames in samples; closer ones add nothing
+COLUMNS = 1000  # columns of a spectrogram
+CLOSEST = 512  # minimum hop of a spectrogram in samples; a smaller one adds no detail
 
-# -- one sound -------------------------------------------------------------------------------------
+# -- one track -------------------------------------------------------------------------------------
 
 
 class TrackWriter:
-    """Writes one audio track of the player as it is computed: Opus pieces, peaks, a spectrogram, its level.
+    """Writes one audio track of the player as it is computed: Opus chunks, peaks, a spectrogram, its level.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class TrackWriter:
     frames : int
         Length of the whole track in samples.
     speakers : tuple of str, optional
-        What the channels are, for listening in stereo; see :mod:`separation.audio.speakers`.
+        Names of the channels, for playback in stereo; see :mod:`separation.audio.speakers`.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TrackWriter:
         self.path = folder / f"{name}.opus"
         self.rate, self.frames = rate, frames
         self.total = -(-frames * RATE // rate)
-        self.offsets = [0]  # byte offsets of the pieces in the file
+        self.offsets = [0]  # byte offsets of the chunks in the file
         self.picture: Spectrogram | None = None
         self.power = 0.0
         self._maker = StreamingSpectrogram(
@@ -76,7 +76,7 @@ class TrackWriter:
             highest=min(rate, RATE) / 2,
         )
         self._resampler: Resampler | None = None
-        self._kept: Tensor | None = None  # samples from one margin before the next piece
+        self._kept: Tensor | None = None  # samples from one margin before the next chunk
         self._came = 0  # samples at the track's own rate
         self._have = 0  # samples at 48 kHz
         self.path.write_bytes(b"")
@@ -138,7 +138,7 @@ def _cores(process: int) -> ThreadPoolExecutor:
 
 
 def _opus(samples: Tensor) -> bytes:
-    """Encode one piece, (channels, time) at 48 kHz, as an Ogg Opus file."""
+    """Encode one chunk, (channels, time) at 48 kHz, as an Ogg Opus file."""
     channels = samples.shape[0]
     layout = "mono" if channels == 1 else "stereo"
     out = io.BytesIO()
@@ -153,7 +153,7 @@ def _opus(samples: Tensor) -> bytes:
     return out.getvalue()
 
 
-# -- all of a result -------------------------------------------------------------------------------
+# -- one result -------------------------------------------------------------------------------
 
 
 @dataclass(kw_only=True)
@@ -193,7 +193,7 @@ class Player:
     frames : int
         Length of the song in samples.
     speakers : tuple of str, optional
-        What the song's channels are; see :mod:`separation.audio.speakers`.
+        Names of the song's channels; see :mod:`separation.audio.speakers`.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ class FairQueue:
     """A queue whose members can see their position and leave.
 
     Gradio's queue does not expose pending requests, so that it can neither show a position nor cancel.
-    Visitors with several requests alternate with the others: everybody's first request comes before
-    anybody's second.
+    Visitors with several requests alternate with the others: all first requests come before
+    all second requests.
 
     Parameters
     ----------
@@ -59,11 +59,11 @@ class FairQueue:
         if len(own) >= self._most_of_one:
             raise ValueError(f"{len(own)} of your requests are in the queue already: wait until one of them is done")
         if len(self._waiting) >= self._most:
-            raise ValueError(f"the queue is full, {len(self._waiting)} are in it: try again in a few minutes")
+            raise ValueError(f"the queue is full with {len(self._waiting)} requests: try again in a few minutes")
         now = self._waiting[0].round if self._waiting else 0
         turn.round = max([now, *(number + 1 for number in own)])
         self._waiting.append(turn)
-        self._waiting.sort(key=lambda other: other.round)  # a stable sort keeps the first first
+        self._waiting.sort(key=lambda other: other.round)  # stable: keeps the order of arrival
 
     def ahead_of(self, turn: Ticket) -> int:
         """Return the number of requests ahead of a ticket; 0 if it is next."""

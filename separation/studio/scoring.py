@@ -15,7 +15,7 @@ __all__ = ["score_group"]
 def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
     """Score the written stems against the sources of the same name; match unnamed components.
 
-    The page's charts take finite numbers: the infinite scores of a perfect estimate are None.
+    Infinite scores of a perfect estimate become None, since the page's charts need finite numbers.
     """
     from separation.evaluation.file_signals import FileSignals
     from separation.evaluation.folder_scores import match_sources
@@ -25,7 +25,7 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
     pairs = match_sources(truth.wav, stems)
     unnamed = not pairs and all(name.startswith("component ") for name in stems) and len(stems) <= len(truth.wav)
     if not (unnamed or pairs):
-        raise ValueError("no stem is called like one of the true sources")
+        raise ValueError("no stem has the name of a true source")
     paths: list[list[Any]] = [list(truth.wav.values()), list(stems.values())]
     if not unnamed:
         paths = [[pair[side] for pair in pairs.values()] for side in (0, 1)]

@@ -36,7 +36,7 @@ USER_STEMS = "yours"  # group of the visitor's own stems
 
 @dataclass(frozen=True, kw_only=True)
 class SessionUpdate:
-    """Progress of a session, and what is finished.
+    """Progress of a session, and its finished results.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def gpu_seconds(song: Song, request: SeparationRequest) -> float:
     """Return the longest time for which a GPU is needed; most of it is encoding, drawing and scoring.
 
     Each method gets 5 s, and 0.2 s per second of audio (the CPU needs 0.12 s of that), with 0.05 s more per shift of
-    Demucs, and 0.4 s where there are true sources to score it against (measured: 0.26 s).
+    Demucs, and 0.4 s if it is scored against true sources (measured: 0.26 s).
     """
     shifts = [cast("int", request.options.get(name, {}).get("shifts", 0)) for name in request.methods]
     scoring = 0.4 if song.references else 0.0
@@ -166,7 +166,7 @@ class _Session:
             try:
                 self.player.publish()
                 return
-            except OSError:  # without a document nobody can find the result
+            except OSError:  # without a document the result cannot be found
                 pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -175,7 +175,7 @@ class _Session:
             self.player.drop(group)
             shutil.rmtree(self.folder / group.id, ignore_errors=True)
 
-    # -- sounds that are known
+    # -- the song and its sources
 
     def _open(self) -> None:
         """Add the song, and its true sources if they are known."""

@@ -198,7 +198,7 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
 def with_references(
     song: Song | None, files: Sequence[str], *, start: float = 0.0, duration: float | None = None
 ) -> Song:
-    """Return a song with the visitor's true sources; without a song, their sum is the song.
+    """Return a song with the visitor's true sources; without a song, their sum is used as the song.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str]
     Raises
     ------
     ValueError
-        If there is no file, two files have the same name, or an archive is damaged or too large.
+        If no file is usable, two files have the same name, or an archive is damaged or too large.
     """
     found: dict[str, Path] = {}
     for file in map(Path, files):
@@ -42,7 +42,7 @@ def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str]
         elif file.suffix.lower() in suffixes and not is_hidden(file.name):
             _add(found, file.stem, file)
     if not found:
-        raise ValueError(f"there is no file in it that ends in {', '.join(suffixes)}")
+        raise ValueError(f"the upload contains no file that ends in {', '.join(suffixes)}")
     return found
 
 
@@ -50,7 +50,7 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
     if name in found:
         raise ValueError(f"two files are called {name!r}")
     if len(found) >= MOST_FILES:
-        raise ValueError(f"there are more than {MOST_FILES} files in it")
+        raise ValueError(f"the upload contains more than {MOST_FILES} files")
     found[name] = path
 
 
@@ -61,7 +61,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> li
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if _is_meant(member, suffixes)]
             if number + len(members) > MOST_FILES:
-                raise ValueError(f"there are more than {MOST_FILES} files in it")
+                raise ValueError(f"the upload contains more than {MOST_FILES} files")
             for place, member in enumerate(members, start=number):
                 inside = PurePosixPath(member.filename)
                 path = folder / f"{place}{inside.suffix.lower()}"
@@ -114,7 +114,7 @@ def read_stems(
         if sum(4 * stem.waveform.numel() for stem in stems.values()) > LIMITS.decoded_bytes:
             raise ValueError(f"together the stems unpack to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit")
     if not stems:
-        raise ValueError("there are no stems in it, only a mixture")
+        raise ValueError("the upload contains a mixture but no stems")
     first, *others = stems
     for name in others:
         for what, ours, its in (

@@ -183,7 +183,7 @@ BY_FFMPEG = {
 }
 
 
-def refused(path: Path, **excerpt: Any) -> str:
+def refusal_message(path: Path, **excerpt: Any) -> str:
     """The message with which a file is refused: one line with its name and nothing of where it lies."""
     with pytest.raises(AudioError) as caught:
         read(path, **excerpt)

@@ -38,19 +38,19 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("channels", range(3, 9))
-def test_more_than_two_channels_become_two(channels: int) -> None:
+def test_more_than_two_channels_are_downmixed_to_stereo(channels: int) -> None:
     stereo = downmix(torch.eye(channels))  # each channel alone, one after the other
     assert torch.allclose(stereo, torch.tensor([LEFT[channels], RIGHT[channels]], dtype=torch.float32))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_one_and_two_channels_are_not_mixed(channels: int) -> None:
+def test_mono_and_stereo_are_not_downmixed(channels: int) -> None:
     waveform = torch.rand(channels, 10)
     assert torch.equal(downmix(waveform), waveform)
 
 
 @pytest.mark.parametrize(("old", "new"), RATES)
-def test_resampling_as_it_is_read_is_resampling_at_once(old: int, new: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resampled_signal_equals_resampling_the_whole(old: int, new: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampling, "_BLOCK", 1000)
     waveform = torch.from_numpy(chord(30000).T.astype(np.float32))
     expected = resample(waveform, old, new)
@@ -61,7 +61,7 @@ def test_resampling_as_it_is_read_is_resampling_at_once(old: int, new: int, monk
         assert torch.allclose(signal.read(start, stop), expected[:, start:stop], atol=1e-6)
 
 
-def test_going_back_by_less_than_a_second_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_back_by_less_than_a_second_reuses_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampling, "_BLOCK", 1000)
     reads: list[int] = []
 
@@ -77,7 +77,7 @@ def test_going_back_by_less_than_a_second_costs_nothing(monkeypatch: pytest.Monk
     assert reads == sorted(set(reads))  # every part once, one after the other
 
 
-def test_other_channels_as_it_is_read() -> None:
+def test_a_channel_mix_converts_blocks_as_they_are_read() -> None:
     waveform = torch.arange(12.0).reshape(2, 6)
     signal = ChannelMix(TensorSignal(waveform), 1, lambda part: part.mean(0, keepdim=True))
     assert (signal.channels, signal.frames) == (1, 6)

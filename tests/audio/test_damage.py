@@ -15,7 +15,7 @@ from separation.audio.files import Recording, read
 from separation.audio.losses import Losses
 from separation.audio.ogg import ogg_links
 from separation.audio.stream import DamageReport
-from tests.audio.helpers import EVERY, RATE, chord, encode, noise, refused, write_soundfile
+from tests.audio.helpers import EVERY, RATE, chord, encode, noise, refusal_message, write_soundfile
 from tests.conftest import snr
 
 FRAMES = 4 * RATE
@@ -44,7 +44,7 @@ def with_hole(content: bytes, place: float = 0.5) -> bytes:
 
 
 @pytest.mark.parametrize("index", [True, False])
-def test_joined_mp3_files_are_read_whole(index: bool, tmp_path: Path) -> None:
+def test_joined_mp3_files_are_read_to_the_end(index: bool, tmp_path: Path) -> None:
     """The second file's padding is sound, as for the ffmpeg program."""
     path = tmp_path / "song.mp3"
     content = as_mp3(path, noise(2 * RATE), index=index)
@@ -55,7 +55,7 @@ def test_joined_mp3_files_are_read_whole(index: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ogg", "opus"])
-def test_chained_ogg_is_each_stream_in_full(kind: str, tmp_path: Path) -> None:
+def test_all_streams_of_chained_ogg_are_read_in_full(kind: str, tmp_path: Path) -> None:
     parts, content = [], b""
     for seed in range(3):
         path = tmp_path / f"{seed}.{kind}"
@@ -75,7 +75,7 @@ def test_chained_ogg_is_each_stream_in_full(kind: str, tmp_path: Path) -> None:
         assert recording.frames == expected.shape[1]
 
 
-def test_a_damaged_stream_leaves_the_rest_of_its_chain_exact(tmp_path: Path) -> None:
+def test_a_damaged_stream_does_not_affect_the_rest_of_its_chain(tmp_path: Path) -> None:
     EVERY["ogg"](tmp_path / "one.ogg", noise(FRAMES))
     content = (tmp_path / "one.ogg").read_bytes()
     whole = read(tmp_path / "one.ogg").waveform
@@ -85,7 +85,7 @@ def test_a_damaged_stream_leaves_the_rest_of_its_chain_exact(tmp_path: Path) -> 
     assert audio.frames == 2 * FRAMES
     assert torch.equal(audio.waveform[:, FRAMES:], whole)
     assert len(audio.warnings) == 1
-    assert "damaged" in refused(chain, strict=True)
+    assert "damaged" in refusal_message(chain, strict=True)
 
 
 def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
         write_soundfile(tmp_path / str(number), noise(20000), "OGG", "VORBIS", rate)
     chain = tmp_path / "chain.ogg"
     chain.write_bytes((tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes())
-    assert "changes partway through" in refused(chain)
+    assert "changes partway through" in refusal_message(chain)
 
 
-def test_pages_of_ogg_are_checked(tmp_path: Path) -> None:
+def test_checksums_of_ogg_pages_are_verified(tmp_path: Path) -> None:
     EVERY["ogg"](tmp_path / "song.ogg", noise(FRAMES))
     content = bytearray((tmp_path / "song.ogg").read_bytes())
 
@@ -116,7 +116,7 @@ def test_pages_of_ogg_are_checked(tmp_path: Path) -> None:
 # -- headers that were never finished ---------------------------------------------------------------
 
 
-def test_a_wav_whose_recorder_died(tmp_path: Path) -> None:
+def test_an_unfinished_wav_is_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, chord(10000), "WAV", "PCM_16")
     whole = read(path).waveform
@@ -129,11 +129,11 @@ def test_a_wav_whose_recorder_died(tmp_path: Path) -> None:
     assert torch.equal(audio.waveform, whole[:, : 10000 - 251])
     assert "never finished" in audio.warnings[0]
     assert torch.equal(read(path, start=0.1, duration=0.05).waveform, whole[:, 4410 : 4410 + 2205])
-    assert "never finished" in refused(path, strict=True)
+    assert "never finished" in refusal_message(path, strict=True)
 
 
 @pytest.mark.parametrize(("format", "tag", "behind"), [("AIFF", b"SSND", 4), ("AU", b".snd", 8), ("CAF", b"data", 4)])
-def test_other_files_whose_recorder_died(format: str, tag: bytes, behind: int, tmp_path: Path) -> None:
+def test_other_unfinished_files_are_read_to_their_end(format: str, tag: bytes, behind: int, tmp_path: Path) -> None:
     path = tmp_path / "song"
     write_soundfile(path, chord(10000), format, "PCM_16")
     whole = read(path).waveform
@@ -147,17 +147,17 @@ def test_other_files_whose_recorder_died(format: str, tag: bytes, behind: int, t
     assert audio.warnings
 
 
-def test_chunks_behind_an_empty_wav_are_no_sound(tmp_path: Path) -> None:
+def test_trailing_chunks_of_an_empty_wav_are_not_audio(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, np.zeros((0, 2)), "WAV", "PCM_16")
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 400) + bytes(400))
-    assert "0 samples" in refused(path)
+    assert "0 samples" in refusal_message(path)
 
 
 @pytest.mark.parametrize(
     ("format", "tag", "code"), [("AIFF", b"SSND", ">I"), ("AU", b".snd", ">I"), ("CAF", b"data", ">Q")]
 )
-def test_a_size_of_all_ones_is_no_size(format: str, tag: bytes, code: str, tmp_path: Path) -> None:
+def test_a_size_of_all_ones_means_unknown(format: str, tag: bytes, code: str, tmp_path: Path) -> None:
     path = tmp_path / "song"
     write_soundfile(path, chord(), format, "PCM_16")
     whole = read(path).waveform
@@ -175,7 +175,7 @@ CUT = [kind for kind in EVERY if kind not in ("m4a", "mp4", "alac.m4a", "pcm.mov
 
 
 @pytest.mark.parametrize("kind", CUT)
-def test_a_third_of_a_file_is_a_third_of_the_sound(kind: str, tmp_path: Path) -> None:
+def test_a_third_of_a_file_gives_a_third_of_the_audio(kind: str, tmp_path: Path) -> None:
     path = tmp_path / kind
     EVERY[kind](path, noise(FRAMES))
     whole = read(path).waveform
@@ -190,7 +190,7 @@ def test_a_third_of_a_file_is_a_third_of_the_sound(kind: str, tmp_path: Path) ->
         assert recording.frames == audio.frames
         assert recording.warnings == audio.warnings
         assert recording.digest() == read(path).digest()
-    assert repr(path.name) in refused(path, strict=True)
+    assert repr(path.name) in refusal_message(path, strict=True)
 
 
 #: Kind -> whether its time stamps keep what follows a hole in its place.
@@ -198,7 +198,7 @@ HOLES = {"flac-16": True, "ogg": True, "opus": True, "alac.m4a": True, "m4a": Tr
 
 
 @pytest.mark.parametrize(("kind", "timed"), HOLES.items())
-def test_a_hole_is_told_and_the_rest_is_read(kind: str, timed: bool, tmp_path: Path) -> None:
+def test_a_gap_is_reported_and_the_rest_is_read(kind: str, timed: bool, tmp_path: Path) -> None:
     path = tmp_path / kind
     EVERY[kind](path, chord(FRAMES))  # AAC replaces noise with other noise
     whole = read(path).waveform
@@ -214,10 +214,10 @@ def test_a_hole_is_told_and_the_rest_is_read(kind: str, timed: bool, tmp_path: P
         first = round(start * audio.sample_rate)
         excerpt = read(path, start=start, duration=duration).waveform
         assert torch.equal(excerpt, audio.waveform[:, first : first + round(duration * audio.sample_rate)])
-    assert "damaged" in refused(path, strict=True)
+    assert "damaged" in refusal_message(path, strict=True)
 
 
-def test_a_recording_of_a_damaged_flac_is_as_long_as_announced(tmp_path: Path) -> None:
+def test_a_damaged_flac_keeps_the_length_of_its_header(tmp_path: Path) -> None:
     path = tmp_path / "song.flac"
     write_soundfile(path, noise(FRAMES), "FLAC", "PCM_16")
     path.write_bytes(with_hole(path.read_bytes()))
@@ -227,7 +227,7 @@ def test_a_recording_of_a_damaged_flac_is_as_long_as_announced(tmp_path: Path) -
         assert len(recording.warnings) == 1
 
 
-def spoil(content: bytes) -> list[bytes]:
+def damaged_copies(content: bytes) -> list[bytes]:
     """What makes decoders complain."""
     flipped = bytearray(content)
     for place in np.random.default_rng(0).integers(200, len(content), 60):
@@ -236,10 +236,10 @@ def spoil(content: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "flac-16", "m4a", "wav-16", "aac", "opus"])
-def test_decoders_print_nothing(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_decoders_do_not_print_to_standard_error(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / kind
     EVERY[kind](path, noise(FRAMES))
-    for content in spoil(path.read_bytes()):
+    for content in damaged_copies(path.read_bytes()):
         path.write_bytes(content)
         try:
             read(path)
@@ -248,7 +248,7 @@ def test_decoders_print_nothing(kind: str, tmp_path: Path, capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_time_stamp_asks_for_no_hours_of_silence() -> None:
+def test_a_damaged_time_stamp_does_not_insert_hours_of_silence() -> None:
     losses = Losses(RATE, Fraction(1, RATE), DamageReport(strict=False))
 
     def silence_before(stamp: int) -> int:
@@ -260,7 +260,7 @@ def test_a_damaged_time_stamp_asks_for_no_hours_of_silence() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "flac-16", "wav-16"])
-def test_tags_and_junk_behind_the_sound_are_no_sound(kind: str, tmp_path: Path) -> None:
+def test_trailing_tags_and_junk_are_not_audio(kind: str, tmp_path: Path) -> None:
     path = tmp_path / kind
     EVERY[kind](path, noise(20000))
     whole = read(path).waveform
@@ -271,7 +271,7 @@ def test_tags_and_junk_behind_the_sound_are_no_sound(kind: str, tmp_path: Path) 
     assert torch.equal(read(path).waveform[:, :19000], whole[:, :19000])
 
 
-def test_a_stream_that_begins_on_the_way_is_passed_over(tmp_path: Path) -> None:
+def test_a_stream_that_starts_mid_file_is_skipped(tmp_path: Path) -> None:
     """Such as the advertisement in a recorded broadcast: a second one whose packets have another number."""
     path = tmp_path / "song.ts"
     encode(path, noise(FRAMES), container="mpegts", codec="aac")

@@ -25,13 +25,13 @@ from tests.audio.helpers import (
     chord,
     encode,
     quantised,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 from tests.conftest import snr
 
 
-def lag(signal: np.ndarray, reference: np.ndarray) -> int:
+def delay_of(signal: np.ndarray, reference: np.ndarray) -> int:
     """By how many samples one follows the other: where their cross-correlation peaks."""
     length = 1 << (len(signal) + len(reference)).bit_length()
     product = np.fft.rfft(signal, length) * np.conj(np.fft.rfft(reference, length))
@@ -40,7 +40,7 @@ def lag(signal: np.ndarray, reference: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_lossless_files_come_in_exactly(kind: str, tmp_path: Path) -> None:
+def test_lossless_files_are_decoded_exactly(kind: str, tmp_path: Path) -> None:
     write, bits = LOSSLESS[kind]
     waveform = quantised(chord(), bits)
     write(tmp_path / kind, waveform)
@@ -52,7 +52,7 @@ def test_lossless_files_come_in_exactly(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", LOSSY)
-def test_lossy_files_come_in_whole_and_in_time(kind: str, tmp_path: Path) -> None:
+def test_lossy_files_are_decoded_completely_and_aligned(kind: str, tmp_path: Path) -> None:
     write, surplus, delay = LOSSY[kind]
     rate = 48000 if "opus" in kind else RATE
     waveform = chord(rate=rate)
@@ -60,7 +60,7 @@ def test_lossy_files_come_in_whole_and_in_time(kind: str, tmp_path: Path) -> Non
     audio = read(tmp_path / kind)
     assert (audio.sample_rate, audio.channels) == (rate, 2)
     assert delay + FRAMES <= audio.frames <= delay + FRAMES + surplus
-    assert lag(audio.waveform[0].numpy(), waveform[:, 0]) == delay
+    assert delay_of(audio.waveform[0].numpy(), waveform[:, 0]) == delay
     assert (
         snr(audio.waveform[:, delay : delay + FRAMES], torch.from_numpy(waveform.T.copy())) > 4
     )  # FFmpeg's Vorbis is that coarse
@@ -81,7 +81,7 @@ def test_aac_at_8_kilohertz(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", range(1, 9))
 @pytest.mark.parametrize("format", ["WAV", "FLAC"])
-def test_one_to_eight_channels_stay_in_their_order(channels: int, format: str, tmp_path: Path) -> None:
+def test_channels_keep_their_order(channels: int, format: str, tmp_path: Path) -> None:
     waveform = quantised(chord(500, channels), 16)
     soundfile.write(tmp_path / "song", waveform, RATE, format=format, subtype="PCM_16")
     np.testing.assert_array_equal(read(tmp_path / "song").waveform.numpy().T, waveform.astype(np.float32))
@@ -100,7 +100,7 @@ def test_float_beyond_full_scale_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(audio.waveform.numpy().T, waveform)
 
 
-def test_video_beside_the_sound_is_ignored(tmp_path: Path) -> None:
+def test_video_tracks_are_ignored(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clip.mp4"), "w") as output:
         video: Any = output.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
@@ -118,7 +118,7 @@ def test_video_beside_the_sound_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_an_excerpt_is_that_part_of_the_whole(kind: str, tmp_path: Path) -> None:
+def test_an_excerpt_equals_a_slice_of_the_whole(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord() + 0.1 * np.random.default_rng(0).standard_normal((FRAMES, 2)))
     whole = read(tmp_path / kind)
     for start, duration in ((0.0, 0.1), (0.05, 0.123), (0.0333, None), (0.1, 9.0)):
@@ -132,15 +132,15 @@ def test_an_excerpt_is_that_part_of_the_whole(kind: str, tmp_path: Path) -> None
 def test_an_excerpt_beyond_the_end_is_refused(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord())
     for start in (0.5, 1e9, 1e308):
-        assert "the audio ends at 0." in refused(tmp_path / kind, start=start)
+        assert "the audio ends at 0." in refusal_message(tmp_path / kind, start=start)
 
 
-def test_the_last_sample_is_an_excerpt_and_the_one_after_it_is_not(tmp_path: Path) -> None:
+def test_an_excerpt_may_start_at_the_last_sample_but_not_after_it(tmp_path: Path) -> None:
     waveform = quantised(chord(100), 16)
     write_soundfile(tmp_path / "song.wav", waveform, "WAV", "PCM_16", 1000)
     last = read(tmp_path / "song.wav", start=0.099, duration=1e308)
     np.testing.assert_array_equal(last.waveform.numpy().T, waveform[99:].astype(np.float32))
-    refused(tmp_path / "song.wav", start=0.1)
+    refusal_message(tmp_path / "song.wav", start=0.1)
 
 
 def test_an_excerpt_has_at_least_one_sample(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_suffix_is_ignored(name: str, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "flac-16", "m4a", "aac", "opus.webm"])
-def test_anything_called_wav_is_read_as_what_it_is(kind: str, tmp_path: Path) -> None:
+def test_formats_are_detected_by_content(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / "song.wav", chord())
     assert read(tmp_path / "song.wav").frames >= FRAMES
 
@@ -184,41 +184,41 @@ def test_anything_called_wav_is_read_as_what_it_is(kind: str, tmp_path: Path) ->
     ],
     ids=["unicode", "quotes", "255 bytes", "line break", "not unicode"],
 )
-def test_names_of_any_letters_and_length(name: str, kind: str, tmp_path: Path) -> None:
+def test_file_names_of_any_characters_and_length(name: str, kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / "made", chord())
     (tmp_path / "made").rename(tmp_path / name)
     assert read(tmp_path / name).frames >= FRAMES
     (tmp_path / name).write_text("not sound")
-    refused(tmp_path / name)
+    refusal_message(tmp_path / name)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    assert "no such file" in refused(tmp_path / "song.wav")
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refusal_message(tmp_path / "song.wav")
 
 
-def test_a_name_longer_than_the_file_system_has(tmp_path: Path) -> None:
-    assert "name" in refused(tmp_path / ("a" * 300 + ".wav"))
+def test_a_name_too_long_for_the_file_system_is_refused(tmp_path: Path) -> None:
+    assert "name" in refusal_message(tmp_path / ("a" * 300 + ".wav"))
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.wav").mkdir()
-    assert "not a file" in refused(tmp_path / "song.wav")
+    assert "not a file" in refusal_message(tmp_path / "song.wav")
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "song.wav")
-    assert "not a file" in refused(tmp_path / "song.wav")
+    assert "not a file" in refusal_message(tmp_path / "song.wav")
 
 
-def test_an_empty_file(tmp_path: Path) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.wav").touch()
-    assert "empty" in refused(tmp_path / "song.wav")
+    assert "empty" in refusal_message(tmp_path / "song.wav")
 
 
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.m4a", "song.raw"])
-def test_a_text(name: str, tmp_path: Path) -> None:
+def test_a_text_file_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("Dear diary, today I made no music.\n" * 99)
-    refused(tmp_path / name)
+    refusal_message(tmp_path / name)
 
 
 def test_a_picture_is_refused(tmp_path: Path) -> None:
@@ -227,17 +227,17 @@ def test_a_picture_is_refused(tmp_path: Path) -> None:
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
         output.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         output.mux(video.encode(None))
-    assert "no audio" in refused(tmp_path / "clip.mkv")
+    assert "no audio" in refusal_message(tmp_path / "clip.mkv")
 
 
-def test_an_error_of_the_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_errors_are_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_soundfile(tmp_path / "song.wav", chord(), "WAV", "PCM_16")
 
     def fail(self: Path, *mode: Any, **more: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "open", fail)
-    assert "Permission denied" in refused(tmp_path / "song.wav")
+    assert "Permission denied" in refusal_message(tmp_path / "song.wav")
 
 
 MAGIC = [
@@ -256,7 +256,7 @@ MAGIC = [
 
 
 @pytest.mark.parametrize("magic", MAGIC, ids=repr)
-def test_random_bytes_end_in_an_error_or_in_sound(magic: bytes, tmp_path: Path) -> None:
+def test_random_bytes_give_audio_or_an_audio_error(magic: bytes, tmp_path: Path) -> None:
     for seed in range(8):
         for size in (1, 7, 100, 3000, 40000):
             content = magic + np.random.default_rng(seed).bytes(size)
@@ -264,7 +264,7 @@ def test_random_bytes_end_in_an_error_or_in_sound(magic: bytes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_damaged_files_end_in_an_error_or_in_sound(kind: str, tmp_path: Path) -> None:
+def test_damaged_files_give_audio_or_an_audio_error(kind: str, tmp_path: Path) -> None:
     EVERY[kind](tmp_path / kind, chord(4000))
     whole = (tmp_path / kind).read_bytes()
     generator = np.random.default_rng(3)
@@ -288,41 +288,41 @@ def assert_read_or_refused(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("format", ["WAV", "AIFF"])
-def test_samples_that_are_no_numbers_are_counted(wrong: float, format: str, tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_are_counted(wrong: float, format: str, tmp_path: Path) -> None:
     waveform = chord()
     waveform[[5, 77, 300], 1] = wrong
     write_soundfile(tmp_path / "song", waveform, format, "FLOAT")
-    assert "3 of its samples are NaN or infinite" in refused(tmp_path / "song")
+    assert "3 of its samples are NaN or infinite" in refusal_message(tmp_path / "song")
     assert read(tmp_path / "song", start=0.01).frames == FRAMES - 441  # the excerpt after them is sound
 
 
 @pytest.mark.parametrize("format", ["WAV", "AIFF", "OGG"])
-def test_a_file_of_no_samples(format: str, tmp_path: Path) -> None:
+def test_a_file_without_samples_is_refused(format: str, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song", np.zeros((0, 2)), RATE, format=format)
-    assert "0 samples" in refused(tmp_path / "song")
+    assert "0 samples" in refusal_message(tmp_path / "song")
 
 
-def test_nine_channels(tmp_path: Path) -> None:
+def test_nine_channels_are_refused(tmp_path: Path) -> None:
     write_soundfile(tmp_path / "song.wav", np.zeros((100, 9)), "WAV", "PCM_16")
-    assert "9 channels" in refused(tmp_path / "song.wav")
+    assert "9 channels" in refusal_message(tmp_path / "song.wav")
 
 
 def test_libsndfile_formats_off_the_list_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "song.wav", chord(), RATE, format="MAT5", subtype="DOUBLE")
-    refused(tmp_path / "song.wav")
+    refusal_message(tmp_path / "song.wav")
     soundfile.write(tmp_path / "song.wav", chord(channels=1), RATE, format="SVX", subtype="PCM_16")
-    assert "SVX files are not supported" in refused(tmp_path / "song.wav")
+    assert "SVX files are not supported" in refusal_message(tmp_path / "song.wav")
 
 
-def test_a_codec_nobody_knows(tmp_path: Path) -> None:
+def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     encode(tmp_path / "song.mkv", chord(), container="matroska", codec="flac", sample_format="s16")
     content = (tmp_path / "song.mkv").read_bytes()
     assert content.count(b"A_FLAC") == 1
     (tmp_path / "song.mkv").write_bytes(content.replace(b"A_FLAC", b"A_WHAT"))
-    assert "audio codec is not supported" in refused(tmp_path / "song.mkv")
+    assert "audio codec is not supported" in refusal_message(tmp_path / "song.mkv")
 
 
-def test_tags_that_are_not_unicode_are_no_obstacle(tmp_path: Path) -> None:
+def test_tags_that_are_not_unicode_are_accepted(tmp_path: Path) -> None:
     encode(tmp_path / "song.m4a", chord(), container="ipod", codec="aac", metadata={"title": "Beyonc#"})
     content = (tmp_path / "song.m4a").read_bytes()
     assert content.count(b"Beyonc#") == 1

@@ -40,7 +40,7 @@ def test_full_scale_does_not_clip(tmp_path: Path) -> None:
     assert left == -right == pytest.approx(2 * half, abs=2**-22)
 
 
-def test_reading_back_is_done_in_small_blocks(tmp_path: Path) -> None:
+def test_stems_are_read_back_in_small_blocks(tmp_path: Path) -> None:
     write_soundfile(tmp_path / "song.wav", np.zeros((150_000, 1)), "WAV", "PCM_16")
     assert [block.shape for block in read_blocks(tmp_path / "song.wav")] == [(1, 65536), (1, 65536), (1, 18928)]
 
@@ -57,13 +57,15 @@ def test_reading_back_is_done_in_small_blocks(tmp_path: Path) -> None:
         ("ogg", {"sample_rate": 192001}, "choose wav or flac"),
     ],
 )
-def test_formats_that_cannot_hold_the_stems(format: str, more: dict[str, Any], expected: str, tmp_path: Path) -> None:
+def test_unsupported_rates_and_channels_are_refused(
+    format: str, more: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=expected):
         check_format(format, **{"float32": False, "channels": 2, "sample_rate": RATE, **more})
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000])
-def test_mp3_is_really_written_at_every_rate_it_is_offered_for(rate: int, tmp_path: Path) -> None:
+def test_mp3_is_written_at_every_supported_rate(rate: int, tmp_path: Path) -> None:
     writer = StemWriter(tmp_path, ("stem",), channels=2, sample_rate=rate, format="mp3")
     writer.write(torch.from_numpy(chord(5000, rate=rate).T.astype(np.float32))[None])
     writer.finish()
@@ -72,7 +74,7 @@ def test_mp3_is_really_written_at_every_rate_it_is_offered_for(rate: int, tmp_pa
 
 
 @pytest.mark.parametrize(("format", "rate"), [("ogg", 8000), ("ogg", 192000), ("flac", 655350), ("wav", 768000)])
-def test_extreme_rates_are_really_written(format: str, rate: int, tmp_path: Path) -> None:
+def test_extreme_rates_are_written(format: str, rate: int, tmp_path: Path) -> None:
     writer = StemWriter(tmp_path, ("stem",), channels=2, sample_rate=rate, format=format)
     writer.write(torch.from_numpy(chord(5000, rate=rate).T.astype(np.float32))[None])
     writer.finish()
@@ -81,9 +83,7 @@ def test_extreme_rates_are_really_written(format: str, rate: int, tmp_path: Path
 
 
 @pytest.mark.parametrize("moment", ["open", "write", "finish", "close"])
-def test_a_disk_that_refuses_is_an_oserror_at_every_moment(
-    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_errors_raise_oserror_at_every_step(moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = soundfile.SoundFile
     refusals: list[str] = []
 
@@ -114,7 +114,7 @@ def test_a_disk_that_refuses_is_an_oserror_at_every_moment(
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_what_wav_cannot_count_is_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_beyond_4_gb_are_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "_MOST_IN_WAV", 5000)
     for frames, format in ((1000, "WAV"), (2000, "RF64")):
         writer = StemWriter(tmp_path, ("stem",), channels=1, sample_rate=RATE)

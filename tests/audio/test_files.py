@@ -33,13 +33,13 @@ from tests.audio.helpers import EVERY, RATE, chord, write_soundfile
         (torch.full((2, 100), torch.inf), RATE),
     ],
 )
-def test_audio_refuses_what_it_cannot_be(waveform: Tensor, rate: int) -> None:
+def test_audio_refuses_invalid_waveforms_and_rates(waveform: Tensor, rate: int) -> None:
     with pytest.raises(AudioError):
         Audio(waveform=waveform, sample_rate=rate)
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_a_recording_is_what_reading_gives(kind: str, tmp_path: Path) -> None:
+def test_a_recording_equals_the_decoded_file(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"song.{kind}"
     EVERY[kind](path, chord())
     whole = read(path)
@@ -80,7 +80,7 @@ def recording_of(
     return Recording("song.wav", tmp_path)
 
 
-def test_the_beginning_can_be_read_while_the_rest_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_can_be_read_while_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = threading.Event()
     with recording_of(blocks_then(more, np.ones((2, 1000), dtype=np.float32)), tmp_path, monkeypatch) as recording:
         assert recording.frames == 2000  # the file tells
@@ -89,7 +89,7 @@ def test_the_beginning_can_be_read_while_the_rest_is_decoded(tmp_path: Path, mon
         assert recording.read(1000, 2000).all()
 
 
-def test_who_does_not_tell_the_length_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_length_waits_for_the_whole_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = threading.Event()
     threading.Timer(0.2, more.set).start()
     blocks = blocks_then(more, np.ones((2, 500), dtype=np.float32))
@@ -107,7 +107,7 @@ def test_who_does_not_tell_the_length_is_waited_for(tmp_path: Path, monkeypatch:
         (np.full((2, 10), np.nan, dtype=np.float32), r"the sample at 0\.02 s is NaN or infinite"),
     ],
 )
-def test_trouble_comes_where_it_matters(
+def test_decoding_errors_are_raised_when_the_affected_part_is_read(
     trouble: Exception | np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = threading.Event()
@@ -119,7 +119,7 @@ def test_trouble_comes_where_it_matters(
                 use()
 
 
-def test_a_recording_that_is_closed_stops_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_a_recording_stops_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
 
     def endless() -> Iterator[np.ndarray]:
@@ -135,7 +135,7 @@ def test_a_recording_that_is_closed_stops_decoding(tmp_path: Path, monkeypatch: 
     assert asked == seen
 
 
-def test_another_process_gets_a_recording_in_memory(tmp_path: Path) -> None:
+def test_a_recording_is_pickled_as_audio_in_memory(tmp_path: Path) -> None:
     write_soundfile(tmp_path / "song.wav", chord(), "WAV", "FLOAT")
     with Recording(tmp_path / "song.wav", tmp_path) as recording:
         there = pickle.loads(pickle.dumps(recording))
@@ -143,7 +143,7 @@ def test_another_process_gets_a_recording_in_memory(tmp_path: Path) -> None:
     assert torch.equal(there.waveform, read(tmp_path / "song.wav").waveform)
 
 
-def test_what_is_no_sound_is_refused_at_once(tmp_path: Path) -> None:
+def test_files_without_audio_are_refused_immediately(tmp_path: Path) -> None:
     (tmp_path / "song.wav").write_text("nothing")
     with pytest.raises(AudioError, match=r"cannot read 'song\.wav'"):
         Recording(tmp_path / "song.wav", tmp_path)

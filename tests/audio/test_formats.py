@@ -30,7 +30,7 @@ def file(request: pytest.FixtureRequest, source: Path, tmp_path_factory: pytest.
     return path
 
 
-def test_a_file_is_what_ffmpeg_decodes(file: Path) -> None:
+def test_decoded_files_equal_ffmpegs(file: Path) -> None:
     audio = read(file)
     expected = np.frombuffer(ffmpeg("-i", file, "-f", "f32le", "-"), dtype=np.float32).reshape(-1, audio.channels).T
     assert audio.waveform.shape == expected.shape
@@ -38,7 +38,7 @@ def test_a_file_is_what_ffmpeg_decodes(file: Path) -> None:
     assert audio.warnings == ()
 
 
-def test_an_excerpt_is_a_slice_of_the_whole(file: Path) -> None:
+def test_an_excerpt_equals_a_slice_of_the_whole(file: Path) -> None:
     whole = read(file)
     rate = whole.sample_rate
     for start in (0.00027, 0.7, 1.3333, 2.1, 2.27):
@@ -49,7 +49,7 @@ def test_an_excerpt_is_a_slice_of_the_whole(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("frames", "written"), [("dts", "dts"), ("ac3", "spdif")])
-def test_frames_disguised_as_pcm(frames: str, written: str, source: Path, tmp_path: Path) -> None:
+def test_compressed_frames_in_wav_are_decoded(frames: str, written: str, source: Path, tmp_path: Path) -> None:
     """DTS discs and recordings of digital cables are WAV files of 16 bits that sound like noise."""
     codec = {"dts": "dca", "ac3": "ac3"}[frames]
     encoder = ["-ar", "48000", "-c:a", codec, "-strict", "-2"]
@@ -62,7 +62,7 @@ def test_frames_disguised_as_pcm(frames: str, written: str, source: Path, tmp_pa
     assert torch.equal(read(tmp_path / "song.wav").waveform, read(tmp_path / "plain").waveform)
 
 
-def test_the_padding_of_w64_is_no_sound(tmp_path: Path) -> None:
+def test_the_padding_of_w64_is_not_audio(tmp_path: Path) -> None:
     path = tmp_path / "song.w64"
     write_soundfile(path, noise(999, 1), "W64", "PCM_16")
     whole = read(path).waveform
@@ -71,7 +71,7 @@ def test_the_padding_of_w64_is_no_sound(tmp_path: Path) -> None:
     assert torch.equal(read(path).waveform, whole)
 
 
-def test_strict_reading_refuses_no_healthy_file(file: Path) -> None:
+def test_strict_reading_accepts_intact_files(file: Path) -> None:
     assert read(file, strict=True).frames == read(file).frames
 
 

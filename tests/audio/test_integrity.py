@@ -19,7 +19,7 @@ from tests.audio.helpers import (
     chord,
     encode,
     quantised,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 
@@ -29,25 +29,25 @@ RAW = {"aac"}
 
 @pytest.mark.parametrize("fraction", [0.3, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("kind", [kind for kind in EVERY if kind not in RAW])
-def test_a_file_that_was_cut_off_says_so(kind: str, fraction: float, tmp_path: Path) -> None:
+def test_truncated_files_are_detected(kind: str, fraction: float, tmp_path: Path) -> None:
     noise = 0.2 * np.random.default_rng(0).standard_normal((60000, 2))
     EVERY[kind](tmp_path / kind, noise)
     whole = (tmp_path / kind).read_bytes()
     assert read(tmp_path / kind).frames >= 60000
     (tmp_path / kind).write_bytes(whole[: int(fraction * len(whole))])
-    assert "cut off" in refused(tmp_path / kind, strict=True)
+    assert "cut off" in refusal_message(tmp_path / kind, strict=True)
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov", "default_base_moof+frag_every_frame"])
-def test_other_orders_of_an_mp4_file(movflags: str, tmp_path: Path) -> None:
+def test_mp4_boxes_in_any_order_are_complete(movflags: str, tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     encode(path, chord(60000), container="mp4", codec="aac", options={"movflags": movflags})
     assert read(path).frames >= 60000
     path.write_bytes(path.read_bytes()[:-5])
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
-def test_something_after_the_end_of_an_mp4_file_is_no_cut(tmp_path: Path) -> None:
+def test_data_after_the_end_of_an_mp4_file_is_not_truncation(tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     encode(path, chord(), container="ipod", codec="aac")
     path.write_bytes(path.read_bytes() + b"TAG" + b"x" * 125)  # as some programs tag whatever they see
@@ -55,7 +55,7 @@ def test_something_after_the_end_of_an_mp4_file_is_no_cut(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.5, 0.9, 1.0])
-def test_a_raw_stream_is_read_as_far_as_it_goes(fraction: float, tmp_path: Path) -> None:
+def test_truncated_raw_streams_are_read_to_their_end(fraction: float, tmp_path: Path) -> None:
     frames = 60000
     path = tmp_path / "radio.aac"
     encode(path, 0.2 * np.random.default_rng(0).standard_normal((frames, 2)), container="adts", codec="aac")
@@ -72,7 +72,7 @@ def quiet_then_loud(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("loud_first", [False, True])
-def test_a_raw_stream_of_changing_bit_rate_is_whole(loud_first: bool, tmp_path: Path) -> None:
+def test_raw_streams_of_variable_bit_rate_are_complete(loud_first: bool, tmp_path: Path) -> None:
     waveform = quiet_then_loud(3)
     encode(tmp_path / "radio.aac", waveform[::-1] if loud_first else waveform, container="adts", codec="aac")
     assert len(waveform) <= read(tmp_path / "radio.aac").frames <= len(waveform) + 3 * 1024
@@ -87,7 +87,7 @@ def without_index(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("loud_first", [False, True])
 @pytest.mark.parametrize("fraction", [1.0, 0.6])
-def test_an_mp3_without_an_index_is_read_as_far_as_it_goes(fraction: float, loud_first: bool, tmp_path: Path) -> None:
+def test_truncated_mp3_without_index_is_read_to_its_end(fraction: float, loud_first: bool, tmp_path: Path) -> None:
     """Its length can only be guessed from the first frames, by libsndfile as by FFmpeg, and the guess is no limit."""
     waveform = quiet_then_loud(3)
     path = tmp_path / "old.mp3"
@@ -102,7 +102,7 @@ def test_an_mp3_without_an_index_is_read_as_far_as_it_goes(fraction: float, loud
 
 
 @pytest.mark.parametrize("count", [0, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_an_mp3_index_that_lies(count: int, tmp_path: Path) -> None:
+def test_an_mp3_with_a_wrong_index(count: int, tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     write_soundfile(path, chord(), "MP3", "MPEG_LAYER_III")
     content = bytearray(path.read_bytes())
@@ -112,10 +112,10 @@ def test_an_mp3_index_that_lies(count: int, tmp_path: Path) -> None:
     if count == 0:  # an encoder that could not go back
         assert FRAMES <= read(path).frames <= FRAMES + 3 * 1152
     else:  # hundreds of gigabytes, if it were believed
-        assert "cut off" in refused(path, strict=True)
+        assert "cut off" in refusal_message(path, strict=True)
 
 
-def test_an_mp3_with_a_large_picture_in_its_tag(tmp_path: Path) -> None:
+def test_an_mp3_with_a_large_cover_image(tmp_path: Path) -> None:
     path = tmp_path / "song.mp3"
     write_soundfile(path, chord(), "MP3", "MPEG_LAYER_III")
     plain = read(path)
@@ -125,7 +125,7 @@ def test_an_mp3_with_a_large_picture_in_its_tag(tmp_path: Path) -> None:
     path.write_bytes(b"ID3\x03\0\0" + length + picture + path.read_bytes())
     assert torch.equal(read(path).waveform, plain.waveform)
     path.write_bytes(path.read_bytes()[:-1500])
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
 def set_flac_length(content: bytes, frames: int) -> bytes:
@@ -136,7 +136,7 @@ def set_flac_length(content: bytes, frames: int) -> bytes:
     return bytes(changed)
 
 
-def test_a_flac_from_a_pipe_does_not_tell_its_length(tmp_path: Path) -> None:
+def test_a_flac_without_a_length_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "song.flac"
     waveform = quantised(chord(), 16)
     write_soundfile(path, waveform, "FLAC", "PCM_16")
@@ -144,19 +144,19 @@ def test_a_flac_from_a_pipe_does_not_tell_its_length(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path).waveform.numpy().T, waveform.astype(np.float32))
     excerpt = read(path, start=0.1, duration=0.05)
     np.testing.assert_array_equal(excerpt.waveform.numpy().T, waveform[4410 : 4410 + 2205].astype(np.float32))
-    refused(path, start=1.0)
+    refusal_message(path, start=1.0)
 
 
 @pytest.mark.parametrize("frames", [FRAMES + 5000, 2**36 - 1])
-def test_a_flac_that_announces_more_than_it_holds(frames: int, tmp_path: Path) -> None:
+def test_a_flac_shorter_than_its_header_is_truncated(frames: int, tmp_path: Path) -> None:
     path = tmp_path / "song.flac"
     write_soundfile(path, chord(), "FLAC", "PCM_16")
     path.write_bytes(set_flac_length(path.read_bytes(), frames))
-    assert "cut off" in refused(path, strict=True)
+    assert "cut off" in refusal_message(path, strict=True)
 
 
 @pytest.mark.parametrize("claim", [0x7FFFF000, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF, 0xFFFFFFFF - 36])
-def test_a_wav_from_a_pipe_claims_the_largest_size(claim: int, tmp_path: Path) -> None:
+def test_a_wav_with_the_largest_possible_size_is_read_to_its_end(claim: int, tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, chord(), "WAV", "PCM_16")
     content = bytearray(path.read_bytes())
@@ -166,16 +166,16 @@ def test_a_wav_from_a_pipe_claims_the_largest_size(claim: int, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("claim", [60000, 1_500_000_000, 3_000_000_000])
-def test_a_wav_that_announces_more_than_it_holds(claim: int, tmp_path: Path) -> None:
+def test_a_wav_shorter_than_its_header_is_truncated(claim: int, tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, chord(), "WAV", "PCM_16")
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, content.index(b"data") + 4, claim)
     path.write_bytes(content)
-    assert f"announces {claim} bytes" in refused(path, strict=True)
+    assert f"announces {claim} bytes" in refusal_message(path, strict=True)
 
 
-def test_chunks_after_the_sound_of_a_wav_are_no_sound(tmp_path: Path) -> None:
+def test_trailing_chunks_of_a_wav_are_not_audio(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     write_soundfile(path, chord(), "WAV", "PCM_16")
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4000) + bytes(4000))
@@ -201,7 +201,7 @@ class Pipe(io.RawIOBase):
         return len(data)
 
 
-def test_webm_from_a_browser_does_not_tell_its_length(tmp_path: Path) -> None:
+def test_webm_without_a_length_is_complete(tmp_path: Path) -> None:
     pipe = Pipe()
     encode(
         pipe,

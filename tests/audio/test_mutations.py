@@ -21,7 +21,7 @@ LONGEST = 10.0  # seconds; a read takes milliseconds
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, int]]:
+def intact_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, int]]:
     """A second of noise in every format, and its length as it is read."""
     folder = tmp_path_factory.mktemp("whole")
     write_soundfile(folder / "source.wav", noise(FRAMES), "WAV", "PCM_16")
@@ -82,13 +82,13 @@ def check(path: Path, what: str, content: bytes, length: int) -> bool:
     return True
 
 
-def try_files(whole: dict[str, tuple[bytes, int]], path: Path, numbers: range) -> None:
+def check_damaged_files(intact_files: dict[str, tuple[bytes, int]], path: Path, numbers: range) -> None:
     sound = 0
     for number in numbers:
         random = np.random.default_rng(number)
         kind, other = KINDS[number // 8 % len(KINDS)], KINDS[int(random.integers(len(KINDS)))]
-        data, length = whole[kind]
-        what, content = damaged(data, whole[other][0], number, random)
+        data, length = intact_files[kind]
+        what, content = damaged(data, intact_files[other][0], number, random)
         try:
             sound += check(path, what, content, length)
         except Exception as error:
@@ -96,10 +96,10 @@ def try_files(whole: dict[str, tuple[bytes, int]], path: Path, numbers: range) -
     assert 0.3 * len(numbers) < sound < len(numbers), "damage that always, or never, shows proves little"
 
 
-def test_two_hundred_damaged_files(whole: dict[str, tuple[bytes, int]], tmp_path: Path) -> None:
-    try_files(whole, tmp_path / "song", range(200))
+def test_two_hundred_damaged_files(intact_files: dict[str, tuple[bytes, int]], tmp_path: Path) -> None:
+    check_damaged_files(intact_files, tmp_path / "song", range(200))
 
 
 @pytest.mark.slow  # a minute; two hundred others are in `make test`
-def test_two_thousand_damaged_files(whole: dict[str, tuple[bytes, int]], tmp_path: Path) -> None:
-    try_files(whole, tmp_path / "song", range(200, 2200))
+def test_two_thousand_damaged_files(intact_files: dict[str, tuple[bytes, int]], tmp_path: Path) -> None:
+    check_damaged_files(intact_files, tmp_path / "song", range(200, 2200))

@@ -13,7 +13,7 @@ from tests.audio.helpers import (
     FRAMES,
     chord,
     encode,
-    refused,
+    refusal_message,
     write_soundfile,
 )
 
@@ -54,13 +54,13 @@ def test_a_playlist_never_opens_another_file(
         path = tmp_path / f"song{suffix}"
         path.write_text(PLAYLISTS[kind].format(target=place, port=port))
         # Not even its demuxer may be tried: it opens the other files before it can be asked what it is.
-        assert "files are not supported" not in refused(path)
+        assert "files are not supported" not in refusal_message(path)
         with pytest.raises(AudioError):
             read(path.name)  # as the command line names it, from the same folder
     assert calls == []
 
 
-def test_the_playlists_above_are_real(
+def test_the_playlists_open_other_files_without_protection(
     tmp_path: Path, listener: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the protections they do what they must not: otherwise the test above proves nothing."""
@@ -78,7 +78,9 @@ def test_the_playlists_above_are_real(
 
 
 @pytest.mark.parametrize("name", ["concat:a.wav|b.wav", "subfile,,start,0,end,0,,:a.wav", "crypto:a.wav"])
-def test_a_name_that_is_an_address_is_only_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_name_that_looks_like_a_url_is_a_file_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for other in ("a.wav", "b.wav"):
         write_soundfile(tmp_path / other, chord(), "WAV", "PCM_16")

@@ -104,7 +104,7 @@ def assert_excerpt_is_slice(path: Path, whole: torch.Tensor, rate: int, start: f
 
 @few
 @given(sound=lossless, start=starts, duration=durations)
-def test_lossless_files_are_read_exactly_from_anywhere(sound: Sound, start: float, duration: float | None) -> None:
+def test_lossless_files_are_read_exactly_from_any_start(sound: Sound, start: float, duration: float | None) -> None:
     with some_file() as path:
         samples = torch.from_numpy(sound.write(path))
         audio = read(path, strict=True)
@@ -115,7 +115,7 @@ def test_lossless_files_are_read_exactly_from_anywhere(sound: Sound, start: floa
 
 @few
 @given(sound=lossy, start=starts, duration=durations)
-def test_lossy_files_are_as_long_as_what_was_written(sound: Sound, start: float, duration: float | None) -> None:
+def test_lossy_files_keep_the_written_length(sound: Sound, start: float, duration: float | None) -> None:
     with some_file() as path:
         sound.write(path)
         audio = read(path, strict=True)
@@ -127,7 +127,7 @@ def test_lossy_files_are_as_long_as_what_was_written(sound: Sound, start: float,
 
 @few
 @given(sound=lossless, fraction=st.floats(0, 1, exclude_max=True))
-def test_a_cut_file_gives_its_beginning(sound: Sound, fraction: float) -> None:
+def test_a_truncated_file_gives_its_beginning(sound: Sound, fraction: float) -> None:
     with some_file() as path:
         samples = torch.from_numpy(sound.write(path))
         content = path.read_bytes()
@@ -147,7 +147,7 @@ def test_a_cut_file_gives_its_beginning(sound: Sound, fraction: float) -> None:
 
 @few
 @given(sound=st.one_of(lossless, lossy), junk=st.binary(min_size=1, max_size=3000))
-def test_junk_behind_the_sound_changes_nothing(sound: Sound, junk: bytes) -> None:
+def test_trailing_junk_changes_nothing(sound: Sound, junk: bytes) -> None:
     with some_file() as path:
         sound.write(path)
         whole = read(path).waveform
@@ -160,7 +160,7 @@ def test_junk_behind_the_sound_changes_nothing(sound: Sound, junk: bytes) -> Non
 
 @few
 @given(sound=st.one_of(lossless, lossy), junk=st.binary(min_size=1, max_size=3000))
-def test_junk_before_the_sound_ends_in_sound_or_a_sentence(sound: Sound, junk: bytes) -> None:
+def test_leading_junk_gives_audio_or_an_audio_error(sound: Sound, junk: bytes) -> None:
     with some_file() as path:
         sound.write(path)
         path.write_bytes(junk + path.read_bytes())
@@ -180,7 +180,7 @@ def test_junk_before_the_sound_ends_in_sound_or_a_sentence(sound: Sound, junk: b
     level=st.floats(0.01, 4),
     block=st.integers(1, 9000),
 )
-def test_written_stems_are_read_with_their_length(
+def test_written_stems_keep_their_length(
     format: str, rate: int, channels: int, frames: int, level: float, block: int
 ) -> None:
     stems = level * torch.from_numpy(np.stack([noise(frames, channels, seed=seed).T for seed in range(2)])).float()

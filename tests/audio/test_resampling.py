@@ -17,7 +17,7 @@ def tone(frequency: float, frames: int, rate: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("old", "new"), RATES)
-def test_a_tone_is_the_same_tone_at_another_rate(old: int, new: int) -> None:
+def test_resampling_preserves_a_tone(old: int, new: int) -> None:
     frames = old // 4
     result = resample(tone(1000.0, frames, old), old, new)
     assert result.shape == (1, -(-frames * new // old))
@@ -26,13 +26,13 @@ def test_a_tone_is_the_same_tone_at_another_rate(old: int, new: int) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(48000, 44100), (192000, 44100), (44100, 8000)])
-def test_what_the_new_rate_cannot_hold_is_gone(old: int, new: int) -> None:
+def test_frequencies_above_the_new_nyquist_are_removed(old: int, new: int) -> None:
     result = resample(tone(0.53 * new, old // 4, old), old, new)
     assert result[:, new // 50 : -new // 50].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(("old", "new"), RATES)
-def test_resampling_in_blocks_is_resampling_at_once(old: int, new: int) -> None:
+def test_blockwise_resampling_equals_resampling_the_whole(old: int, new: int) -> None:
     waveform = torch.from_numpy(chord(7919, 2, old).T.astype(np.float32))
     length = -(-7919 * new // old)
     stream = Resampler(2, old, new, frames=length)
@@ -41,14 +41,14 @@ def test_resampling_in_blocks_is_resampling_at_once(old: int, new: int) -> None:
     assert torch.allclose(torch.cat(blocks, 1), resample(waveform, old, new), atol=1e-6)
 
 
-def test_the_same_rate_changes_nothing() -> None:
+def test_an_equal_rate_changes_nothing() -> None:
     waveform = torch.rand(2, 100)
     assert torch.equal(resample(waveform, RATE, RATE), waveform)
     assert torch.equal(Resampler(2, RATE, RATE, frames=100)(waveform, last=True), waveform)
 
 
 @pytest.mark.parametrize("rate", [8000, 48000, 192000])
-def test_one_sample_survives_any_rate(rate: int) -> None:
+def test_a_single_sample_can_be_resampled(rate: int) -> None:
     there = resample(torch.ones(1, 1), rate, RATE)
     assert there.shape == (1, max(1, -(-RATE // rate)))
     assert Resampler(1, RATE, rate, frames=1)(there, last=True).shape == (1, 1)

@@ -56,7 +56,7 @@ def tones(speakers: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "layout"), CASES)
-def test_channels_are_those_that_ffmpeg_takes_them_for(name: str, layout: str, tmp_path: Path) -> None:
+def test_channel_layouts_equal_ffmpegs(name: str, layout: str, tmp_path: Path) -> None:
     source = f"aevalsrc={tones(LAYOUTS[layout])}:s=48000:d=0.4:c={layout}"
     ffmpeg("-f", "lavfi", "-i", source, *FORMATS[name][0].split(), tmp_path / name)
     audio = read(tmp_path / name)
@@ -80,20 +80,20 @@ def one_speaker(path: Path, layout: str, speaker: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("suffix", ["wav", "ogg", "mov"])
 @pytest.mark.parametrize("layout", ["3.0", "5.1"])
-def test_the_centre_is_on_both_sides(layout: str, suffix: str, tmp_path: Path) -> None:
+def test_the_centre_is_mixed_into_both_channels(layout: str, suffix: str, tmp_path: Path) -> None:
     left, right = one_speaker(tmp_path / f"song.{suffix}", layout, "FC")
     assert torch.allclose(left, right, atol=0.01)
     assert left.square().mean().sqrt() > 0.01
 
 
 @pytest.mark.parametrize("speaker", ["FC", "BC"])
-def test_lcrs_is_not_taken_for_quad(speaker: str, tmp_path: Path) -> None:
+def test_lcrs_is_distinguished_from_quad(speaker: str, tmp_path: Path) -> None:
     left, right = one_speaker(tmp_path / "song.wav", "4.0", speaker)
     assert torch.equal(left, right)
     assert left.square().mean().sqrt() > 0.01
 
 
-def test_the_lfe_of_2_1_is_left_out(tmp_path: Path) -> None:
+def test_the_lfe_of_2_1_is_discarded(tmp_path: Path) -> None:
     assert not one_speaker(tmp_path / "song.wav", "2.1", "LFE").any()
 
 
@@ -108,7 +108,7 @@ def test_the_lfe_of_2_1_is_left_out(tmp_path: Path) -> None:
         (127, "FC FLC FRC FL FR SL SR LFE"),
     ],
 )
-def test_other_orders_of_quicktime(tag: int, speakers: str, tmp_path: Path) -> None:
+def test_quicktime_channel_orders(tag: int, speakers: str, tmp_path: Path) -> None:
     """PyAV 18 frees such a layout twice: more often than not, the process ends within a few reads."""
     count = len(speakers.split())
     layout = next(name for name, names in LAYOUTS.items() if len(names.split()) == count)
@@ -124,7 +124,7 @@ def test_other_orders_of_quicktime(tag: int, speakers: str, tmp_path: Path) -> N
         assert torch.equal(audio.waveform, plain)
 
 
-def test_quicktime_descriptions_of_channels(tmp_path: Path) -> None:
+def test_quicktime_channel_descriptions(tmp_path: Path) -> None:
     path = tmp_path / "film.mov"
     ffmpeg("-f", "lavfi", "-i", "aevalsrc=0|0|0:s=48000:d=0.1:c=3.0", "-c:a", "pcm_s16le", "-f", "mov", path)
     content = bytearray(path.read_bytes())
@@ -149,7 +149,7 @@ def ambisonic_wav(path: Path, waveform: np.ndarray) -> None:
     )
 
 
-def test_ambisonics_in_a_wav(tmp_path: Path) -> None:
+def test_ambisonics_in_wav(tmp_path: Path) -> None:
     """Furse-Malham: a source on the left is in W at -3 dB and in Y."""
     sound = noise(1000, 1)
     ambisonic_wav(tmp_path / "field.wav", sound * [0.5**0.5, 0, 1, 0])
@@ -176,7 +176,7 @@ def test_ambisonics_in_opus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["au", "wav", "tta"])
-def test_a_file_without_a_layout_says_nothing(kind: str, tmp_path: Path) -> None:
+def test_a_file_without_a_layout_has_no_speakers(kind: str, tmp_path: Path) -> None:
     import soundfile
 
     path = tmp_path / kind

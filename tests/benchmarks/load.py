@@ -26,7 +26,7 @@ from tests.benchmarks.machine import anonymous_memory, describe
 from tests.studio.server import Server, running
 from tests.trust.visitor import Visitor, page
 
-__all__ = ["Visit", "many_requests", "storm", "tone_of"]
+__all__ = ["Visit", "many_requests", "tone_of", "visit_concurrently"]
 
 RATE = 44100
 SECONDS = 10.0
@@ -66,7 +66,7 @@ def _pitch(number: int) -> float:
     return 200.0 + 37.0 * number
 
 
-def storm(url: str, *, users: int, seconds: float, methods: tuple[str, ...]) -> list[Visit]:
+def visit_concurrently(url: str, *, users: int, seconds: float, methods: tuple[str, ...]) -> list[Visit]:
     """All at once."""
     together = threading.Barrier(users)
     with ThreadPoolExecutor(users) as pool:
@@ -89,7 +89,7 @@ def _visit(url: str, number: int, seconds: float, methods: tuple[str, ...], toge
         done = time.perf_counter() - began
         address = re.search(r"gradio_api/file=[^\"\\&]*/[\w-]{22}/player\.json", said)
         served = f"{len(methods)} of {len(methods)} methods" in said and address is not None
-        own = served and address is not None and _is_own(visitor, address.group(), number, methods)
+        own = served and address is not None and _is_own_song(visitor, address.group(), number, methods)
         places = tuple(int(place) for place in re.findall(r"(\d+) ahead of you", said))
         return Visit(told=told, done=done, places=places, served=served, own=own)
     except BaseException:
@@ -99,7 +99,7 @@ def _visit(url: str, number: int, seconds: float, methods: tuple[str, ...], toge
         visitor.close()
 
 
-def _is_own(visitor: Visitor, address: str, number: int, methods: tuple[str, ...]) -> bool:
+def _is_own_song(visitor: Visitor, address: str, number: int, methods: tuple[str, ...]) -> bool:
     """Whether the stems of every method sum to something of the visitor's pitch."""
     folder = address.rpartition("/")[0]
     document = json.loads(visitor.fetch(address))
@@ -133,8 +133,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server:
-        storm(server.url, users=2, seconds=3.0, methods=("mix", "open-unmix"))  # everything is loaded from here on
-        visits = storm(server.url, users=arguments.users, seconds=SECONDS, methods=("open-unmix",))
+        visit_concurrently(
+            server.url, users=2, seconds=3.0, methods=("mix", "open-unmix")
+        )  # everything is loaded from here on
+        visits = visit_concurrently(server.url, users=arguments.users, seconds=SECONDS, methods=("open-unmix",))
         memory = [round(many_requests(server, arguments.requests // 5)) for _ in range(5)]
     result = {
         "benchmark": "load",

@@ -34,8 +34,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        interactive(browser, server.url)  # the server is warm from here on
-        loads = [interactive(browser, server.url) for _ in range(ROUNDS)]
+        time_to_interactive(browser, server.url)  # the server is warm from here on
+        loads = [time_to_interactive(browser, server.url) for _ in range(ROUNDS)]
         song = thirty_seconds(Path(folder) / "song.wav")
         waits = [first_stem(browser, server.url, song) for _ in range(ROUNDS)]
         opened, megabytes = ten_minutes(browser, server.url, Path(folder))
@@ -56,7 +56,7 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2)}
 
 
-def interactive(browser: Browser, url: str) -> float:
+def time_to_interactive(browser: Browser, url: str) -> float:
     """From asking for the page to its button taking a click."""
     page = browser.new_page()
     began = time.perf_counter()

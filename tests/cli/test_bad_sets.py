@@ -69,7 +69,7 @@ def infinite(folder: Path) -> None:
     soundfile.write(folder / "vocals.wav", wave, RATE, subtype="FLOAT")
 
 
-def twice(folder: Path) -> None:
+def add_duplicate(folder: Path) -> None:
     soundfile.write(folder / "Vocals.ogg", noise(5), RATE)
 
 
@@ -103,7 +103,7 @@ KINDS = [
     Kind(cut_mp3, "cannot read 'vocals.mp3': the file is cut off"),
     Kind(nan, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
     Kind(infinite, "cannot read 'vocals.wav': 1 of its samples are NaN or infinite", in_header=False),
-    Kind(twice, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),
+    Kind(add_duplicate, "there are two files for vocals, 'Vocals.ogg' and 'vocals.wav': remove one"),
     Kind(shorter, "'vocals.wav' has 1000 samples where 'drums.wav' has 22050"),
     Kind(mono, "'vocals.wav' has 1 channel where 'drums.wav' has 2"),
     Kind(slower, "'vocals.wav' has 22050 Hz where 'drums.wav' has 44100"),
@@ -138,7 +138,7 @@ def one_bad(tmp_path: Path) -> Path:
 
 
 @EVERY_KIND
-def test_tracks_names_what_the_header_shows(kind: Kind, one_bad: Path) -> None:
+def test_tracks_reports_files_with_bad_headers(kind: Kind, one_bad: Path) -> None:
     kind.spoil(one_bad / "test" / "A")
     outcome = separation("tracks", "--root", one_bad, "--json")
     document = outcome.document
@@ -164,7 +164,7 @@ def test_evaluate_scores_the_others(kind: Kind, one_bad: Path, tmp_path: Path) -
 
 
 @EVERY_KIND
-def test_a_track_of_hq_is_named_too(kind: Kind, one_bad: Path, tmp_path: Path) -> None:
+def test_a_bad_track_of_musdb18_hq_is_named(kind: Kind, one_bad: Path, tmp_path: Path) -> None:
     for name in ("A", "B"):
         soundfile.write(one_bad / "test" / name / "mixture.wav", noise(9), RATE)
     kind.spoil(one_bad / "test" / "A")
@@ -175,7 +175,7 @@ def test_a_track_of_hq_is_named_too(kind: Kind, one_bad: Path, tmp_path: Path) -
     assert [track["name"] for track in outcome.document["tracks"]] == ["B"]
 
 
-def test_a_missing_stem_of_hq_is_named(one_bad: Path) -> None:
+def test_a_missing_stem_of_musdb18_hq_is_named(one_bad: Path) -> None:
     for name in ("A", "B"):
         soundfile.write(one_bad / "test" / name / "mixture.wav", noise(9), RATE)
     (one_bad / "test" / "A" / "bass.wav").unlink()
@@ -186,7 +186,7 @@ def test_a_missing_stem_of_hq_is_named(one_bad: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["tracks", "evaluate"])
-def test_if_all_are_bad_it_is_exit_code_2(command: str, one_bad: Path, tmp_path: Path) -> None:
+def test_exit_code_is_2_if_all_tracks_are_bad(command: str, one_bad: Path, tmp_path: Path) -> None:
     for name in ("A", "B"):
         empty(one_bad / "test" / name)
     more = ["-m", "mix", "--out", str(tmp_path / "out")] if command == "evaluate" else []
@@ -239,7 +239,7 @@ def test_a_stem_file_of_one_stream_is_named(tmp_path: Path) -> None:
     assert "'A - B.stem.mp4' holds 1 streams; a stem file has 5" in line
 
 
-def test_a_cut_stem_file_is_not_scored(tmp_path: Path) -> None:
+def test_a_truncated_stem_file_is_not_scored(tmp_path: Path) -> None:
     if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
         pytest.skip("MUSDB18 needs ffmpeg and ffprobe")
     good = write_mp4(tmp_path / "test" / "C - D.stem.mp4")
@@ -255,7 +255,7 @@ def test_a_cut_stem_file_is_not_scored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vocals.WAV", "Vocals.wav", "VOCALS.Flac", "vocals.aiff", "vocals.ogg"])
-def test_names_in_any_case_and_format(name: str, one_bad: Path) -> None:
+def test_stems_are_found_in_any_case_and_format(name: str, one_bad: Path) -> None:
     (one_bad / "test" / "A" / "vocals.wav").unlink()
     kind = name.rpartition(".")[2].upper()
     soundfile.write(one_bad / "test" / "A" / name, noise(0), RATE, format=kind)
@@ -265,7 +265,7 @@ def test_names_in_any_case_and_format(name: str, one_bad: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("Train", "Valid"), ("TRAIN", "VALID")])
-def test_folders_of_a_set_in_any_case(names: tuple[str, str], training_set: Path, tmp_path: Path) -> None:
+def test_subset_folders_are_found_in_any_case(names: tuple[str, str], training_set: Path, tmp_path: Path) -> None:
     (training_set / "train").rename(training_set / names[0])
     (training_set / "valid").rename(training_set / names[1])
     listed = separation("tracks", "--root", training_set, "--json").document["tracks"]
@@ -273,7 +273,7 @@ def test_folders_of_a_set_in_any_case(names: tuple[str, str], training_set: Path
     assert train(training_set, tmp_path).code == 0
 
 
-def test_files_of_file_managers_are_not_stems(one_bad: Path, tmp_path: Path) -> None:
+def test_hidden_files_of_file_managers_are_ignored(one_bad: Path, tmp_path: Path) -> None:
     for folder in (one_bad / "test" / "A", one_bad / "test", one_bad):
         for name in LITTER:
             (folder / name).write_bytes(b"\0\5\26\7")
@@ -290,7 +290,7 @@ def test_files_of_file_managers_are_not_stems(one_bad: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["tracks", "evaluate", "train"])
-def test_files_that_are_no_source_are_named(command: str, training_set: Path, tmp_path: Path) -> None:
+def test_files_not_named_after_a_source_are_noted(command: str, training_set: Path, tmp_path: Path) -> None:
     for track in ("A", "B"):
         soundfile.write(training_set / "train" / track / "Flute.wav", noise(3), RATE)
     if command == "train":
@@ -320,7 +320,7 @@ def test_a_plain_folder_is_listed_and_scored(tmp_path: Path) -> None:
         (["--subset", "train", "--split", "valid"], ["v"]),
     ],
 )
-def test_the_parts_of_a_plain_set(more: list[str], expected: list[str], tmp_path: Path) -> None:
+def test_subsets_of_a_plain_set(more: list[str], expected: list[str], tmp_path: Path) -> None:
     for place in ("train/a", "valid/v", "test/t"):
         write_track(tmp_path / "songs" / place)
     outcome = separation("evaluate", "--root", tmp_path / "songs", "-m", "mix", "--out", tmp_path / "out", *more)
@@ -328,7 +328,7 @@ def test_the_parts_of_a_plain_set(more: list[str], expected: list[str], tmp_path
     assert sorted(path.stem for path in (tmp_path / "out").rglob("*.json")) == expected
 
 
-def test_a_part_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_subset_is_refused(tmp_path: Path) -> None:
     write_track(tmp_path / "songs" / "train" / "a")
     outcome = separation("evaluate", "--root", tmp_path / "songs", "-m", "mix", "--out", tmp_path / "out")
     assert (outcome.code, outcome.stderr) == (2, "error: 'songs' holds no tracks in test\n")
@@ -354,7 +354,7 @@ def train(root: Path, tmp_path: Path) -> Outcome:
 
 
 @EVERY_KIND
-def test_train_goes_on_without_the_bad_track(kind: Kind, training_set: Path, tmp_path: Path) -> None:
+def test_train_skips_a_bad_track(kind: Kind, training_set: Path, tmp_path: Path) -> None:
     kind.spoil(training_set / "train" / "A")
     kind.spoil(training_set / "valid" / "V")
     outcome = train(training_set, tmp_path)
@@ -389,7 +389,7 @@ def test_train_skips_surround_sound(training_set: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("part", "said"), [("train", "no training track"), ("valid", "no validation track")])
-def test_train_refuses_if_nothing_is_left(part: str, said: str, training_set: Path, tmp_path: Path) -> None:
+def test_train_is_refused_if_no_track_is_left(part: str, said: str, training_set: Path, tmp_path: Path) -> None:
     for folder in (training_set / part).iterdir():
         empty(folder)
     outcome = train(training_set, tmp_path)
@@ -425,7 +425,7 @@ def sir(outcome: Outcome) -> dict[str, float]:
 
 
 @EVERY_KIND
-def test_score_goes_on_without_the_bad_estimate(kind: Kind, folders: tuple[Path, Path]) -> None:
+def test_score_skips_a_bad_estimate(kind: Kind, folders: tuple[Path, Path]) -> None:
     """The others' SIR stays, since the reference of the bad one is still there."""
     whole = sir(separation("score", *folders, "--json"))
     kind.spoil(folders[1])
@@ -478,7 +478,7 @@ def test_score_names_the_silent_reference(folders: tuple[Path, Path]) -> None:
     assert "note: vocals is silent throughout" in outcome.stderr
 
 
-def test_score_names_what_has_no_partner(folders: tuple[Path, Path]) -> None:
+def test_score_names_stems_without_a_counterpart(folders: tuple[Path, Path]) -> None:
     (folders[1] / "vocals.wav").rename(folders[1] / "voice.wav")
     outcome = separation("score", *folders, "--json")
     assert outcome.code == 0
@@ -500,7 +500,7 @@ def test_score_reads_names_in_any_case_and_format(name: str, folders: tuple[Path
     assert sir(outcome) == pytest.approx(whole, abs=0.01)
 
 
-def test_accents_may_be_composed_or_not(folders: tuple[Path, Path]) -> None:
+def test_composed_and_decomposed_accents_are_equal(folders: tuple[Path, Path]) -> None:
     """macOS stores "é" as two characters."""
     (folders[0] / "other.wav").rename(folders[0] / "caf\N{LATIN SMALL LETTER E WITH ACUTE}.wav")
     (folders[1] / "other.wav").rename(folders[1] / "cafe\N{COMBINING ACUTE ACCENT}.wav")

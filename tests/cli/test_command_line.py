@@ -89,7 +89,7 @@ def python_m_separation(*arguments: str | Path, environment: Mapping[str, str] |
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def complaint(outcome: Outcome) -> str:
+def error_line(outcome: Outcome) -> str:
     """The one line with which the command line refuses."""
     assert outcome.code == 2
     (line,) = outcome.stderr.splitlines()
@@ -122,7 +122,7 @@ def out(tmp_path: Path) -> Path:
 # -- separate --------------------------------------------------------------------------------------
 
 
-def test_one_good_and_one_bad_file_in_a_process_of_its_own(song: Path, out: Path) -> None:
+def test_one_good_and_one_bad_file_give_exit_code_1(song: Path, out: Path) -> None:
     bad = song.with_name("bad.mp3")
     bad.write_text("no music")
     outcome = python_m_separation("separate", bad, song, "--method", "mix", "--out", out, "--json")
@@ -151,11 +151,11 @@ def test_one_good_and_one_bad_file_in_a_process_of_its_own(song: Path, out: Path
     assert "Traceback" not in outcome.stderr
 
 
-def test_all_good_is_0_and_only_bad_is_2(song: Path, out: Path) -> None:
+def test_exit_code_is_0_for_good_files_and_2_for_bad_ones(song: Path, out: Path) -> None:
     assert separation("separate", song, "--method", "mix", "--out", out).code == 0
     bad = song.with_name("bad.wav")
     bad.write_text("no music")
-    assert "cannot read 'bad.wav'" in complaint(separation("separate", bad, "-m", "mix", "--out", out / "bad"))
+    assert "cannot read 'bad.wav'" in error_line(separation("separate", bad, "-m", "mix", "--out", out / "bad"))
     assert not (out / "bad").exists()
     outcome = separation("separate", bad, bad.with_name("gone.wav"), "-m", "mix", "--out", out / "bad", "--json")
     assert outcome.code == 2
@@ -164,7 +164,7 @@ def test_all_good_is_0_and_only_bad_is_2(song: Path, out: Path) -> None:
     assert not (out / "bad").exists()
 
 
-def test_a_cut_file_is_separated_with_a_warning_or_refused(song: Path, out: Path) -> None:
+def test_a_truncated_file_is_separated_with_a_warning_or_refused(song: Path, out: Path) -> None:
     song.write_bytes(song.read_bytes()[:44044])
     outcome = separation("separate", song, "-m", "mix", "--out", out, "--json")
     assert outcome.code == 0
@@ -172,7 +172,7 @@ def test_a_cut_file_is_separated_with_a_warning_or_refused(song: Path, out: Path
     (result,) = outcome.document["results"]
     assert result["frames"] == 11000
     assert result["warnings"] == ["the file is cut off: it announces 88200 bytes and holds 44000"]
-    line = complaint(separation("separate", song, "-m", "mix", "--out", out, "--strict"))
+    line = error_line(separation("separate", song, "-m", "mix", "--out", out, "--strict"))
     assert line == "error: cannot read 'My Song.wav': the file is cut off: it announces 88200 bytes and holds 44000"
 
 
@@ -189,7 +189,7 @@ def test_by_default_stems_go_to_a_folder_called_separated(song: Path, monkeypatc
     assert Path(result["stems"]["bass"]).is_file()
 
 
-def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) -> None:
+def test_each_song_and_method_has_its_own_folder(song: Path, out: Path) -> None:
     second = song.with_name("Second.flac")
     write_song(second, seed=1)
     separation("separate", song, second, "-m", "mix", "--out", out)
@@ -229,12 +229,14 @@ def test_several_songs_and_methods_lie_beside_each_other(song: Path, out: Path) 
     ],
     ids=" ".join,
 )
-def test_wrong_wishes_are_one_line_and_exit_code_2(wrong: list[str], expected: str, song: Path, out: Path) -> None:
-    assert expected in complaint(separation("separate", song, *wrong, "--out", out))
+def test_invalid_options_are_reported_in_one_line_with_exit_code_2(
+    wrong: list[str], expected: str, song: Path, out: Path
+) -> None:
+    assert expected in error_line(separation("separate", song, *wrong, "--out", out))
     assert not out.exists()
 
 
-def test_too_short_a_song_for_the_method(song: Path, out: Path) -> None:
+def test_a_song_too_short_for_the_method_is_refused(song: Path, out: Path) -> None:
     outcome = separation("separate", song, "-m", "hpss", "--duration", "0.01", "--out", out)
     assert outcome.code == 2
     assert "error: the audio is too short: hpss needs at least 4096 samples" in outcome.stderr
@@ -242,12 +244,12 @@ def test_too_short_a_song_for_the_method(song: Path, out: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there(song: Path, out: Path) -> None:
-    assert "no CUDA device" in complaint(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
+def test_a_missing_gpu_is_refused(song: Path, out: Path) -> None:
+    assert "no CUDA device" in error_line(separation("separate", song, "-m", "mix", "--device", "cuda", "--out", out))
 
 
 @pytest.mark.parametrize("arguments", [[], ["-m", "mix"], ["song.wav", "-m", "mix", "--start", "soon"]])
-def test_a_wrong_call_is_exit_code_2_with_nothing_on_standard_output(arguments: list[str]) -> None:
+def test_wrong_usage_gives_exit_code_2_and_no_standard_output(arguments: list[str]) -> None:
     outcome = separation("separate", *arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "Usage" in outcome.stderr
@@ -256,11 +258,11 @@ def test_a_wrong_call_is_exit_code_2_with_nothing_on_standard_output(arguments: 
 def test_files_of_the_same_name_are_refused_before_any_work(song: Path, out: Path) -> None:
     write_song(song.parent / "more" / "My Song.flac")
     outcome = separation("separate", song, song.parent / "more" / "My Song.flac", "-m", "mix", "--out", out)
-    assert "several files are called 'My Song'" in complaint(outcome)
+    assert "several files are called 'My Song'" in error_line(outcome)
     assert not out.exists()
 
 
-def test_an_excerpt_is_that_part_of_the_song(song: Path, out: Path) -> None:
+def test_start_and_duration_select_an_excerpt(song: Path, out: Path) -> None:
     whole = write_song(song)
     outcome = separation(
         "separate", song, "-m", "mix", "--start", "0.1", "--duration", "0.2", "--float32", "--out", out, "--json"
@@ -282,7 +284,9 @@ def test_an_excerpt_is_that_part_of_the_song(song: Path, out: Path) -> None:
         (["--format", "mp3"], "MP3", "MPEG_LAYER_III"),
     ],
 )
-def test_stems_are_written_as_wished(wishes: list[str], format: str, subtype: str, song: Path, out: Path) -> None:
+def test_stems_and_format_options_select_the_output(
+    wishes: list[str], format: str, subtype: str, song: Path, out: Path
+) -> None:
     outcome = separation("separate", song, "-m", "mix", "--stems", " drums, bass", *wishes, "--out", out, "--json")
     (result,) = outcome.document["results"]
     assert list(result["stems"]) == ["drums", "bass"]
@@ -315,7 +319,7 @@ def test_options_reach_the_method(tmp_path: Path, out: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
-def test_what_a_method_has_to_say_is_said_for_every_song(tmp_path: Path, out: Path) -> None:
+def test_notes_of_the_method_are_printed_for_every_song(tmp_path: Path, out: Path) -> None:
     for name in ("first.wav", "second.wav"):
         write_song(tmp_path / name, channels=3)
     outcome = separation(
@@ -329,14 +333,14 @@ def test_what_a_method_has_to_say_is_said_for_every_song(tmp_path: Path, out: Pa
         assert "did not converge" in json.loads(Path(result["card"]).read_text())["warnings"][0]
 
 
-def test_a_loud_song_says_by_how_much_it_was_lowered(tmp_path: Path, out: Path) -> None:
+def test_the_common_gain_of_a_loud_song_is_printed(tmp_path: Path, out: Path) -> None:
     soundfile.write(tmp_path / "loud.wav", np.full((1000, 2), 8.0), RATE, subtype="FLOAT")
     outcome = separation("separate", tmp_path / "loud.wav", "-m", "mix", "--out", out, "--json")
     assert outcome.document["results"][0]["gain_db"] == pytest.approx(-20 * math.log10(2), abs=0.001)
     assert "all lowered by 6.0 dB so that none clips" in outcome.stderr
 
 
-def test_silence_gives_null_and_no_nan(tmp_path: Path, out: Path) -> None:
+def test_silence_gives_null_instead_of_nan_in_json(tmp_path: Path, out: Path) -> None:
     write_song(tmp_path / "silence.wav", level=0.0)
     for method in ("mix", "ica"):
         outcome = separation("separate", tmp_path / "silence.wav", "-m", method, "--out", out, "--json")
@@ -345,7 +349,9 @@ def test_silence_gives_null_and_no_nan(tmp_path: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["...wav", "..wav", ".wav", "-x.wav"])
-def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_song_names_cannot_leave_the_output_folder(
+    name: str, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_song(tmp_path / "in" / "song.wav")
     (tmp_path / "in" / "song.wav").rename(tmp_path / "in" / name)
     monkeypatch.chdir(tmp_path / "in")
@@ -355,7 +361,7 @@ def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path, out: Path, m
     assert card.parent.parent.parent == out
 
 
-def test_a_name_that_is_not_unicode_in_a_process_of_its_own(tmp_path: Path, out: Path) -> None:
+def test_a_file_name_that_is_not_unicode_is_accepted(tmp_path: Path, out: Path) -> None:
     name = os.fsdecode(b"caf\xe9.wav")
     write_song(tmp_path / "song.wav")
     (tmp_path / "song.wav").rename(tmp_path / name)
@@ -369,13 +375,13 @@ def test_a_name_that_is_not_unicode_in_a_process_of_its_own(tmp_path: Path, out:
     assert (out / "caf\N{REPLACEMENT CHARACTER}" / "mix").is_dir()
 
 
-def test_a_file_in_the_way_is_one_line(song: Path, out: Path) -> None:
+def test_an_existing_output_file_is_reported_in_one_line(song: Path, out: Path) -> None:
     out.write_text("mine")
-    assert "Not a directory" in complaint(separation("separate", song, "-m", "mix", "--out", out))
+    assert "Not a directory" in error_line(separation("separate", song, "-m", "mix", "--out", out))
     assert out.read_text() == "mine"
 
 
-def test_a_full_disk_is_one_line(song: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_one_line(song: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: soundfile.SoundFile, data: np.ndarray) -> None:
         raise AssertionError  # what soundfile says if fewer frames were written than given
 
@@ -406,7 +412,7 @@ main()
 """
 
 
-def test_a_polite_kill_leaves_nothing(song: Path, out: Path) -> None:
+def test_sigterm_leaves_no_partial_result(song: Path, out: Path) -> None:
     command = [sys.executable, "-c", ENDLESS, "separate", str(song), "-m", "mix", "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
@@ -425,7 +431,7 @@ def test_a_polite_kill_leaves_nothing(song: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["irm", "ibm", "mwf"])
-def test_oracles_take_the_sources_beside_the_mixture(method: str, sample: Path, out: Path) -> None:
+def test_oracles_use_the_sources_next_to_the_mixture(method: str, sample: Path, out: Path) -> None:
     outcome = separation(
         "separate", sample / "mixture.flac", "-m", method, "--start", "3", "--duration", "1.5", "--out", out, "--json"
     )
@@ -441,13 +447,13 @@ def test_oracles_take_the_sources_beside_the_mixture(method: str, sample: Path, 
 
 def test_an_oracle_without_its_sources_is_refused(sample: Path, tmp_path: Path, out: Path) -> None:
     mixture = shutil.copy(sample / "mixture.flac", tmp_path / "mixture.flac")
-    assert "needs the true sources" in complaint(separation("separate", mixture, "-m", "mwf", "--out", out))
+    assert "needs the true sources" in error_line(separation("separate", mixture, "-m", "mwf", "--out", out))
     shutil.copy(sample / "vocals.ogg", tmp_path / "vocals.ogg")
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "at least two" in complaint(outcome)
+    assert "at least two" in error_line(outcome)
     write_song(tmp_path / "drums.wav", frames=1000)
     outcome = separation("separate", mixture, "-m", "mwf", "--duration", "1", "--out", out)
-    assert "'drums.wav' has 1000 samples where 'vocals.ogg' has 44100" in complaint(outcome)
+    assert "'drums.wav' has 1000 samples where 'vocals.ogg' has 44100" in error_line(outcome)
     assert not out.exists()
 
 
@@ -460,7 +466,7 @@ def write_musdb(root: Path) -> None:
             write_song(root / place / f"{stem}.wav", frames=4410)
 
 
-def test_the_tracks_of_a_data_set(musdb_root: Path) -> None:
+def test_tracks_lists_a_data_set(musdb_root: Path) -> None:
     outcome = separation("tracks", "--root", musdb_root, "--json")
     assert outcome.code == 0
     document = outcome.document
@@ -487,11 +493,11 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path) -> None:
     assert lines[0].startswith("test") and lines[0].endswith("C - Third")
 
 
-def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
-    assert "no folder 'nowhere'" in complaint(separation("tracks", "--root", tmp_path / "nowhere"))
-    assert "neither a train nor a test folder" in complaint(separation("tracks", "--root", tmp_path))
+def test_a_missing_data_set_is_refused(tmp_path: Path) -> None:
+    assert "no folder 'nowhere'" in error_line(separation("tracks", "--root", tmp_path / "nowhere"))
+    assert "neither a train nor a test folder" in error_line(separation("tracks", "--root", tmp_path))
     (tmp_path / "train").mkdir()
-    assert "holds no tracks" in complaint(separation("tracks", "--root", tmp_path, "--json"))
+    assert "holds no tracks" in error_line(separation("tracks", "--root", tmp_path, "--json"))
     outcome = separation("tracks", environment={"MUSDB_ROOT": ""})
     assert (outcome.code, outcome.stdout) == (2, "")
 
@@ -499,7 +505,7 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
 # -- models ----------------------------------------------------------------------------------------
 
 
-def test_the_models_are_one_document_too() -> None:
+def test_models_prints_one_json_document() -> None:
     for arguments in (["models", "--json"], ["models", "list", "--json"]):
         outcome = separation(*arguments)
         assert outcome.code == 0
@@ -510,7 +516,7 @@ def test_the_models_are_one_document_too() -> None:
 
 
 @pytest.mark.parametrize("words", [["--json", "list"], ["--json"], ["list", "--json"], ["--json", "verify"]])
-def test_json_may_stand_before_or_behind_what_is_asked_of_the_models(words: list[str]) -> None:
+def test_json_is_accepted_before_and_after_the_models_subcommand(words: list[str]) -> None:
     result = CliRunner().invoke(app, ["models", *words])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["models"]

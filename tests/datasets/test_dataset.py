@@ -281,27 +281,27 @@ def test_other_files_have_another_fingerprint(change: Callable[[Path], None], so
     assert identity_of(songs) != before
 
 
-def other_tracks_to_judge_by(songs: Path) -> None:
+def add_validation_track(songs: Path) -> None:
     shutil.rmtree(songs / "valid" / "v")
     write_track(songs / "valid" / "w")
 
 
-def other_tracks_to_test_with(songs: Path) -> None:
+def remove_test_tracks(songs: Path) -> None:
     shutil.rmtree(songs / "test")
 
 
-def listening(songs: Path) -> None:
+def read_all_tracks(songs: Path) -> None:
     for track in open_dataset(songs).train:
         track.read()
         for path in track.path.iterdir():
             os.utime(path, ns=(0, path.stat().st_mtime_ns))
 
 
-def nothing(songs: Path) -> None:
+def change_nothing(songs: Path) -> None:
     pass
 
 
-@pytest.mark.parametrize("change", [nothing, listening, other_tracks_to_judge_by, other_tracks_to_test_with])
+@pytest.mark.parametrize("change", [change_nothing, read_all_tracks, add_validation_track, remove_test_tracks])
 def test_the_same_files_have_the_same_fingerprint(change: Callable[[Path], None], songs: Path) -> None:
     before = identity_of(songs)
     change(songs)

@@ -18,7 +18,7 @@ from tests.datasets.helpers import (
 )
 
 
-def test_the_defaults_are_what_open_unmix_published() -> None:
+def test_the_defaults_are_those_of_the_published_open_unmix() -> None:
     """6 s, factors of 0.25 to 1.25, channels swapped half of the time, sources of random tracks; nothing else."""
     config = dataclasses.asdict(MixConfig())
     assert {name: config.pop(name) for name in ("seconds", "gain", "swap", "random_tracks")} == {

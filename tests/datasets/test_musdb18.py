@@ -60,7 +60,7 @@ def test_all_tracks_of_a_folder_are_listed_in_order(musdb_root: Path) -> None:
         assert track.sources == ("vocals", "drums", "bass", "other")
 
 
-def through_musdb(root: Path, **more: Any) -> list[tuple[str, str]]:
+def musdb_track_names(root: Path, **more: Any) -> list[tuple[str, str]]:
     import musdb  # refuses to be imported without ffmpeg
 
     return sorted((track.subset, track.name) for track in musdb.DB(root=str(root), **more))
@@ -68,10 +68,10 @@ def through_musdb(root: Path, **more: Any) -> list[tuple[str, str]]:
 
 def test_musdb_lists_the_same_tracks(few_clips: Path) -> None:
     found = [(track.subset, track.name) for track in tracks(few_clips)]
-    assert found == through_musdb(few_clips) == [("test", name) for name in CLIPS]
+    assert found == musdb_track_names(few_clips) == [("test", name) for name in CLIPS]
 
 
-def test_folders_of_wav_files(wav_root: Path) -> None:
+def test_musdb18_hq_tracks_are_listed(wav_root: Path) -> None:
     found = tracks(wav_root, wav=True)
     assert [(track.subset, track.name) for track in found] == [
         ("test", "C - Third, 夢"),
@@ -83,11 +83,11 @@ def test_folders_of_wav_files(wav_root: Path) -> None:
     assert tracks(wav_root, wav=None) == found
 
 
-def test_musdb_lists_the_same_folders_of_wav_files(wav_root: Path) -> None:
+def test_musdb_lists_the_same_musdb18_hq_tracks(wav_root: Path) -> None:
     if shutil.which("ffmpeg") is None:
         pytest.skip("musdb needs ffmpeg")
     found = [(track.subset, track.name) for track in tracks(wav_root, wav=True)]
-    assert found == through_musdb(wav_root, is_wav=True)
+    assert found == musdb_track_names(wav_root, is_wav=True)
     assert [track.subset for track in tracks(wav_root, wav=True, subset="test")] == ["test"]
 
 
@@ -108,7 +108,7 @@ def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reference, waves[source].T.astype(np.float32))
 
 
-def test_stem_files_hold_what_musdb_reads_from_them(few_clips: Path) -> None:
+def test_stem_files_are_decoded_as_by_musdb(few_clips: Path) -> None:
     """The five streams of a file have no names: they are identified by position."""
     track = tracks(few_clips)[0]
     mixture, references, rate = track.read()
@@ -132,7 +132,7 @@ def test_duration_is_read_from_the_header_only(musdb_root: Path) -> None:
     assert track.duration == pytest.approx(6.8, abs=0.1)
 
 
-def test_a_folder_that_is_not_musdb18(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_musdb18_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no folder 'nowhere'"):
         tracks(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="neither a train nor a test folder"):
@@ -140,7 +140,7 @@ def test_a_folder_that_is_not_musdb18(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wav", [False, True])
-def test_an_empty_musdb18(wav: bool, tmp_path: Path) -> None:
+def test_an_empty_musdb18_folder_is_refused(wav: bool, tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(ValueError, match="holds no tracks"):
         tracks(tmp_path, wav=wav)

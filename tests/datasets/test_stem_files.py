@@ -53,7 +53,7 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     assert found.unused == [tmp_path / "flute.wav"]
 
 
-def test_sources_come_in_their_order_and_other_names_in_that_of_the_alphabet(tmp_path: Path) -> None:
+def test_sources_are_listed_first_and_other_names_alphabetically(tmp_path: Path) -> None:
     touch(tmp_path, "Other.wav", "bass.wav", "Vocals.wav", "accompaniment.wav", "mixture.wav")
     assert list(names(tmp_path)) == ["vocals", "bass", "other"]
     assert list(names(tmp_path, names=None)) == ["accompaniment", "bass", "other", "vocals"]
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
             use(tmp_path / "set")
 
 
-def test_a_track_whose_files_have_gone_is_one_sentence(tmp_path: Path) -> None:
+def test_a_track_whose_files_were_deleted_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     track = FolderTrack(name="a", path=tmp_path / "a", sources=("vocals",))
     with pytest.raises(ValueError, match="no source has a file"):
@@ -154,7 +154,7 @@ def test_a_relative_path_finds_the_map_too(tmp_path: Path, monkeypatch: pytest.M
     assert stem_map_of(Path()) is not None
 
 
-def test_links_to_folders_are_followed_unless_they_have_no_end(tmp_path: Path) -> None:
+def test_links_to_folders_are_followed_except_in_cycles(tmp_path: Path) -> None:
     folder = moises(tmp_path / "set")
     (folder / "guitar").rename(tmp_path / "guitar")
     (folder / "guitar").symlink_to(tmp_path / "guitar")
@@ -244,13 +244,13 @@ def test_the_fingerprint_covers_the_map_and_the_files_in_subfolders(change: str,
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def test_a_file_is_measured_as_it_is_decoded(tmp_path: Path) -> None:
+def test_the_measured_format_equals_the_decoded_one(tmp_path: Path) -> None:
     constant(tmp_path / "vocals.wav", -0.5, frames=70000)
     found = measure_stem(find_stems(tmp_path), tmp_path / "vocals.wav")
     assert (found.sample_rate, found.channels, found.frames) == (RATE, 2, 70000)
 
 
-def test_the_odd_one_of_many_is_named(tmp_path: Path) -> None:
+def test_the_stem_with_a_different_format_is_named(tmp_path: Path) -> None:
     for source, frames in (("vocals", 90), ("drums", 100), ("bass", 100), ("other", 100)):
         constant(tmp_path / f"{source}.wav", 0.1, frames=frames)
     with pytest.raises(ValueError, match=r"^'vocals\.wav' has 90 samples where 'drums\.wav' has 100$"):

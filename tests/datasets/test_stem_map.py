@@ -90,7 +90,7 @@ def test_wrong_content_is_one_sentence(text: str, said: str, tmp_path: Path) -> 
     assert "\n" not in str(raised.value)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_a_map_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "stems.toml").write_bytes(b"\xff\xfe\0")
     with pytest.raises(ValueError, match=r"cannot read stems\.toml"):
         read_stem_map([tmp_path])

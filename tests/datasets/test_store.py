@@ -416,11 +416,11 @@ def leave_out(music: Path) -> None:
     shutil.rmtree(music / "c")
 
 
-def put_before(music: Path) -> None:
+def insert_track_first(music: Path) -> None:
     shutil.copytree(music / "a", music / "0")
 
 
-@pytest.mark.parametrize("change", [rename, leave_out, put_before])
+@pytest.mark.parametrize("change", [rename, leave_out, insert_track_first])
 def test_a_folder_with_a_store_of_other_tracks_is_refused(
     change: Callable[[Path], None], tmp_path: Path, music: Path
 ) -> None:

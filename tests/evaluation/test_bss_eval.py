@@ -62,21 +62,21 @@ def music() -> Tensor:
 
 
 @pytest.mark.parametrize(("sources", "channels"), [(3, 1), (2, 2)])
-def test_noise_gives_musevals_numbers(generator: torch.Generator, sources: int, channels: int) -> None:
+def test_scores_of_noise_equal_musevals(generator: torch.Generator, sources: int, channels: int) -> None:
     references = noise(generator, sources, channels, 100000)
     estimates = leaky(references, generator)
     assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-9
 
 
 @pytest.mark.parametrize("time", [20000, 44100, 44101, 88201, 132300])
-def test_music_of_any_length_gives_musevals_numbers(music: Tensor, generator: torch.Generator, time: int) -> None:
+def test_scores_of_music_of_any_length_equal_musevals(music: Tensor, generator: torch.Generator, time: int) -> None:
     """Tail of the filters, frames without history, lags across blocks, the last partial second in the fit."""
     references = music[..., :time]
     estimates = leaky(references, generator)
     assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-5
 
 
-def test_musdb_clips_give_musevals_numbers(musdb_root: Path, generator: torch.Generator) -> None:
+def test_scores_of_musdb_clips_equal_musevals(musdb_root: Path, generator: torch.Generator) -> None:
     from separation.datasets.musdb18 import tracks
     from separation.separators import create
 
@@ -89,7 +89,9 @@ def test_musdb_clips_give_musevals_numbers(musdb_root: Path, generator: torch.Ge
 
 
 @pytest.mark.parametrize(("window", "hop"), [(22050, 11025), (30000, 44100), (10**9, 10**9)])
-def test_other_windows_and_hops(music: Tensor, generator: torch.Generator, window: int, hop: int) -> None:
+def test_scores_with_other_windows_and_hops_equal_musevals(
+    music: Tensor, generator: torch.Generator, window: int, hop: int
+) -> None:
     estimates = leaky(music, generator)
     ours = score(music, estimates, window=window, hop=hop)
     assert largest_difference(ours, oracle(music, estimates, window, hop)) <= 1e-5
@@ -124,7 +126,7 @@ def spoil_with_level(references: Tensor) -> Tensor:
     "spoil",
     [spoil_with_antiphase, spoil_with_silence, spoil_with_one_click, spoil_with_a_dead_channel, spoil_with_level],
 )
-def test_unusual_references_give_musevals_numbers(music: Tensor, generator: torch.Generator, spoil) -> None:  # type: ignore[no-untyped-def]
+def test_scores_of_unusual_references_equal_musevals(music: Tensor, generator: torch.Generator, spoil) -> None:  # type: ignore[no-untyped-def]
     references = spoil(music.clone())
     estimates = leaky(references, generator) + 1e-9 * noise(generator, *references.shape)
     assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-5
@@ -163,7 +165,7 @@ def test_singular_references_give_the_least_squares_projection(
     assert abs(float(ours.SAR[0, 0] - expected)) <= 1e-3
 
 
-def test_the_best_order_of_nameless_estimates_is_found(music: Tensor, generator: torch.Generator) -> None:
+def test_unnamed_estimates_are_matched_in_the_best_order(music: Tensor, generator: torch.Generator) -> None:
     references = torch.cat([music[:, :1], noise(generator, 1, 1, music.shape[-1]) * 0.05])
     estimates = leaky(references, generator)[[2, 0, 1]]
     ours, theirs = score(references, estimates, permute=True), oracle(references, estimates, permute=True)
@@ -171,7 +173,7 @@ def test_the_best_order_of_nameless_estimates_is_found(music: Tensor, generator:
     assert largest_difference(ours, theirs) <= 1e-5
 
 
-def test_fewer_estimates_than_sources_find_theirs(music: Tensor, generator: torch.Generator) -> None:
+def test_fewer_estimates_than_sources_are_matched(music: Tensor, generator: torch.Generator) -> None:
     references = torch.cat([music[:, :1], noise(generator, 1, 1, music.shape[-1]) * 0.05])
     estimates = leaky(references, generator)
     every = score(references, estimates)
@@ -196,7 +198,7 @@ def test_fewer_named_estimates_belong_to_the_first_sources(music: Tensor, genera
         torch.testing.assert_close(getattr(some, name)[:2], getattr(every, name)[:2], rtol=0, atol=1e-7)
 
 
-def test_files_give_the_same_as_arrays(music: Tensor, generator: torch.Generator, tmp_path: Path) -> None:
+def test_scores_of_files_equal_scores_of_arrays(music: Tensor, generator: torch.Generator, tmp_path: Path) -> None:
     estimates = leaky(music, generator).float()
     paths = []
     for name, signals in (("reference", music), ("estimate", estimates)):

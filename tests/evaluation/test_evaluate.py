@@ -67,12 +67,12 @@ def hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def command(*words: object) -> Result:
+def command(*arguments_for: object) -> Result:
     """Run the command line in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(app, [str(word) for word in arguments_for])
 
 
-def words(root: Path, out: Path, *more: object, method: str = "mix") -> list[object]:
+def arguments_for(root: Path, out: Path, *more: object, method: str = "mix") -> list[object]:
     return ["evaluate", "--root", root, "--wav", "--subset", "test", "--method", method, "--out", out, "--json", *more]
 
 
@@ -81,10 +81,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def one_by_one(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def serial_scores(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scores of `mix`, done in one process: OUT."""
     out = tmp_path_factory.mktemp("one")
-    arguments = [sys.executable, "-m", "separation", *map(str, words(hq, out))]
+    arguments = [sys.executable, "-m", "separation", *map(str, arguments_for(hq, out))]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return out
@@ -93,13 +93,13 @@ def one_by_one(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- the document and the files ---------------------------------------------------------------------
 
 
-def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
+def test_scores_equal_bss_eval(hq: Path, serial_scores: Path) -> None:
     for track in find_tracks(hq):
         mixture, references, rate = track.read()
         true = torch.from_numpy(np.stack([references[source] for source in SOURCES]))
         estimates = torch.from_numpy(mixture)[None].expand_as(true) / 4
         scores = bss_eval(ArraySignals(true), ArraySignals(estimates), window=rate, hop=rate)
-        found = read_result(one_by_one / "mix" / "test" / f"{track.name}.json")
+        found = read_result(serial_scores / "mix" / "test" / f"{track.name}.json")
         for row, source in enumerate(SOURCES):
             for metric in ("SDR", "ISR", "SIR", "SAR"):
                 expected = getattr(scores, metric)[row].numpy()
@@ -107,8 +107,8 @@ def test_the_numbers_are_those_of_bss_eval(hq: Path, one_by_one: Path) -> None:
         assert len(found.frames["vocals"]["SDR"]) == SECONDS
 
 
-def test_the_document_is_what_the_design_fixes(hq: Path, tmp_path: Path) -> None:
-    done = command(*words(hq, tmp_path, method="irm"))
+def test_the_json_document_has_the_documented_fields(hq: Path, tmp_path: Path) -> None:
+    done = command(*arguments_for(hq, tmp_path, method="irm"))
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["method"] == "irm"
@@ -130,27 +130,27 @@ def test_the_document_is_what_the_design_fixes(hq: Path, tmp_path: Path) -> None
     assert "0:00 left" in done.stderr
 
 
-def test_museval_reads_the_files(one_by_one: Path) -> None:
+def test_museval_loads_the_score_files(serial_scores: Path) -> None:
     import museval
 
-    path = next((one_by_one / "mix" / "test").glob("*.json"))
+    path = next((serial_scores / "mix" / "test").glob("*.json"))
     track = museval.TrackStore(path.stem)
     track.scores = json.loads(path.read_text(encoding="utf-8"))
     track.validate()
     assert set(track.df.target) == set(SOURCES)
     store = museval.EvalStore()
-    store.add_eval_dir(one_by_one / "mix")
-    ours = medians(read_results(one_by_one / "mix" / "test"))
+    store.add_eval_dir(serial_scores / "mix")
+    ours = medians(read_results(serial_scores / "mix" / "test"))
     theirs = store.agg_frames_tracks_scores()
     for target in SOURCES:
         for metric in ("SDR", "ISR", "SIR", "SAR"):
             assert ours[target][metric] == pytest.approx(theirs[target][metric], abs=1e-9)
     methods = museval.MethodStore()
-    methods.add_eval_dir(one_by_one / "mix")
+    methods.add_eval_dir(serial_scores / "mix")
     assert set(methods.df.track) == {f"Band {n} - Søng №{n}" for n in range(5)}
 
 
-def test_files_of_museval_are_read(tmp_path: Path) -> None:
+def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
     import museval
 
     store = museval.TrackStore("Song")
@@ -269,11 +269,11 @@ def test_piano_and_guitar_count_as_other(hq: Path, tmp_path: Path, monkeypatch: 
 # -- what goes wrong ---------------------------------------------------------------------------------
 
 
-def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_bad_track_is_reported_and_the_others_are_scored(tmp_path: Path) -> None:
     for name in ("A", "B", "C"):
         write_track(tmp_path / "hq" / "test" / name, song(1, seconds=1))
     (tmp_path / "hq" / "test" / "B" / "bass.wav").write_bytes(b"no sound at all")
-    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    done = command(*arguments_for(tmp_path / "hq", tmp_path / "out"))
     document = json.loads(done.stdout)
     assert done.exit_code == 1
     assert [failure["name"] for failure in document["failed"]] == ["B"]
@@ -282,16 +282,16 @@ def test_a_bad_track_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     assert sorted(files(tmp_path / "out")) == ["A.json", "C.json"]
     write_track(tmp_path / "whole", song(1, seconds=1))
     (tmp_path / "whole" / "bass.wav").replace(tmp_path / "hq" / "test" / "B" / "bass.wav")
-    again = command(*words(tmp_path / "hq", tmp_path / "out"))
+    again = command(*arguments_for(tmp_path / "hq", tmp_path / "out"))
     assert again.exit_code == 0
     assert "2 of 3 tracks were finished earlier" in again.stderr
     assert len(json.loads(again.stdout)["tracks"]) == 3
 
 
-def test_if_all_fail_it_is_unusable_input(tmp_path: Path) -> None:
+def test_exit_code_is_2_if_all_tracks_fail(tmp_path: Path) -> None:
     write_track(tmp_path / "hq" / "test" / "A", song(1, seconds=1))
     (tmp_path / "hq" / "test" / "A" / "bass.wav").write_bytes(b"")
-    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    done = command(*arguments_for(tmp_path / "hq", tmp_path / "out"))
     assert done.exit_code == 2
     assert json.loads(done.stdout)["median"] == {}
     assert not files(tmp_path / "out")
@@ -301,7 +301,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     stems = song(1, seconds=2)
     stems["bass"][:] = 0
     write_track(tmp_path / "hq" / "test" / "A", stems)
-    done = command(*words(tmp_path / "hq", tmp_path / "out"))
+    done = command(*arguments_for(tmp_path / "hq", tmp_path / "out"))
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["median"]["vocals"]["SDR"] is None
@@ -319,15 +319,15 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
         (["--split", "valid"], "split must be train or valid and requires subset train"),
     ],
 )
-def test_wrong_usage_is_one_line(hq: Path, tmp_path: Path, more: list[str], said: str) -> None:
-    done = command(*words(hq, tmp_path / "out", *more))
+def test_wrong_usage_is_reported_in_one_line(hq: Path, tmp_path: Path, more: list[str], said: str) -> None:
+    done = command(*arguments_for(hq, tmp_path / "out", *more))
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> None:
+def test_scores_of_other_options_are_refused(hq: Path, tmp_path: Path) -> None:
     track = find_tracks(hq)[:1]
     todo, done = plan_jobs(track, tmp_path, method="ica")
     assert (len(todo), done) == (1, [])
@@ -347,10 +347,10 @@ def test_scores_of_other_options_are_not_mixed_in(hq: Path, tmp_path: Path) -> N
         pytest.param(["--cluster", "local:2"], id="dask", marks=pytest.mark.slow),  # starting a cluster takes 10 s
     ],
 )
-def test_two_workers_write_the_same_files(hq: Path, one_by_one: Path, tmp_path: Path, how: list[str]) -> None:
-    done = command(*words(hq, tmp_path, *how))
+def test_two_workers_write_the_same_files(hq: Path, serial_scores: Path, tmp_path: Path, how: list[str]) -> None:
+    done = command(*arguments_for(hq, tmp_path, *how))
     assert done.exit_code == 0, done.stderr
-    assert files(tmp_path) == files(one_by_one)
+    assert files(tmp_path) == files(serial_scores)
 
 
 class Slow:
@@ -380,7 +380,9 @@ class DeadlyOnce(Slow):
 
 
 @pytest.mark.parametrize("how", WORKERS)
-def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+def test_tracks_of_a_killed_worker_are_retried(
+    hq: Path, serial_scores: Path, tmp_path: Path, how: dict[str, Any]
+) -> None:
     """No track lost, none scored twice but those that were being scored, the same numbers."""
     log = tmp_path / "log"
     tracks: Any = [Slow(track, log) for track in find_tracks(hq)]
@@ -389,7 +391,7 @@ def test_one_of_two_workers_is_killed(hq: Path, one_by_one: Path, tmp_path: Path
     outcomes = list(evaluate_tracks(todo, **how))
     assert [outcome.error for outcome in outcomes] == [None] * 5
     assert sorted(outcome.name for outcome in outcomes) == sorted(track.name for track in tracks)
-    assert files(tmp_path) == files(one_by_one)
+    assert files(tmp_path) == files(serial_scores)
     workers, begun = zip(*(line.split(" ", 1) for line in log.read_text(encoding="utf-8").splitlines()), strict=True)
     assert str(os.getpid()) not in workers
     assert len(set(workers)) >= 2
@@ -405,7 +407,7 @@ class Deadly(Slow):
 
 
 @pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
-def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
+def test_a_track_that_kills_its_workers_fails_alone(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     tracks: Any = find_tracks(hq)[:3]
     tracks[1] = Deadly(tracks[1], tmp_path / "log")
     todo, _ = plan_jobs(tracks, tmp_path / "mix", method="mix")
@@ -414,9 +416,9 @@ def test_a_track_that_kills_its_workers_is_the_only_one_lost(hq: Path, tmp_path:
     assert list(outcomes.values()) == [None, None]
 
 
-def test_a_killed_run_goes_on_where_it_was(hq: Path, one_by_one: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes(hq: Path, serial_scores: Path, tmp_path: Path) -> None:
     running = subprocess.Popen(
-        [sys.executable, "-m", "separation", *map(str, words(hq, tmp_path))],
+        [sys.executable, "-m", "separation", *map(str, arguments_for(hq, tmp_path))],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -428,9 +430,9 @@ def test_a_killed_run_goes_on_where_it_was(hq: Path, one_by_one: Path, tmp_path:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     if len(before) == 5:
         pytest.skip("it was faster than the kill")
-    done = command(*words(hq, tmp_path))
+    done = command(*arguments_for(hq, tmp_path))
     assert done.exit_code == 0, done.stderr
-    assert files(tmp_path) == files(one_by_one)
+    assert files(tmp_path) == files(serial_scores)
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
 
 
@@ -441,7 +443,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
-def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partly_written_scores_are_ignored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
 
     def full(*_: object, **__: object) -> None:
@@ -456,7 +458,7 @@ def test_a_half_written_file_never_counts(hq: Path, tmp_path: Path, monkeypatch:
 # -- real clips ---------------------------------------------------------------------------------------
 
 
-def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
+def test_a_musdb18_clip_is_scored(musdb_root: Path, tmp_path: Path) -> None:
     from separation.datasets.musdb18 import tracks
 
     todo, _ = plan_jobs(tracks(musdb_root, subset="test")[:1], tmp_path, method="mix")
@@ -467,7 +469,7 @@ def test_a_clip_of_musdb18(musdb_root: Path, tmp_path: Path) -> None:
     assert all(np.isfinite(value) for value in found.medians["vocals"].values())
 
 
-def test_a_job_done_by_another_is_left_alone(hq: Path, tmp_path: Path) -> None:
+def test_scores_written_by_another_process_are_kept(hq: Path, tmp_path: Path) -> None:
     todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
     job: Job = todo[0]
     job.file.parent.mkdir()

@@ -60,7 +60,7 @@ def test_estimates_have_a_map_of_their_own(tmp_path: Path) -> None:
     assert sdr(references, estimates) == pytest.approx({"drums": 10.46, "vocals": 6.02}, abs=0.01)
 
 
-def test_a_bad_part_spoils_its_target_only(tmp_path: Path) -> None:
+def test_a_bad_file_affects_only_its_target(tmp_path: Path) -> None:
     references = write(tmp_path / "references", vocals=noise(1), other=noise(2))
     estimates = write(tmp_path / "estimates", vocals=noise(1), other=noise(2), piano=noise(3))
     (estimates / "piano.wav").write_bytes(b"")
@@ -77,7 +77,7 @@ def test_estimates_of_another_length_are_noted(frames: int, done: str, tmp_path:
     assert score_folders(references, estimates)["notes"] == [expected]
 
 
-def test_a_reference_in_the_accompaniment_is_not_left_out(tmp_path: Path) -> None:
+def test_references_without_an_estimate_are_part_of_the_accompaniment(tmp_path: Path) -> None:
     references = write(tmp_path / "references", vocals=noise(1), drums=noise(2), bass=noise(3))
     estimates = write(tmp_path / "estimates", vocals=noise(1), accompaniment=noise(2), residual=noise(4))
     document = score_folders(references, estimates)

@@ -44,7 +44,7 @@ def bins(x: torch.Tensor) -> torch.Tensor:
     return found.unflatten(0, x.shape[:2])
 
 
-def test_the_curve_is_scikit_learns(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+def test_the_curve_equals_scikit_learns(stems: torch.Tensor, leaky: torch.Tensor) -> None:
     S, E = bins(stems), bins(leaky)
     loud = S.sum(0).abs()
     counted = loud > loud.max() / 1000
@@ -88,7 +88,7 @@ def test_the_pieces_do_not_change_a_count(
         np.testing.assert_array_equal(one.recall, other.recall)
 
 
-def test_true_sources_are_nearly_perfect_and_the_mixture_knows_nothing(stems: torch.Tensor) -> None:
+def test_true_sources_score_high_and_the_mixture_scores_at_chance(stems: torch.Tensor) -> None:
     perfect = scores(stems, stems)
     nothing = scores(stems, stems.sum(0)[None].expand_as(stems) / 4)
     # Not 1: among four sources the loudest one's share can be 0.3 here, and 0.4 not be the loudest there.
@@ -100,7 +100,7 @@ def test_true_sources_are_nearly_perfect_and_the_mixture_knows_nothing(stems: to
         assert curve.at(0.3) == (1.0, 0.0)  # nothing is chosen
 
 
-def test_a_share_on_a_threshold_reaches_it(stems: torch.Tensor) -> None:
+def test_a_mask_value_equal_to_the_threshold_is_selected(stems: torch.Tensor) -> None:
     """Five estimates of a fifth each: whichever way 1/5 was rounded, 0.2 chooses every bin."""
     five = torch.cat([stems, stems[:1].roll(3000, -1)])  # no two are alike
     for curve in scores(five, stems.sum(0)[None].expand_as(five) / 5):
@@ -108,20 +108,20 @@ def test_a_share_on_a_threshold_reaches_it(stems: torch.Tensor) -> None:
         assert curve.at(0.201) == (1.0, 0.0)
 
 
-def test_noise_knows_as_little_as_guessing(stems: torch.Tensor) -> None:
+def test_noise_scores_at_chance(stems: torch.Tensor) -> None:
     noise = torch.randn(stems.shape, generator=torch.Generator().manual_seed(3))
     for curve in scores(stems, noise):
         assert curve.average_precision == pytest.approx(curve.prevalence, abs=0.02)
 
 
-def test_a_higher_threshold_chooses_less(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+def test_recall_decreases_with_the_threshold(stems: torch.Tensor, leaky: torch.Tensor) -> None:
     for curve in scores(stems, leaky):
         assert (np.diff(curve.recall) <= 0).all()
         assert curve.recall[0] == 1
         assert curve.precision[0] == pytest.approx(curve.prevalence)
 
 
-def test_what_nobody_hears_does_not_count(stems: torch.Tensor) -> None:
+def test_inaudible_bins_are_ignored(stems: torch.Tensor) -> None:
     """60 dB of other dynamics change which bins count; hiss far below changes nothing."""
     hiss = 1e-6 * torch.randn(stems.shape, generator=torch.Generator().manual_seed(0))
     clean, noisy = scores(stems, stems), scores(stems, stems + hiss)
@@ -131,7 +131,7 @@ def test_what_nobody_hears_does_not_count(stems: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("time", [1, 127, 128, 513])
-def test_short_sounds(time: int) -> None:
+def test_short_signals_are_scored(time: int) -> None:
     sound = torch.randn(2, 1, time, generator=torch.Generator().manual_seed(1))
     for curve in scores(sound, sound):
         assert curve.average_precision == pytest.approx(1, abs=1e-9) or curve.prevalence == 0
@@ -157,7 +157,7 @@ def test_references_that_cancel_have_no_curve(stems: torch.Tensor) -> None:
     assert all(np.isnan(curve.average_precision) for curve in scores(opposite, opposite))
 
 
-def test_a_source_that_never_sounds_is_undefined(stems: torch.Tensor, leaky: torch.Tensor) -> None:
+def test_a_silent_source_has_undefined_scores(stems: torch.Tensor, leaky: torch.Tensor) -> None:
     references = stems.clone()
     references[2] = 0
     curves = scores(references, leaky)

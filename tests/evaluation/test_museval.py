@@ -25,7 +25,7 @@ original = museval.metrics.bss_eval
 calls: list[tuple[int, ...]] = []
 
 
-def replaced(
+def bss_eval_replacement(
     references: np.ndarray,
     estimates: np.ndarray,
     window: float = 88200,
@@ -59,9 +59,9 @@ def replaced(
 
 
 @pytest.fixture(autouse=True)
-def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def replace_bss_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     calls.clear()
-    monkeypatch.setattr(museval.metrics, "bss_eval", replaced)
+    monkeypatch.setattr(museval.metrics, "bss_eval", bss_eval_replacement)
 
 
 def random_pair(sources_version: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,7 @@ def random_pair(sources_version: bool) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("framewise", [False, True])
 @pytest.mark.parametrize("sources_version", [False, True])
-def test_two_random_sources(framewise: bool, sources_version: bool) -> None:
+def test_scores_of_random_sources_equal_museval(framewise: bool, sources_version: bool) -> None:
     pair = random_pair(sources_version)
     modes = {"framewise_filters": framewise, "bsseval_sources_version": sources_version, "window": 2000, "hop": 2000}
     *ours, order = museval.metrics.bss_eval(*pair, **modes)
@@ -85,14 +85,14 @@ def test_two_random_sources(framewise: bool, sources_version: bool) -> None:
 
 
 @pytest.mark.parametrize("framewise", [False, True])
-def test_nothing_in_nothing_out(framewise: bool) -> None:
+def test_empty_input_gives_empty_scores(framewise: bool) -> None:
     with pytest.warns(UserWarning):
         output = museval.metrics.bss_eval(np.array([]), np.array([]), framewise_filters=framewise)
     assert np.allclose(output, np.array([]))
 
 
 @pytest.mark.parametrize("framewise", [False, True])
-def test_silent_estimates_are_refused_by_its_checks(framewise: bool) -> None:
+def test_museval_refuses_silent_estimates(framewise: bool) -> None:
     references, _ = random_pair(False)
     with pytest.raises(ValueError, match="zero"):
         museval.metrics.bss_eval(references, np.zeros_like(references), framewise_filters=framewise)
@@ -101,13 +101,13 @@ def test_silent_estimates_are_refused_by_its_checks(framewise: bool) -> None:
 @pytest.mark.parametrize(
     "name", ["bss_eval_sources", "bss_eval_images", "bss_eval_sources_framewise", "bss_eval_images_framewise"]
 )
-def test_its_wrappers_work(name: str) -> None:
+def test_museval_wrappers_return_finite_scores(name: str) -> None:
     pair = random_pair(sources_version="sources" in name)
     found = getattr(museval.metrics, name)(*pair)
     assert all(np.isfinite(values).all() for values in found)
 
 
-def test_a_track_of_musdb18_through_eval_mus_track(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_mus_track_scores_a_musdb18_track(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its regression test: noise for vocals and accompaniment of one clip."""
     track = musdb.DB(root=str(musdb_root), subsets=["test"])[0]
     random = np.random.default_rng(0)

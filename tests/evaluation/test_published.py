@@ -25,7 +25,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("system", TABLE)
-def test_medians_are_the_published_ones(system: str) -> None:
+def test_medians_equal_the_published_ones(system: str) -> None:
     scores = published_scores()
     medians = [np.median(list(scores[target][system].values())) for target in TARGETS]
     np.testing.assert_allclose(medians, TABLE[system], atol=0.02, rtol=0)
@@ -34,14 +34,14 @@ def test_medians_are_the_published_ones(system: str) -> None:
 @pytest.mark.parametrize(
     ("system", "expected"), [("Demucs v1", (6.29, 6.08, 5.83, 4.12)), ("Demucs v2", (6.84, 6.86, 7.01, 4.42))]
 )
-def test_demucs_is_near_its_published_means(system: str, expected: tuple[float, ...]) -> None:
+def test_demucs_scores_are_near_the_published_means(system: str, expected: tuple[float, ...]) -> None:
     """Those are means over 5 and 3 seeds; medians over the file are up to 0.21 and 0.43 dB away."""
     scores = published_scores()
     medians = [np.median(list(scores[target][system].values())) for target in TARGETS]
     np.testing.assert_allclose(medians, expected, atol=0.45, rtol=0)
 
 
-def test_all_systems_are_there() -> None:
+def test_all_published_systems_are_loaded() -> None:
     scores = published_scores("SIR")
     assert set(scores) == {*TARGETS, "accompaniment"}
     assert len(scores["vocals"]) == 34
@@ -55,7 +55,7 @@ def test_other_metrics_are_refused() -> None:
         published_scores("SI-SDR")
 
 
-def test_sources_stand_beside_the_file() -> None:
+def test_published_files_name_their_origin() -> None:
     text = (FILE.parent / "README.md").read_text(encoding="utf-8")
     assert "sigsep/sigsep-mus-2018" in text
     assert "facebookresearch/demucs" in text

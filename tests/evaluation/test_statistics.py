@@ -11,7 +11,7 @@ from scipy import stats
 from separation.evaluation.statistics import compare_methods, confidence_interval, holm
 
 
-def test_the_interval_is_scipys() -> None:
+def test_the_interval_equals_scipys() -> None:
     values = np.random.default_rng(1).normal(5, 2, 40)
     low, high = confidence_interval(values)
     theirs = stats.bootstrap((values,), np.median, method="percentile", n_resamples=10_000, random_state=3)
@@ -20,7 +20,7 @@ def test_the_interval_is_scipys() -> None:
     assert confidence_interval(values) == (low, high)
 
 
-def test_it_holds_the_true_median_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     random = np.random.default_rng(2)
     inside = 0
     for _ in range(300):
@@ -29,7 +29,7 @@ def test_it_holds_the_true_median_as_often_as_it_says() -> None:
     assert 0.9 <= inside / 300 <= 0.99
 
 
-def test_a_narrower_level_is_a_narrower_interval() -> None:
+def test_a_lower_confidence_level_narrows_the_interval() -> None:
     values = np.random.default_rng(3).normal(size=30)
     low, high = confidence_interval(values)
     lower, higher = confidence_interval(values, level=0.5)
@@ -62,7 +62,7 @@ def test_fewer_than_six_tracks_have_no_interval_and_no_test() -> None:
         assert math.isnan(pair.median_difference) == (tracks == 0)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_correction_equals_a_hand_computed_example() -> None:
     found = holm(np.array([0.01, 0.04, np.nan, 0.03, 0.005]))
     np.testing.assert_allclose(found, [0.03, 0.06, np.nan, 0.06, 0.02])
     np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])

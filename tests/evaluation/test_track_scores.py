@@ -38,14 +38,14 @@ def folders(tmp_path: Path, stems: dict[str, np.ndarray]) -> tuple[Path, Path]:
     return write(tmp_path / "references", **stems), write(tmp_path / "estimates", **estimates)
 
 
-def test_half_the_level_is_six_decibels_of_usdr_and_no_error_in_si_sdr(generator: torch.Generator) -> None:
+def test_scaling_changes_usdr_but_not_si_sdr(generator: torch.Generator) -> None:
     source = torch.randn(1, 2, 50000, generator=generator, dtype=torch.float64)
     scores = whole_track_scores(ArraySignals(source), ArraySignals(0.5 * source))
     assert scores.usdr[0] == pytest.approx(6.0206, abs=1e-3)
     assert scores.si_sdr[0] > 150
 
 
-def test_orthogonal_noise_gives_its_own_ratio(generator: torch.Generator) -> None:
+def test_orthogonal_noise_gives_its_signal_to_noise_ratio(generator: torch.Generator) -> None:
     source = torch.zeros(1, 1, 40000, dtype=torch.float64)
     noise = torch.zeros_like(source)
     source[..., ::2], noise[..., 1::2] = 1.0, 0.1
@@ -54,7 +54,7 @@ def test_orthogonal_noise_gives_its_own_ratio(generator: torch.Generator) -> Non
     assert scores.usdr[0] == pytest.approx(-10 * np.log10(4 + 0.01), abs=1e-6)
 
 
-def test_sums_over_blocks_are_sums(generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_sums_equal_whole_sums(generator: torch.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     source, estimate = torch.randn(2, 2, 1, 30000, generator=generator, dtype=torch.float64)
     whole = whole_track_scores(ArraySignals(source), ArraySignals(estimate))
     monkeypatch.setattr("separation.evaluation.track_scores.BLOCK", 777)
@@ -63,7 +63,7 @@ def test_sums_over_blocks_are_sums(generator: torch.Generator, monkeypatch: pyte
     np.testing.assert_allclose(pieces.si_sdr, whole.si_sdr)
 
 
-def test_the_document_has_every_field_and_names_its_aggregation(folders: tuple[Path, Path]) -> None:
+def test_the_json_document_has_all_fields(folders: tuple[Path, Path]) -> None:
     document = score_folders(*folders)
     assert "median over 1 s frames" in document["aggregation"]
     assert set(document["targets"]) == {"vocals", "drums"}
@@ -96,7 +96,7 @@ def test_estimates_of_another_length_are_cut_or_padded(
 
 
 @pytest.mark.parametrize("case", ["nothing in common", "no folder", "rates", "channels", "lengths"])
-def test_what_cannot_be_compared_is_said_in_one_line(
+def test_incomparable_input_is_refused_in_one_line(
     case: str, folders: tuple[Path, Path], stems: dict[str, np.ndarray]
 ) -> None:
     references, estimates = folders
@@ -125,7 +125,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_the_command_prints_one_document_and_writes_it(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_score_prints_and_writes_one_json_document(folders: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "scores.json"
     result = CliRunner().invoke(app, ["score", *map(str, folders), "--json", "--out", str(out)])
     assert result.exit_code == 0
@@ -135,7 +135,7 @@ def test_the_command_prints_one_document_and_writes_it(folders: tuple[Path, Path
     assert len(table.splitlines()) == 3
 
 
-def test_lossy_references_are_scored_as_if_they_had_16_bits(sample: Path, tmp_path: Path) -> None:
+def test_lossy_references_are_rounded_to_16_bits(sample: Path, tmp_path: Path) -> None:
     """As they are decoded, nothing is above the codec's cut-off, and ISR, SIR and SAR are of chance."""
     rounded, estimates = tmp_path / "rounded", tmp_path / "estimates"
     rounded.mkdir()
@@ -152,7 +152,7 @@ def test_lossy_references_are_scored_as_if_they_had_16_bits(sample: Path, tmp_pa
     assert score_folders(lossy, estimates)["targets"] == score_folders(rounded, estimates)["targets"]
 
 
-def test_masks_are_scored_beside_the_stems(folders: tuple[Path, Path]) -> None:
+def test_mask_scores_are_included(folders: tuple[Path, Path]) -> None:
     """The curve in the document is that of the masks' own room."""
     from separation.evaluation.mask_scores import mask_scores
 
@@ -190,7 +190,7 @@ def test_a_perfect_estimate_scores_infinity(folders: tuple[Path, Path]) -> None:
     assert 90 < scores["uSDR"] < np.inf  # its definition adds a constant to both energies
 
 
-def test_an_instrumental_is_compared_with_all_but_the_vocals(tmp_path: Path) -> None:
+def test_an_instrumental_is_compared_with_the_sum_of_the_other_sources(tmp_path: Path) -> None:
     references = {name: Path(name) for name in ("vocals", "drums", "bass", "other")}
     estimates = {name: Path(f"estimated {name}") for name in ("vocals", "instrumental")}
     rest = [references[name] for name in ("drums", "bass", "other")]

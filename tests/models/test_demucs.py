@@ -39,7 +39,7 @@ def network(golden: dict[str, np.ndarray]) -> Demucs:
 
 
 @torch.inference_mode()
-def test_the_output_is_upstreams(network: Demucs, golden: dict[str, np.ndarray]) -> None:
+def test_the_output_equals_upstreams(network: Demucs, golden: dict[str, np.ndarray]) -> None:
     mixture = torch.from_numpy(golden["input"])
     before = mixture.clone()
     estimates = network(mixture)
@@ -89,7 +89,7 @@ def forward(layers: Any, x: Tensor, *, resample: bool) -> Tensor:
     ("channels", "depth", "resample", "n_channels", "sources"),
     [(6, 6, True, 2, 4), (8, 5, False, 2, 4), (8, 4, True, 1, 3)],
 )
-def test_on_music_it_is_upstreams_layers(
+def test_the_output_on_music_equals_upstreams_layers(
     music: Tensor, channels: int, depth: int, resample: bool, n_channels: int, sources: int
 ) -> None:
     names = ("drums", "bass", "other", "vocals")[:sources]
@@ -105,7 +105,7 @@ def test_on_music_it_is_upstreams_layers(
     assert relative_error(*moving) <= 1e-5
 
 
-def test_valid_lengths_are_upstreams(network: Demucs, golden: dict[str, np.ndarray]) -> None:
+def test_valid_lengths_equal_upstreams(network: Demucs, golden: dict[str, np.ndarray]) -> None:
     for requested, valid in golden["valid_lengths"].tolist():
         assert network.valid_length(requested) == valid
 

@@ -49,7 +49,7 @@ def pair(segment: float, **shape: Any) -> tuple[nn.Module, HTDemucs]:
 @torch.inference_mode()
 @pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("length", [22050, 17001, 1])
-def test_the_output_is_upstreams(shape: str, length: int) -> None:
+def test_the_output_equals_upstreams(shape: str, length: int) -> None:
     theirs, ours = pair(0.5, **SHAPES[shape])
     mixture = 0.1 * torch.randn(2, 2, length, generator=torch.Generator().manual_seed(1))
     expected = theirs(mixture)
@@ -58,7 +58,7 @@ def test_the_output_is_upstreams(shape: str, length: int) -> None:
 
 
 @torch.inference_mode()
-def test_one_source_alone_is_its_row_of_all() -> None:
+def test_a_single_source_equals_its_row_of_the_full_output() -> None:
     _, network = pair(0.5, **SHAPES["all parts"])
     mixture = 0.1 * torch.randn(1, 2, 22050, generator=torch.Generator().manual_seed(1))
     every = network(mixture)
@@ -68,7 +68,7 @@ def test_one_source_alone_is_its_row_of_all() -> None:
 
 @torch.inference_mode()
 @pytest.mark.slow  # 42 million parameters on 7.8 s, twice
-def test_the_released_size_is_upstreams() -> None:
+def test_the_released_size_equals_upstreams() -> None:
     theirs, ours = pair(7.8, bottom_channels=512, dconv_mode=3)
     mixture = 0.1 * torch.randn(1, 2, 343980, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(ours(mixture), theirs(mixture), rtol=0, atol=1e-5)

@@ -37,7 +37,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_products_and_fused_operations(dtype: torch.dtype) -> None:
+def test_matrix_products_and_fused_operations(dtype: torch.dtype) -> None:
     weight, bias, x, other = noise(6, 5), noise(6, seed=1), noise(3, 7, 5, seed=2), noise(3, 7, 6, seed=3)
     product = F.linear(x, weight, bias)
     linear, x = Linear(weight, bias, dtype), x.to(dtype)
@@ -70,7 +70,7 @@ def test_strided_convolutions_are_two_products_of_rows() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 1), (3, 2)])
-def test_resampling_is_julius(old: int, new: int) -> None:
+def test_resampling_equals_julius(old: int, new: int) -> None:
     for length in (1, 2, 63, 64, 129, 1000, 1001):
         x = noise(2, length) + 1
         expected = julius.resample_frac(x, old, new)

@@ -44,7 +44,7 @@ def both(size: str) -> tuple[OpenUnmix, nn.Module]:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("size", SIZES)
-def test_magnitudes_are_upstreams(music: Tensor, size: str) -> None:
+def test_magnitudes_equal_upstreams(music: Tensor, size: str) -> None:
     ours, theirs = both(size)
     mixture = magnitudes(music[: ours.n_channels], StftConfig(n_fft=2 * (ours.n_bins - 1), hop_length=ours.n_bins // 2))
     expected = theirs(mixture.clone())
@@ -56,7 +56,7 @@ def test_magnitudes_are_upstreams(music: Tensor, size: str) -> None:
     assert 0.01 < float((estimate == 0).float().mean()) < 0.99, "the last ReLU does nothing"
 
 
-def test_in_training_it_is_upstreams_too(music: Tensor) -> None:
+def test_training_mode_equals_upstreams(music: Tensor) -> None:
     ours, theirs = both("small")
     mixture = magnitudes(music, StftConfig())
     results = []
@@ -115,7 +115,7 @@ def test_bins_below_a_frequency_equal_upstreams(rate: int, n_fft: int) -> None:
         assert bins_below(frequency, n_fft=n_fft, sample_rate=rate) == expected, frequency
 
 
-def test_sixteen_kilohertz_are_1487_bins() -> None:
+def test_a_bandwidth_of_16_khz_gives_1487_bins() -> None:
     assert bins_below(16000, n_fft=4096, sample_rate=44100) == 1487
 
 

@@ -47,7 +47,7 @@ def with_foreign_files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("exchange", [True, False])
-def test_files_of_others_stay(links: bool, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlisted_files_are_kept(links: bool, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not links:
         monkeypatch.setattr(atomic_folder, "_link", _refuse)
     if not exchange:
@@ -68,7 +68,7 @@ def _refuse(source: str, copy: str) -> str:
     raise OSError(errno.EPERM, "no hard links here")
 
 
-def test_a_file_that_is_not_listed_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
+def test_an_unlisted_output_file_is_refused_by_name_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "drums.wav").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="not listed") as caught:
         separate(sound(), Copies(failure=AssertionError()), tmp_path)
@@ -76,7 +76,7 @@ def test_a_file_that_is_not_listed_is_refused_by_name_before_any_work(tmp_path: 
     assert files(tmp_path) == {"drums.wav": b"mine"}
 
 
-def test_a_file_that_appears_during_the_work_is_refused_too(tmp_path: Path) -> None:
+def test_an_unlisted_file_that_appears_during_the_work_is_refused(tmp_path: Path) -> None:
     work = separate_to_folder(sound(), Copies(), tmp_path / "copies", name="song.wav")
     next(work)
     (tmp_path / "copies").mkdir()
@@ -87,7 +87,7 @@ def test_a_file_that_appears_during_the_work_is_refused_too(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["../take2.wav", "/take2.wav", "takes", 3])
-def test_a_card_cannot_list_files_outside_its_folder(name: object, tmp_path: Path) -> None:
+def test_result_json_cannot_list_files_outside_its_folder(name: object, tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     separate(sound(), Copies(), folder)
     (tmp_path / "take2.wav").write_bytes(b"mine")
@@ -100,7 +100,7 @@ def test_a_card_cannot_list_files_outside_its_folder(name: object, tmp_path: Pat
     assert files(folder / "takes") == foreign
 
 
-def test_chosen_stems_keep_the_others_and_the_card_says_whose_they_are(tmp_path: Path) -> None:
+def test_chosen_stems_keep_the_others_as_earlier_results(tmp_path: Path) -> None:
     separate(sound(), Copies(), tmp_path)
     drums = (tmp_path / "drums.wav").read_bytes()
     result = separate(sound(), Copies(), tmp_path, stems=["vocals"], format="flac")
@@ -113,7 +113,7 @@ def test_chosen_stems_keep_the_others_and_the_card_says_whose_they_are(tmp_path:
     assert not (tmp_path / "vocals.wav").exists()  # one file per source
 
 
-def test_stems_of_another_sound_are_kept_with_a_warning(tmp_path: Path) -> None:
+def test_stems_of_another_input_are_kept_with_a_warning(tmp_path: Path) -> None:
     separate(sound(), Copies(), tmp_path)
     before = json.loads((tmp_path / "result.json").read_text())
     with pytest.warns(UserWarning, match=r"drums.wav, bass.wav, other.wav in the same folder"):
@@ -125,7 +125,7 @@ def test_stems_of_another_sound_are_kept_with_a_warning(tmp_path: Path) -> None:
     assert "earlier_results" not in json.loads(result.card.read_text())
 
 
-def test_if_the_exchange_fails_the_earlier_result_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_exchange_keeps_the_earlier_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "copies"
     separate(sound(), Copies(), folder)
     before = files(tmp_path)

@@ -36,7 +36,7 @@ def state(folder: Path) -> dict[str, int]:
 # -- which songs -----------------------------------------------------------------------------------
 
 
-def test_folders_are_searched_and_their_order_kept(tmp_path: Path) -> None:
+def test_folders_are_searched_in_the_given_order(tmp_path: Path) -> None:
     music = album(tmp_path / "music", "a.wav", "disc 1/a.wav", "disc 1/deep/b.FLAC", "single.ogg")
     for name in ("cover.jpg", "._a.wav", "disc 1/._a.wav", ".trash.wav"):
         (music / name).write_bytes(b"...")
@@ -59,7 +59,7 @@ def test_two_songs_never_share_a_folder(tmp_path: Path) -> None:
         find_jobs([music / "a.wav", music / "a.wav"], tmp_path, HPSS)
 
 
-def test_a_folder_without_sound_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="contains no audio file"):
         find_jobs([tmp_path], tmp_path, HPSS)
 
@@ -67,7 +67,7 @@ def test_a_folder_without_sound_is_refused(tmp_path: Path) -> None:
 # -- not twice -------------------------------------------------------------------------------------
 
 
-def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+def test_finished_songs_are_skipped(tmp_path: Path) -> None:
     album(tmp_path / "music", "a.wav", "b.wav")
     first = separation("separate", tmp_path / "music", "-m", "hpss", "--out", tmp_path / "out", "--json")
     before = state(tmp_path / "out")
@@ -93,7 +93,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
         ["--sum-to-mixture"],
     ],
 )
-def test_another_wish_is_done(change: list[str], tmp_path: Path) -> None:
+def test_songs_are_separated_again_with_other_options(change: list[str], tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     wish = ["separate", str(tmp_path / "a.wav"), "-m", "hpss", "--out", str(tmp_path / "out"), "--json"]
     separation(*wish)
@@ -101,7 +101,7 @@ def test_another_wish_is_done(change: list[str], tmp_path: Path) -> None:
     assert separation(*wish, *change).document["results"][0]["skipped"] is True
 
 
-def _edit(folder: Path) -> None:
+def _change_song(folder: Path) -> None:
     write_song(folder / "a.wav", seed=5)
 
 
@@ -114,8 +114,8 @@ def _another_model(folder: Path) -> None:
     card.write_text(json.dumps(json.loads(card.read_text()) | {"model_sha256": "another"}))
 
 
-@pytest.mark.parametrize("change", [_edit, _lose_a_stem, _another_model])
-def test_what_has_changed_is_done_again(change: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [_change_song, _lose_a_stem, _another_model])
+def test_changed_songs_are_separated_again(change: Any, tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)
     assert not separate_song(song).skipped
@@ -125,7 +125,7 @@ def test_what_has_changed_is_done_again(change: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("card", ["[1, 2", '["a list"]', '{"stems": 1}', None])
-def test_files_that_no_readable_card_lists_are_never_replaced(card: str | None, tmp_path: Path) -> None:
+def test_files_not_listed_in_a_readable_result_json_are_never_replaced(card: str | None, tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)
     assert separate_song(song).error is None
@@ -143,7 +143,7 @@ def test_files_that_no_readable_card_lists_are_never_replaced(card: str | None, 
 # -- side by side ----------------------------------------------------------------------------------
 
 
-def test_jobs_do_what_one_does(tmp_path: Path) -> None:
+def test_parallel_jobs_give_the_same_results(tmp_path: Path) -> None:
     music = album(tmp_path / "music", "a.wav", "b.wav", "c.wav")
     (music / "broken.wav").write_text("no sound")
     one, two = (
@@ -159,7 +159,7 @@ def test_jobs_do_what_one_does(tmp_path: Path) -> None:
             assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
 
 
-def test_a_cluster_does_what_one_does(tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_results(tmp_path: Path) -> None:
     songs = find_jobs([album(tmp_path / "music", "a.wav", "b.wav")], tmp_path / "out", JobOptions(method="mix"))
     outcomes = list(separate_songs(songs, cluster="local:1"))
     assert sorted(outcome.job.file.name for outcome in outcomes) == ["a.wav", "b.wav"]
@@ -167,7 +167,7 @@ def test_a_cluster_does_what_one_does(tmp_path: Path) -> None:
     assert all((song.folder / "vocals.wav").is_file() for song in songs)
 
 
-def test_a_wrong_order_fails_before_any_song_is_opened(tmp_path: Path) -> None:
+def test_invalid_options_fail_before_any_song_is_opened(tmp_path: Path) -> None:
     for wish in (["-m", "nothing"], ["-m", "mix", "--option", "x=1"], ["-m", "mix", "--jobs", "0"]):
         outcome = separation("separate", tmp_path / "missing.wav", "--out", tmp_path / "out", *wish)
         assert outcome.code == 2
@@ -177,7 +177,7 @@ def test_a_wrong_order_fails_before_any_song_is_opened(tmp_path: Path) -> None:
 # -- killed ----------------------------------------------------------------------------------------
 
 
-def test_after_a_kill_the_rest_is_done_and_nothing_half_written_is_left(tmp_path: Path) -> None:
+def test_a_killed_batch_resumes_and_leaves_no_partial_results(tmp_path: Path) -> None:
     music = album(tmp_path / "music", "a.wav")
     write_song(music / "long.wav", frames=44100 * 120)
     command = [sys.executable, "-m", "separation", "separate", str(music), "-m", "hpss", "--out", str(tmp_path / "out")]
@@ -199,7 +199,7 @@ def test_after_a_kill_the_rest_is_done_and_nothing_half_written_is_left(tmp_path
     assert sorted(path.name for path in (tmp_path / "out/long").iterdir()) == ["hpss"]
 
 
-def test_the_draft_of_somebody_at_work_stays(tmp_path: Path) -> None:
+def test_the_draft_of_a_running_process_is_kept(tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", JobOptions(method="mix"))
     seen: list[set[str]] = []
@@ -216,7 +216,7 @@ def test_the_draft_of_somebody_at_work_stays(tmp_path: Path) -> None:
     assert [path.name for path in song.folder.parent.iterdir()] == ["mix"]
 
 
-def test_songs_of_a_disk_that_is_not_there_name_it(tmp_path: Path) -> None:
+def test_songs_on_a_missing_disk_are_reported_by_name(tmp_path: Path) -> None:
     if os.getuid() == 0:
         place = Path("/proc/nowhere")
     else:

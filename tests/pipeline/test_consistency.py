@@ -25,19 +25,19 @@ def test_stems_can_be_made_to_sum_to_the_mixture(tmp_path: Path, block: int) -> 
     assert json.loads(result.card.read_text())["sum_to_mixture"] is True
 
 
-def test_some_stems_cannot_sum_to_the_mixture(tmp_path: Path) -> None:
+def test_a_selection_of_stems_cannot_sum_to_the_mixture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="only all stems together"):
         separate(noise(), Copies(), tmp_path / "stems", sum_to_mixture=True, stems=["vocals"])
     assert not (tmp_path / "stems").exists()
 
 
-def test_silent_stems_share_the_residual_alike(tmp_path: Path) -> None:
+def test_silent_stems_share_the_residual_equally(tmp_path: Path) -> None:
     result = separate(noise(), Copies(gains=(0.0,) * 4), tmp_path / "stems", sum_to_mixture=True, float32=True)
     for path in result.stems.values():
         torch.testing.assert_close(read_stem(path).float(), noise().waveform / 4, atol=1e-6, rtol=0)
 
 
-def test_who_listens_meanwhile_hears_every_block(tmp_path: Path) -> None:
+def test_the_block_callback_receives_every_block(tmp_path: Path) -> None:
     heard: list[tuple[Tensor, Tensor]] = []
     audio = noise()
     result = separate(audio, Copies(block=3000), tmp_path / "stems", on_block=lambda *b: heard.append(b), float32=True)

@@ -13,7 +13,7 @@ from separation.audio.channels import downmix
 from separation.audio.signal import Audio, Signal
 from separation.pipeline.run import run, target_mixture
 from separation.separators import create
-from tests.audio.test_decoding import lag
+from tests.audio.test_decoding import delay_of
 from tests.conftest import snr
 from tests.pipeline.helpers import GAINS, Copies, noise, sound
 
@@ -21,7 +21,7 @@ RATES = [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192000]
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_stems_have_the_rate_length_and_place_of_the_mixture(rate: int) -> None:
+def test_stems_have_the_rate_length_and_alignment_of_the_mixture(rate: int) -> None:
     audio = sound(rate)
     before = audio.waveform.clone()
     stems = torch.cat(list(run(Copies(), audio)), dim=-1)
@@ -30,18 +30,18 @@ def test_stems_have_the_rate_length_and_place_of_the_mixture(rate: int) -> None:
     assert snr(stems.sum(0), audio.waveform) > 60
     for gain, stem in zip(GAINS, stems, strict=True):
         assert snr(stem, gain * audio.waveform) > 60
-        assert lag(stem[0].numpy(), audio.waveform[0].numpy()) == 0
+        assert delay_of(stem[0].numpy(), audio.waveform[0].numpy()) == 0
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 100, 4999, 5000, 5001, 10001])
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
-def test_any_number_of_frames_stays_as_it_is(frames: int, rate: int) -> None:
+def test_any_number_of_frames_is_preserved(frames: int, rate: int) -> None:
     blocks = list(run(Copies(), sound(rate, frames=frames)))
     assert sum(block.shape[-1] for block in blocks) == frames
     assert all(block.shape[:2] == (4, 2) for block in blocks)
 
 
-def test_blocks_come_while_the_separator_works() -> None:
+def test_blocks_are_yielded_while_the_separator_runs() -> None:
     blocks = run(Copies(failure=RuntimeError("broken")), sound())
     assert next(blocks).shape[-1] == 5000
     assert next(blocks).shape[-1] == 5000
@@ -50,14 +50,14 @@ def test_blocks_come_while_the_separator_works() -> None:
 
 
 @pytest.mark.parametrize("rate", [44100, 48000])
-def test_mono_comes_back_as_mono(rate: int) -> None:
+def test_mono_gives_mono_stems(rate: int) -> None:
     audio = sound(rate, 1)
     stems = torch.cat(list(run(Copies(), audio)), dim=-1)
     assert stems.shape == (4, 1, audio.frames)
     assert snr(stems.sum(0), audio.waveform) > 60
 
 
-def test_a_stereo_separator_gets_mono_twice_and_gives_its_mean() -> None:
+def test_a_stereo_separator_processes_mono_as_two_equal_channels() -> None:
     class LeftOnly(Copies):
         def _stream(self, mixture: Signal) -> Iterator[Tensor]:
             left, right = mixture.read(0, mixture.frames)
@@ -77,7 +77,7 @@ def test_more_than_two_channels_are_mixed_down_for_a_stereo_separator(channels: 
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_mix_down_goes_by_the_speakers(channels: int) -> None:
+def test_the_downmix_follows_the_channel_layout(channels: int) -> None:
     audio = replace(sound(channels=4), speakers=("FL", "FR", "FC", "BC"))
     mixture = target_mixture(audio, Copies(channels=channels)).read(0, audio.frames)
     left, right, centre, back = audio.waveform
@@ -95,7 +95,7 @@ def test_a_mono_separator_gets_the_mean_of_the_stereo_mix(channels: int) -> None
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])
 @pytest.mark.parametrize("method", ["mix", "hpss", "ica"])
-def test_methods_for_any_channels_and_rate_see_the_sound_as_it_is(method: str, channels: int) -> None:
+def test_methods_for_any_channels_and_rate_receive_the_signal_unchanged(method: str, channels: int) -> None:
     audio = noise(channels=channels)
     audio = Audio(waveform=audio.waveform, sample_rate=32000)
     stems = torch.cat(list(run(create(method), audio)), dim=-1)

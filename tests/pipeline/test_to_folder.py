@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def test_the_steps_lead_to_the_result(tmp_path: Path) -> None:
+def test_progress_steps_end_with_the_result(tmp_path: Path) -> None:
     steps = list(separate_to_folder(sound(96000), Copies(), tmp_path / "song", name="song.wav"))
     stages = [step.stage for step in steps]
     blocks = 5  # 22,053 frames at 44.1 kHz
@@ -42,7 +42,7 @@ def test_the_steps_lead_to_the_result(tmp_path: Path) -> None:
     assert [step.result is None for step in steps] == [True] * (len(steps) - 1) + [False]
 
 
-def test_the_card_says_all_that_a_result_is(tmp_path: Path) -> None:
+def test_result_json_has_all_fields(tmp_path: Path) -> None:
     audio = sound(48000)
     folder = tmp_path / "song" / "copies"
     result = separate(audio, Copies(note="I only copy."), folder, origin={"command": "python", "start": 1.5})
@@ -81,7 +81,7 @@ def test_the_card_says_all_that_a_result_is(tmp_path: Path) -> None:
         assert document[key] == card[key]
 
 
-def test_options_of_the_method_are_on_the_card(tmp_path: Path) -> None:
+def test_result_json_records_the_options_of_the_method(tmp_path: Path) -> None:
     separate(noise(), create("ica", options={"seed": "3", "contrast": "cube"}), tmp_path / "ica")
     options = json.loads((tmp_path / "ica" / "result.json").read_text())["options"]
     assert options == {"components": None, "contrast": "cube", "seed": 3, "tolerance": 1e-4, "max_iterations": 200}
@@ -98,7 +98,7 @@ FORMATS: list[tuple[str, bool, str, str]] = [
 
 @pytest.mark.parametrize("rate", [44100, 48000])
 @pytest.mark.parametrize(("format", "float32", "container", "subtype"), FORMATS)
-def test_the_residual_is_that_of_the_files(
+def test_the_residual_is_computed_from_the_written_files(
     format: str, float32: bool, container: str, subtype: str, rate: int, tmp_path: Path
 ) -> None:
     """Whatever a lossy format adds counts: the sum is taken over what others will read."""
@@ -121,20 +121,20 @@ def test_the_residual_is_that_of_the_files(
         assert -60 < expected < -10
 
 
-def test_the_residual_of_a_long_sound_is_summed_over_all_of_it(tmp_path: Path) -> None:
+def test_the_residual_covers_the_whole_signal(tmp_path: Path) -> None:
     """Files are read back 65,536 frames at a time, and the mixture must go along."""
     result = separate(noise(150_000), Copies(gains=(0.4, 0.3, 0.2, 0.09), block=40_000), tmp_path / "stems")
     assert result.residual_db == pytest.approx(-40, abs=0.1)
 
 
-def test_the_residual_of_many_channels_is_against_their_mix_down(tmp_path: Path) -> None:
+def test_the_residual_of_surround_sound_uses_its_downmix(tmp_path: Path) -> None:
     result = separate(sound(channels=6, peak=0.2), Copies(), tmp_path / "stems")
     assert result.channels == 2
     assert result.residual_db is not None and result.residual_db < -90
 
 
 @pytest.mark.parametrize("format", ["wav", "flac"])
-def test_a_loud_sound_is_lowered_by_one_gain_for_all_stems(format: str, tmp_path: Path) -> None:
+def test_clipping_stems_are_lowered_by_a_common_gain(format: str, tmp_path: Path) -> None:
     audio = sound(peak=3.0)
     gains = (0.9, 0.45, 0.3, 0.15)
     result = separate(audio, Copies(gains=gains), tmp_path / "stems", format=format)
@@ -149,7 +149,7 @@ def test_a_loud_sound_is_lowered_by_one_gain_for_all_stems(format: str, tmp_path
     assert result.residual_db == pytest.approx(expected, abs=0.01)
 
 
-def test_the_gain_is_that_of_the_loudest_stem_wherever_it_is(tmp_path: Path) -> None:
+def test_the_common_gain_follows_the_loudest_stem(tmp_path: Path) -> None:
     """Also when the peak comes in the last block, after the others have been taken."""
     audio = noise()
     audio.waveform[1, -1] = 5.0
@@ -175,7 +175,7 @@ def test_only_the_chosen_stems_are_written(tmp_path: Path) -> None:
     assert result.residual_db == pytest.approx(20 * math.log10(0.5), abs=0.01)  # the others are missing in the sum
 
 
-def test_the_gain_is_that_of_the_chosen_stems(tmp_path: Path) -> None:
+def test_the_common_gain_follows_the_chosen_stems_only(tmp_path: Path) -> None:
     result = separate(sound(peak=3.0), Copies(gains=(0.9, 0.1, 0.1, 0.1)), tmp_path / "stems", stems=["bass"])
     assert result.gain_db == 0
 
@@ -189,14 +189,14 @@ def test_the_gain_is_that_of_the_chosen_stems(tmp_path: Path) -> None:
         ({"format": "flac", "float32": True}, "needs WAV"),
     ],
 )
-def test_wrong_wishes_are_refused_before_any_work(more: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_options_are_refused_before_any_work(more: dict[str, Any], message: str, tmp_path: Path) -> None:
     steps = separate_to_folder(sound(), Copies(failure=AssertionError()), tmp_path / "a" / "b", name="song", **more)
     with pytest.raises(ValueError, match=message):
         next(steps)
     assert contents(tmp_path) == {}
 
 
-def test_unknown_speakers_are_told_where_they_matter(tmp_path: Path) -> None:
+def test_unknown_layouts_give_a_warning_if_they_affect_the_result(tmp_path: Path) -> None:
     told = "does not name the speakers of its 4 channels"
     with pytest.warns(UserWarning, match=told):
         result = separate(noise(channels=4), Copies(), tmp_path / "mixed")
@@ -232,7 +232,7 @@ def test_an_error_leaves_nothing(failure: BaseException, tmp_path: Path) -> None
     assert contents(tmp_path) == {}
 
 
-def test_an_error_leaves_an_earlier_result_as_it_was(tmp_path: Path) -> None:
+def test_an_error_keeps_an_earlier_result(tmp_path: Path) -> None:
     folder = tmp_path / "song" / "copies"
     separate(sound(), Copies(), folder)
     before = contents(tmp_path)
@@ -245,7 +245,7 @@ def test_an_error_leaves_an_earlier_result_as_it_was(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_an_error_leaves_what_others_made_meanwhile(tmp_path: Path) -> None:
+def test_an_error_keeps_files_created_meanwhile(tmp_path: Path) -> None:
     work = separate_to_folder(sound(), Copies(), tmp_path / "song" / "copies", name="song.wav")
     next(work)
     separate(sound(), create("mix"), tmp_path / "song" / "mix")
@@ -265,7 +265,7 @@ def test_success_replaces_an_earlier_result_as_a_whole(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path)) == sorted(["song", "song/copies", *stems, "song/copies/result.json"])
 
 
-def test_a_folder_that_cannot_be_made_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_created_leaves_no_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.mkdir
 
     def fail(self: Path, *arguments: Any, **more: Any) -> None:
@@ -288,7 +288,7 @@ def test_a_file_in_the_place_of_the_folder_stays(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"copies": b"mine"}
 
 
-def test_folders_are_open_to_whom_the_user_wants(tmp_path: Path) -> None:
+def test_folders_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     separate(sound(), Copies(), tmp_path / "song")
     assert (tmp_path / "song").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -339,7 +339,7 @@ def small_disk(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
-def test_a_disk_of_any_size_holds_all_or_nothing(format: str, small_disk: Any, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_a_complete_result_or_none(format: str, small_disk: Any, tmp_path: Path) -> None:
     """libsndfile reports a full disk in several ways, and for the end of a FLAC not at all."""
     audio = noise(11025)
     whole = separate(audio, Copies(), tmp_path / "song", format=format)
@@ -376,7 +376,7 @@ def test_silence_stays_silence(method: str, channels: int, tmp_path: Path) -> No
     assert '"residual_db": null' in result.card.read_text()
 
 
-def test_one_sample_is_enough_for_a_copy_and_too_short_for_analysis(tmp_path: Path) -> None:
+def test_a_single_sample_is_accepted_by_mix_and_refused_by_others(tmp_path: Path) -> None:
     tick = Audio(waveform=torch.tensor([[0.5], [-0.25]]), sample_rate=44100)
     result = separate(tick, create("mix"), tmp_path / "mix")
     assert torch.equal(read_stem(result.stems["bass"]), torch.tensor([[0.125], [-0.0625]], dtype=torch.float64))
@@ -386,14 +386,14 @@ def test_one_sample_is_enough_for_a_copy_and_too_short_for_analysis(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mix"]
 
 
-def test_names_that_are_not_unicode_stay_in_the_card(tmp_path: Path) -> None:
+def test_result_json_keeps_names_that_are_not_unicode(tmp_path: Path) -> None:
     name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
     *_, last = separate_to_folder(sound(), Copies(), tmp_path / "song", name=name)
     assert isinstance(last, SeparationProgress)
     assert json.loads((tmp_path / "song" / "result.json").read_text(encoding="utf-8"))["input"] == name
 
 
-def test_the_hash_is_that_of_the_sound_and_not_of_its_file(tmp_path: Path) -> None:
+def test_the_hash_covers_the_audio_and_not_the_file(tmp_path: Path) -> None:
     hashes = set()
     for audio in (sound(), sound(), noise()):
         result = separate(audio, Copies(), tmp_path / "song")

@@ -40,14 +40,14 @@ def points(axes: Axes) -> int:
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_any_number_of_methods(tmp_path: Path, suffix: str, count: int) -> None:
+def test_violins_of_any_number_of_methods(tmp_path: Path, suffix: str, count: int) -> None:
     scores = {target: {f"Méthode {n}": RANDOM.normal(n, 2, 20) for n in range(count)} for target in ("vocals", "bass")}
     path = save(violins(scores), tmp_path / f"figure{suffix}")
     starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert path.read_bytes().startswith(starts[suffix])
 
 
-def test_methods_are_sorted_by_their_medians_and_the_chosen_is_yellow() -> None:
+def test_methods_are_sorted_by_median_and_the_first_is_highlighted() -> None:
     scores = {"vocals": {"good": RANDOM.normal(9, 1, 30), "bad": RANDOM.normal(0, 1, 30), "fair": np.arange(5.0)}}
     figure = violins(scores, chosen=["fair"])
     (axes,) = figure.axes
@@ -58,7 +58,7 @@ def test_methods_are_sorted_by_their_medians_and_the_chosen_is_yellow() -> None:
     assert axes.get_ylabel() == "vocals\nSDR (dB)"
 
 
-def test_every_track_is_a_point_and_nothing_else() -> None:
+def test_each_track_is_one_point() -> None:
     values = np.append(RANDOM.normal(5, 1, 20), [np.nan, -400.0, np.inf])
     (axes,) = violins({"vocals": {"method": values}}).axes
     assert points(axes) == 21  # NaN and infinity have no place
@@ -66,13 +66,13 @@ def test_every_track_is_a_point_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0, 2.0, 2.0, 2.0], [1.0, 2.0]])
-def test_too_little_for_a_violin_is_points(values: list[float]) -> None:
+def test_few_scores_are_drawn_as_points(values: list[float]) -> None:
     (axes,) = violins({"vocals": {"method": np.array(values)}}).axes
     assert points(axes) == len(values)
     assert all(type(c).__name__ == "PathCollection" for c in axes.collections)
 
 
-def test_a_method_far_below_all_others_is_triangles_at_the_edge() -> None:
+def test_outlying_methods_are_drawn_as_triangles_at_the_edge() -> None:
     scores = {f"method {n}": RANDOM.normal(5, 1, 50) for n in range(20)} | {"awful": RANDOM.normal(-60, 0.1, 50)}
     (axes,) = violins({"vocals": scores}).axes
     assert labels(axes)[0] == "awful"
@@ -81,14 +81,14 @@ def test_a_method_far_below_all_others_is_triangles_at_the_edge() -> None:
     assert axes.get_ylim()[0] > -5
 
 
-def test_one_track_has_an_axis_that_can_be_read() -> None:
+def test_a_single_track_has_a_readable_axis() -> None:
     (axes,) = violins({"vocals": {"method": np.array([5.2])}}).axes
     low, high = axes.get_ylim()
     assert low < 5.2 < high
     assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
 
 
-def test_names_are_written_as_they_are(tmp_path: Path) -> None:
+def test_names_are_not_interpreted_as_markup(tmp_path: Path) -> None:
     name = r"_größer $\foo$"
     save(violins({name: {name: np.arange(5.0)}}), tmp_path / "violins.png")
     figures = [
@@ -115,7 +115,7 @@ def test_a_method_without_a_target_leaves_a_gap() -> None:
     assert [points(axes) for axes in figure.axes] == [10, 5]
 
 
-def test_nothing_cannot_be_drawn() -> None:
+def test_empty_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="there is no SDR to draw"):
         violins({"vocals": {"a": np.array([np.nan])}})
     with pytest.raises(ValueError, match="no scores"):
@@ -136,7 +136,7 @@ def picture() -> Spectrogram:
     return Spectrogram(peaks=peaks, power=np.ones((4, 50)), duration=6.5, sample_rate=44100)
 
 
-def test_scores_lie_under_their_seconds(tmp_path: Path) -> None:
+def test_scores_over_time_align_with_the_waveform(tmp_path: Path) -> None:
     scores = {"a": np.array([1.0, np.nan, 3.0, 4.0, 5.0, 6.0]), "b": np.zeros(6)}
     figure = draw_score_over_time(picture(), scores, name="vocals", metric="SIR")
     wave, axes = figure.axes
@@ -150,7 +150,7 @@ def test_scores_lie_under_their_seconds(tmp_path: Path) -> None:
     assert save(figure, tmp_path / "figure.svg").stat().st_size > 1000
 
 
-def test_precision_is_drawn_over_recall() -> None:
+def test_precision_recall_curves() -> None:
     precision, recall = np.linspace(0.2, 1, 11), np.linspace(1, 0, 11)
     figure = draw_precision_recall({"vocals": (precision, recall, 0.614)}, chosen={"vocals": (0.6, 0.5)})
     (axes,) = figure.axes
@@ -167,7 +167,7 @@ def test_precision_is_drawn_over_recall() -> None:
     ]
 
 
-def test_lengths_have_names() -> None:
+def test_lengths_are_labelled_in_seconds_and_minutes() -> None:
     lengths = np.array([7.0, 7.0, 60.0, 1800.0])
     figure = draw_score_over_length({"whole": (lengths, np.array([4.0, 6.0, 3.0, 1.0]))}, metric="SDR")
     (axes,) = figure.axes
@@ -176,7 +176,7 @@ def test_lengths_have_names() -> None:
     assert labels(axes) == ["7 s", "15 s", "30 s", "1 min", "2 min", "5 min", "10 min", "30 min"]
 
 
-def test_undefined_scores_have_no_place_on_the_axis_of_lengths() -> None:
+def test_undefined_scores_do_not_extend_the_length_axis() -> None:
     lengths, scores = np.array([3.0, 3.0, 3.4]), np.array([np.nan, np.nan, 2.0])
     figure = draw_score_over_length({"some": (lengths, scores), "none": (lengths, np.full(3, np.nan))}, metric="SDR")
     (axes,) = figure.axes

@@ -26,7 +26,7 @@ def row_of(frequency: float, picture: Spectrogram) -> float:
 
 
 @pytest.mark.parametrize("frequency", [60.0, 100.0, 440.0, 1000.0, 5000.0, 15000.0])
-def test_a_tone_is_brightest_at_its_own_height(frequency: float) -> None:
+def test_a_tone_is_brightest_at_its_frequency(frequency: float) -> None:
     picture = spectrogram(tone(frequency), RATE)
     brightest = int(picture.power[:, picture.power.shape[1] // 2].argmax())
     assert abs(brightest + 0.5 - row_of(frequency, picture)) <= 8 if frequency < 100 else 1.5
@@ -42,7 +42,7 @@ def test_the_waveform_shows_the_extremes_of_every_column() -> None:
     assert picture.peaks[1].argmax() == int(20000 / 441)
 
 
-def test_twice_the_level_is_six_decibels_more() -> None:
+def test_doubling_the_amplitude_adds_six_decibels() -> None:
     quiet, loud = spectrogram(tone(1000, level=0.25), RATE), spectrogram(tone(1000, level=0.5), RATE)
     assert 10 * np.log10(loud.loudest / quiet.loudest) == pytest.approx(6.02, abs=0.01)
 
@@ -54,7 +54,7 @@ def test_any_length_can_be_drawn(frames: int, tmp_path: Path) -> None:
     assert path.stat().st_size > 1000
 
 
-def test_silence_is_drawn_without_complaint(tmp_path: Path) -> None:
+def test_silence_is_drawn_without_warnings(tmp_path: Path) -> None:
     picture = spectrogram(torch.zeros(1, RATE), 8000)
     path = save(draw_spectrogram(picture, name="bass", loudest=picture.loudest, peak=0.0), tmp_path / "picture.svg")
     assert path.read_text().rstrip().endswith("</svg>")
@@ -77,7 +77,7 @@ def test_a_quiet_song_is_still_seen(tmp_path: Path) -> None:
     assert imread(path)[..., :3].max() > 0.95
 
 
-def test_long_sounds_make_no_larger_pictures() -> None:
+def test_the_size_of_a_spectrogram_does_not_depend_on_length() -> None:
     short, long = spectrogram(tone(440, 2), RATE), spectrogram(tone(440, 40), RATE)
     assert short.power.shape == long.power.shape
     assert short.peaks.shape == long.peaks.shape

@@ -13,7 +13,9 @@ from tests.separators.helpers import SINGLE_METHODS, create_tiny
 
 @pytest.mark.parametrize("name", SINGLE_METHODS)
 @pytest.mark.filterwarnings("ignore:ICA did not converge")
-def test_every_method_keeps_the_contract(name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]) -> None:
+def test_every_method_fulfils_the_separator_contract(
+    name: str, tiny_models: dict[str, str], excerpt: dict[str, Tensor]
+) -> None:
     separator = create_tiny(name, tiny_models, excerpt)
     mixture = excerpt["mixture"].clone()
     stems = separator.at(sample_rate=44100, channels=2).separate(mixture)

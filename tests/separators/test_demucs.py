@@ -53,7 +53,7 @@ def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
     [(2.0, 0.25), (44101.2 / RATE, 0.25), (2.0, 0.6), (1.5, 0.0), (30.0, 0.25)],
     ids=["even segment", "odd segment", "three at a time", "no overlap", "one segment"],
 )
-def test_stems_are_upstreams(folder: str, network: Demucs, song: Tensor, segment: float, overlap: float) -> None:
+def test_stems_equal_upstreams(folder: str, network: Demucs, song: Tensor, segment: float, overlap: float) -> None:
     mixture = song[:, RATE : 6 * RATE + 1]
     expected = apply_upstream(network, mixture, segment=segment, overlap=overlap)
     stems = separate(folder, mixture, segment=segment, overlap=overlap)
@@ -63,7 +63,7 @@ def test_stems_are_upstreams(folder: str, network: Demucs, song: Tensor, segment
         assert float((theirs - theirs.mean()).std() / theirs.std()) > 0.1, "the output hardly depends on the input"
 
 
-def test_with_resampling_stems_are_upstreams(tmp_path: Path, song: Tensor) -> None:
+def test_stems_with_resampling_equal_upstreams(tmp_path: Path, song: Tensor) -> None:
     network = randomise(Demucs(SOURCES, **RESAMPLED))
     folder = write_model(tmp_path, "demucs", {"all": network}, RESAMPLED, sources=SOURCES)
     mixture = song[:, : 4 * RATE]
@@ -73,7 +73,7 @@ def test_with_resampling_stems_are_upstreams(tmp_path: Path, song: Tensor) -> No
         assert snr(stem - stem.mean(), theirs - theirs.mean()) >= 80
 
 
-def test_a_last_segment_of_a_few_samples_is_upstreams(folder: str, network: Demucs, song: Tensor) -> None:
+def test_a_very_short_last_segment_equals_upstreams(folder: str, network: Demucs, song: Tensor) -> None:
     for length in (RATE, RATE + 1, RATE + 2, 2 * RATE + 37):
         mixture = song[:, RATE : RATE + length]
         stems = separate(folder, mixture, segment=1, overlap=0)
@@ -148,7 +148,7 @@ def test_with_softmask_stems_sum_to_the_mixture(folder: str, song: Tensor) -> No
         assert snr(separate(folder, mixture, segment=1).sum(0), mixture) < 20, "they sum to the mixture anyway"
 
 
-def test_shifts_are_upstreams(folder: str, network: Demucs, song: Tensor) -> None:
+def test_shifts_equal_upstreams(folder: str, network: Demucs, song: Tensor) -> None:
     mixture = song[:, RATE : 4 * RATE + 4321]
     expected = apply_upstream(network, mixture, segment=1, shifts=3, seed=5)
     stems = separate(folder, mixture, segment=1, shifts=3, seed=5)
@@ -167,7 +167,7 @@ def test_shifts_are_reproducible(folder: str, song: Tensor) -> None:
     assert torch.equal(separator.separate(mixture), separator.separate(mixture))
 
 
-def test_the_global_generators_are_not_used(folder: str, song: Tensor) -> None:
+def test_global_random_generators_are_not_used(folder: str, song: Tensor) -> None:
     separator = create("demucs", model=folder, options={"shifts": 2})
     before, python = torch.get_rng_state(), random.getstate()
     separator.separate(song[:, :RATE])

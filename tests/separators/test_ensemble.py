@@ -66,14 +66,14 @@ def test_the_mean_is_weighted_per_source(mixture: Tensor) -> None:
     torch.testing.assert_close(stems[1], mixture * 0.5, rtol=0, atol=1e-6)
 
 
-def test_a_part_separates_a_stem_of_another(mixture: Tensor) -> None:
+def test_a_part_can_take_a_stem_of_another_as_input(mixture: Tensor) -> None:
     first = Gains({"vocals": 0.5, "accompaniment": 0.25}), Part(method="mix", weights={"vocals": 1})
     second = Gains({"drums": 0.5}, block=4321), Part(method="mix", weights={"drums": 1}, input="a.accompaniment")
     stems = ensemble({"a": first, "b": second}, combine="mean").separate(mixture)
     torch.testing.assert_close(stems, torch.stack([mixture * 0.5, mixture * 0.125]), rtol=0, atol=1e-6)
 
 
-def test_the_wiener_filter_is_that_of_the_mean_magnitudes(mixture: Tensor) -> None:
+def test_the_wiener_filter_uses_the_mean_magnitudes(mixture: Tensor) -> None:
     weights = {"vocals": 1.0, "bass": 2.0}
     first = Gains({"vocals": 0.9, "bass": 0.1}), Part(method="mix", weights=weights)
     second = Gains({"vocals": 0.3, "bass": 0.7}), Part(method="mix", weights={"bass": 1.0})
@@ -124,7 +124,7 @@ weights = {{ drums = 1, bass = 1, other = 1 }}
     return str(path)
 
 
-def test_parts_that_share_a_separator_do_not_disturb_each_other(tiny_preset: str, mixture: Tensor) -> None:
+def test_parts_can_share_a_separator(tiny_preset: str, mixture: Tensor) -> None:
     separator = create(tiny_preset, device="cpu")
     assert isinstance(separator, EnsembleSeparator)
     assert separator.parts["mixture"] is separator.parts["rest"]
@@ -143,7 +143,7 @@ def test_parts_that_share_a_separator_do_not_disturb_each_other(tiny_preset: str
     assert snr(stems, expected) > 60
 
 
-def test_the_contract_is_kept(tiny_preset: str, mixture: Tensor) -> None:
+def test_an_ensemble_fulfils_the_separator_contract(tiny_preset: str, mixture: Tensor) -> None:
     separator = create(tiny_preset, device="cpu")
     assert (separator.name, separator.channels, separator.sources) == ("tiny", 2, ("vocals", "drums", "bass", "other"))
     assert separator.model == "spleeter + open-unmix"
@@ -171,7 +171,7 @@ def test_stems_scale_with_the_mixture(tiny_preset: str, mixture: Tensor, decibel
     assert snr(separator.separate(reference * gain) / gain, separator.separate(reference)) > 60
 
 
-def test_any_sample_rate_and_channels(tiny_preset: str, mixture: Tensor) -> None:
+def test_any_sample_rate_and_number_of_channels(tiny_preset: str, mixture: Tensor) -> None:
     from separation.audio.signal import Audio
 
     audio = Audio(waveform=mixture[:1].clone(), sample_rate=22050)
@@ -180,7 +180,7 @@ def test_any_sample_rate_and_channels(tiny_preset: str, mixture: Tensor) -> None
     assert stems.isfinite().all()
 
 
-def test_methods_of_any_sample_rate_take_that_of_the_song(tmp_path: Path) -> None:
+def test_methods_of_any_sample_rate_use_that_of_the_song(tmp_path: Path) -> None:
     (tmp_path / "classical.toml").write_text(
         'combine = "mean"\n[parts.a]\nmethod = "hpss"\nweights = { drums = 1 }\n'
         '[parts.b]\nmethod = "mix"\nweights = { drums = 1 }\n'
@@ -201,7 +201,7 @@ def test_parts_of_different_sample_rates_are_refused() -> None:
         ensemble(parts)
 
 
-def test_only_what_is_read_is_computed(mixture: Tensor) -> None:
+def test_stems_are_computed_lazily(mixture: Tensor) -> None:
     separator = Gains({"vocals": 0.5, "bass": 2.0})
     stems = LazyStems(separator.stream(mixture), [1], channels=2, frames=mixture.shape[1])
     assert separator.position == 0
@@ -219,14 +219,14 @@ def test_the_first_block_does_not_wait_for_the_whole_song(mixture: Tensor) -> No
     assert part.position < mixture.shape[1] / 2
 
 
-def test_other_weights_are_another_model(tiny_preset: str) -> None:
+def test_the_model_hash_depends_on_the_weights_of_the_parts(tiny_preset: str) -> None:
     text = Path(tiny_preset).read_text()
     other = Path(tiny_preset).with_name("other.toml")
     other.write_text(text.replace("vocals = 1", "vocals = 2"))
     assert create(str(other)).model_hash != create(tiny_preset).model_hash
 
 
-def test_temporary_files_are_closed_when_a_separation_is_given_up(
+def test_temporary_files_are_closed_when_a_separation_is_aborted(
     mixture: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = Mock()

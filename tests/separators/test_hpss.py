@@ -51,7 +51,7 @@ def test_the_stems_sum_to_the_mixture(lopsided_song: Tensor, split: Tensor) -> N
     assert all(part > 0.001 for part in shares(split))  # no stem is empty
 
 
-def test_the_masks_are_those_of_librosa(lopsided_song: Tensor) -> None:
+def test_the_masks_equal_librosas(lopsided_song: Tensor) -> None:
     magnitude = stft(lopsided_song[:, :RATE], HarmonicPercussive().stft).abs().mean(0)
     expected = np.stack(librosa.decompose.hpss(magnitude.numpy(), kernel_size=31, mask=True))
     assert np.abs(HarmonicPercussive()._masks(magnitude).numpy() - expected).max() < 1e-6

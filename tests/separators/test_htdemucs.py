@@ -60,7 +60,7 @@ def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
     [{}, {"overlap": 0.6}, {"shifts": 1, "seed": 1}, {"shifts": 3, "seed": 2}, {"segment": 0.5, "overlap": 0.0}],
     ids=str,
 )
-def test_stems_are_upstreams(folder: str, networks: list[nn.Module], song: Tensor, options: dict[str, Any]) -> None:
+def test_stems_equal_upstreams(folder: str, networks: list[nn.Module], song: Tensor, options: dict[str, Any]) -> None:
     for length in (RATE + 1, 22050, 1000):
         mixture = song[:, RATE : RATE + length]
         expected = apply_upstream(networks[0], mixture, **options)
@@ -71,7 +71,7 @@ def test_stems_are_upstreams(folder: str, networks: list[nn.Module], song: Tenso
     assert snr(stems[0], stems[1]) < 20
 
 
-def test_shorter_segments_are_upstreams(tmp_path: Path, song: Tensor) -> None:
+def test_shorter_segments_equal_upstreams(tmp_path: Path, song: Tensor) -> None:
     """They are padded to the training length on the right, the last one with the song on its left first."""
     network = upstream(**TINY | {"segment": 1})
     folder = publish(tmp_path, "htdemucs", {"all": network})
@@ -82,7 +82,9 @@ def test_shorter_segments_are_upstreams(tmp_path: Path, song: Tensor) -> None:
 
 
 @pytest.mark.parametrize("shifts", [0, 2])
-def test_a_network_per_source_is_upstreams_bag(bag: str, networks: list[nn.Module], song: Tensor, shifts: int) -> None:
+def test_one_network_per_source_equals_upstreams_bag(
+    bag: str, networks: list[nn.Module], song: Tensor, shifts: int
+) -> None:
     mixture = song[:, RATE : 2 * RATE + 77]
     expected = apply_upstream(
         demucs.apply.BagOfModels(networks, torch.eye(4).tolist()),  # type: ignore[arg-type]
@@ -96,7 +98,7 @@ def test_a_network_per_source_is_upstreams_bag(bag: str, networks: list[nn.Modul
     assert len({float(stem.std()) for stem in stems}) == 4
 
 
-def test_each_stem_of_a_bag_is_the_row_of_its_whole_network(
+def test_each_stem_of_a_bag_equals_that_of_its_full_network(
     bag: str, networks: list[nn.Module], song: Tensor, tmp_path: Path
 ) -> None:
     mixture = song[:, RATE : 2 * RATE]
@@ -107,7 +109,7 @@ def test_each_stem_of_a_bag_is_the_row_of_its_whole_network(
 
 
 @pytest.mark.slow  # 42 million parameters, upstream's and ours; tiny networks above
-def test_the_released_size_is_upstreams(tmp_path: Path, song: Tensor) -> None:
+def test_the_released_size_equals_upstreams(tmp_path: Path, song: Tensor) -> None:
     network = upstream(bottom_channels=512, dconv_mode=3, segment=Fraction(39, 5))
     folder = publish(tmp_path, "htdemucs", {"all": network})
     mixture = song[:, RATE : 10 * RATE]
@@ -117,7 +119,7 @@ def test_the_released_size_is_upstreams(tmp_path: Path, song: Tensor) -> None:
         assert snr(stem, theirs) >= 100
 
 
-def test_any_length_has_stems_of_its_length(folder: str, bag: str, song: Tensor) -> None:
+def test_stems_have_the_length_of_the_mixture(folder: str, bag: str, song: Tensor) -> None:
     for length in (1, 129, 22051):
         mixture = song[:, RATE : RATE + length]
         before = mixture.clone()
@@ -128,7 +130,7 @@ def test_any_length_has_stems_of_its_length(folder: str, bag: str, song: Tensor)
         assert torch.equal(mixture, before)
 
 
-def test_silence_and_mono_as_stereo(folder: str, song: Tensor) -> None:
+def test_silence_and_mono_input(folder: str, song: Tensor) -> None:
     separator = create("htdemucs", model=folder, options={"segment": 0.5})
     assert separator.separate(torch.zeros(2, RATE)).abs().max() == 0
     mono = song[:1, RATE : 2 * RATE].repeat(2, 1)
@@ -137,7 +139,7 @@ def test_silence_and_mono_as_stereo(folder: str, song: Tensor) -> None:
     assert snr(separator.separate(0.01 * mono), 0.01 * stems) > 60, "the level makes a difference"
 
 
-def test_shifts_depend_on_the_seed_only(folder: str, song: Tensor) -> None:
+def test_shifts_are_reproducible(folder: str, song: Tensor) -> None:
     mixture = song[:, RATE : 2 * RATE]
     first = separate(folder, mixture, shifts=2)
     assert torch.equal(separate(folder, mixture, shifts=2, seed=0), first)
@@ -163,13 +165,13 @@ def test_a_file_for_other_sources_is_refused(tmp_path: Path, networks: list[nn.M
         create("htdemucs", model=folder)
 
 
-def test_a_network_for_each_source_must_be_there(tmp_path: Path, networks: list[nn.Module]) -> None:
+def test_a_missing_network_of_a_source_is_refused(tmp_path: Path, networks: list[nn.Module]) -> None:
     folder = publish(tmp_path, "htdemucs", {"drums": networks[0]})
     with pytest.raises(CheckpointError, match="the model published has no file for 'bass'"):
         create("htdemucs", model=folder)
 
 
-def test_without_a_description_in_the_file_the_folder_has_one(tmp_path: Path, song: Tensor) -> None:
+def test_the_description_is_read_from_the_folder_if_the_file_has_none(tmp_path: Path, song: Tensor) -> None:
     separator = create("htdemucs", model=str(write_tiny(tmp_path / "tiny", "htdemucs")))
     assert separator.options.segment == 0.5
     assert separator.separate(song[:, :RATE]).shape == (4, 2, RATE)

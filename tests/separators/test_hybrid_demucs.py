@@ -49,7 +49,7 @@ def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
 
 
 @pytest.mark.parametrize(("overlap", "frames"), [(0.25, 4 * RATE + 1), (0.0, 3 * RATE + 4321)])
-def test_stems_are_upstreams(folder: str, network: HDemucs, song: Tensor, overlap: float, frames: int) -> None:
+def test_stems_equal_upstreams(folder: str, network: HDemucs, song: Tensor, overlap: float, frames: int) -> None:
     mixture = song[:, RATE : RATE + frames]
     expected = apply_upstream(network, mixture, segment=1.5, overlap=overlap)
     stems = separate(folder, mixture, segment=1.5, overlap=overlap)
@@ -87,7 +87,7 @@ def test_shifts_are_reproducible(folder: str, song: Tensor) -> None:
     assert not torch.equal(separate(folder, mixture, shifts=2, seed=1), first)
 
 
-def test_networks_of_upstream_with_shifts_are_upstreams(tmp_path: Path, song: Tensor) -> None:
+def test_shifts_equal_upstreams(tmp_path: Path, song: Tensor) -> None:
     """As in ``hdemucs_mmi``: upstream's names of the weights, and no norms that torchaudio's network never uses."""
     torch.manual_seed(0)
     published = with_active_branches(demucs.hdemucs.HDemucs(sources=list(SOURCES), channels=8, segment=1))

@@ -133,7 +133,7 @@ def test_the_seed_sets_the_initial_matrix() -> None:
     assert relative_error(results[0], results[1]) > 1e-3
 
 
-def test_not_converging_is_a_warning_and_a_note() -> None:
+def test_non_convergence_gives_a_warning_and_a_note() -> None:
     method = separator(4, max_iterations=1)
     with pytest.warns(RuntimeWarning, match="ICA did not converge within 1 iterations"):
         estimates = method.separate(MIXING @ independent_sources())
@@ -152,7 +152,7 @@ def test_notes_are_about_the_last_separation_only() -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_the_same_signal_in_every_channel_is_one_component(channels: int) -> None:
+def test_identical_channels_give_one_component(channels: int) -> None:
     mixture = dependent_channels(channels)
     method = separator(channels)
     estimates = method.separate(mixture)
@@ -180,7 +180,7 @@ def test_a_silent_channel_stays_silent() -> None:
     assert relative_error(estimates.sum(0), mixture) < 1e-6
 
 
-def test_mono_is_one_component() -> None:
+def test_mono_gives_one_component() -> None:
     mixture = independent_sources(1) + 0.1
     method = separator(1)
     estimates = method.separate(mixture)
@@ -191,7 +191,7 @@ def test_mono_is_one_component() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.25])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_constant_channels_have_nothing_to_unmix(channels: int, value: float) -> None:
+def test_constant_channels_give_a_note(channels: int, value: float) -> None:
     mixture = torch.full((channels, 1000), value)
     method = separator(channels)
     estimates = method.separate(mixture)
@@ -200,7 +200,7 @@ def test_constant_channels_have_nothing_to_unmix(channels: int, value: float) ->
 
 
 @pytest.mark.parametrize("frames", [2, 3, 5])
-def test_a_few_samples_are_enough(frames: int) -> None:
+def test_very_short_signals_are_separated(frames: int) -> None:
     mixture = independent_sources(2, frames)
     estimates = FastICASeparator().separate(mixture)
     assert torch.isfinite(estimates).all()

@@ -31,7 +31,7 @@ def test_stems_scale_with_the_mixture(separator: Separator, mixture: Tensor, qui
 
 
 @pytest.mark.parametrize("quiet", [1e-4, 1e-3, 0.1])
-def test_quiet_mixtures_score_as_ordinary_ones(
+def test_quiet_mixtures_score_as_well_as_loud_ones(
     separator: Separator, sample: Path, mixture: Tensor, quiet: float
 ) -> None:
     sources = [read(sample / f"{name}.ogg", start=4.0, duration=3.0).waveform for name in separator.sources]
@@ -40,13 +40,13 @@ def test_quiet_mixtures_score_as_ordinary_ones(
         assert abs(snr(source, stem) - snr(source, expected)) < 0.1
 
 
-def test_opposite_polarity_is_undone(separator: Separator, mixture: Tensor) -> None:
+def test_opposite_polarity_of_channels_is_corrected(separator: Separator, mixture: Tensor) -> None:
     mono = mixture.mean(0)
     stems, inverted = separator.separate(torch.stack([mono, mono])), separator.separate(torch.stack([mono, -mono]))
     assert snr(inverted * torch.tensor([[1.0], [-1.0]]), stems) > 60
 
 
-def test_a_silent_channel_changes_nothing_in_the_other(separator: Separator, mixture: Tensor) -> None:
+def test_a_silent_channel_does_not_affect_the_other(separator: Separator, mixture: Tensor) -> None:
     mono = mixture.mean(0)
     both = separator.separate(torch.stack([mono, mono]))
     one = separator.separate(torch.stack([mono, 0 * mono]))

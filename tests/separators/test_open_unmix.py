@@ -75,7 +75,7 @@ def ours(
     )
 
 
-def test_without_the_wiener_filter_stems_are_upstreams(tmp_path: Path, music: Tensor) -> None:
+def test_stems_without_the_wiener_filter_equal_upstreams(tmp_path: Path, music: Tensor) -> None:
     targets = networks(hidden_size=64)
     mixture = music[:, RATE : 7 * RATE + 17]
     stems = ours(tmp_path, targets, mixture, iterations=0)
@@ -99,7 +99,7 @@ def test_without_the_wiener_filter_stems_are_upstreams(tmp_path: Path, music: Te
         (0, False, True, 2),
     ],
 )
-def test_with_the_wiener_filter_stems_are_upstreams(
+def test_stems_with_the_wiener_filter_equal_upstreams(
     tmp_path: Path, song: Tensor, iterations: int, residual: bool, softmask: bool, count: int
 ) -> None:
     targets = networks(count=count)
@@ -114,7 +114,7 @@ def test_with_the_wiener_filter_stems_are_upstreams(
         assert snr(ours(tmp_path, targets, mixture, iterations=0, **options), expected) < 25
 
 
-def test_windows_of_the_wiener_filter_are_upstreams(tmp_path: Path, song: Tensor) -> None:
+def test_windows_of_the_wiener_filter_equal_upstreams(tmp_path: Path, song: Tensor) -> None:
     targets = networks(count=2)
     mixture = song[:, RATE : 9 * RATE]  # 345 frames: one window of 300 and 45 more
     expected = upstream(targets, mixture, niter=1, wiener_win_len=300)
@@ -125,7 +125,7 @@ def test_windows_of_the_wiener_filter_are_upstreams(tmp_path: Path, song: Tensor
 
 
 @pytest.mark.parametrize("iterations", [0, 1])
-def test_one_channel_at_another_rate_is_upstreams(tmp_path: Path, music: Tensor, iterations: int) -> None:
+def test_mono_at_another_rate_equals_upstreams(tmp_path: Path, music: Tensor, iterations: int) -> None:
     """The released speech enhancement models are mono, at 16 kHz."""
     targets = networks(count=2, nb_bins=513, max_bin=513, nb_channels=1)
     mixture = music[:1, RATE : 4 * RATE]
@@ -148,7 +148,7 @@ def test_segments_give_the_same_stems_as_one_pass(tmp_path: Path, song: Tensor) 
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.0, 2.1, 3.5])
-def test_any_length_in_segments(tmp_path: Path, song: Tensor, seconds: float) -> None:
+def test_signals_of_any_length_are_separated_in_segments(tmp_path: Path, song: Tensor, seconds: float) -> None:
     targets = networks(count=2)
     mixture = song[:, RATE : RATE + round(seconds * RATE)]
     stems = ours(tmp_path, targets, mixture, iterations=0, segment=2)
@@ -157,7 +157,7 @@ def test_any_length_in_segments(tmp_path: Path, song: Tensor, seconds: float) ->
     assert snr(stems, ours(tmp_path, targets, mixture, iterations=0)) >= 100
 
 
-def test_one_source_alone_cannot_be_filtered(tmp_path: Path, song: Tensor) -> None:
+def test_the_wiener_filter_refuses_a_single_source(tmp_path: Path, song: Tensor) -> None:
     targets = networks(count=1)
     mixture = song[:, RATE : 2 * RATE]
     with pytest.raises(ValueError, match="needs two sources or more: use residual=true or iterations=0"):
@@ -196,7 +196,7 @@ def write_upstream(
 
 
 @pytest.mark.parametrize("hashed", [False, True], ids=["vocals.pth", "vocals-0a1b2c3d.pth"])
-def test_a_folder_of_upstreams_trainer_separates_as_upstream_does(tmp_path: Path, song: Tensor, hashed: bool) -> None:
+def test_a_model_folder_of_upstreams_trainer_gives_upstreams_stems(tmp_path: Path, song: Tensor, hashed: bool) -> None:
     targets = networks(count=3)
     folder = write_upstream(tmp_path / "umx-run", targets, hashed=hashed)
     mixture = song[:, 2 * RATE : 5 * RATE]

@@ -36,7 +36,7 @@ def sdr(stems: Tensor, references: dict[str, Tensor]) -> list[float]:
     return [snr(stem, reference) for stem, reference in zip(stems, references.values(), strict=True)]
 
 
-def test_every_oracle_is_far_above_the_mixture_and_the_filter_above_the_masks(track: Track) -> None:
+def test_oracles_beat_the_mixture_and_the_filter_beats_the_masks(track: Track) -> None:
     mixture, references = track
     floor = sdr(create("mix").separate(mixture), references)
     reached = {kind: sdr(Oracle(kind, references).separate(mixture), references) for kind in KINDS}
@@ -54,7 +54,7 @@ def test_stems_of_masks_and_filter_sum_to_the_mixture(excerpt: Track) -> None:
         assert snr(Oracle(kind, references).separate(mixture).sum(0), mixture) > least, kind
 
 
-def test_the_power_of_the_ratio_mask_makes_a_difference(excerpt: Track) -> None:
+def test_the_power_changes_the_ratio_mask(excerpt: Track) -> None:
     mixture, references = excerpt
     first, second = (
         Oracle("irm", references, options=OracleOptions(power=power)).separate(mixture) for power in (1.0, 2.0)
@@ -102,7 +102,7 @@ def test_the_filter_separates_by_position_where_masks_cannot(excerpt: Track) -> 
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_other_numbers_of_channels(excerpt: Track, channels: int) -> None:
+def test_any_number_of_channels_is_separated(excerpt: Track, channels: int) -> None:
     references = {name: source[:1, :22050].repeat(channels, 1) for name, source in excerpt[1].items()}
     for number, source in enumerate(references.values()):
         source[-1] *= 1 / (1 + number)

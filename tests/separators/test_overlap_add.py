@@ -21,13 +21,13 @@ def starts_for(length: int, segment: int, overlap: int) -> range:
     return range(0, max(1, length - overlap), segment - overlap)
 
 
-def test_a_window_rises_stays_at_one_and_falls() -> None:
+def test_a_window_fades_in_and_out() -> None:
     assert torch.allclose(fade_window(8, 3) * 3, torch.tensor([1.0, 2, 3, 3, 3, 3, 2, 1]))
     assert torch.equal(fade_window(5, 1), torch.ones(5))
 
 
 @pytest.mark.parametrize(("length", "rising"), [(1, [1]), (2, [1]), (3, [1, 2]), (6, [1, 2, 3]), (7, [1, 2, 3, 4])])
-def test_the_longest_fades_make_a_triangle(length: int, rising: list[int]) -> None:
+def test_maximal_fades_give_a_triangular_window(length: int, rising: list[int]) -> None:
     """The triangle of Demucs: 1, 2, ... up to the middle and down again, divided by the maximum."""
     falling = rising[::-1][length % 2 :]
     triangle = torch.tensor(rising + falling, dtype=torch.float32) / rising[-1]
@@ -43,7 +43,7 @@ def test_a_window_is_symmetric_and_never_zero(length: int, fade: int) -> None:
 
 
 @pytest.mark.parametrize(("length", "fade"), [(10, 0), (10, -1), (10, 6), (11, 7), (0, 1)])
-def test_fades_that_do_not_fit_are_refused(length: int, fade: int) -> None:
+def test_invalid_fades_are_refused(length: int, fade: int) -> None:
     with pytest.raises(ValueError, match=f"fades of {fade} samples"):
         fade_window(length, fade)
 
@@ -141,13 +141,13 @@ def test_segments_that_do_not_cover_the_signal_are_refused(length: int, starts: 
 @pytest.mark.parametrize(
     ("start", "stop"), [(-7, 3), (-3, 0), (-9, -4), (0, 10), (2, 2), (4, 15), (10, 14), (20, 26), (-5, 25)]
 )
-def test_a_padded_read_is_zero_outside_of_the_signal(start: int, stop: int) -> None:
+def test_read_padded_is_zero_outside_the_signal(start: int, stop: int) -> None:
     whole = torch.arange(1.0, 21.0).reshape(2, 10)
     expected = [[row[i] if 0 <= i < 10 else 0.0 for i in range(start, stop)] for row in whole.tolist()]
     assert torch.equal(read_padded(TensorSignal(whole), start, stop), torch.tensor(expected).reshape(2, stop - start))
 
 
-def test_streams_in_step_keep_their_samples() -> None:
+def test_synchronised_streams_keep_all_samples() -> None:
     first, second = signal(50, 2), signal(50, 3)
     pulled: list[str] = []
 

@@ -73,13 +73,13 @@ def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch
         check_precision("bf16", CPU)
 
 
-def test_without_onednn_the_network_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onednn_demucs_runs_as_a_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
     network: Any = randomise(Demucs(("a", "b"), channels=4, depth=3))
     mixtures = [torch.randn(2, network.valid_length(length)) for length in (500, 500, 900)]
     assert_runs_unconverted(network, OneDnnDemucs, mixtures, monkeypatch)
 
 
-def test_without_onednn_hybrid_demucs_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onednn_hybrid_demucs_runs_as_a_plain_network(monkeypatch: pytest.MonkeyPatch) -> None:
     network = HDemucs(["a", "b"], channels=4, nfft=1024, depth=5).eval()
     assert_runs_unconverted(
         network, OneDnnHybridDemucs, [torch.randn(2, length) for length in (9000, 9000, 9999)], monkeypatch
@@ -100,7 +100,7 @@ def assert_runs_unconverted(
 
 @ONEDNN
 @pytest.mark.parametrize(("precision", "least"), [pytest.param("bf16", 30, marks=BF16)])
-def test_only_the_layers_with_many_weights_change(precision: str, least: float) -> None:
+def test_only_large_layers_are_converted(precision: str, least: float) -> None:
     network: Any = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LSTM(4, 4)), nn.Tanh()).eval()
     x = torch.randn(5, 3)
     expected = network[1](network[0](x))[0]

@@ -55,7 +55,7 @@ def test_a_wrong_preset_is_refused_in_one_sentence(tmp_path: Path, text: str, me
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_taken_name_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_name_in_use_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.toml is not a readable TOML file"):
         create(str(tmp_path / "none.toml"))
     (tmp_path / "mix.toml").write_text(PART)
@@ -63,7 +63,7 @@ def test_a_missing_file_and_a_taken_name_are_refused(tmp_path: Path) -> None:
         find_method(str(tmp_path / "mix.toml"))
 
 
-def test_a_file_is_a_method_like_any_other(tmp_path: Path) -> None:
+def test_a_preset_file_is_used_as_a_method(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(f'title = "My own"\nwindow = 50\n{PART}')
     method = find_method(str(tmp_path / "mine.toml"))
     assert (method.name, method.title, method.has_model, method.needs_references) == ("mine", "My own", False, False)

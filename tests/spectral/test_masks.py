@@ -8,7 +8,7 @@ from torch import Tensor
 from separation.spectral.masks import apply_mixture_phase, binary_mask, ratio_mask
 
 
-def test_ratio_masks_share_every_bin_out(stems: Tensor) -> None:
+def test_ratio_masks_sum_to_one(stems: Tensor) -> None:
     V = stems.abs()
     for power in (1.0, 2.0, 0.5):
         masks = ratio_mask(V, power=power)
@@ -19,11 +19,11 @@ def test_ratio_masks_share_every_bin_out(stems: Tensor) -> None:
         torch.testing.assert_close(masks[0][loud] * (V**power).sum(0)[loud], V[0][loud] ** power, rtol=1e-5, atol=0)
 
 
-def test_where_nothing_sounds_the_ratio_masks_are_zero() -> None:
+def test_ratio_masks_of_silent_bins_are_zero() -> None:
     assert (ratio_mask(torch.zeros(4, 2, 3)) == 0).all()
 
 
-def test_binary_masks_give_every_bin_to_the_loudest(stems: Tensor) -> None:
+def test_binary_masks_assign_each_bin_to_the_loudest_source(stems: Tensor) -> None:
     V = stems.abs()
     masks = binary_mask(V)
     assert masks.dtype == V.dtype
@@ -33,12 +33,12 @@ def test_binary_masks_give_every_bin_to_the_loudest(stems: Tensor) -> None:
     assert (masks.mean((1, 2, 3)) > 0.01).all()  # nobody takes it all
 
 
-def test_in_a_draw_the_first_source_wins() -> None:
+def test_binary_masks_break_ties_by_source_order() -> None:
     assert binary_mask(torch.ones(3, 2)).tolist() == [[1, 1], [0, 0], [0, 0]]
     assert binary_mask(torch.tensor([[0.0], [2.0], [2.0]])).tolist() == [[0], [1], [0]]
 
 
-def test_the_mixtures_phase_is_zero_where_it_is_silent() -> None:
+def test_the_phase_of_a_silent_mixture_is_zero() -> None:
     X = torch.tensor([[[3 + 4j, 0, -2j]]], dtype=torch.complex64)
     Y = apply_mixture_phase(torch.tensor([[[[10.0, 7.0, 1.0]]]]), X)
     torch.testing.assert_close(Y, torch.tensor([[[[6 + 8j, 7 + 0j, -1j]]]], dtype=torch.complex64))

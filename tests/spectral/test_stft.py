@@ -18,7 +18,7 @@ def noise(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @pytest.mark.parametrize("length", [2049, 4095, 4096, 4097, 10007, 12345])
-def test_there_and_back_for_any_length(length: int, config: StftConfig) -> None:
+def test_the_inverse_reconstructs_signals_of_any_length(length: int, config: StftConfig) -> None:
     waveform = noise(2, length)
     X = stft(waveform, config)
     assert X.shape == (2, config.n_bins, length // config.hop_length + 1)
@@ -27,7 +27,7 @@ def test_there_and_back_for_any_length(length: int, config: StftConfig) -> None:
     assert (result - waveform).abs().max() < 1e-5
 
 
-def test_frames_that_overlap_by_half_lose_precision_only_where_a_window_ends() -> None:
+def test_half_overlap_loses_precision_only_at_window_ends() -> None:
     config = StftConfig(n_fft=512, hop_length=256)
     waveform = noise(2, 4095)
     error = (istft(stft(waveform, config), config, length=4095) - waveform).abs()
@@ -44,7 +44,7 @@ def test_frames_that_overlap_by_half_lose_precision_only_where_a_window_ends() -
         (1, 4, 2, 3000),
     ],
 )
-def test_any_leading_axes(shape: tuple[int, ...]) -> None:
+def test_leading_axes_are_kept(shape: tuple[int, ...]) -> None:
     config = StftConfig(n_fft=512, hop_length=128)
     waveform = noise(*shape)
     X = stft(waveform, config)
@@ -55,7 +55,7 @@ def test_any_leading_axes(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("frame", [0, 3, 8])
-def test_a_frame_is_a_windowed_fourier_transform_around_its_centre(frame: int) -> None:
+def test_a_frame_is_a_centred_windowed_fourier_transform(frame: int) -> None:
     n_fft, hop, length = 64, 16, 130
     waveform = noise(1, length).double()
     window = [0.5 - 0.5 * math.cos(2 * math.pi * n / n_fft) for n in range(n_fft)]  # periodic: n_fft, not n_fft - 1
@@ -72,7 +72,7 @@ def test_a_frame_is_a_windowed_fourier_transform_around_its_centre(frame: int) -
     assert torch.allclose(X[0, :, frame], torch.tensor(expected, dtype=torch.complex128), atol=1e-12)
 
 
-def test_it_works_in_the_precision_it_is_given() -> None:
+def test_the_precision_of_the_input_is_kept() -> None:
     config = StftConfig(n_fft=512, hop_length=128)
     assert stft(noise(1, 1000).double(), config).dtype == torch.complex128
     assert istft(stft(noise(1, 1000).double(), config), config, length=1000).dtype == torch.float64
@@ -83,7 +83,7 @@ def test_it_works_in_the_precision_it_is_given() -> None:
     ("settings", "named"),
     [({"n_fft": 1}, "n_fft"), ({"hop_length": 0}, "hop_length"), ({"n_fft": 512, "hop_length": 257}, "hop_length")],
 )
-def test_settings_with_no_way_back_are_refused(settings: dict[str, int], named: str) -> None:
+def test_settings_without_an_inverse_are_refused(settings: dict[str, int], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         StftConfig(**settings)
 
@@ -94,7 +94,7 @@ def test_settings_with_no_way_back_are_refused(settings: dict[str, int], named: 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @pytest.mark.parametrize("length", [4096, 4097, 8192, 10007])
 @pytest.mark.parametrize("step", [1, 3, 100])
-def test_frames_are_those_of_the_whole(step: int, length: int, config: StftConfig) -> None:
+def test_blockwise_frames_equal_those_of_the_whole(step: int, length: int, config: StftConfig) -> None:
     waveform = noise(2, length)
     whole = stft(waveform, config)
     reads: list[int] = []
@@ -113,7 +113,7 @@ def test_frames_are_those_of_the_whole(step: int, length: int, config: StftConfi
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @pytest.mark.parametrize("length", [4096, 10007])
 @pytest.mark.parametrize("step", [1, 2, 5, 1000])
-def test_the_inverse_in_pieces_is_the_inverse(step: int, length: int, config: StftConfig) -> None:
+def test_the_blockwise_inverse_equals_the_inverse(step: int, length: int, config: StftConfig) -> None:
     X = noise(3, 2, config.n_bins, length // config.hop_length + 1) * (1 + 1j)
     expected = istft(X, config, length=length)
     inverse = InverseStft(config, length)

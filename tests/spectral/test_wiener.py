@@ -51,7 +51,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("softmask", [False, True], ids=["magnitudes", "softmask"])
 @pytest.mark.parametrize("iterations", [1, 2])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_in_double_precision_it_is_norbert(music: Tensor, layout: str, iterations: int, softmask: bool) -> None:
+def test_double_precision_equals_norbert(music: Tensor, layout: str, iterations: int, softmask: bool) -> None:
     X = LAYOUTS[layout](music)[:, :: 4 if layout == "three channels" else 1]  # that one takes its time
     V = first_estimates(X)
     ours = wiener(V, X, iterations=iterations, softmask=softmask, eps=1e-10)
@@ -62,7 +62,7 @@ def test_in_double_precision_it_is_norbert(music: Tensor, layout: str, iteration
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
-def test_of_mono_estimates_of_a_mono_mixture_too(music: Tensor, iterations: int) -> None:
+def test_mono_estimates_of_a_mono_mixture_equal_norbert(music: Tensor, iterations: int) -> None:
     X = music[:1].repeat(2, 1, 1)
     V = first_estimates(X)[:, :1].repeat(1, 2, 1, 1)
     ours = wiener(V, X, iterations=iterations)
@@ -77,7 +77,9 @@ def test_of_mono_estimates_of_a_mono_mixture_too(music: Tensor, iterations: int)
 @pytest.mark.parametrize("softmask", [False, True], ids=["magnitudes", "softmask"])
 @pytest.mark.parametrize("iterations", [1, 2])
 @pytest.mark.parametrize("layout", ["stereo", "one channel", "mono in both channels", "quiet stereo"])
-def test_single_precision_is_only_at_its_doors(music: Tensor, layout: str, iterations: int, softmask: bool) -> None:
+def test_single_precision_input_is_filtered_in_double_precision(
+    music: Tensor, layout: str, iterations: int, softmask: bool
+) -> None:
     X = LAYOUTS[layout](music).to(torch.complex64)
     V = first_estimates(X).float()
     ours = wiener(V, X, iterations=iterations, softmask=softmask)
@@ -86,7 +88,7 @@ def test_single_precision_is_only_at_its_doors(music: Tensor, layout: str, itera
     assert relative_error(ours, theirs) <= 2e-7
 
 
-def test_with_the_eps_that_norbert_takes_by_itself(music: Tensor) -> None:
+def test_norberts_default_eps_gives_norberts_result(music: Tensor) -> None:
     V = first_estimates(music)
     theirs = from_norbert(norbert.wiener(to_norbert(V), to_norbert(music), 1, use_softmask=False))
     assert relative_error(wiener(V, music, eps=float(np.finfo(np.float64).eps)), theirs) <= 1e-12
@@ -105,7 +107,7 @@ def test_the_residual_is_one_more_source_of_the_filter(music: Tensor) -> None:
     assert relative_error(ours, from_norbert(theirs) * scale) <= 1e-12
 
 
-def test_from_the_true_sources_it_is_the_oracle(stems: Tensor) -> None:
+def test_expectation_maximization_from_true_sources_equals_norbert(stems: Tensor) -> None:
     X = stems.sum(0)
     scale = max(1.0, float(X.abs().max()) / 10)
     theirs, _, _ = norbert.expectation_maximization(to_norbert(stems / scale), to_norbert(X / scale), 1, eps=1e-10)
@@ -118,7 +120,7 @@ def test_from_the_true_sources_it_is_the_oracle(stems: Tensor) -> None:
 
 @pytest.mark.parametrize("window", [50, 1])
 @pytest.mark.parametrize("layout", ["stereo", "three channels"])
-def test_each_window_is_filtered_alone(music: Tensor, layout: str, window: int) -> None:
+def test_windows_are_filtered_independently(music: Tensor, layout: str, window: int) -> None:
     X = LAYOUTS[layout](music)[:, ::4]
     V = first_estimates(X)
     alone = [
@@ -130,13 +132,13 @@ def test_each_window_is_filtered_alone(music: Tensor, layout: str, window: int) 
     assert relative_error(windowed, wiener(V, X)) > 1e-3  # it does matter
 
 
-def test_a_window_longer_than_the_music_is_no_window(music: Tensor) -> None:
+def test_a_window_longer_than_the_signal_has_no_effect(music: Tensor) -> None:
     V = first_estimates(music)
     assert torch.equal(wiener(V, music, window=1000), wiener(V, music))
 
 
 @pytest.mark.parametrize("layout", ["stereo", "one channel", "three channels"])
-def test_the_arguments_are_left_as_they_were(music: Tensor, layout: str) -> None:
+def test_the_arguments_are_not_modified(music: Tensor, layout: str) -> None:
     X = LAYOUTS[layout](music)[:, ::16].clone()
     V = first_estimates(X)
     Y = apply_mixture_phase(V, X)
@@ -176,7 +178,7 @@ def test_silent_bins_and_frames_are_finite_and_stay_silent(music: Tensor, layout
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_a_silent_mixture_has_silent_sources_whatever_the_estimates(channels: int) -> None:
+def test_a_silent_mixture_gives_silent_sources_for_any_estimates(channels: int) -> None:
     X = torch.zeros(channels, 5, 7, dtype=torch.complex64)
     V = torch.rand(4, channels, 5, 7, generator=torch.Generator().manual_seed(0))
     ways: list[dict[str, Any]] = [{"iterations": 1}, {"iterations": 2}, {"iterations": 0, "softmask": True}]
@@ -185,7 +187,7 @@ def test_a_silent_mixture_has_silent_sources_whatever_the_estimates(channels: in
     assert (wiener(0 * V, X, iterations=0) == 0).all()
 
 
-def test_without_iterations_the_first_estimates_come_back(music: Tensor) -> None:
+def test_without_iterations_the_initial_estimates_are_returned(music: Tensor) -> None:
     V = first_estimates(music)
     torch.testing.assert_close(
         wiener(V, music, iterations=0), torch.polar(V, music.angle().expand_as(V)), rtol=1e-12, atol=1e-12
@@ -194,7 +196,7 @@ def test_without_iterations_the_first_estimates_come_back(music: Tensor) -> None
     torch.testing.assert_close(wiener(V, music, iterations=0, softmask=True), shared, rtol=1e-6, atol=1e-9)
 
 
-def test_wrong_arguments_are_named(music: Tensor) -> None:
+def test_invalid_arguments_are_named(music: Tensor) -> None:
     V = first_estimates(music)
     with pytest.raises(ValueError, match=r"expected \(sources, channels, bins, frames\).*\(4, 2, 257, 119\)"):
         wiener(V[..., :-1], music)

@@ -16,7 +16,7 @@ RATE = 44100
 expect.set_options(timeout=30 * SECOND)
 
 
-class opened:  # noqa: N801  # used like a function
+class open_page:  # noqa: N801  # used like a function
     """A page that fails the test if its scripts fail."""
 
     def __init__(self, browser: Browser | BrowserContext, url: str, **options: Any) -> None:
@@ -52,7 +52,7 @@ def upload(page: Page, path: Path) -> None:
     expect(page.locator("#upload")).to_contain_text("0:")
 
 
-def bring(page: Page, where: str, *files: Path) -> None:
+def upload_stems(page: Page, where: str, *files: Path) -> None:
     """Own references or estimates."""
     if not page.locator(where).is_visible():
         page.locator("#own").get_by_role("button").first.click()
@@ -75,7 +75,7 @@ def wait_for(page: Page, words: str) -> None:
     expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=PATIENCE)
 
 
-def lane(page: Page, name: str) -> str:
+def lane_selector(page: Page, name: str) -> str:
     return f"stem-player[view=stems] .lane[data-row='{name}']"
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
-from tests.studio.browser import LENGTH, PATIENCE, START, choose, choose_sample, excerpt, opened, separate, wait_for
+from tests.studio.browser import LENGTH, PATIENCE, START, choose, choose_sample, excerpt, open_page, separate, wait_for
 from tests.studio.server import CHROMIUM, Server, running
 
 
@@ -34,7 +34,7 @@ def short_song(seconds: float = 2.0, start: float = 2.0) -> songs.Song:
     return songs.open_song("sample", next(iter(songs.samples())), start=start, duration=seconds)
 
 
-def work(song: songs.Song, *methods: str, **order: object) -> session.SessionUpdate:
+def run_session(song: songs.Song, *methods: str, **order: object) -> session.SessionUpdate:
     """Everything, to the end."""
     *_, last = session.separate_song(song, SeparationRequest(methods=methods, **order))  # type: ignore[arg-type]
     return last
@@ -60,14 +60,14 @@ def visitor(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(visitor: BrowserContext, server: Server) -> Iterator[Page]:
-    with opened(visitor, server.url) as fresh:
+    with open_page(visitor, server.url) as fresh:
         yield fresh
 
 
 @pytest.fixture(scope="session")
 def result(visitor: BrowserContext, server: Server) -> str:
     """The address of a page with a result of three methods on a sample, with scores."""
-    with opened(visitor, server.url) as page:
+    with open_page(visitor, server.url) as page:
         choose_sample(page)
         choose(page, "Open-Unmix", "ICA", "Demucs")
         excerpt(page, START, LENGTH)

@@ -28,7 +28,7 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(server.url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
 
 
-def test_only_the_fixed_endpoints_are_offered(client: Client) -> None:
+def test_only_documented_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict")
     assert isinstance(described, dict)
     assert set(described["named_endpoints"]) == {"/separate", "/score", "/tracks", "/models"}
@@ -54,12 +54,12 @@ def local(file: object) -> str:
     return file["path"] if isinstance(file, dict) else str(file)
 
 
-def test_what_has_a_default_can_be_left_out(client: Client) -> None:
+def test_arguments_with_defaults_are_optional(client: Client) -> None:
     answer = client.predict(handle_file(str(SONG)), duration=2, api_name="/separate")
     assert [result["method"] for result in answer["results"]] == ["best-offline"]
 
 
-def test_wrong_input_gets_the_reason(client: Client, tmp_path: Path) -> None:
+def test_errors_give_the_reason(client: Client, tmp_path: Path) -> None:
     notes = tmp_path / "notes.mp3"
     notes.write_text("no song")
     with pytest.raises(Exception, match=r"cannot read 'notes\.mp3'") as caught:
@@ -103,7 +103,7 @@ def test_tracks_and_models(client: Client) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl")
-def test_curl_as_the_readme_has_it(server: Server) -> None:
+def test_the_documented_curl_commands_work(server: Server) -> None:
     begin = (
         f"curl -s -X POST {server.url}/gradio_api/call/models -H 'Content-Type: application/json' -d '{{\"data\": []}}'"
     )
@@ -114,7 +114,7 @@ def test_curl_as_the_readme_has_it(server: Server) -> None:
     assert "demucs-compact" in answer
 
 
-def test_a_mcp_client_finds_and_calls_the_tools(server: Server) -> None:
+def test_an_mcp_client_lists_and_calls_the_tools(server: Server) -> None:
     from mcp import ClientSession
     from mcp.client.streamable_http import streamable_http_client
 
@@ -132,7 +132,7 @@ def test_a_mcp_client_finds_and_calls_the_tools(server: Server) -> None:
     with ThreadPoolExecutor() as threads:  # playwright's event loop may be running in this one
         tools, answer = threads.submit(asyncio.run, asyncio.wait_for(talk(), timeout=240)).result()
     assert {name.rpartition("_")[2] for name in tools} == {"separate", "score", "tracks", "models"}
-    assert any("Take a song apart" in description for description in tools.values())
+    assert any("Separate a song" in description for description in tools.values())
     assert "open-unmix-compact" in answer
 
 
@@ -146,6 +146,6 @@ def test_only_results_are_served(server: Server) -> None:
 
 @pytest.mark.parametrize("endpoint", ["keep", "reveal"])
 @pytest.mark.parametrize("token", ["..", "a" * 22, "/etc", ""])
-def test_the_players_own_endpoints_take_no_foreign_token(client: Client, endpoint: str, token: str) -> None:
+def test_player_endpoints_refuse_invalid_tokens(client: Client, endpoint: str, token: str) -> None:
     with pytest.raises(Exception, match="no longer exists"):
         client.predict(token, "{}", api_name=f"/{endpoint}")

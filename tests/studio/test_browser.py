@@ -18,15 +18,15 @@ from tests.studio.browser import (
     RATE,
     SECOND,
     START,
-    bring,
     choose,
     choose_sample,
     excerpt,
-    lane,
-    opened,
+    lane_selector,
+    open_page,
     play,
     separate,
     upload,
+    upload_stems,
     wait_for,
 )
 from tests.studio.server import CHROMIUM, Server
@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 
-def tab(page: Page, name: str) -> None:
+def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
@@ -51,7 +51,7 @@ def save(page: Page, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
-def test_a_song_is_taken_apart_heard_seen_and_saved(page: Page, result: str, tmp_path: Path) -> None:
+def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
         page.get_by_role("radio", name=method).click()
@@ -88,9 +88,9 @@ def check_archive(archive: Path, song: Path) -> None:
     assert float(said[1]) == pytest.approx(residual, abs=0.01)
 
 
-def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) -> None:
+def test_the_current_mix_can_be_downloaded(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
-    page.locator(f"{lane(page, 'vocals')} .without").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     with page.expect_download() as caught:
         page.click("#stems-keep")
     caught.value.save_as(tmp_path / "mix.wav")
@@ -99,7 +99,7 @@ def test_the_mix_one_hears_can_be_kept(page: Page, result: str, tmp_path: Path) 
     assert np.abs(sound).max() > 0.01
 
 
-def test_stop_ends_within_a_segment_and_the_page_goes_on(page: Page) -> None:
+def test_stop_ends_within_a_segment_and_the_page_stays_usable(page: Page) -> None:
     upload(page, SAMPLES / "paper-boats" / "mixture.flac")
     choose(page, "Mixture ÷ 4", "Demucs")
     separate(page)
@@ -125,9 +125,11 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page) -
     page.wait_for_url(lambda url: "result=" not in url)
 
 
-def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, server: Server, page: Page) -> None:
+def test_waiting_visitors_see_their_position_and_can_cancel(
+    visitor: BrowserContext, server: Server, page: Page
+) -> None:
     choose_sample(page)
-    with opened(visitor, server.url) as other:
+    with open_page(visitor, server.url) as other:
         upload(other, SAMPLES / "paper-boats" / "mixture.flac")
         choose(other, "Demucs", "Open-Unmix")
         separate(other)
@@ -148,7 +150,9 @@ def test_who_waits_knows_their_place_and_can_leave(visitor: BrowserContext, serv
         ("<b>bold<.wav", b"RIFF....", "That did not work"),
     ],
 )
-def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_files_that_are_not_audio_are_refused_in_one_sentence(
+    page: Page, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with page.expect_response(lambda answer: "/upload?" in answer.url):
@@ -161,7 +165,7 @@ def test_what_is_no_song_gets_a_sentence(page: Page, tmp_path: Path, name: str, 
     assert "/" not in text.replace("'", "")
 
 
-def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
+def test_a_missing_song_or_method_is_reported(page: Page) -> None:
     page.click("#separate")
     wait_for(page, "Choose a song first")
     choose_sample(page)
@@ -170,33 +174,33 @@ def test_without_a_song_or_a_method_the_page_says_so(page: Page) -> None:
     wait_for(page, "Choose at least one method")
 
 
-def test_a_reload_and_a_link_find_the_result(page: Page, result: str) -> None:
+def test_the_result_is_found_after_a_reload_and_by_its_link(page: Page, result: str) -> None:
     page.goto(result)
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.reload()
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     assert page.get_by_role("link", name="Link to this result").get_attribute("href") == result
     page.goto(re.sub("result=.*", "result=" + "a" * 22, result))
-    wait_for(page, "kept for an hour")
+    wait_for(page, "kept for one hour")
 
 
 def test_own_references_bring_scores(page: Page) -> None:
     folder = SAMPLES / "night-drive"
     upload(page, folder / "mixture.flac")
-    bring(
+    upload_stems(
         page, "#references", *(path for path in folder.iterdir() if path.stem in ("vocals", "drums", "bass", "other"))
     )
     choose(page, "Mixture ÷ 4")
     excerpt(page, 1, 4)
     separate(page)
     wait_for(page, "Done.*1 of 1 methods")
-    expect(page.locator(lane(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
+    expect(page.locator(lane_selector(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
 
 
 def test_methods_are_compared(page: Page, result: str) -> None:
     page.goto(result)
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
-    tab(page, "Compare")
+    open_tab(page, "Compare")
     cells = page.locator("stem-player[view=compare] .cell.picture")
     expect(cells.first).to_be_visible()
     assert page.locator("stem-player[view=compare] .cell.difference").count() >= 8
@@ -214,7 +218,7 @@ def test_methods_are_compared(page: Page, result: str) -> None:
 def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
-    tab(page, "Blind test")
+    open_tab(page, "Blind test")
     page.click("#begin")
     expect(page.locator(".stimulus")).to_have_count(4)
     before = page.locator("stem-player[view=blind]").inner_text()
@@ -238,64 +242,64 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     assert {row["method"] for row in rows} == {"open-unmix", "demucs", "references", "song"}
 
 
-def test_another_test_and_another_song_take_the_place_of_the_last(page: Page) -> None:
+def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
     for seconds in (2, 3):
-        tab(page, "Separate")
+        open_tab(page, "Separate")
         excerpt(page, 1, seconds)
         separate(page)
         wait_for(page, "Done.*1 of 1 methods")
         for name, view, parts in (("Compare", "compare", ".cell.picture"), ("Blind test", "blind", ".stimulus")):
             for _ in range(2):  # coming back changes nothing, beginning again does
-                tab(page, name)
+                open_tab(page, name)
                 if view == "blind":
                     page.click("#begin")
                 player = page.locator(f"stem-player[view={view}]")
                 expect(player.locator(parts).first).to_be_visible()
                 expect(player.locator(".clock")).to_have_text(f"0:00.0 / 0:0{seconds}.0")
-                tab(page, "About")
+                open_tab(page, "About")
 
 
-def test_benchmark_models_and_about(page: Page) -> None:
-    tab(page, "Benchmark")
+def test_benchmark_models_and_about_pages(page: Page) -> None:
+    open_tab(page, "Benchmark")
     expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
     page.locator("#benchmark summary").click()
     expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
     page.locator("#bench-metric").get_by_label("SIR").check()  # drawn again by itself
     expect(page.locator("#benchmark img")).to_have_attribute("alt", re.compile("^SIR"), timeout=60 * SECOND)
     save(page, "benchmark")
-    tab(page, "Models")
+    open_tab(page, "Models")
     expect(page.locator("#models article")).to_have_count(20)
     save(page, "models")
-    tab(page, "About")
+    open_tab(page, "About")
     expect(page.get_by_text("Always listen")).to_be_visible()
 
 
-def test_a_german_visitor_is_spoken_to_in_german(browser: Browser, server: Server, result: str) -> None:
-    with opened(browser, result, locale="de-DE") as page:
+def test_german_browsers_get_german_pages(browser: Browser, server: Server, result: str) -> None:
+    with open_page(browser, result, locale="de-DE") as page:
         expect(page.locator("#separate")).to_have_text("Trennen")
         expect(page.get_by_role("button", name="Abspielen")).to_be_visible()
         expect(page.locator("#status")).to_contain_text("Fertig")
-        expect(page.get_by_role("checkbox", name="Mischung ÷ 4")).to_be_visible()
-        expect(page.get_by_role("radio", name="Wahre Quellen")).to_be_visible()
-        page.get_by_role("button", name="Was die Verfahren sind").click()
-        expect(page.get_by_text("Gar keine Trennung")).to_be_visible()
-        tab(page, "Über")
-        expect(page.get_by_text("Immer hinhören")).to_be_visible()
+        expect(page.get_by_role("checkbox", name="Mix ÷ 4")).to_be_visible()
+        expect(page.get_by_role("radio", name="Originalspuren")).to_be_visible()
+        page.get_by_role("button", name="Über die Verfahren").click()
+        expect(page.get_by_text("Keine Trennung")).to_be_visible()
+        open_tab(page, "Über")
+        expect(page.get_by_text("Immer auch anhören")).to_be_visible()
 
 
 PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_no_serious_violation_of_accessibility(browser: Browser, result: str, scheme: str) -> None:
+def test_pages_have_no_serious_accessibility_violations(browser: Browser, result: str, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    with opened(browser, f"{result}&__theme={scheme}", color_scheme=scheme) as page:
+    with open_page(browser, f"{result}&__theme={scheme}", color_scheme=scheme) as page:
         expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         for name in PAGES:
-            tab(page, name)
+            open_tab(page, name)
             if name == "Blind test":
                 page.click("#begin")
                 expect(page.locator(".stimulus").first).to_be_visible()
@@ -313,20 +317,20 @@ def test_no_serious_violation_of_accessibility(browser: Browser, result: str, sc
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_it_fits_a_phone(browser: Browser, result: str, scheme: str) -> None:
+def test_pages_fit_a_phone_screen(browser: Browser, result: str, scheme: str) -> None:
     size = {"width": 360, "height": 740}
-    with opened(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:
+    with open_page(browser, f"{result}&__theme={scheme}", viewport=size, color_scheme=scheme) as page:
         expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         page.wait_for_timeout(800)
         save(page, f"phone-{scheme}")
         play(page)
         for name in PAGES:
-            tab(page, name)  # all of them can be reached, none behind a menu
+            open_tab(page, name)  # all of them can be reached, none behind a menu
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
 
 
-def test_nothing_is_fetched_from_elsewhere(browser: Browser, server: Server, result: str) -> None:
+def test_pages_load_no_external_resources(browser: Browser, server: Server, result: str) -> None:
     page = browser.new_page()
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)

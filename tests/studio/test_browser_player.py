@@ -14,13 +14,13 @@ from playwright.sync_api import Page, Route, expect
 from tests.studio.browser import (
     RATE,
     SECOND,
-    bring,
     choose,
-    lane,
+    lane_selector,
     play,
     player,
     separate,
     upload,
+    upload_stems,
     wait_for,
 )
 from tests.studio.server import CHROMIUM
@@ -83,13 +83,13 @@ def own_result(page: Page, folder: Path, stems: dict[str, np.ndarray]) -> None:
     for name, sound in stems.items():
         soundfile.write(folder / f"{name}.wav", sound, RATE, subtype="FLOAT")
     upload(page, folder / "mix.wav")
-    bring(page, "#estimates", *(folder / f"{name}.wav" for name in stems))
+    upload_stems(page, "#estimates", *(folder / f"{name}.wav" for name in stems))
     choose(page)
     separate(page)
     wait_for(page, "Done")
 
 
-def test_a_method_is_switched_without_a_gap_and_at_equal_level(page: Page, tmp_path: Path) -> None:
+def test_switching_methods_leaves_no_gap_and_keeps_the_level(page: Page, tmp_path: Path) -> None:
     """The same files twice, as true sources and as another tool's stems: a switch must not be heard."""
     time = np.arange(8 * RATE) / RATE
     folder = tmp_path / "own"
@@ -98,8 +98,8 @@ def test_a_method_is_switched_without_a_gap_and_at_equal_level(page: Page, tmp_p
         sound = 0.2 * np.sin(2 * np.pi * hertz * time)
         soundfile.write(folder / f"{name}.wav", np.stack([sound, sound], axis=1), RATE, subtype="FLOAT")
     files = [folder / "vocals.wav", folder / "other.wav"]
-    bring(page, "#references", *files)
-    bring(page, "#estimates", *files)
+    upload_stems(page, "#references", *files)
+    upload_stems(page, "#estimates", *files)
     choose(page)
     separate(page)
     wait_for(page, "Done")
@@ -121,7 +121,7 @@ def test_a_method_is_switched_without_a_gap_and_at_equal_level(page: Page, tmp_p
     assert spectrum[~tones].sum() < 1e-3 * spectrum[tones].sum()
 
 
-def test_stems_stay_together_to_the_sample(page: Page, tmp_path: Path) -> None:
+def test_stems_play_in_sync_to_the_sample(page: Page, tmp_path: Path) -> None:
     """Two stems hold the same noise: after a minute and three seeks they must still come out alike."""
     noise = 0.1 * np.random.default_rng(0).standard_normal((95 * RATE, 1))
     own_result(page, tmp_path / "own", {"vocals": noise, "drums": noise.copy()})
@@ -134,7 +134,7 @@ def test_stems_stay_together_to_the_sample(page: Page, tmp_path: Path) -> None:
     assert_together(page)
 
 
-def test_stems_stay_together_on_a_busy_machine(page: Page, tmp_path: Path) -> None:
+def test_stems_play_in_sync_on_a_busy_machine(page: Page, tmp_path: Path) -> None:
     """A start that is too late for its moment would lag behind the others until the piece is over."""
     noise = 0.1 * np.random.default_rng(0).standard_normal((20 * RATE, 1))
     own_result(page, tmp_path / "own", {"vocals": noise, "drums": noise.copy()})
@@ -162,7 +162,7 @@ def assert_together(page: Page) -> None:
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) -> None:
+def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result: str) -> None:
     """Nothing of the song plays meanwhile, least of all its beginning."""
 
     all_there = False
@@ -180,7 +180,7 @@ def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) ->
 
     page.route("**/player.json", early)
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     player(page, "p.engine.addEventListener('change', () => { if (p.engine.playing) p.from ??= p.seconds; })")
     player(page, "p.seek(4.5)")
     player(page, "p.toggle()")
@@ -192,10 +192,10 @@ def test_a_place_that_is_not_there_yet_is_waited_for(page: Page, result: str) ->
     assert player(page, "p.from") == 4.5
 
 
-def test_a_piece_that_comes_late_is_waited_for_once(page: Page, result: str) -> None:
+def test_playback_pauses_once_for_a_late_chunk(page: Page, result: str) -> None:
     """Where a piece ends the next one is needed too: without it, playing would be begun over and over."""
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     page.evaluate("""() => {
       const fetch = window.fetch;
       window.fetch = async (...what) => {
@@ -217,9 +217,9 @@ def test_a_piece_that_comes_late_is_waited_for_once(page: Page, result: str) -> 
     assert player(page, "p.begun") == 1
 
 
-def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> None:
+def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
 
     def audible() -> set[str]:
         found = player(page, "[...p.engine.tracks].filter(([, t]) => t.target > 0).map(([id]) => id)")
@@ -228,26 +228,26 @@ def test_solo_mute_volume_and_everything_but_one(page: Page, result: str) -> Non
 
     stems = {"vocals", "drums", "bass", "other"}
     assert audible() == stems
-    page.locator(f"{lane(page, 'drums')} .mute").click()
+    page.locator(f"{lane_selector(page, 'drums')} .mute").click()
     assert audible() == stems - {"drums"}
-    page.locator(f"{lane(page, 'vocals')} .solo").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .solo").click()
     assert audible() == {"vocals"}
-    page.locator(f"{lane(page, 'bass')} .solo").click(modifiers=["Shift"])
+    page.locator(f"{lane_selector(page, 'bass')} .solo").click(modifiers=["Shift"])
     assert audible() == {"vocals", "bass"}
-    page.locator(f"{lane(page, 'other')} .solo").click()
+    page.locator(f"{lane_selector(page, 'other')} .solo").click()
     assert audible() == {"other"}
-    page.locator(f"{lane(page, 'other')} .solo").click()
-    page.locator(f"{lane(page, 'vocals')} .without").click()
+    page.locator(f"{lane_selector(page, 'other')} .solo").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     assert audible() == stems - {"vocals"}
-    page.locator(f"{lane(page, 'vocals')} .without").click()
+    page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     assert audible() == stems
-    page.locator(f"{lane(page, 'mixture')} .solo").click()
+    page.locator(f"{lane_selector(page, 'mixture')} .solo").click()
     assert audible() == {"mixture"}
 
 
-def test_keys(page: Page, result: str) -> None:
+def test_keyboard_shortcuts(page: Page, result: str) -> None:
     page.goto(result)
-    expect(page.locator(lane(page, "vocals"))).to_be_visible()
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
     page.locator("stem-player[view=stems]").focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
@@ -278,9 +278,9 @@ def test_keys(page: Page, result: str) -> None:
     assert player(page, "p.engine.loop !== null") is True
 
 
-def test_a_click_goes_there_and_a_loop_repeats(page: Page, result: str) -> None:
+def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     page.goto(result)
-    place = page.locator(f"{lane(page, 'vocals')} .place")
+    place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()
     box = place.bounding_box()
     assert box is not None
@@ -301,7 +301,7 @@ def test_a_click_goes_there_and_a_loop_repeats(page: Page, result: str) -> None:
     assert (power > 0).all()
 
 
-def test_lossless_is_the_file_itself(page: Page, tmp_path: Path) -> None:
+def test_lossless_playback_uses_the_wav_file(page: Page, tmp_path: Path) -> None:
     from scipy.signal import firwin, oaconvolve, resample_poly
 
     noise = np.random.default_rng(1).standard_normal((9 * RATE, 2))
@@ -327,7 +327,7 @@ def test_lossless_is_the_file_itself(page: Page, tmp_path: Path) -> None:
         assert 10 * np.log10(error) < -50, number
 
 
-def test_parts_of_the_player_have_names_and_states(page: Page, result: str) -> None:
+def test_controls_have_accessible_names_and_states(page: Page, result: str) -> None:
     page.goto(result)
     expect(page.get_by_role("group", name="Player")).to_be_visible()
     expect(page.get_by_role("radiogroup", name="Methods")).to_be_visible()

@@ -15,14 +15,14 @@ import soundfile
 
 from separation.studio import downloads
 from separation.studio.downloads import export
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
-        return work(short_song(), "hpss", "ica").folder
+        return run_session(short_song(), "hpss", "ica").folder
 
 
 def read(path: Path) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_the_mix_is_the_sum_of_the_stems_times_their_gains(
     np.testing.assert_allclose(read(path), 0.5 * parts["vocals"] + parts["drums"], atol=tolerance)
 
 
-def test_mixture_and_residual_can_be_kept_too(result: Path) -> None:
+def test_mixture_and_residual_can_be_downloaded(result: Path) -> None:
     song = read(result / "song" / "mixture.wav")
     whole = export(result, what="mix", method="hpss", format="wav32", gains={"mixture": 1.0})
     np.testing.assert_allclose(read(whole), song, atol=1e-7)
@@ -57,7 +57,7 @@ def test_mixture_and_residual_can_be_kept_too(result: Path) -> None:
     np.testing.assert_allclose(read(same), read(rest), atol=1e-6)
 
 
-def test_a_mix_that_would_clip_is_lowered_as_a_whole(result: Path) -> None:
+def test_a_clipping_mix_is_lowered_as_a_whole(result: Path) -> None:
     loud = dict.fromkeys(stems(result), 4.0)
     limited = read(export(result, what="mix", method="hpss", format="wav24", gains=loud))
     free = read(export(result, what="mix", method="hpss", format="wav32", gains=loud))
@@ -80,11 +80,11 @@ def test_all_stems_as_zip(result: Path) -> None:
         assert json.loads(archive.read("result.json"))["method"] == "hpss"
 
 
-def test_stems_that_would_clip_are_lowered_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clipping_stems_are_lowered_by_a_common_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("separation.studio.storage.RESULTS", tmp_path / "results")
     song = short_song()
     quiet = song.audio.read(0, song.audio.frames) / song.audio.read(0, song.audio.frames).abs().max() / 2
-    folder = work(replace(song, estimates={"vocals": 4 * quiet, "drums": quiet}), "mix").folder
+    folder = run_session(replace(song, estimates={"vocals": 4 * quiet, "drums": quiet}), "mix").folder
     with zipfile.ZipFile(export(folder, what="all", method="yours", format="wav24")) as archive:
         archive.extractall(tmp_path)
     loud, soft = (read(tmp_path / f"{name}.wav") for name in ("vocals", "drums"))
@@ -105,7 +105,7 @@ def boxes(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def test_a_stem_file_holds_five_tracks_and_their_names(result: Path) -> None:
+def test_a_stem_file_contains_five_named_tracks(result: Path) -> None:
     path = export(result, what="all", method="hpss", format="stem")
     assert path.name.endswith(".stem.mp4")
     names = json.loads(boxes(boxes(boxes(path.read_bytes())[b"moov"])[b"udta"])[b"stem"])
@@ -126,27 +126,27 @@ def test_a_stem_file_holds_five_tracks_and_their_names(result: Path) -> None:
     [
         ({"what": "mix", "method": "no", "format": "wav16"}, "no finished stems"),
         ({"what": "mix", "method": "hpss", "format": "exe"}, "no format 'exe'"),
-        ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {}}, "everything is silent"),
+        ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {}}, "the mix is silent"),
         ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {"vocals": 9.0}}, "a gain is in 0..4"),
         ({"what": "mix", "method": "hpss", "format": "wav16", "gains": {"vocals": float("nan")}}, "a gain is in 0..4"),
         ({"what": "stem:../../x", "method": "hpss", "format": "wav16"}, "no such stem"),
-        ({"what": "everything", "method": "hpss", "format": "wav16"}, "what to keep is"),
+        ({"what": "everything", "method": "hpss", "format": "wav16"}, "the content must be"),
         ({"what": "all", "method": "ica", "format": "stem"}, "a stem file holds"),
     ],
 )
-def test_wrong_orders_are_refused(result: Path, order: dict[str, object], words: str) -> None:
+def test_invalid_requests_are_refused(result: Path, order: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         export(result, **order)  # type: ignore[arg-type]
 
 
-def test_only_the_last_files_that_were_kept_stay(result: Path) -> None:
+def test_only_the_latest_downloads_are_kept(result: Path) -> None:
     for number in range(downloads.MOST_KEPT + 3):
         last = export(result, what="mix", method="hpss", format="flac", gains={"vocals": 1 + number / 10})
     assert last.is_file()
     assert len(list((result / "kept").iterdir())) == downloads.MOST_KEPT
 
 
-def test_a_full_disk_keeps_nothing_half_written(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_partial_files(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set((result / "kept").rglob("*"))
 
     def full(*_: object) -> None:

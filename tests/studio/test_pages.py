@@ -26,7 +26,7 @@ from separation.studio.pages import benchmark, compare, models, separate
 from separation.studio.queue import FairQueue
 from separation.weights import download, model
 from tests.conftest import SAMPLES
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 UPLOAD = SAMPLES / "night-drive" / "mixture.flac"
 
@@ -45,18 +45,18 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three methods, one of which is another tool's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
-        return work(short_song(), "hpss", "mix", "irm").folder
+        return run_session(short_song(), "hpss", "mix", "irm").folder
 
 
 @pytest.fixture(autouse=True)
-def here(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_results_folder(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "RESULTS", result.parent)
 
 
 # -- languages -------------------------------------------------------------------------------------
 
 
-def test_all_languages_have_the_same_words() -> None:
+def test_all_languages_have_the_same_keys() -> None:
     keys = i18n.languages()
     assert set(keys) >= {"en", "de"}
     for language, texts in keys.items():
@@ -65,7 +65,7 @@ def test_all_languages_have_the_same_words() -> None:
             assert set(_blanks(text)) == set(_blanks(keys["en"][key])), (language, key)
 
 
-def test_every_word_is_said_somewhere() -> None:
+def test_every_translation_key_is_used() -> None:
     sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/player/*.js")]
     said = "".join(path.read_text("utf-8") for path in sources)
     kinds = ("kind_", "stage_", "stem_", "state_", "method_", "about_")  # put together where they are said
@@ -79,7 +79,7 @@ def _blanks(text: str) -> list[str]:
     return [part.split("}")[0] for part in text.split("{")[1:]]
 
 
-def test_a_visitor_is_spoken_to_in_their_language() -> None:
+def test_pages_use_the_visitors_language() -> None:
     assert i18n.translator_for(Request("de-AT,de;q=0.9,en;q=0.5"))("separate") == "Trennen"  # type: ignore[arg-type]
     assert i18n.translator_for(Request("fr,en"))("separate") == "Separate"  # type: ignore[arg-type]
     assert i18n.translator_for(None)("separate") == "Separate"
@@ -90,19 +90,19 @@ def test_methods_are_described_in_a_visitors_language() -> None:
     for method in METHODS.values():
         assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
         assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
-    assert "Immer hinhören" in components.about(i18n.Translator("de"))
+    assert "Immer auch anhören" in components.about(i18n.Translator("de"))
 
 
 # -- separate --------------------------------------------------------------------------------------
 
 
-def test_a_link_finds_its_result_and_a_wrong_one_says_so(result: Path) -> None:
+def test_a_link_opens_its_result_and_an_invalid_one_is_reported(result: Path) -> None:
     status, place, token = separate.restore(Request(result=result.name))  # type: ignore[arg-type]
     assert "Done" in status
     assert result.name in place["value"]
     assert token == result.name
     status, _, token = separate.restore(Request(result="a" * 22))  # type: ignore[arg-type]
-    assert "kept for an hour" in status
+    assert "kept for one hour" in status
     assert token is None
 
 
@@ -137,7 +137,7 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     last = ended(*pressed("mix", "hybrid-demucs"))
     assert "1 of 2 methods" in last[0]
-    assert "Hybrid Demucs: its weights are not installed. Get them on the Models page." in last[0]
+    assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last[0]
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
@@ -256,7 +256,7 @@ def test_an_oracle_works_with_the_visitors_own_sources() -> None:
 # -- models ----------------------------------------------------------------------------------------
 
 
-def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_downloaded_model_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     chosen = model_choice.choose_weights("hybrid-demucs")
     assert (chosen["choices"], chosen["visible"]) == ([], False)
@@ -286,7 +286,7 @@ def test_a_download_shows_its_progress_and_can_then_be_chosen(monkeypatch: pytes
     )
 
 
-def test_a_download_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failed_download_gives_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
     monkeypatch.setenv("SEPARATION_MODELS_URL", "http://127.0.0.1:9/")
     *_, last = models.download_weights("umxse", Request())  # type: ignore[arg-type]
@@ -344,22 +344,27 @@ def test_compare_shows_the_result_and_draws_its_figures(result: Path) -> None:
     assert (result / "violins.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_a_result_compare_says_what_to_do() -> None:
+def test_compare_without_a_result_asks_for_a_separation() -> None:
     html, button, _ = compare.show(None, Request())  # type: ignore[arg-type]
     assert "Separate a song first" in html
     assert not button["visible"]
 
 
-def test_figures_are_in_a_visitors_language(result: Path) -> None:
+def test_figures_use_the_visitors_language(result: Path) -> None:
     drawn = compare.draw(result.name, Request("de"))["value"]  # type: ignore[arg-type]
-    for word in ("Gesang", "Schlagzeug", "Wie gut die Masken wählen", "Orakel: Verhältnismaske, dieses Lied"):
+    for word in (
+        "Gesang",
+        "Schlagzeug",
+        "Genauigkeit und Trefferquote der Masken",
+        "Orakel: Verhältnismaske, dieser Song",
+    ):
         assert word in drawn
 
 
 # -- blind test ------------------------------------------------------------------------------------
 
 
-def test_sources_of_most_methods_come_first(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_are_sorted_by_number_of_methods(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert blind_test.ratable_sources(result) == ["vocals", "drums", "bass", "other"]
     tracks = [["component 1", "component 2"], ["other", "drums", "residual"], ["drums", "vocals"]]
     groups = [{"id": str(n), "working": False, "tracks": [{"name": t} for t in its]} for n, its in enumerate(tracks)]
@@ -367,7 +372,7 @@ def test_sources_of_most_methods_come_first(result: Path, monkeypatch: pytest.Mo
     assert blind_test.ratable_sources(result) == ["drums", "vocals", "other", "component 1", "component 2"]
 
 
-def test_a_blind_test_hides_what_is_behind_the_letters(result: Path) -> None:
+def test_a_blind_test_does_not_reveal_the_methods(result: Path) -> None:
     folder = blind_test.begin_test(result, "vocals")
     text = (folder / "player.json").read_text()
     for telling in ("hpss", "irm", "Harmonic", "Oracle", "estimate"):
@@ -379,7 +384,7 @@ def test_a_blind_test_hides_what_is_behind_the_letters(result: Path) -> None:
     assert not any(track["wav"] for track in group["tracks"])
 
 
-def test_the_order_is_another_each_time(result: Path) -> None:
+def test_stimuli_are_shuffled_for_each_test(result: Path) -> None:
     orders = set()
     for _ in range(6):
         token = blind_test.begin_test(result, "drums").name
@@ -388,7 +393,7 @@ def test_the_order_is_another_each_time(result: Path) -> None:
     assert len(orders) > 1
 
 
-def test_ratings_come_back_with_what_they_were_for(result: Path) -> None:
+def test_ratings_are_returned_with_their_methods(result: Path) -> None:
     folder = blind_test.begin_test(result, "vocals")
     answer = blind_test.reveal(folder.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))
     assert [row["rating"] for row in answer["rows"]] == [100, 55.5, 20, None, None]
@@ -403,18 +408,18 @@ def test_ratings_come_back_with_what_they_were_for(result: Path) -> None:
 
 
 @pytest.mark.parametrize("ratings", ["", "[]", '{"A": 101}', '{"A": "good"}', '{"Z": 5}', '{"A": NaN}', "null"])
-def test_what_is_no_rating_is_refused(result: Path, ratings: str) -> None:
+def test_invalid_ratings_are_refused(result: Path, ratings: str) -> None:
     token = blind_test.begin_test(result, "vocals").name
-    with pytest.raises(ValueError, match="numbers from 0 to 100"):
+    with pytest.raises(ValueError, match="one number from 0 to 100 for each letter"):
         blind_test.reveal(token, ratings)
 
 
-def test_another_result_is_no_test(result: Path) -> None:
+def test_a_test_of_another_result_is_refused(result: Path) -> None:
     with pytest.raises(ValueError, match="no longer exists"):
         blind_test.reveal(result.name, "{}")
 
 
-def test_a_song_called_like_a_formula_is_no_formula_in_the_csv() -> None:
+def test_song_names_cannot_inject_formulas_into_the_csv() -> None:
     assert blind_test._plain("=HYPERLINK()") == "'=HYPERLINK()"
     assert blind_test._plain("song") == "song"
 
@@ -422,14 +427,14 @@ def test_a_song_called_like_a_formula_is_no_formula_in_the_csv() -> None:
 # -- benchmark -------------------------------------------------------------------------------------
 
 
-def test_the_benchmark_draws_and_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_benchmark_page_draws_violins_and_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     html = benchmark.draw(["open-unmix", "mix"], "SDR", True, None, "mine", Request())  # type: ignore[arg-type]
     assert "<img" in html
     assert "open-unmix \N{EN DASH} mix" in html
     assert "Wilcoxon" in html
 
 
-def test_own_scores_join_it(tmp_path: Path) -> None:
+def test_uploaded_scores_are_added_to_the_benchmark(tmp_path: Path) -> None:
     files = []
     for number in range(3):
         frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(benchmark.METRICS, 5.0 + number)}
@@ -441,7 +446,7 @@ def test_own_scores_join_it(tmp_path: Path) -> None:
     assert "6.00" in html
 
 
-def test_what_are_no_scores_gets_a_sentence(tmp_path: Path) -> None:
+def test_invalid_score_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text("{}")
     html = benchmark.draw(["mix"], "SDR", False, [str(path)], "x", Request())  # type: ignore[arg-type]
@@ -455,7 +460,7 @@ def test_what_are_no_scores_gets_a_sentence(tmp_path: Path) -> None:
 NASTY = '<img src=x onerror="alert(1)">'
 
 
-def test_names_are_escaped_wherever_they_are_shown() -> None:
+def test_names_are_escaped_in_html() -> None:
     pieces = (
         components.work(NASTY, [NASTY], problems=[NASTY]),
         components.figure(NASTY, Path("/x.png"), text=NASTY, note=NASTY),
@@ -466,17 +471,17 @@ def test_names_are_escaped_wherever_they_are_shown() -> None:
         assert "<img src=x" not in html
 
 
-def test_addresses_of_files_are_quoted() -> None:
+def test_urls_of_files_are_quoted() -> None:
     assert components.file_url(Path("/tmp/a b/#.wav")) == "gradio_api/file=/tmp/a%20b/%23.wav"
 
 
-def test_the_bar_tells_assistive_technology_how_far_it_is() -> None:
+def test_the_progress_bar_is_accessible() -> None:
     assert 'aria-valuenow="42"' in components.work("Demucs", share=0.42)
     assert 'aria-valuenow="100"' in components.work("Demucs", share=1.7)
     assert "progressbar" not in components.work("Demucs")
 
 
-def test_blind_stimuli_are_thirty_seconds_at_most(tmp_path: Path) -> None:
+def test_blind_test_stimuli_last_at_most_thirty_seconds(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, np.ones((40 * 8000, 1)) * 0.1, 8000)
     sounds, rate = blind_test._levelled({"song": path})

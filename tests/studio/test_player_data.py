@@ -49,7 +49,7 @@ def listen(writer: TrackWriter) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_the_pieces_are_the_sound(tmp_path: Path, rate: int, channels: int) -> None:
+def test_decoded_chunks_equal_the_signal(tmp_path: Path, rate: int, channels: int) -> None:
     sound = music(5.3, rate, channels)
     writer = write(tmp_path, sound, rate)
     heard, wanted = listen(writer), resample(sound, rate, RATE).numpy()
@@ -60,7 +60,7 @@ def test_the_pieces_are_the_sound(tmp_path: Path, rate: int, channels: int) -> N
     assert int(correlation.argmax()) == 100  # to the sample
 
 
-def test_joins_are_no_worse_than_elsewhere(tmp_path: Path) -> None:
+def test_chunk_boundaries_are_inaudible(tmp_path: Path) -> None:
     time = torch.arange(13 * RATE) / RATE
     sine = 0.5 * torch.sin(2 * torch.pi * 440 * time)[None]
     heard = listen(write(tmp_path, sine, RATE))
@@ -69,12 +69,12 @@ def test_joins_are_no_worse_than_elsewhere(tmp_path: Path) -> None:
     assert at_joins.mean() < 2 * error.mean() + 1e-9
 
 
-def test_many_channels_are_heard_in_stereo(tmp_path: Path) -> None:
+def test_surround_sound_is_played_in_stereo(tmp_path: Path) -> None:
     assert listen(write(tmp_path, music(1, 44100, 6), 44100)).shape[0] == 2
 
 
 @pytest.mark.parametrize("frames", [1, 2, 479, 48_000 * 4, 48_000 * 4 + 1])
-def test_any_length(tmp_path: Path, frames: int) -> None:
+def test_signals_of_any_length_are_written(tmp_path: Path, frames: int) -> None:
     writer = write(tmp_path, music(5, RATE)[:, :frames], RATE)
     assert writer.ready == writer.total == frames
     assert listen(writer).shape[1] == frames
@@ -82,7 +82,7 @@ def test_any_length(tmp_path: Path, frames: int) -> None:
     assert writer.path.with_suffix(".png").exists()
 
 
-def test_it_does_not_matter_how_the_sound_comes(tmp_path: Path) -> None:
+def test_the_output_does_not_depend_on_block_sizes(tmp_path: Path) -> None:
     sound = music(6, 44100)
     one = write(tmp_path / "one", sound, 44100, block=sound.shape[1])
     many = write(tmp_path / "many", sound, 44100, block=997)
@@ -95,7 +95,7 @@ def test_it_does_not_matter_how_the_sound_comes(tmp_path: Path) -> None:
     assert one.power == pytest.approx(many.power)
 
 
-def test_the_running_picture_is_the_whole_sounds(tmp_path: Path) -> None:
+def test_the_streaming_spectrogram_equals_that_of_the_whole(tmp_path: Path) -> None:
     sound = music(6, RATE)
     writer = write(tmp_path, sound, RATE)
     whole = spectrogram(sound, RATE, columns=1000, frames_per_column=1)
@@ -103,7 +103,7 @@ def test_the_running_picture_is_the_whole_sounds(tmp_path: Path) -> None:
     np.testing.assert_allclose(writer.picture.power, whole.power, rtol=1e-4, atol=1e-9)
 
 
-def test_peaks_keep_their_shape_in_a_byte(tmp_path: Path) -> None:
+def test_peaks_are_quantised_to_one_byte(tmp_path: Path) -> None:
     sound = music(3, RATE)
     data = np.frombuffer(write(tmp_path, sound, RATE).path.with_suffix(".peaks").read_bytes(), np.int8)
     low, high = (np.sign(data) * (data / 127.0) ** 2 * 4).reshape(2, 1000)
@@ -111,7 +111,7 @@ def test_peaks_keep_their_shape_in_a_byte(tmp_path: Path) -> None:
     assert low.min() == pytest.approx(float(sound.min()), rel=0.03)
 
 
-def test_the_document_grows_and_ends(tmp_path: Path) -> None:
+def test_the_player_document_grows_until_the_end(tmp_path: Path) -> None:
     sound = music(9, 44100)
     player = Player(tmp_path, "<song>.wav", rate=44100, frames=sound.shape[1])
     group = player.group("mix", "Mixture")
@@ -143,7 +143,7 @@ def test_a_silent_song_has_dark_pictures(tmp_path: Path, level: float) -> None:
         assert picture[..., :3].max() < 0.03
 
 
-def test_silence_has_no_level(tmp_path: Path) -> None:
+def test_the_level_of_silence_is_null(tmp_path: Path) -> None:
     player = Player(tmp_path, "nothing", rate=44100, frames=44100)
     group = player.group("mix", "Mixture")
     player.write(group, {"vocals": torch.zeros(2, 44100)})

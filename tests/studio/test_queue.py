@@ -11,7 +11,7 @@ import pytest
 from separation.studio.queue import FairQueue
 
 
-def test_the_first_does_not_wait_and_the_others_know_their_place() -> None:
+def test_the_first_request_runs_and_the_others_know_their_position() -> None:
     turns = FairQueue()
     with turns.queue() as first:
         assert list(first.wait()) == []
@@ -22,7 +22,7 @@ def test_the_first_does_not_wait_and_the_others_know_their_place() -> None:
             assert next(fourth.wait(0.01)) == 1  # who left is not counted
 
 
-def test_work_is_done_one_at_a_time_in_order() -> None:
+def test_requests_run_one_at_a_time_in_order() -> None:
     turns, order, at_work, queued = FairQueue(), [], [], threading.Event()
 
     def visitor(number: int) -> None:
@@ -47,7 +47,7 @@ def test_work_is_done_one_at_a_time_in_order() -> None:
     assert order == sorted(order)
 
 
-def test_one_that_fails_lets_the_next_on() -> None:
+def test_a_failed_request_releases_the_queue() -> None:
     turns = FairQueue()
     try:
         with turns.queue():
@@ -58,7 +58,7 @@ def test_one_that_fails_lets_the_next_on() -> None:
         assert list(turn.wait()) == []
 
 
-def test_everybodys_first_comes_before_anybodys_second() -> None:
+def test_first_requests_precede_second_requests_of_other_visitors() -> None:
     turns = FairQueue()
     with ExitStack() as stack:
         places = {name: stack.enter_context(turns.queue(name[0])) for name in ("a1", "a2", "a3", "b1", "b2", "c1")}
@@ -66,7 +66,7 @@ def test_everybodys_first_comes_before_anybodys_second() -> None:
         assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_who_comes_while_a_second_is_at_work_waits_for_no_third() -> None:
+def test_a_new_visitor_precedes_the_third_request_of_another() -> None:
     turns = FairQueue()
     with ExitStack() as stack:
         with turns.queue("a"):
@@ -76,18 +76,18 @@ def test_who_comes_while_a_second_is_at_work_waits_for_no_third() -> None:
         assert (turns.ahead_of(second), turns.ahead_of(other), turns.ahead_of(third)) == (0, 1, 2)
 
 
-def test_too_many_requests_of_one_or_of_all_are_refused() -> None:
+def test_requests_beyond_the_limits_are_refused() -> None:
     turns = FairQueue(most_of_one=2, most=3)
     with turns.queue("a"), turns.queue("a"):
         with pytest.raises(ValueError, match="2 of your requests are in the queue already"), turns.queue("a"):
             pass
-        with turns.queue("b"), pytest.raises(ValueError, match="the queue is full, 3 are in it"), turns.queue("c"):
+        with turns.queue("b"), pytest.raises(ValueError, match="the queue is full with 3 requests"), turns.queue("c"):
             pass
         with turns.queue("c") as turn:  # there is room again
             assert turns.ahead_of(turn) == 1
 
 
-def test_who_is_not_known_is_a_visitor_of_their_own() -> None:
+def test_unidentified_requests_count_as_separate_visitors() -> None:
     turns = FairQueue(most_of_one=1)
     with turns.queue(), turns.queue() as second:
         assert turns.ahead_of(second) == 1

@@ -20,7 +20,7 @@ from separation.audio.signal import Audio
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
 from tests.conftest import ROOT
-from tests.studio.conftest import short_song, work
+from tests.studio.conftest import run_session, short_song
 
 pytestmark = pytest.mark.usefixtures("own_results")
 
@@ -35,8 +35,8 @@ def unscored(start: float = 2.0) -> songs.Song:
     return dataclasses.replace(short_song(start=start), references=None)
 
 
-def test_several_methods_leave_stems_sounds_pictures_scores_and_archives() -> None:
-    last = work(short_song(), "mix", "ica", "irm")
+def test_several_methods_give_stems_audio_spectrograms_scores_and_archives() -> None:
+    last = run_session(short_song(), "mix", "ica", "irm")
     assert [result.method for result in last.results] == ["mix", "ica", "irm"]
     assert not last.failed
     groups = player(last)
@@ -56,19 +56,19 @@ def test_several_methods_leave_stems_sounds_pictures_scores_and_archives() -> No
     assert groups["ica"]["scores"] is not None  # its components are matched
 
 
-def test_a_lossy_reference_does_not_spoil_the_scores() -> None:
+def test_a_lossy_reference_does_not_change_the_scores() -> None:
     """Above its cut-off BSSEval's filters would be undefined: ISR of an oracle then falls below -20 dB."""
-    scores = player(work(short_song(4), "irm"))["irm"]["scores"]["targets"]  # type: ignore[index]
+    scores = player(run_session(short_song(4), "irm"))["irm"]["scores"]["targets"]  # type: ignore[index]
     assert min(scores[target]["ISR"] for target in scores) > 0
 
 
-def test_progress_only_grows() -> None:
+def test_progress_never_decreases() -> None:
     shares = [update.share for update in session.separate_song(unscored(), SeparationRequest(methods=["mix", "hpss"]))]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
 
-def test_work_is_told_as_it_goes() -> None:
+def test_stages_are_reported_during_the_work() -> None:
     updates = [
         u for u in session.separate_song(unscored(), SeparationRequest(methods=["hpss"])) if u.stage == "separating"
     ]
@@ -79,7 +79,7 @@ def test_work_is_told_as_it_goes() -> None:
     assert updates[-1].real_time_factor > 0
 
 
-def test_stems_can_be_heard_before_a_method_is_done() -> None:
+def test_stems_are_playable_before_a_method_is_finished() -> None:
     ready = []
     song = open_long()
     for update in session.separate_song(song, SeparationRequest(methods=["hpss"])):
@@ -95,16 +95,16 @@ def open_long() -> songs.Song:
     return songs.Song(name="noise.wav", audio=Audio(waveform=noise, sample_rate=44100))
 
 
-def test_a_method_that_cannot_work_is_named_and_the_others_go_on() -> None:
+def test_a_failing_method_is_named_and_the_others_continue() -> None:
     upload = songs.Song(name="mine.wav", audio=unscored().audio)
-    last = work(upload, "irm", "hybrid-demucs", "mix")
+    last = run_session(upload, "irm", "hybrid-demucs", "mix")
     assert [result.method for result in last.results] == ["mix"]
     assert any("true sources" in sentence for sentence in last.failed)
     assert any("models download hdemucs_high_musdb" in sentence for sentence in last.failed)
     assert list(player(last)) == ["song", "mix"]
 
 
-def test_closing_keeps_finished_methods_and_nothing_of_the_others() -> None:
+def test_stopping_keeps_finished_methods_only() -> None:
     updates = session.separate_song(short_song(), SeparationRequest(methods=["mix", "hpss"]))
     for update in updates:
         if update.results and update.method == "Harmonic-percussive" and update.segment:
@@ -117,7 +117,7 @@ def test_closing_keeps_finished_methods_and_nothing_of_the_others() -> None:
     assert not (update.folder / "listen" / "hpss").exists()
 
 
-def test_closing_before_anything_is_finished_leaves_nothing(own_results: Path) -> None:
+def test_stopping_before_any_method_is_finished_leaves_nothing(own_results: Path) -> None:
     updates = session.separate_song(unscored(), SeparationRequest(methods=["hpss"]))
     for update in updates:
         if update.method == "Harmonic-percussive":
@@ -126,21 +126,21 @@ def test_closing_before_anything_is_finished_leaves_nothing(own_results: Path) -
     assert not list(own_results.glob("*"))
 
 
-@pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "no such method")])
-def test_a_wrong_order_is_refused(methods: list[str], words: str) -> None:
+@pytest.mark.parametrize(("methods", "words"), [([], "at least one"), (["no such"], "does not exist")])
+def test_invalid_requests_are_refused(methods: list[str], words: str) -> None:
     with pytest.raises(songs.StudioError, match=words):
-        work(unscored(), *methods)
+        run_session(unscored(), *methods)
 
 
-def test_stems_sum_to_the_mixture_if_asked() -> None:
-    last = work(unscored(), "hpss", sum_to_mixture=True)
+def test_stems_can_be_made_to_sum_to_the_mixture() -> None:
+    last = run_session(unscored(), "hpss", sum_to_mixture=True)
     residual = last.results[0].residual_db
     assert residual is None or residual < -100  # what 24 bits leave
     assert "--sum-to-mixture" in json.loads(last.results[0].card.read_text())["command"]
 
 
-def test_karaoke_gives_two_stems_and_names_methods_without_vocals() -> None:
-    last = work(unscored(), "mix", "ica", karaoke=True)
+def test_karaoke_gives_two_stems_and_refuses_methods_without_vocals() -> None:
+    last = run_session(unscored(), "mix", "ica", karaoke=True)
     (result,) = last.results
     assert list(result.stems) == ["vocals", "instrumental"]
     assert "--two-stems vocals" in json.loads(result.card.read_text())["command"]
@@ -150,17 +150,17 @@ def test_karaoke_gives_two_stems_and_names_methods_without_vocals() -> None:
 
 
 def test_options_and_weights_reach_the_method() -> None:
-    last = work(unscored(), "open-unmix", options={"open-unmix": {"iterations": 0}})
+    last = run_session(unscored(), "open-unmix", options={"open-unmix": {"iterations": 0}})
     card = json.loads(last.results[0].card.read_text())
     assert card["options"]["iterations"] == 0
     assert "--option iterations=0" in card["command"]
 
 
-def test_another_separators_stems_join_the_methods() -> None:
+def test_uploaded_estimates_are_listed_as_a_method() -> None:
     song = short_song()
     assert song.references is not None
     halves = {name: waveform / 2 for name, waveform in song.references.items()}
-    last = work(dataclasses.replace(song, estimates=halves), yours="Half <b>")
+    last = run_session(dataclasses.replace(song, estimates=halves), yours="Half <b>")
     group = player(last)["yours"]
     assert group["title"] == "Half <b>"
     # Half of everything leaves half of the mixture.
@@ -169,8 +169,8 @@ def test_another_separators_stems_join_the_methods() -> None:
     assert group["scores"]["targets"]["vocals"]["SDR"] == pytest.approx(6.02, abs=0.05)  # type: ignore[index]
 
 
-def test_results_are_swept_after_an_hour_and_not_before() -> None:
-    folder = work(unscored(), "mix").folder
+def test_results_expire_after_an_hour() -> None:
+    folder = run_session(unscored(), "mix").folder
     storage.remove_expired()
     assert folder.is_dir()
     assert storage.find_result(folder.name) == folder
@@ -180,24 +180,24 @@ def test_results_are_swept_after_an_hour_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "..", "../../../../etc", "a" * 22, "x" * 21 + "/", 7])
-def test_what_is_no_token_finds_nothing(token: object) -> None:
+def test_invalid_tokens_find_no_result(token: object) -> None:
     assert storage.find_result(token) is None  # type: ignore[arg-type]
 
 
-def test_a_result_is_for_its_owner_only() -> None:
-    folder = work(unscored(), "mix").folder
+def test_result_folders_are_readable_by_the_server_user_only() -> None:
+    folder = run_session(unscored(), "mix").folder
     assert len(folder.name) >= 20
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_song_called_like_a_command_is_quoted_in_its_card() -> None:
+def test_song_names_are_quoted_in_the_command_of_result_json() -> None:
     nasty = songs.Song(name="x", audio=unscored().audio, file="$(rm -rf ~); ' song.wav")
-    command = json.loads(work(nasty, "mix").results[0].card.read_text())["command"]
+    command = json.loads(run_session(nasty, "mix").results[0].card.read_text())["command"]
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
 
 
-def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
-    last = work(unscored(start=1.25), "hpss", sum_to_mixture=True)
+def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path) -> None:
+    last = run_session(unscored(start=1.25), "hpss", sum_to_mixture=True)
     card = json.loads(last.results[0].card.read_text())
     assert card["start"] == 1.25
     words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
@@ -206,23 +206,23 @@ def test_the_command_in_the_card_repeats_the_result(tmp_path: Path) -> None:
     np.testing.assert_array_equal(soundfile.read(again)[0], soundfile.read(last.results[0].stems["drums"])[0])
 
 
-def test_nothing_of_a_visitor_stays_when_the_studio_stops(own_results: Path) -> None:
-    work(unscored(), "mix")
+def test_results_and_uploads_are_removed_when_the_studio_stops(own_results: Path) -> None:
+    run_session(unscored(), "mix")
     assert own_results.stat().st_mode & 0o077 == 0
     storage.remove_results()
     assert not list(own_results.glob("*"))
 
 
-def test_a_very_long_name_in_any_script_still_makes_an_archive() -> None:
+def test_very_long_names_in_any_script_can_be_archived() -> None:
     long = songs.Song(name="\N{MUSICAL SYMBOL G CLEF}" * 200 + ".wav", audio=unscored().audio)
-    assert list((work(long, "mix").folder / "mix").glob("*.zip"))
+    assert list((run_session(long, "mix").folder / "mix").glob("*.zip"))
 
 
-def test_a_stem_may_be_called_anything() -> None:
+def test_stem_names_may_contain_any_characters() -> None:
     song = short_song()
     third = song.audio.read(0, song.audio.frames) / 3
     strange = {"../..": third, "a/b": third, "x" * 300: third}
-    last = work(dataclasses.replace(song, estimates=strange, references=None))
+    last = run_session(dataclasses.replace(song, estimates=strange, references=None))
     tracks = player(last)["yours"]["tracks"]
     assert {track["name"] for track in tracks} == {*strange, "residual"}  # type: ignore[attr-defined]
     for track in tracks:  # type: ignore[attr-defined]

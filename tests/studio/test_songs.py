@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_results")
 RATE = 44100
 
 
-def test_a_sample_comes_with_its_true_sources() -> None:
+def test_a_sample_has_its_true_sources() -> None:
     song = short_song()
     assert song.references is not None
     assert song.audio.frames == 88200
@@ -29,12 +29,12 @@ def test_a_sample_comes_with_its_true_sources() -> None:
     ("kind", "choice", "words"),
     [
         ("upload", None, "Choose a song"),
-        ("sample", "no such", "no such sample"),
-        ("musdb", "no such", "no such MUSDB18 track"),
+        ("sample", "no such", "This sample does not exist"),
+        ("musdb", "no such", "This MUSDB18 track does not exist"),
         ("upload", "/nowhere/song.wav", "no such file"),
     ],
 )
-def test_what_cannot_be_opened_is_said_in_a_sentence(kind: str, choice: str | None, words: str) -> None:
+def test_unreadable_songs_are_refused_in_one_sentence(kind: str, choice: str | None, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         songs.open_song(kind, choice)
     assert "/nowhere" not in str(caught.value)
@@ -45,7 +45,7 @@ def test_an_excerpt_beyond_the_end_is_refused() -> None:
         songs.open_song("sample", next(iter(songs.samples())), start=500)
 
 
-def test_musdb_tracks_appear_when_their_root_is_named(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_musdb_tracks_are_listed_if_musdb_root_is_set(musdb_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert songs.musdb_tracks() == {}
     songs.musdb_tracks.cache_clear()
     monkeypatch.setenv("MUSDB_ROOT", str(musdb_root))
@@ -57,7 +57,7 @@ def test_musdb_tracks_appear_when_their_root_is_named(musdb_root: Path, monkeypa
     assert set(song.references) == {"vocals", "drums", "bass", "other"}
 
 
-def test_a_wrong_musdb_root_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_musdb_root_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSDB_ROOT", str(tmp_path / "nowhere"))
     assert songs.musdb_tracks() == {}
 
@@ -82,7 +82,7 @@ def zipped(path: Path, members: dict[str, Path]) -> str:
     return str(path)
 
 
-def test_stems_alone_make_a_song(tmp_path: Path) -> None:
+def test_references_without_a_song_are_summed(tmp_path: Path) -> None:
     files = stems(tmp_path / "own", "vocals", "drums", "mixture")
     song = songs.with_references(None, [str(file) for file in files])
     assert song.references is not None
@@ -92,7 +92,7 @@ def test_stems_alone_make_a_song(tmp_path: Path) -> None:
     )
 
 
-def test_a_zip_is_as_good_as_its_files_and_an_excerpt_is_cut(tmp_path: Path) -> None:
+def test_a_zip_equals_its_files_and_excerpts_are_cut(tmp_path: Path) -> None:
     folder = SAMPLES / "night-drive"
     files = {path.stem: path for path in folder.iterdir() if path.suffix in (".flac", ".ogg", ".wav")}
     archive = zipped(tmp_path / "stems.zip", {f"Album/Übung/{path.name}": path for path in files.values()})
@@ -120,13 +120,13 @@ def test_stems_that_do_not_fit_the_song_are_refused(tmp_path: Path, changes: dic
         songs.with_references(song, files)
 
 
-def test_stems_that_differ_among_themselves_are_refused(tmp_path: Path) -> None:
+def test_stems_of_different_formats_are_refused(tmp_path: Path) -> None:
     files = stems(tmp_path / "a", "vocals") + stems(tmp_path / "b", "drums", frames=RATE - 7)
     with pytest.raises(ValueError, match="'drums' has 44093 samples where 'vocals' has 44100"):
         uploads.read_stems(files, tmp_path / "x")
 
 
-def test_names_in_any_case_are_the_sources(tmp_path: Path) -> None:
+def test_source_names_are_case_insensitive(tmp_path: Path) -> None:
     files = stems(tmp_path / "own", "Vocals", "DRUMS", "Mixture")
     (tmp_path / "own" / "._Vocals.wav").write_bytes(b"Mac OS X")
     song = songs.with_references(None, [str(path) for path in (*files, tmp_path / "own" / "._Vocals.wav")])
@@ -148,17 +148,17 @@ def test_names_in_a_zip_never_become_paths(tmp_path: Path) -> None:
     assert not Path("/etc/absolute.wav").exists()
 
 
-def test_a_link_in_a_zip_is_left_aside(tmp_path: Path) -> None:
+def test_links_in_a_zip_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "link.zip"
     with zipfile.ZipFile(path, "w") as archive:
         info = zipfile.ZipInfo("vocals.wav")
         info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(ValueError, match="no file in it that ends in"):
+    with pytest.raises(ValueError, match="contains no file that ends in"):
         uploads.unpack([path], tmp_path / "place")
 
 
-def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bombs_are_stopped_during_extraction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "LIMITS", Limits(decoded_bytes=10_000_000))
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -169,7 +169,7 @@ def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "place").exists()
 
 
-def test_thousands_of_entries_are_refused(tmp_path: Path) -> None:
+def test_a_zip_with_thousands_of_entries_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(3000):
@@ -179,14 +179,14 @@ def test_thousands_of_entries_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"RIFF nonsense"])
-def test_what_is_no_zip_gets_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_zip_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "stems.zip"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="no file in it"):
+    with pytest.raises(ValueError, match="contains no file"):
         uploads.unpack([path], tmp_path / "place")
 
 
-def test_a_damaged_zip_leaves_nothing(tmp_path: Path) -> None:
+def test_a_damaged_zip_leaves_no_files(tmp_path: Path) -> None:
     path = Path(zipped(tmp_path / "stems.zip", {"vocals.wav": stems(tmp_path / "own", "vocals")[0]}))
     data = bytearray(path.read_bytes())
     data[1000:2000] = bytes(1000)
@@ -196,7 +196,7 @@ def test_a_damaged_zip_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "place").exists()
 
 
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_files_of_one_source_are_refused(tmp_path: Path) -> None:
     file = stems(tmp_path / "own", "vocals")[0]
     archive = zipped(tmp_path / "two.zip", {"a/vocals.wav": file, "b/vocals.wav": file})
     with pytest.raises(ValueError, match="two files are called 'vocals'"):

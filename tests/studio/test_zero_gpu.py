@@ -59,7 +59,7 @@ print(json.dumps({"methods": [r.method for r in last.results], "failed": list(la
 """
 
 
-def test_a_job_goes_through_spaces_where_it_exists(tmp_path: Path) -> None:
+def test_jobs_run_through_spaces_if_installed(tmp_path: Path) -> None:
     (tmp_path / "spaces.py").write_text(FAKE)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "TMPDIR": str(tmp_path)}
     environment["SPACES_ZERO_GPU"] = "true"
@@ -76,7 +76,7 @@ def test_a_job_goes_through_spaces_where_it_exists(tmp_path: Path) -> None:
     assert result == {"methods": ["mix", "open-unmix"], "failed": [], "there": True}
 
 
-def test_the_time_asked_for_grows_with_the_excerpt_the_methods_and_the_shifts() -> None:
+def test_the_requested_duration_grows_with_excerpt_methods_and_shifts() -> None:
     def seconds(duration: float, *methods: str, **options: object) -> float:
         order = SeparationRequest(methods=methods, options=options)  # type: ignore[arg-type]
         return session.gpu_seconds(short_song(duration), order)
@@ -88,7 +88,7 @@ def test_the_time_asked_for_grows_with_the_excerpt_the_methods_and_the_shifts() 
     assert seconds(2, "demucs", demucs={"shifts": 10}) > one
 
 
-def test_the_decorator_hands_over_the_function_and_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_decorator_receives_the_function_and_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def gpu(*, duration: Callable[..., float]) -> Callable[..., Any]:
@@ -128,7 +128,7 @@ def test_zero_gpu_is_recognised(value: str, expected: bool, monkeypatch: pytest.
 # -- models and the port by configuration
 
 
-def test_what_is_named_is_loaded_before_anybody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preloaded_models_are_loaded_at_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(model_cache, "_loaded", lambda *names: loaded.append(names[:3]))
     monkeypatch.setenv("SEPARATION_PRELOAD", "demucs-compact, umxhq")  # the second one is not here
@@ -141,7 +141,7 @@ def test_what_is_named_is_loaded_before_anybody_comes(monkeypatch: pytest.Monkey
     ]
 
 
-def test_models_that_are_missing_are_fetched_and_what_fails_is_logged(
+def test_missing_preloaded_models_are_downloaded_and_failures_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("SEPARATION_PRELOAD", "open-unmix-compact,nonsense,umxhq")
@@ -157,7 +157,7 @@ def test_models_that_are_missing_are_fetched_and_what_fails_is_logged(
 @pytest.mark.parametrize(
     ("port", "gradio", "expected"), [("8080", None, 8080), ("8080", "7861", None), (None, None, None), ("", None, None)]
 )
-def test_a_hosts_port_counts_unless_gradios_is_said(
+def test_port_is_used_unless_gradio_server_port_is_set(
     port: str | None, gradio: str | None, expected: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("PORT", port), ("GRADIO_SERVER_PORT", gradio)):

@@ -175,7 +175,7 @@ def run_until(trainer: Trainer, step: int, *, resume: bool = False) -> None:
     raise AssertionError(f"the training ended before step {step}")
 
 
-def everything(trainer: Trainer) -> dict[str, Any]:
+def training_state(trainer: Trainer) -> dict[str, Any]:
     """Return all state of a trainer that determines its further steps."""
     optimizer = trainer.optimizer.state_dict()
     return {

@@ -36,7 +36,7 @@ def drawn(trainer: Trainer, step: int, rank: int = 0) -> Tensor:
     return trainer.sampler.batch(trainer.sampler.draw(trainer.config.batch, generator))
 
 
-def idle(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+def skip_training_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """Replace training steps by ones that cost and change nothing."""
     monkeypatch.setattr(trainer.sampler, "batch", lambda draw: torch.zeros(1))
     monkeypatch.setattr(trainer, "_one_step", lambda sources: torch.zeros(len(trainer.objectives)))

@@ -21,7 +21,7 @@ from separation.separators import create
 from separation.training.run_folder import RunFolder
 from separation.training.setup import build_trainer
 from separation.weights import catalogue
-from tests.cli.test_command_line import Outcome, complaint, python_m_separation, separation
+from tests.cli.test_command_line import Outcome, error_line, python_m_separation, separation
 from tests.conftest import snr
 from tests.models.helpers import randomise
 from tests.training.conftest import (
@@ -174,7 +174,7 @@ def test_a_run_is_resumed_only_with_the_option(train: Train, tmp_path: Path) -> 
     train("demucs")
     weights = next((tmp_path / "run").glob("*.safetensors")).read_bytes()
     assert (
-        complaint(train("demucs"))
+        error_line(train("demucs"))
         == "error: 'run' already holds a run of 'all': pass --resume to continue it, or another --out"
     )
     assert next((tmp_path / "run").glob("*.safetensors")).read_bytes() == weights
@@ -191,7 +191,7 @@ def test_a_run_is_resumed_only_with_the_option(train: Train, tmp_path: Path) -> 
 
 def test_resuming_with_other_options_or_data_is_refused(train: Train, tmp_path: Path) -> None:
     train("demucs")
-    assert "the run was started with batch = 4, not 8" in complaint(train("demucs", "--resume", batch=8))
+    assert "the run was started with batch = 4, not 8" in error_line(train("demucs", "--resume", batch=8))
     write_data_set(tmp_path / "more", train=1, valid=1)
     assert "the run was started with data = " in train("demucs", "--resume", root=tmp_path / "more").stderr
 
@@ -204,13 +204,13 @@ def test_a_damaged_checkpoint_is_reported_in_one_line(train: Train, tmp_path: Pa
     train("demucs")
     path = next((tmp_path / "run" / "all").glob("step-*.pt"))
     path.write_bytes(path.read_bytes()[:1000])
-    assert f"the checkpoint {path.name} is damaged" in complaint(train("demucs", "--resume", epochs=2))
+    assert f"the checkpoint {path.name} is damaged" in error_line(train("demucs", "--resume", epochs=2))
 
 
 STANDSTILL = {"learning_rate": 1e-30, "weight_decay": 0.0}
 
 
-def learned(folder: Path) -> dict[str, torch.Tensor]:
+def trained_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Return weights by source and name, without the batch counters of batch normalisation."""
     return {
         f"{path.name.split('-')[0]}/{name}": tensor
@@ -251,7 +251,7 @@ def test_training_starts_from_the_weights_of_a_model(train: Train, tmp_path: Pat
     upstreams = Upstreams(tmp_path / "upstreams")
     reports_of(train("open-unmix", "--init", upstreams.folder, "--target", target, out="ours", **STANDSTILL))
     expected = upstreams.weights()
-    found = learned(tmp_path / "ours")
+    found = trained_weights(tmp_path / "ours")
     assert {name.split("/")[0] for name in found} == (set(SOURCES) if target == "all" else {target})
     for name, tensor in found.items():
         torch.testing.assert_close(tensor, expected[name], msg=name)
@@ -261,7 +261,7 @@ def test_training_starts_from_the_weights_of_a_model(train: Train, tmp_path: Pat
 def test_training_starts_from_the_weights_of_a_run(train: Train, tmp_path: Path, name: str) -> None:
     train(name, out="first", seed=7)
     reports_of(train(name, "--init", tmp_path / "first", out="second", **STANDSTILL))
-    one, other = learned(tmp_path / "first"), learned(tmp_path / "second")
+    one, other = trained_weights(tmp_path / "first"), trained_weights(tmp_path / "second")
     assert one.keys() == other.keys()
     for key, tensor in one.items():
         torch.testing.assert_close(other[key], tensor, msg=key)
@@ -293,17 +293,17 @@ def test_a_run_stopped_before_its_first_checkpoint_keeps_its_initial_model(train
         path.unlink()
     outcome = train("open-unmix", "--resume", "--target", "bass", **STANDSTILL)
     if outcome.code == 2:
-        assert "--init" in complaint(outcome)
+        assert "--init" in error_line(outcome)
         return
-    for name, tensor in learned(tmp_path / "run").items():
+    for name, tensor in trained_weights(tmp_path / "run").items():
         torch.testing.assert_close(tensor, upstreams.weights()[name], msg=name)
 
 
 def test_weights_that_do_not_fit_are_refused(train: Train, tmp_path: Path) -> None:
     upstreams = Upstreams(tmp_path / "upstreams", hidden_size=16)
-    assert "does not fit open-unmix" in complaint(train("open-unmix", "--init", upstreams.folder, out="ours"))
-    assert "no model or folder 'nothing'" in complaint(train("open-unmix", "--init", "nothing", out="ours"))
-    assert "is a model for open-unmix, not for demucs" in complaint(
+    assert "does not fit open-unmix" in error_line(train("open-unmix", "--init", upstreams.folder, out="ours"))
+    assert "no model or folder 'nothing'" in error_line(train("open-unmix", "--init", "nothing", out="ours"))
+    assert "is a model for open-unmix, not for demucs" in error_line(
         train("demucs", "--init", upstreams.folder, out="ours")
     )
     assert not (tmp_path / "ours").exists()
@@ -328,7 +328,7 @@ def test_wrong_arguments_are_refused_in_one_line(
     recipe: str, more: list[str], said: str, train: Train, tmp_path: Path, own_cache: Path
 ) -> None:
     outcome = train(recipe, *more, "--json")
-    assert said in complaint(outcome)
+    assert said in error_line(outcome)
     assert outcome.stdout == ""
     assert not (tmp_path / "run").exists()
     assert not (own_cache / "stores").exists(), "nothing was decoded for it"
@@ -345,24 +345,24 @@ def test_wrong_arguments_are_refused_in_one_line(
 def test_a_wrong_config_is_refused_in_one_line(
     changed: dict[str, Any], said: str, train: Train, own_cache: Path
 ) -> None:
-    assert said in complaint(train("demucs", **changed))
+    assert said in error_line(train("demucs", **changed))
     assert not (own_cache / "stores").exists()
 
 
 def test_without_validation_tracks_nothing_is_decoded(train: Train, tmp_path: Path, own_cache: Path) -> None:
     write_track(tmp_path / "songs" / "one")
     said = "no validation tracks were found: put some into a folder 'valid', or train on MUSDB18 as well"
-    assert complaint(train("demucs", root=tmp_path / "songs")) == f"error: {said}"
+    assert error_line(train("demucs", root=tmp_path / "songs")) == f"error: {said}"
     assert not (own_cache / "stores").exists()
 
 
 def test_folders_without_usable_data_are_refused(train: Train, data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "'empty' holds neither" in complaint(train("demucs", root=tmp_path / "empty"))
+    assert "'empty' holds neither" in error_line(train("demucs", root=tmp_path / "empty"))
     write_track(tmp_path / "other" / "tiny" / "train" / "song")
     twice = train("demucs", "--root", tmp_path / "other" / "tiny")
     assert (
-        complaint(twice)
+        error_line(twice)
         == "error: two data sets are called 'tiny', so that configs cannot distinguish them: rename a folder"
     )
     broken = write_data_set(tmp_path / "broken", train=1, valid=1)
@@ -391,11 +391,11 @@ def test_out_that_is_a_file_is_refused_in_one_line(train: Train, tmp_path: Path)
 
 def test_a_missing_device_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "there is no CUDA device here" in complaint(train("demucs", "--device", "cuda"))
+    assert "there is no CUDA device here" in error_line(train("demucs", "--device", "cuda"))
 
 
 def test_an_unknown_device_is_refused(train: Train) -> None:
-    assert complaint(train("demucs", "--device", "gpu")) == "error: device must be auto, cpu or cuda, got 'gpu'"
+    assert error_line(train("demucs", "--device", "gpu")) == "error: device must be auto, cpu or cuda, got 'gpu'"
 
 
 def test_missing_arguments_are_reported(tmp_path: Path, data_root: Path) -> None:
@@ -491,26 +491,26 @@ def test_the_existing_targets_are_exported(train: Train, tmp_path: Path) -> None
 def test_models_that_upstream_cannot_load_are_not_exported(train: Train, tmp_path: Path) -> None:
     train("demucs", out="demucs")
     refused = separation("models", "export", tmp_path / "demucs")
-    assert complaint(refused) == "error: demucs is a model for demucs, not for open-unmix"
+    assert error_line(refused) == "error: demucs is a model for demucs, not for open-unmix"
     assert not (tmp_path / "demucs" / "openunmix").exists()
     train("open-unmix", out="two", n_layers=2)
-    assert "two has 2 LSTM layers: openunmix reads 3 from a folder" in complaint(
+    assert "two has 2 LSTM layers: openunmix reads 3 from a folder" in error_line(
         separation("models", "export", tmp_path / "two")
     )
-    assert "no format 'onnx'; there are openunmix" in complaint(
+    assert "no format 'onnx'; there are openunmix" in error_line(
         separation("models", "export", tmp_path / "two", "--format", "onnx")
     )
-    assert "no model or folder 'nothing'" in complaint(separation("models", "export", "nothing"))
+    assert "no model or folder 'nothing'" in error_line(separation("models", "export", "nothing"))
 
 
 def test_an_export_that_cannot_be_written_is_reported_in_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "cannot write to 'file'" in complaint(separation("models", "export", run, "--out", tmp_path / "file"))
+    assert "cannot write to 'file'" in error_line(separation("models", "export", run, "--out", tmp_path / "file"))
 
 
 def test_a_damaged_model_is_not_exported(run: Path) -> None:
     path = next(run.glob("bass-*.safetensors"))
     path.write_bytes(path.read_bytes()[:-10])
-    assert f"{path.name} is damaged" in complaint(separation("models", "export", run))
+    assert f"{path.name} is damaged" in error_line(separation("models", "export", run))
     save_file({"a": torch.ones(1)}, path)
     assert catalogue.find_model(str(run), method="open-unmix").installed

@@ -104,7 +104,7 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize(("config", "published"), [(OpenUnmixConfig, OPEN_UNMIX), (DemucsConfig, DEMUCS)])
-def test_the_defaults_are_what_was_published(config: type[TrainingConfig], published: dict[str, Any]) -> None:
+def test_the_defaults_are_the_published_ones(config: type[TrainingConfig], published: dict[str, Any]) -> None:
     assert as_dict(config()) == published
     assert read_toml(config, None) == config()
 

@@ -35,12 +35,12 @@ from tests.training.conftest import (
     TINY_DEMUCS,
     TINY_OPEN_UNMIX,
     assert_same,
-    everything,
     read_validation,
     run_all,
     run_until,
     tiny_recipe,
     toml,
+    training_state,
 )
 
 STEPS: dict[str, Any] = {"seed": 3, "epochs": 2, "epoch_steps": 2, "clip": 1.0}
@@ -48,7 +48,7 @@ ACCUMULATED: dict[str, Any] = STEPS | {"accumulate": 2, "shuffle_groups": 0}
 Result = dict[str, Any]
 
 
-def a_recipe(name: str, **changed: Any) -> Any:
+def make_recipe(name: str, **changed: Any) -> Any:
     """Disable dropout, whose random numbers depend on the layout of the batch."""
     recipe = tiny_recipe(name, target="vocals" if name == "open-unmix" else "all", **changed)
     for objective in recipe.objectives.values():
@@ -57,7 +57,7 @@ def a_recipe(name: str, **changed: Any) -> Any:
     return recipe
 
 
-def the_objective(recipe: Any) -> nn.Module:
+def make_objective(recipe: Any) -> nn.Module:
     (objective,) = recipe.objectives.values()
     return objective
 
@@ -73,7 +73,7 @@ def for_batch_norm() -> list[tuple[Tensor, Tensor]]:
     return [(3 * torch.randn(n, 5, generator=generator) + n, torch.randn(n, 5, generator=generator)) for n in (6, 10)]
 
 
-def a_batch_norm() -> nn.Sequential:
+def make_batch_norm() -> nn.Sequential:
     generator = torch.Generator().manual_seed(2)
     module = nn.Sequential(nn.BatchNorm1d(5))
     module[0].weight.data = torch.rand(5, generator=generator) + 0.5
@@ -81,7 +81,7 @@ def a_batch_norm() -> nn.Sequential:
     return module
 
 
-def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> None:
+def run_process(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
@@ -90,7 +90,7 @@ def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> 
 
     def a_trainer(name: str, run: str, **changed: Any) -> Trainer:
         return Trainer(
-            a_recipe(name, **changed), store, validation, RunFolder(folder / run, "job"), processes=processes
+            make_recipe(name, **changed), store, validation, RunFolder(folder / run, "job"), processes=processes
         )
 
     result: Result = {
@@ -103,12 +103,12 @@ def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> 
         result[name] = gradient_step(name, processes)
         for label, config in (("steps", STEPS), ("accumulated", ACCUMULATED)):
             # Everyone has a folder of its own: who writes is seen by whose are there.
-            result[f"{name} {label}"] = a_training(a_trainer(name, f"{name} {label} {rank}", **config))
+            result[f"{name} {label}"] = run_training(a_trainer(name, f"{name} {label} {rank}", **config))
         trainer = a_trainer(name, f"{name} resumed", **STEPS)
         run_until(trainer, 2)
         trainer = a_trainer(name, f"{name} resumed", **STEPS)
         run_all(trainer, resume=True)
-        result[f"{name} resumed"] = everything(trainer)
+        result[f"{name} resumed"] = training_state(trainer)
     result["early"] = stopped_early(a_trainer("demucs", f"early {rank}", epochs=9, epoch_steps=1, patience=2), rank)
     result["broken"] = broken_batch(a_trainer("demucs", f"broken {rank}", **STEPS), rank)
     result["epoch_steps"] = a_trainer("demucs", "none", epoch_steps=None, excerpts_per_track=16).epoch_steps
@@ -117,8 +117,8 @@ def work(rank: int, folder: Path, root: Path, store_folder: Path, port: int) -> 
 
 
 def gradient_step(name: str, processes: ProcessGroup) -> Result:
-    recipe = a_recipe(name)
-    objective = the_objective(recipe)
+    recipe = make_recipe(name)
+    objective = make_objective(recipe)
     wrapped = processes.wrap(objective)
     (inputs,) = recipe.inputs(joined_batch().chunk(2)[processes.rank]).values()
     loss = wrapped(*inputs)
@@ -131,7 +131,7 @@ def gradient_step(name: str, processes: ProcessGroup) -> Result:
 
 
 def batch_norm_step(rank: int) -> Result:
-    module = a_batch_norm()
+    module = make_batch_norm()
     share_batch_norms(module)
     x, weight = for_batch_norm()[rank]
     x.requires_grad_()
@@ -153,7 +153,7 @@ def batch_norm_step(rank: int) -> Result:
     }
 
 
-def a_training(trainer: Trainer) -> Result:
+def run_training(trainer: Trainer) -> Result:
     batches, seeds = [], []
     one_step = trainer._one_step
 
@@ -164,11 +164,11 @@ def a_training(trainer: Trainer) -> Result:
         return losses
 
     trainer._one_step = watched  # type: ignore[method-assign]
-    with remembering_wraps() as wrapped:
+    with record_wraps() as wrapped:
         reports = run_all(trainer)
     result: Result = {"batches": batches, "seeds": seeds, "losses": [report.loss for report in reports]}
-    result |= {"speed": reports[-1].examples_per_second, "wrapped": alive(wrapped)}
-    return result | everything(trainer)
+    result |= {"speed": reports[-1].examples_per_second, "wrapped": are_alive(wrapped)}
+    return result | training_state(trainer)
 
 
 def stopped_early(trainer: Trainer, rank: int) -> Result:
@@ -190,15 +190,15 @@ def broken_batch(trainer: Trainer, rank: int) -> Result:
     poison = {2: torch.nan} if rank == 1 else {}
     trainer.sampler.batch = lambda parameters: mix(parameters) * poison.get(next(count), 1.0)  # type: ignore[method-assign]
     try:
-        with remembering_wraps() as wrapped:
+        with record_wraps() as wrapped:
             run_all(trainer)
     except FloatingPointError as error:
-        return {"error": str(error), "wrapped": alive(wrapped)}
+        return {"error": str(error), "wrapped": are_alive(wrapped)}
     return {"error": "nothing happened"}
 
 
 @contextlib.contextmanager
-def remembering_wraps() -> Iterator[list[weakref.ref[nn.Module]]]:
+def record_wraps() -> Iterator[list[weakref.ref[nn.Module]]]:
     """Without keeping them alive."""
     wrap, wrapped = ProcessGroup.wrap, []
 
@@ -212,7 +212,7 @@ def remembering_wraps() -> Iterator[list[weakref.ref[nn.Module]]]:
         yield wrapped
 
 
-def alive(references: list[weakref.ref[nn.Module]]) -> list[bool]:
+def are_alive(references: list[weakref.ref[nn.Module]]) -> list[bool]:
     return [reference() is not None for reference in references]
 
 
@@ -221,7 +221,7 @@ def main(folder: str, root: str, store: str) -> None:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    start_processes(work, (Path(folder), Path(root), Path(store), port), nprocs=2, start_method="fork")
+    start_processes(run_process, (Path(folder), Path(root), Path(store), port), nprocs=2, start_method="fork")
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +259,9 @@ def test_each_process_knows_its_rank(results: list[Result]) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_gradients_are_those_of_both_batches_joined(results: list[Result], name: str) -> None:
-    recipe = a_recipe(name)
-    objective = the_objective(recipe)
+def test_gradients_equal_those_of_the_joined_batch(results: list[Result], name: str) -> None:
+    recipe = make_recipe(name)
+    objective = make_objective(recipe)
     (inputs,) = recipe.inputs(joined_batch()).values()
     loss = objective(*inputs)
     loss.backward()
@@ -279,8 +279,8 @@ def test_gradients_are_those_of_both_batches_joined(results: list[Result], name:
     assert results[0][name]["loss"] != results[1][name]["loss"]
 
 
-def test_shared_batch_normalisation_is_that_of_the_joined_batch(results: list[Result]) -> None:
-    module = a_batch_norm()
+def test_shared_batch_normalisation_equals_that_of_the_joined_batch(results: list[Result]) -> None:
+    module = make_batch_norm()
     norm: Any = module[0]
     assert type(norm) is nn.BatchNorm1d
     inputs, weight = (torch.cat(parts) for parts in zip(*for_batch_norm(), strict=True))
@@ -309,7 +309,7 @@ def test_shared_batch_normalisation_is_that_of_the_joined_batch(results: list[Re
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("label", ["steps", "accumulated"])
 def test_processes_draw_different_batches(results: list[Result], name: str, label: str, store: StemStore) -> None:
-    recipe = a_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
+    recipe = make_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
     sampler = recipe.sampler(store)
     sums = set()
     for rank, result in enumerate(results):
@@ -328,10 +328,10 @@ def test_a_run_equals_that_of_one_process_with_both_batches(
     results: list[Result], name: str, label: str, store: StemStore
 ) -> None:
     config: TrainingConfig
-    recipe = a_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
+    recipe = make_recipe(name, **(STEPS if label == "steps" else ACCUMULATED))
     config = recipe.config
     recipe.initialise(store)
-    objective = the_objective(recipe)
+    objective = make_objective(recipe)
     optimizer = torch.optim.Adam(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     losses = []
     batches = [[result[f"{name} {label}"]["batches"][step] for result in results] for step in range(4)]
@@ -366,7 +366,7 @@ def test_all_processes_end_with_the_same_weights(results: list[Result], name: st
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(results: list[Result], name: str) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(results: list[Result], name: str) -> None:
     for result in results:
         whole, resumed = result[f"{name} steps"], result[f"{name} resumed"]
         for part in ("weights", "optimizer", "groups", "plateau", "step"):
@@ -413,7 +413,7 @@ def test_an_epoch_is_shared_among_the_processes(results: list[Result]) -> None:
 
 def test_a_single_process_wraps_nothing() -> None:
     processes = ProcessGroup()
-    module = a_batch_norm()
+    module = make_batch_norm()
     assert processes.wrap(module) is module
     assert type(next(module.children())) is nn.BatchNorm1d
     assert processes.mean(torch.ones(2)).tolist() == [1, 1]

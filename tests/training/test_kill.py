@@ -113,7 +113,7 @@ def killed_while(
     return f"killed while writing {draft}" if WRITING in received else "killed"
 
 
-def drive(name: str, root: str, store: str, folder: str) -> None:
+def kill_repeatedly(name: str, root: str, store: str, folder: str) -> None:
     """Kill a run repeatedly, then let it finish; print what happened as JSON."""
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports more of torch: once, not in every fork
     chance = random.Random(7)
@@ -129,7 +129,7 @@ def drive(name: str, root: str, store: str, folder: str) -> None:
     print(json.dumps(outcomes))
 
 
-def same_runs(one: Path, other: Path, job: str) -> None:
+def assert_equal_runs(one: Path, other: Path, job: str) -> None:
     """Check that weights, checkpoints and logs are equal bit by bit, and that no partly written file is left."""
     models = [json.loads((folder / "model.json").read_text()) | {"name": ""} for folder in (one, other)]
     assert models[0] == models[1]
@@ -155,7 +155,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(
     name: str, data_root: Path, store_folder: Path, tmp_path: Path
 ) -> None:
     given = [name, str(data_root), str(store_folder), str(tmp_path / "run")]
-    code = f"from tests.training.test_kill import drive; drive(*{given})"
+    code = f"from tests.training.test_kill import kill_repeatedly; kill_repeatedly(*{given})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
@@ -165,7 +165,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(
     assert all(chapter.startswith("killed") for chapter in outcomes), (outcomes, done.stderr)
     for chapter, draft in zip((1, 3, 7, 9), (0, 1, 0, 1), strict=True):
         assert outcomes[chapter] == f"killed while writing {DRAFTS[draft]}"
-    same_runs(tmp_path / "run", tmp_path / "run-whole", "vocals" if name == "open-unmix" else "all")
+    assert_equal_runs(tmp_path / "run", tmp_path / "run-whole", "vocals" if name == "open-unmix" else "all")
 
 
 def test_the_command_line_resumes_a_killed_run(data_root: Path, tmp_path: Path) -> None:
@@ -190,4 +190,4 @@ def test_the_command_line_resumes_a_killed_run(data_root: Path, tmp_path: Path) 
     for process in (resumed, whole):
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said.decode()
-    same_runs(tmp_path / "run", tmp_path / "whole", "all")
+    assert_equal_runs(tmp_path / "run", tmp_path / "whole", "all")

@@ -11,8 +11,8 @@ from tests.training.conftest import (
     MakeTrainer,
 )
 from tests.training.helpers import (
-    idle,
     script,
+    skip_training_steps,
     weights,
 )
 
@@ -27,7 +27,7 @@ def test_decay_warms_up_stays_and_falls_linearly(
     share: float, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = {"schedule": "decay", "decay_share": share, "epochs": 4, "epoch_steps": 50, "validate_every": 9}
-    rates = rates_by_step(idle(make_trainer("demucs", **more), monkeypatch))
+    rates = rates_by_step(skip_training_steps(make_trainer("demucs", **more), monkeypatch))
     assert len(rates) == 200
     for step, rate in enumerate(rates):
         warm = min(1, (step + 1) / 50)
@@ -55,7 +55,7 @@ def test_plateau_follows_the_validation_loss(make_trainer: MakeTrainer, monkeypa
     losses = [5.0, 4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3.1, 3.2, 2, 2, 2, 2, 2, 2, 2]
     more = {"plateau_patience": 2, "plateau_cooldown": 1, "plateau_factor": 0.5}
     trainer = make_trainer("demucs", schedule="plateau", epochs=20, epoch_steps=1, learning_rate=1.0, **more)
-    script(idle(trainer, monkeypatch), monkeypatch, losses)
+    script(skip_training_steps(trainer, monkeypatch), monkeypatch, losses)
     rates = rates_by_step(trainer)
 
     weight = nn.Parameter(torch.zeros(1))
@@ -74,7 +74,7 @@ def test_plateau_follows_the_validation_loss(make_trainer: MakeTrainer, monkeypa
 def test_the_learning_rate_is_constant_without_a_plateau(
     schedule: str, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = idle(make_trainer("demucs", schedule=schedule, epochs=10, plateau_patience=3), monkeypatch)
+    trainer = skip_training_steps(make_trainer("demucs", schedule=schedule, epochs=10, plateau_patience=3), monkeypatch)
     better = [1 / epoch for epoch in range(1, 11)]
     script(trainer, monkeypatch, better if schedule == "plateau" else better[::-1])
     assert set(rates_by_step(trainer)) == {3e-4}

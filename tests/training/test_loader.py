@@ -18,8 +18,8 @@ from tests.training.conftest import (
 from tests.training.helpers import (
     BOTH,
     drawn,
-    idle,
     script,
+    skip_training_steps,
 )
 
 
@@ -78,7 +78,7 @@ def test_an_abandoned_run_leaves_no_thread(make_trainer: MakeTrainer) -> None:
 
 
 def test_the_next_batch_is_mixed_during_a_step(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = idle(make_trainer("demucs", epochs=1, epoch_steps=5), monkeypatch)
+    trainer = skip_training_steps(make_trainer("demucs", epochs=1, epoch_steps=5), monkeypatch)
     script(trainer, monkeypatch, [1.0])
     begun = threading.Semaphore(0)
 

@@ -48,7 +48,7 @@ def gradients(network: nn.Module) -> Tensor:
 
 
 @pytest.mark.parametrize("target", SOURCES)
-def test_loss_and_gradients_are_those_of_upstreams_step(recipe: OpenUnmixRecipe, batch: Tensor, target: str) -> None:
+def test_loss_and_gradients_equal_upstreams(recipe: OpenUnmixRecipe, batch: Tensor, target: str) -> None:
     theirs = upstreams_network(recipe, target).train()
     encoder = upstreams_encoder(512, 256)
     torch.manual_seed(1)  # of the dropout
@@ -74,7 +74,7 @@ def test_loss_and_gradients_are_those_of_upstreams_step(recipe: OpenUnmixRecipe,
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(4096, 1024), (512, 256), (512, 100)])
-def test_magnitudes_are_upstreams(batch: Tensor, n_fft: int, hop: int) -> None:
+def test_magnitudes_equal_upstreams(batch: Tensor, n_fft: int, hop: int) -> None:
     expected = upstreams_encoder(n_fft, hop)(batch.sum(1))
     found = magnitude(batch.sum(1), StftConfig(n_fft=n_fft, hop_length=hop))
     assert found.shape == expected.shape
@@ -83,7 +83,7 @@ def test_magnitudes_are_upstreams(batch: Tensor, n_fft: int, hop: int) -> None:
 
 
 @pytest.mark.parametrize("dropout", [True, False])
-def test_all_targets_at_once_are_the_same_as_each_by_itself(
+def test_the_losses_of_all_targets_equal_those_of_single_targets(
     recipe: OpenUnmixRecipe, batch: Tensor, dropout: bool
 ) -> None:
     inputs = recipe.inputs(batch)
@@ -127,7 +127,7 @@ def mixtures(root: Path) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("hop", [256, 40])
-def test_statistics_are_upstreams(store: StemStore, data_root: Path, hop: int) -> None:
+def test_statistics_equal_upstreams(store: StemStore, data_root: Path, hop: int) -> None:
     """With a hop of 40, tracks are longer than what is looked at in one go."""
     mean, deviation = input_statistics(store, StftConfig(n_fft=512, hop_length=hop))
     expected_mean, expected_deviation = upstreams_statistics(mixtures(data_root), 512, hop)
@@ -181,9 +181,7 @@ def test_a_recording_shorter_than_a_frame_adds_nothing_to_the_statistics(data_ro
 
 
 @torch.inference_mode()
-def test_a_track_is_evaluated_as_upstreams_separator_separates(
-    recipe: OpenUnmixRecipe, validation: list[Tensor]
-) -> None:
+def test_evaluation_of_a_track_equals_upstreams_separator(recipe: OpenUnmixRecipe, validation: list[Tensor]) -> None:
     networks = {name: objective.network.eval() for name, objective in recipe.objectives.items()}
     theirs = {name: upstreams_network(recipe, name).eval() for name in SOURCES}
     separator = openunmix.model.Separator(
@@ -203,7 +201,9 @@ def test_a_track_is_evaluated_as_upstreams_separator_separates(
 
 
 @torch.inference_mode()
-def test_a_single_target_is_evaluated_as_among_all(recipe: OpenUnmixRecipe, validation: list[Tensor]) -> None:
+def test_evaluation_of_a_single_target_equals_that_of_all_targets(
+    recipe: OpenUnmixRecipe, validation: list[Tensor]
+) -> None:
     networks = {name: objective.network.eval() for name, objective in recipe.objectives.items()}
     losses, estimates = recipe.evaluate(networks, validation[0])
     alone = tiny_recipe("open-unmix", target="bass", hidden_size=16)
@@ -213,7 +213,7 @@ def test_a_single_target_is_evaluated_as_among_all(recipe: OpenUnmixRecipe, vali
 
 
 @pytest.mark.parametrize(("bandwidth", "n_fft"), [(16000.0, 4096), (16000.0, 512), (8000.0, 2048), (30000.0, 512)])
-def test_the_bandwidth_is_upstreams(bandwidth: float, n_fft: int) -> None:
+def test_the_bandwidth_equals_upstreams(bandwidth: float, n_fft: int) -> None:
     recipe = tiny_recipe("open-unmix", target="bass", bandwidth=bandwidth, n_fft=n_fft)
     expected = openunmix.utils.bandwidth_to_max_bin(rate=RATE, n_fft=n_fft, bandwidth=bandwidth)
     assert recipe.objectives["bass"].network.max_bin == recipe.max_bin == expected

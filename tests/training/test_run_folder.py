@@ -407,7 +407,7 @@ def test_weights_that_cannot_be_written_leave_nothing_half_written(
     assert not list(run.folder.glob(".*.part"))
 
 
-def keep_often(run: RunFolder, target: str, state: dict[str, Tensor], words: dict[str, Any], barrier: Any) -> None:
+def save_repeatedly(run: RunFolder, target: str, state: dict[str, Tensor], words: dict[str, Any], barrier: Any) -> None:
     barrier.wait(60)
     for number in range(25):
         run.save_model({target: state | {"output_mean": torch.full((257,), float(number))}}, words)
@@ -419,7 +419,10 @@ def test_two_jobs_that_save_at_once_are_both_in_the_model(run: RunFolder, kind: 
     barrier = threading.Barrier(2) if kind == "threads" else context.Barrier(2)
     make: Any = threading.Thread if kind == "threads" else context.Process
     workers = [
-        make(target=keep_often, args=(RunFolder(run.folder, target), target, state_of(target), description(), barrier))
+        make(
+            target=save_repeatedly,
+            args=(RunFolder(run.folder, target), target, state_of(target), description(), barrier),
+        )
         for target in ("drums", "bass")
     ]
     for worker in workers:

@@ -15,8 +15,8 @@ from tests.training.conftest import (
     run_all,
 )
 from tests.training.helpers import (
-    idle,
     script,
+    skip_training_steps,
 )
 
 
@@ -57,7 +57,7 @@ def test_speed_waiting_and_time_left_exclude_validation(
 
 def test_speed_is_measured_over_the_last_steps(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    trainer = idle(make_trainer("demucs", epochs=1, epoch_steps=200), monkeypatch)
+    trainer = skip_training_steps(make_trainer("demucs", epochs=1, epoch_steps=200), monkeypatch)
     script(trainer, monkeypatch, [1.0])
 
     def step(sources: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def test_speed_is_measured_over_the_last_steps(make_trainer: MakeTrainer, monkey
 
 
 def test_real_speed_and_waiting_are_plausible(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = idle(make_trainer("demucs", epochs=1, epoch_steps=6), monkeypatch)
+    trainer = skip_training_steps(make_trainer("demucs", epochs=1, epoch_steps=6), monkeypatch)
     script(trainer, monkeypatch, [1.0])
 
     def batch(draw: Any) -> Tensor:

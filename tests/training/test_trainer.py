@@ -24,9 +24,9 @@ from tests.training.conftest import (
     SOURCES,
     MakeTrainer,
     assert_same,
-    everything,
     run_all,
     tiny_recipe,
+    training_state,
 )
 from tests.training.helpers import (
     BOTH,
@@ -42,7 +42,7 @@ from tests.training.helpers import (
 )
 
 
-def test_open_unmix_learns_one_batch_by_heart(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_unmix_overfits_one_batch(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer("open-unmix", hidden_size=16, learning_rate=0.03, epochs=1, epoch_steps=200)
     without_dropout(trainer)
     inputs = trainer.recipe.inputs(fixed_batch(trainer, monkeypatch, drawn(trainer, 0)))
@@ -59,7 +59,7 @@ def test_open_unmix_learns_one_batch_by_heart(make_trainer: MakeTrainer, monkeyp
     raise AssertionError(f"200 steps were not enough: {before} became {losses()}")
 
 
-def test_demucs_learns_one_batch_by_heart(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demucs_overfits_one_batch(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(
         "demucs", channels=16, learning_rate=5e-3, epochs=1, epoch_steps=400, batch=1, shuffle_groups=0
     )
@@ -76,7 +76,7 @@ def test_demucs_learns_one_batch_by_heart(make_trainer: MakeTrainer, monkeypatch
 
 
 @pytest.mark.parametrize("clip", [None, 0.5])
-def test_steps_are_those_of_upstreams_trainer(make_trainer: MakeTrainer, clip: float | None) -> None:
+def test_steps_equal_those_of_upstreams_trainer(make_trainer: MakeTrainer, clip: float | None) -> None:
     """Four steps of upstream's train(), clipping apart, on the same batches with the same dropout."""
     trainer = make_trainer("open-unmix", target="drums", hidden_size=16, epochs=2, batch=3, clip=clip, seed=7)
     theirs = upstreams_network(trainer.recipe, "drums").train()  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_compiled_networks_take_the_same_steps(
         torch.testing.assert_close(weights(fast)[key], tensor, rtol=1e-3, atol=1e-4)
 
 
-def test_parts_of_a_batch_add_up_to_its_gradients(make_trainer: MakeTrainer) -> None:
+def test_accumulated_gradients_equal_those_of_the_whole_batch(make_trainer: MakeTrainer) -> None:
     """No layer of Demucs mixes the items of a batch."""
     found = []
     for parts in (1, 2, 4):
@@ -157,7 +157,7 @@ def test_parts_of_a_batch_add_up_to_its_gradients(make_trainer: MakeTrainer) -> 
         assert relative_error(gradient, found[0][1]) <= 1e-3  # the absolute error's slope jumps where it is zero
 
 
-def test_parts_of_open_unmixs_batches_are_normalised_by_themselves(make_trainer: MakeTrainer) -> None:
+def test_accumulation_normalises_each_part_of_a_batch_separately(make_trainer: MakeTrainer) -> None:
     """Batch normalisation uses the statistics of a part, so gradients are the means of those of the parts."""
     trainer = without_dropout(make_trainer("open-unmix", target="bass", accumulate=2, epochs=1))
     objective = copy.deepcopy(trainer.recipe.objectives["bass"])
@@ -232,7 +232,7 @@ def test_the_running_average_is_of_all_weights_after_each_step(make_trainer: Mak
                 assert torch.equal(tensor, found[f"other.network.{name}"]), name
 
 
-def test_all_targets_at_once_are_trained_as_each_by_itself(make_trainer: MakeTrainer) -> None:
+def test_joint_training_of_all_targets_equals_separate_training(make_trainer: MakeTrainer) -> None:
     together = without_dropout(make_trainer("open-unmix", folder="together", epochs=1, epoch_steps=3, clip=1.0))
     start = {name: copy.deepcopy(objective.state_dict()) for name, objective in together.recipe.objectives.items()}
     run_all(together)
@@ -283,7 +283,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(
     resumed, whole = make_trainer(name, epochs=4), make_trainer(name, folder="whole", epochs=4)
     run_all(resumed, resume=True)
     run_all(whole)
-    assert_same(everything(resumed), everything(whole))
+    assert_same(training_state(resumed), training_state(whole))
     assert [entry["epoch"] for entry in log_on_disk(resumed)] == [1, 2, 3, 4]
 
 

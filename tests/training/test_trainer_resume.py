@@ -14,9 +14,9 @@ from separation.training.trainer import Trainer
 from tests.training.conftest import (
     MakeTrainer,
     assert_same,
-    everything,
     run_all,
     run_until,
+    training_state,
     without_speed,
 )
 from tests.training.helpers import (
@@ -38,7 +38,7 @@ def test_a_seed_determines_the_run(name: str, make_trainer: MakeTrainer) -> None
         torch.rand(number + 1)  # other users of random numbers
         np.random.default_rng().random()
     run_all(third)
-    assert_same(everything(one), everything(other))
+    assert_same(training_state(one), training_state(other))
     assert not torch.equal(gradients(one, next(iter(one.objectives))), gradients(third, next(iter(third.objectives))))
 
 
@@ -53,7 +53,7 @@ def test_a_seed_determines_the_run(name: str, make_trainer: MakeTrainer) -> None
     ],
     ids=lambda changed: ", ".join(f"{key} {value}" for key, value in changed.items()),
 )
-def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     name: str, changed: dict[str, Any], make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = "vocals" if name == "open-unmix" else "all"
@@ -74,7 +74,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(
     last = make("parts")
     reports = run_all(last, resume=True)
     assert [report.step for report in reports] == [9, 10, 11, 12]
-    assert_same(everything(last), everything(whole))
+    assert_same(training_state(last), training_state(whole))
     assert_same([without_speed(entry) for entry in log_on_disk(last)], [without_speed(e) for e in log_on_disk(whole)])
     models = [json.loads((trainer.run_folder.folder / "model.json").read_text()) for trainer in (last, whole)]
     assert models[0]["files"] == models[1]["files"], "the hashes of the best weights"
@@ -84,10 +84,10 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_by_bit(
 def test_resuming_restores_every_tensor_before_the_next_step(name: str, make_trainer: MakeTrainer) -> None:
     trainer = make_trainer(name, ema=0.9, schedule="plateau")
     run_until(trainer, 4)
-    before = everything(trainer)
+    before = training_state(trainer)
     again = make_trainer(name, ema=0.9, schedule="plateau")
     again._load_checkpoint()
-    assert_same(everything(again), before)
+    assert_same(training_state(again), before)
 
 
 def test_resuming_a_finished_run_changes_nothing(make_trainer: MakeTrainer) -> None:
@@ -96,7 +96,7 @@ def test_resuming_a_finished_run_changes_nothing(make_trainer: MakeTrainer) -> N
     before = log_on_disk(trainer)
     again = make_trainer("demucs")
     assert run_all(again, resume=True) == []
-    assert_same(everything(again), everything(trainer))
+    assert_same(training_state(again), training_state(trainer))
     assert log_on_disk(again) == before
 
 
@@ -106,7 +106,7 @@ def test_a_run_can_be_resumed_with_more_epochs(make_trainer: MakeTrainer) -> Non
     run_all(longer, resume=True)
     whole = make_trainer("demucs", folder="whole", epochs=3)
     run_all(whole)
-    assert_same(everything(longer), everything(whole))
+    assert_same(training_state(longer), training_state(whole))
 
 
 def test_other_data_is_refused_when_resuming(make_trainer: MakeTrainer) -> None:

@@ -18,10 +18,10 @@ from tests.training.conftest import (
 )
 from tests.training.helpers import (
     BOTH,
-    idle,
     log_on_disk,
     networks_of,
     script,
+    skip_training_steps,
     weights,
 )
 
@@ -39,7 +39,7 @@ def test_training_stops_when_patience_runs_out(
     losses: list[float], every: int, stops: int, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer("demucs", patience=3, epochs=len(losses), epoch_steps=2, validate_every=every)
-    script(idle(trainer, monkeypatch), monkeypatch, losses)
+    script(skip_training_steps(trainer, monkeypatch), monkeypatch, losses)
     reports = run_all(trainer)
     assert reports[-1].epoch == stops
     assert trainer.step == 2 * stops
@@ -48,7 +48,7 @@ def test_training_stops_when_patience_runs_out(
 
 
 def test_without_patience_training_continues(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = idle(make_trainer("demucs", epochs=30, epoch_steps=1), monkeypatch)
+    trainer = skip_training_steps(make_trainer("demucs", epochs=30, epoch_steps=1), monkeypatch)
     script(trainer, monkeypatch, [float(epoch) for epoch in range(30)])
     assert len(run_all(trainer)) == 30
 
@@ -128,7 +128,7 @@ def test_loss_and_sdr_are_means_over_whole_tracks(
 def test_one_target_is_scored_against_its_own_source(
     make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = idle(make_trainer("open-unmix", target="bass", epochs=1), monkeypatch)
+    trainer = skip_training_steps(make_trainer("open-unmix", target="bass", epochs=1), monkeypatch)
     script(trainer, monkeypatch, [1.0], [7.0])
     run_all(trainer)
     assert trainer.log[0]["sdr"] == {"bass": pytest.approx(7, abs=1e-3)}
@@ -194,7 +194,7 @@ def test_the_loss_decides_if_the_target_is_always_silent(
     for track in tracks:
         track[0] = 0
     trainer = make_trainer("open-unmix", target="vocals", best_by="sdr", tracks=tracks)
-    script(idle(trainer, monkeypatch), monkeypatch, [3.0, 2.0, 1.0])
+    script(skip_training_steps(trainer, monkeypatch), monkeypatch, [3.0, 2.0, 1.0])
     try:
         reports = run_all(trainer)
     except ValueError as error:

@@ -20,11 +20,11 @@ from tests.trust.visitor import Answer, Visitor
 LIMITS = {"STEMSCOPE_MAX_MB": "4", "STEMSCOPE_MAX_MINUTES": "1", "STEMSCOPE_MAX_DECODED_MB": "60"}
 SECRET = f"hunter2-{secrets.token_hex(8)}"
 
-Tell = Callable[[str, str], None]
+RecordAttack = Callable[[str, str], None]
 
 
 @pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Tell:
+def record_attack(record_property: Callable[[str, object], None]) -> RecordAttack:
     """Put an attack, and what came of it, into the report."""
     return lambda attack, outcome: record_property("trust", f"{attack} -> {outcome}")
 
@@ -52,23 +52,23 @@ def tone(pitch: float, seconds: float, rate: int = 44100, channels: int = 2) -> 
     return np.repeat(wave[:, None], channels, axis=1)
 
 
-def sentence(answer: Answer, folder: Path) -> str:
+def refusal_message(answer: Answer, folder: Path) -> str:
     """What a refusal says: something, in one line, and nothing of the machine."""
     assert answer.error, f"neither a result nor a sentence: {answer}"
-    clean(answer.error, folder)
+    assert_reveals_nothing(answer.error, folder)
     assert "\n" not in answer.error.strip()
     assert len(answer.error) < 400
     return answer.error
 
 
-def clean(text: str, folder: Path) -> None:
+def assert_reveals_nothing(text: str, folder: Path) -> None:
     """No path, nothing of the environment and no traceback in what a visitor gets to see."""
     for word in (str(folder), str(ROOT), str(Path.home()) + "/", "site-packages", "Traceback", SECRET, "STEMSCOPE_"):
         assert word not in text, (word, text)
     assert not re.search(r"File \".*\", line \d+", text)
 
 
-def left(server: Server) -> set[str]:
+def remaining_files(server: Server) -> set[str]:
     """What lies on the studio's disk, but for what was uploaded to it and its own records."""
     own = server.folder / f"stemscope-{os.getuid()}-uploads"
     ours = {server.folder / name for name in ("secret.txt", "other.wav", "server.log", "home")}

@@ -28,7 +28,7 @@ from separation.training.run_folder import RunFolder
 from separation.weights import catalogue
 from tests.benchmarks.load import tone_of
 from tests.studio.server import Server, running
-from tests.trust.conftest import Tell, clean, left, sentence
+from tests.trust.conftest import RecordAttack, assert_reveals_nothing, refusal_message, remaining_files
 from tests.trust.visitor import Visitor, page
 
 MEGABYTE = 1_000_000
@@ -45,7 +45,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def fill(disk: Path, leave: int) -> Path:
+def fill_disk(disk: Path, leave: int) -> Path:
     """Take all of a disk but so many bytes; the file to be removed again."""
     free = shutil.disk_usage(disk).free
     filler = disk / "filler"
@@ -57,47 +57,47 @@ def fill(disk: Path, leave: int) -> Path:
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_the_disk_of_a_studio_is_full(small_disk: Path, told: Tell) -> None:
+def test_a_full_disk_in_the_studio(small_disk: Path, record_attack: RecordAttack) -> None:
     mirror = "http://127.0.0.1:9"  # nobody is there
     with running(small_disk, SEPARATION_MODELS_URL=mirror) as server:
         visitor = Visitor(server.url)
         song = visitor.upload("song.wav", tone_of(1, 8))
         for leave in (0, MEGABYTE, 4 * MEGABYTE, 8 * MEGABYTE):
-            before = left(server)
-            filler = fill(small_disk, leave)
+            before = remaining_files(server)
+            filler = fill_disk(small_disk, leave)
             answer = visitor.ask("separate", song, ["mix"], 0, None)
             text = answer.error or str(answer.output[0]["failed"])
             assert "the server's disk is full" in text, answer
-            clean(text, small_disk)
+            assert_reveals_nothing(text, small_disk)
             shown = str(visitor.ask("separate_1", *page(song)))
             assert "the server's disk is full" in shown
             filler.unlink()
-            assert left(server) <= before, "nothing half-written stays"
-            told(f"{leave / 1e6:g} MB left on the disk", text)
-        filler = fill(small_disk, 0)
+            assert remaining_files(server) <= before, "nothing half-written stays"
+            record_attack(f"{leave / 1e6:g} MB left on the disk", text)
+        filler = fill_disk(small_disk, 0)
         with pytest.raises(httpx.HTTPError) as refused:
             Visitor(server.url).upload("a.wav", tone_of(3, 8))
-        told("an upload to a full disk", str(refused.value).partition(" for url")[0])
+        record_attack("an upload to a full disk", str(refused.value).partition(" for url")[0])
         filler.unlink()
         answer = visitor.ask("separate", visitor.upload("b.wav", tone_of(2, 2)), ["mix"], 0, None)
         assert answer.output[0]["results"]
         assert answer.output[0]["failed"] == []
-        told("then there is room again", "the next song is separated")
-        network_gone(server, visitor, told)
+        record_attack("then there is room again", "the next song is separated")
+        check_missing_network(server, visitor, record_attack)
 
 
-def network_gone(server: Server, visitor: Visitor, told: Tell) -> None:
+def check_missing_network(server: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
     answer = visitor.ask("download_weights", "umxse")
     text = str(answer)
     assert "cannot download" in text
-    clean(text, server.folder)
+    assert_reveals_nothing(text, server.folder)
     assert not [path for path in (server.folder / "home").rglob("*") if path.suffix in (".pth", ".part")]
     models = {model["name"]: model for model in visitor.ask("models").output[0]["models"]}
     assert not models["umxse"]["installed"]
-    told("no network while a model is fetched", text[text.index("cannot download") :].partition("<")[0])
+    record_attack("no network while a model is fetched", text[text.index("cannot download") :].partition("<")[0])
 
 
-def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell) -> None:
+def test_a_full_disk_in_training_and_evaluation(small_disk: Path, record_attack: RecordAttack) -> None:
     place = small_disk / "run"
     run = RunFolder(place, "vocals")
     run.begin({"epochs": 1}, resume=False)
@@ -105,7 +105,7 @@ def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell
     run.save(1, weights, {"step": 1})
     scores: dict[str, Any] = {"targets": {}, "notes": ["x" * MEGABYTE]}
     write_result(place / "a.json", {"targets": {}, "notes": []}, provenance={})
-    filler = fill(small_disk, MEGABYTE // 2)
+    filler = fill_disk(small_disk, MEGABYTE // 2)
     with pytest.raises(Exception, match=r"(?i)no space left|failed|error"):
         run.save(2, weights, {"step": 2})
     with pytest.raises(OSError, match="No space left"):
@@ -117,18 +117,22 @@ def test_the_disk_is_full_of_checkpoints_and_scores(small_disk: Path, told: Tell
     assert read_result(place / "a.json") is not None
     assert not [path for path in place.rglob("*") if path.name.endswith(".part")]
     shutil.rmtree(place)
-    told("a full disk under a checkpoint and a file of scores", "the ones before stay whole, nothing half-written")
+    record_attack(
+        "a full disk under a checkpoint and a file of scores", "the ones before stay whole, nothing half-written"
+    )
 
 
 # -- the process -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
+def test_a_killed_studio_cleans_up_at_the_next_start(tmp_path: Path, record_attack: RecordAttack) -> None:
     with running(tmp_path) as server:
         visitor = Visitor(server.url)
         song = visitor.upload("song.wav", tone_of(1, 40))
-        worker = threading.Thread(target=lambda: swallow(lambda: visitor.ask("separate_1", *page(song, ("hpss",)))))
+        worker = threading.Thread(
+            target=lambda: ignore_errors(lambda: visitor.ask("separate_1", *page(song, ("hpss",))))
+        )
         worker.start()
         wait_for(lambda: list(tmp_path.glob("stemscope-*/*/player.json")))
         os.kill(server.pid, signal.SIGKILL)
@@ -139,10 +143,10 @@ def test_killed_at_work_and_started_again(tmp_path: Path, told: Tell) -> None:
         visitor = Visitor(server.url)
         answer = visitor.ask("separate", visitor.upload("song.wav", tone_of(1, 1)), ["mix"], 0, None)
         assert answer.output[0]["results"]
-    told("kill -9 at work, then started again", "what was left is swept, the next song is separated")
+    record_attack("kill -9 at work, then started again", "what was left is swept, the next song is separated")
 
 
-def test_a_second_studio_leaves_the_first_ones_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_studio_keeps_the_results_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     storage.prepare_folders()
@@ -155,7 +159,7 @@ def test_a_second_studio_leaves_the_first_ones_results(tmp_path: Path, monkeypat
     assert mine.is_dir()
 
 
-def swallow(call: Callable[[], object]) -> None:
+def ignore_errors(call: Callable[[], object]) -> None:
     try:
         call()
     except Exception as error:  # the connection breaks, of course
@@ -191,7 +195,9 @@ def separated(*methods: str) -> session.SessionUpdate:
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, tmp_path: Path) -> None:
+def test_model_files_may_change_while_the_studio_runs(
+    bundled: Path, record_attack: RecordAttack, tmp_path: Path
+) -> None:
     weights = sorted(bundled.glob("*.safetensors"))
     whole = {path: path.read_bytes() for path in weights}
     good = separated("open-unmix")
@@ -202,8 +208,8 @@ def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, t
             change(path)
         last = separated("open-unmix", "mix")
         assert [result.method for result in last.results] == ["mix"], "the others go on"
-        clean(last.failed[0], tmp_path)
-        told(f"the model's files are {what}", last.failed[0])
+        assert_reveals_nothing(last.failed[0], tmp_path)
+        record_attack(f"the model's files are {what}", last.failed[0])
         for path, content in whole.items():
             path.write_bytes(content)
         assert not separated("open-unmix").failed
@@ -221,11 +227,13 @@ def test_the_model_changes_under_the_running_studio(bundled: Path, told: Tell, t
     cards = [update.results[0].card.read_text() for update in (good, other)]
     hashes = [next(line for line in card.splitlines() if "model_sha256" in line) for card in cards]
     assert hashes[0] != hashes[1]
-    told("the model's files are replaced by others", "they are used, and the result is labelled with their hash")
+    record_attack(
+        "the model's files are replaced by others", "they are used, and the result is labelled with their hash"
+    )
 
 
 @pytest.mark.parametrize("error", ["torch", "python"])
-def test_out_of_memory(error: str, bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory(error: str, bundled: Path, record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
         if error == "python":
             raise MemoryError
@@ -236,10 +244,12 @@ def test_out_of_memory(error: str, bundled: Path, told: Tell, monkeypatch: pytes
     assert [result.method for result in last.results] == ["ica"]
     assert "too little memory" in last.failed[0]
     assert not (last.folder / "mix").exists()
-    told(f"no memory left ({error})", last.failed[0])
+    record_attack(f"no memory left ({error})", last.failed[0])
 
 
-def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_do_not_reveal_details(
+    bundled: Path, record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
         raise AttributeError(f"/home/somebody/{os.environ['PATH']}")
         yield
@@ -248,9 +258,9 @@ def test_what_nobody_thought_of(bundled: Path, told: Tell, monkeypatch: pytest.M
     last = separated("mix", "ica")
     assert last.failed == ("Mixture ÷ 4: something went wrong on the server; the error has been logged",)
     assert [result.method for result in last.results] == ["ica"]
-    told("an error nobody thought of, with a path in it", last.failed[0])
+    record_attack("an error nobody thought of, with a path in it", last.failed[0])
 
 
-def test_a_studio_that_refuses_is_still_polite(studio: Server, visitor: Visitor, told: Tell) -> None:
-    said = sentence(visitor.ask("score", None, None), studio.folder)
-    told("a score of nothing", said)
+def test_refusals_are_one_sentence(studio: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
+    said = refusal_message(visitor.ask("score", None, None), studio.folder)
+    record_attack("a score of nothing", said)

@@ -25,17 +25,17 @@ import torch
 from tests.audio.test_playlists import PLAYLISTS
 from tests.conftest import ROOT
 from tests.studio.server import Server
-from tests.trust.conftest import SECRET, Tell, clean, left, sentence, tone
+from tests.trust.conftest import SECRET, RecordAttack, assert_reveals_nothing, refusal_message, remaining_files, tone
 from tests.trust.visitor import Visitor, file, page
 
 
 @pytest.fixture(autouse=True)
-def still_there(studio: Server) -> Iterator[None]:
+def studio_survives(studio: Server) -> Iterator[None]:
     """After each attack nothing is left of it, and the next visitor is served."""
-    before = left(studio)
+    before = remaining_files(studio)
     yield
     for _ in range(50):
-        if not (rest := left(studio) - before):
+        if not (rest := remaining_files(studio) - before):
             break
         time.sleep(0.1)
     assert not rest
@@ -53,7 +53,7 @@ def stems_of(visitor: Visitor, answer: dict[str, Any]) -> Iterator[np.ndarray]:
         yield soundfile.read(io.BytesIO(visitor.fetch(stem["url"])), always_2d=True)[0]
 
 
-def forget(studio: Server, answer: dict[str, Any]) -> None:
+def expire_result(studio: Server, answer: dict[str, Any]) -> None:
     """Make a good result old, and the next one sweeps it: only what attacks leave shall be seen."""
     shutil.rmtree(Path(answer["results"][0]["card"]["path"]).parents[1])
 
@@ -71,7 +71,7 @@ def zipped(members: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_a_playlist_opens_nothing(
-    kind: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], told: Tell
+    kind: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], record_attack: RecordAttack
 ) -> None:
     port, calls = listener
     other = studio.folder / "other.wav"
@@ -84,13 +84,15 @@ def test_a_playlist_opens_nothing(
     }
     for what, target in targets.items():
         text = PLAYLISTS[kind].format(target=target, port=port).encode()
-        said = [sentence(visitor.ask("separate", visitor.upload("song.mp3", text), ["mix"], 0, None), studio.folder)]
+        said = [
+            refusal_message(visitor.ask("separate", visitor.upload("song.mp3", text), ["mix"], 0, None), studio.folder)
+        ]
         answer = visitor.ask("separate_1", *page(visitor.upload("song.wav", text)))
         assert "did not work" in str(answer.output)
-        clean(str(answer), studio.folder)
+        assert_reveals_nothing(str(answer), studio.folder)
         archive = visitor.upload("stems.zip", zipped({"vocals.wav": text}))
-        said.append(sentence(visitor.ask("score", archive, archive), studio.folder))
-        told(f"{kind} playlist called song.mp3, naming {what}", said[0])
+        said.append(refusal_message(visitor.ask("score", archive, archive), studio.folder))
+        record_attack(f"{kind} playlist called song.mp3, naming {what}", said[0])
         assert all("cannot read" in one for one in said)
     assert not calls
 
@@ -132,7 +134,7 @@ def raw(url: str, request: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", TRAVERSALS)
-def test_no_address_leads_to_another_file(path: str, studio: Server, told: Tell) -> None:
+def test_no_url_serves_another_file(path: str, studio: Server, record_attack: RecordAttack) -> None:
     places = {
         "secret": studio.folder / "secret.txt",
         "uploads": studio.folder / f"stemscope-{os.getuid()}-uploads",
@@ -145,11 +147,13 @@ def test_no_address_leads_to_another_file(path: str, studio: Server, told: Tell)
         assert status >= 400 or b"<!doctype html>" in answer.lower(), (route, answer[:300])
         for secret in (SECRET.encode(), b"root:x:", b"from separation.studio.app import launch"):
             assert secret not in answer
-    told(f"GET file={path}", f"{status}, nothing of it")
+    record_attack(f"GET file={path}", f"{status}, nothing of it")
 
 
 @pytest.mark.parametrize("path", ["{folder}/secret.txt", "{folder}/other.wav", "/etc/passwd", "{uploads}/../other.wav"])
-def test_no_path_in_a_call_becomes_a_file(path: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_paths_in_api_calls_are_not_read(
+    path: str, studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     path = path.format(folder=studio.folder, uploads=studio.folder / f"stemscope-{os.getuid()}-uploads")
     good = visitor.upload("song.wav", wav())
     calls: dict[str, list[Any]] = {
@@ -164,7 +168,7 @@ def test_no_path_in_a_call_becomes_a_file(path: str, studio: Server, visitor: Vi
         assert visitor.ask("separate_1", *page(good, **{own: [file(path)]})).error is not None, own
     for name in ("keep", "reveal"):
         assert visitor.ask(name, path, "{}").error == "this result no longer exists" or name == "reveal"
-    told(f"calls with the path {Path(path).name}", "refused by every endpoint")
+    record_attack(f"calls with the path {Path(path).name}", "refused by every endpoint")
 
 
 ADDRESSES = ["http://127.0.0.1:{port}/x.wav", "http://localhost:{port}/x.wav", "http://0.0.0.0:{port}/x.wav"]
@@ -172,8 +176,8 @@ ADDRESSES += ["http://2130706433:{port}/x.wav", "http://[::ffff:127.0.0.1]:{port
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_no_address_in_a_call_is_fetched(
-    address: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], told: Tell
+def test_urls_in_api_calls_are_not_fetched(
+    address: str, studio: Server, visitor: Visitor, listener: tuple[int, list[str]], record_attack: RecordAttack
 ) -> None:
     port, calls = listener
     address = address.format(port=port)
@@ -188,7 +192,7 @@ def test_no_address_in_a_call_is_fetched(
     ):
         assert int(raw(studio.url, route).split(b" ", 2)[1]) >= 400
     assert not calls
-    told(f"the address {address.replace(str(port), 'PORT')} for a file", "not fetched")
+    record_attack(f"the address {address.replace(str(port), 'PORT')} for a file", "not fetched")
 
 
 # -- files that are not what they seem --------------------------------------------------------------
@@ -210,19 +214,19 @@ def torch_file(content: object) -> bytes:
     return out.getvalue()
 
 
-def test_nothing_is_unpickled(studio: Server, visitor: Visitor, tmp_path: Path, told: Tell) -> None:
+def test_nothing_is_unpickled(studio: Server, visitor: Visitor, tmp_path: Path, record_attack: RecordAttack) -> None:
     mark = tmp_path / "mark"
     array = io.BytesIO()
     np.save(array, np.array([Bomb(mark)], dtype=object), allow_pickle=True)
     bombs = {"model.pth": torch_file({"weights": Bomb(mark)}), "song.npy": array.getvalue()}
     bombs |= {"song.pkl": pickle.dumps(Bomb(mark)), "model.safetensors": pickle.dumps(Bomb(mark))}
     for name, content in bombs.items():
-        said = sentence(visitor.ask("separate", visitor.upload(name, content), ["mix"], 0, None), studio.folder)
-        told(f"a pickle that executes, uploaded as {name}", said)
+        said = refusal_message(visitor.ask("separate", visitor.upload(name, content), ["mix"], 0, None), studio.folder)
+        record_attack(f"a pickle that executes, uploaded as {name}", said)
         archive = visitor.upload("stems.zip", zipped({"vocals.wav": content, "drums.wav": content}))
-        sentence(visitor.ask("score", archive, archive), studio.folder)
+        refusal_message(visitor.ask("score", archive, archive), studio.folder)
         scores = visitor.ask("draw_1", ["mix"], "SDR", False, [visitor.upload("scores.json", content)], "mine")
-        clean(str(scores), studio.folder)
+        assert_reveals_nothing(str(scores), studio.folder)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Bomb(mark)))
     assert mark.read_text() == "executed", "it is a bomb indeed"
@@ -243,12 +247,14 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_what_is_no_song_gets_a_sentence(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_files_that_are_not_audio_are_refused_in_one_sentence(
+    kind: str, studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     for name in ("song.wav", "song.mp3"):
         given = visitor.upload(name, STRANGE[kind])
-        said = sentence(visitor.ask("separate", given, ["mix"], 0, None), studio.folder)
+        said = refusal_message(visitor.ask("separate", given, ["mix"], 0, None), studio.folder)
         assert f"cannot read '{name}'" in said or "NaN or infinite" in said
-    told(f"{kind} as a song", said)
+    record_attack(f"{kind} as a song", said)
 
 
 NAMES = {
@@ -266,22 +272,24 @@ NAMES = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_song_may_be_called_anything(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_song_names_may_contain_any_characters(
+    kind: str, studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     try:
         given = visitor.upload(NAMES[kind], wav())
     except httpx.HTTPStatusError as error:
         assert error.response.status_code in (400, 413, 422)
-        told(f"a name: {kind}", f"refused with {error.response.status_code}")
+        record_attack(f"a name: {kind}", f"refused with {error.response.status_code}")
         return
     answer = visitor.ask("separate", given, ["mix"], 0, None)
     if answer.error is not None:
-        told(f"a name: {kind}", sentence(answer, studio.folder))
+        record_attack(f"a name: {kind}", refusal_message(answer, studio.folder))
         return
     document = answer.output[0]
     for stem in stems_of(visitor, document):
         np.testing.assert_allclose(4 * stem, tone(440, 0.5), atol=1e-4)
-    told(f"a name: {kind}", "separated, and its stems are served")
-    forget(studio, document)
+    record_attack(f"a name: {kind}", "separated, and its stems are served")
+    expire_result(studio, document)
 
 
 # -- small files that unpack to something large -----------------------------------------------------
@@ -322,27 +330,29 @@ def bombs() -> dict[str, tuple[bytes, float]]:
     }
 
 
-def test_a_small_file_that_unpacks_to_hours(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_small_file_that_decodes_to_hours_is_refused(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     for what, (content, start) in bombs().items():
         assert len(content) < 3_000_000
         began = time.monotonic()
-        said = sentence(
+        said = refusal_message(
             visitor.ask("separate", visitor.upload("song.ogg", content), ["mix"], start, None), studio.folder
         )
         assert "limit" in said
         assert time.monotonic() - began < 20
-        told(f"{what} ({len(content) / 1e6:.1f} MB)", said)
+        record_attack(f"{what} ({len(content) / 1e6:.1f} MB)", said)
 
 
-def test_a_file_that_is_too_large(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_file_that_is_too_large_is_refused(studio: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
     large = wav(tone(440, 30))
     assert len(large) > 4_000_000
     answer = visitor.http.post("/gradio_api/upload", files={"files": ("song.wav", large)})
     assert answer.status_code == 413
-    told("5 MB where 4 MB is the limit", f"{answer.status_code}: {answer.text}")
+    record_attack("5 MB where 4 MB is the limit", f"{answer.status_code}: {answer.text}")
 
 
-def test_an_upload_that_breaks_off(studio: Server, told: Tell) -> None:
+def test_an_interrupted_upload_leaves_nothing(studio: Server, record_attack: RecordAttack) -> None:
     host, port = studio.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
@@ -352,7 +362,7 @@ def test_an_upload_that_breaks_off(studio: Server, told: Tell) -> None:
             + bytes(2_000_000)
         )
         time.sleep(0.3)
-    told("an upload that breaks off", "nothing of it is left")
+    record_attack("an upload that breaks off", "nothing of it is left")
 
 
 # -- archives ---------------------------------------------------------------------------------------
@@ -389,29 +399,31 @@ def archives() -> dict[str, bytes]:
     }
 
 
-def test_hostile_archives(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_hostile_archives(studio: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
     good = visitor.upload("good.zip", zipped({"vocals.wav": wav()}))
     song = visitor.upload("song.wav", wav())
     for what, content in archives().items():
         given = visitor.upload("stems.zip", content)
-        said = sentence(visitor.ask("score", given, good), studio.folder)
-        sentence(visitor.ask("score", good, given), studio.folder)
+        said = refusal_message(visitor.ask("score", given, good), studio.folder)
+        refusal_message(visitor.ask("score", good, given), studio.folder)
         answer = visitor.ask("separate_1", *page(song, references=[given]))
         assert "did not work" in str(answer.output), what
-        clean(str(answer), studio.folder)
-        told(f"a ZIP with {what}", said)
+        assert_reveals_nothing(str(answer), studio.folder)
+        record_attack(f"a ZIP with {what}", said)
 
 
-def test_names_in_an_archive_lead_nowhere(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_names_in_an_archive_cannot_leave_the_folder(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     sound = wav(tone(440, 2) + 1e-3 * np.random.default_rng(0).standard_normal((88200, 2)))
     names = ["../../../vocals.wav", "/etc/drums.wav", "..\\..\\bass.wav", "C:\\other.wav", "a/./../b/../../piano.wav"]
     given = visitor.upload("stems.zip", zipped(dict.fromkeys(names, sound)))
-    before = left(studio)
+    before = remaining_files(studio)
     answer = visitor.ask("score", given, given)
     assert {"vocals", "drums", "piano"} <= set(answer.output[0]["targets"])
-    assert left(studio) <= before
+    assert remaining_files(studio) <= before
     assert not Path("/etc/drums.wav").exists()
-    told("a ZIP with names that climb out of it", "scored, nothing written by those names")
+    record_attack("a ZIP with names that climb out of it", "scored, nothing written by those names")
 
 
 # -- calls that are no calls ------------------------------------------------------------------------
@@ -445,14 +457,16 @@ WRONG: dict[str, tuple[str | int, list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_wrong_call_is_refused(kind: str, studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_invalid_api_calls_are_refused(
+    kind: str, studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     name, data = WRONG[kind]
     song = visitor.upload("song.wav", wav())
     answer = visitor.ask(name, *(song if value == "SONG" else value for value in data))
-    clean(str(answer), studio.folder)
+    assert_reveals_nothing(str(answer), studio.folder)
     said = answer.error if answer.error is not None else str(answer.output)
     assert answer.error is not None or "did not work" in said or "could be separated" in said, said
-    told(f"a call with {kind}", said[:150].replace("\n", " ") or "refused")
+    record_attack(f"a call with {kind}", said[:150].replace("\n", " ") or "refused")
 
 
 #: Endpoint and arguments, and how the sentence begins.
@@ -472,19 +486,21 @@ WRONG_TYPES: list[tuple[str, list[Any], str]] = [
 ]
 
 
-def test_a_wrong_type_gets_a_sentence_that_names_the_argument(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_wrong_type_gets_a_sentence_that_names_the_argument(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     song = visitor.upload("song.wav", wav())
     for name, data, wanted in WRONG_TYPES:
         answer = visitor.ask(name, *(song if value == "SONG" else value for value in data))
-        assert sentence(answer, studio.folder).startswith(wanted)
-        told(f"{name} with a wrong type", wanted)
+        assert refusal_message(answer, studio.folder).startswith(wanted)
+        record_attack(f"{name} with a wrong type", wanted)
 
 
-def test_a_long_title_full_of_html_stays_text(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_long_title_full_of_html_stays_text(studio: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
     song, stems = visitor.upload("song.wav", wav()), visitor.upload("stems.zip", zipped({"vocals.wav": wav()}))
     answer = visitor.ask("separate_1", *page(song, (), estimates=[stems], yours="<script>alert(1)</script>" * 10000))
     assert "<script>" not in str(answer)
     assert len(str(answer)) < 100_000
-    told("a title of 250 kB with scripts", "cut to 40 letters and escaped")
+    record_attack("a title of 250 kB with scripts", "cut to 40 letters and escaped")
     for folder in (studio.folder / f"stemscope-{os.getuid()}").glob("*"):
         shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from separation.studio.limits import LIMITS
 from separation.studio.storage import KEEP_SECONDS
 from tests.conftest import ROOT
 from tests.studio.server import Server
-from tests.trust.conftest import SECRET, Tell, tone
+from tests.trust.conftest import SECRET, RecordAttack, tone
 from tests.trust.visitor import Visitor, file, page
 
 
@@ -33,7 +33,7 @@ def stem(visitor: Visitor, answer: Any) -> np.ndarray:
     return soundfile.read(io.BytesIO(visitor.fetch(answer.output[0]["results"][0]["stems"]["vocals"]["url"])))[0]
 
 
-def test_uploads_of_one_name_never_meet(studio: Server, told: Tell) -> None:
+def test_uploads_of_equal_names_are_separate(studio: Server, record_attack: RecordAttack) -> None:
     visitors = [Visitor(studio.url) for _ in range(3)]
     pitches = [300.0, 500.0, 800.0]
     given = [visitor.upload("song.wav", song(pitch)) for visitor, pitch in zip(visitors, pitches, strict=True)]
@@ -41,10 +41,12 @@ def test_uploads_of_one_name_never_meet(studio: Server, told: Tell) -> None:
         answer = visitor.ask("separate", upload, ["mix"], 0, None)
         np.testing.assert_allclose(4 * stem(visitor, answer), tone(pitch, 1.0), atol=1e-4)
         assert len({one["path"] for one in given}) == 3
-    told("three visitors' song.wav", "each has its own")
+    record_attack("three visitors' song.wav", "each has its own")
 
 
-def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_results_are_found_by_token_only_and_expire_after_an_hour(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     answer = visitor.ask("separate", visitor.upload("song.wav", song(440)), ["mix"], 0, None)
     result = answer.output[0]["results"][0]
     folder = Path(result["card"]["path"]).parents[1]
@@ -55,7 +57,7 @@ def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, vis
         assert httpx.get(f"{studio.url}/gradio_api/file={path}").status_code >= 400
     card = visitor.fetch(result["card"]["url"]).decode()
     assert not any(word in card for word in (str(studio.folder), str(ROOT), SECRET))
-    told("listing the folder of results", "refused; a name has 128 random bits")
+    record_attack("listing the folder of results", "refused; a name has 128 random bits")
     past = time.time() - KEEP_SECONDS - 60
     old = {folder, *upload.parents[1].iterdir()}
     for path in old:
@@ -63,15 +65,17 @@ def test_a_result_is_found_by_its_name_alone_and_for_an_hour(studio: Server, vis
     visitor.ask("separate", visitor.upload("song.wav", song(550)), ["mix"], 0, None)
     assert not [path for path in old if path.exists()]
     assert httpx.get(f"{studio.url}/{result['card']['url']}").status_code >= 400
-    told("a result and an upload after their hour", "gone")
+    record_attack("a result and an upload after their hour", "gone")
 
 
-def test_the_limits_of_a_studio_nobody_has_set_up() -> None:
+def test_default_limits() -> None:
     assert (LIMITS.file_bytes, LIMITS.seconds, LIMITS.channels) == (200e6, 1800, 8)
     assert (LIMITS.sample_rate, LIMITS.decoded_bytes) == (384e3, 2e9)
 
 
-def test_a_visitor_cannot_stop_or_hear_another(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_a_visitor_cannot_stop_or_hear_the_separation_of_another(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     other = Visitor(studio.url)
     events: Any = None
     assert visitor.join("separate_1", *page(visitor.upload("song.wav", song(440)), ("hpss",))).is_success
@@ -81,7 +85,9 @@ def test_a_visitor_cannot_stop_or_hear_another(studio: Server, visitor: Visitor,
     assert "Done" in str(events)
     token = re.findall(r"[\w-]{22}", str(events))
     assert other.ask("keep", "a" * 22, "{}").error == "this result no longer exists"
-    told("Stop, pressed by another visitor", f"the separation ends by itself, {len(token)} names told to nobody else")
+    record_attack(
+        "Stop, pressed by another visitor", f"the separation ends by itself, {len(token)} names told to nobody else"
+    )
 
 
 # -- Gradio's own ------------------------------------------------------------------------------------
@@ -110,23 +116,25 @@ UPLOADS = f"{{folder}}/stemscope-{os.getuid()}-uploads"
         ("a stream that is not there", "/gradio_api/stream/x/1/1/playlist.m3u8"),
     ],
 )
-def test_a_closed_door_stays_closed(advisory: str, path: str, studio: Server, told: Tell) -> None:
+def test_past_file_disclosures_of_gradio_stay_closed(
+    advisory: str, path: str, studio: Server, record_attack: RecordAttack
+) -> None:
     answer = httpx.get(studio.url + path.format(folder=studio.folder), follow_redirects=False, timeout=30)
     assert answer.status_code >= 400 or "<!doctype html>" in answer.text.lower()
     assert answer.status_code not in (301, 302, 307, 308)
     assert SECRET not in answer.text
-    told(advisory, str(answer.status_code))
+    record_attack(advisory, str(answer.status_code))
 
 
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example/", "////evil.example/", "\\\\evil.example"]
 )
-def test_logging_out_leads_nowhere_else(target: str, studio: Server, told: Tell) -> None:
+def test_logout_does_not_redirect_to_another_host(target: str, studio: Server, record_attack: RecordAttack) -> None:
     """CVE-2026-28415."""
     answer = httpx.get(f"{studio.url}/logout", params={"_target_url": target}, follow_redirects=False, timeout=30)
     there = urlsplit(answer.headers.get("location", ""))
     assert there.netloc in ("", urlsplit(studio.url).netloc)
-    told(f"CVE-2026-28415, a redirect to {target} after logging out", f"to {there.geturl() or 'nowhere'}")
+    record_attack(f"CVE-2026-28415, a redirect to {target} after logging out", f"to {there.geturl() or 'nowhere'}")
 
 
 @pytest.mark.parametrize(
@@ -142,29 +150,35 @@ def test_logging_out_leads_nowhere_else(target: str, studio: Server, told: Tell)
         ("the hub's run history", "run-history/connect", {"bucket_id": "a/b"}),
     ],
 )
-def test_nothing_is_run_by_a_post(advisory: str, route: str, body: dict[str, Any], studio: Server, told: Tell) -> None:
+def test_post_requests_execute_nothing(
+    advisory: str, route: str, body: dict[str, Any], studio: Server, record_attack: RecordAttack
+) -> None:
     answer = httpx.post(f"{studio.url}/gradio_api/{route}", json=body, timeout=30)
     assert answer.status_code >= 400
     assert "root:x:" not in answer.text
-    told(advisory, str(answer.status_code))
+    record_attack(advisory, str(answer.status_code))
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_another_sites_page_reads_nothing(origin: str, studio: Server, told: Tell) -> None:
+def test_pages_of_other_sites_cannot_read_responses(origin: str, studio: Server, record_attack: RecordAttack) -> None:
     """CVE-2024-47084, CVE-2024-47165, CVE-2025-5320."""
     answer = httpx.get(f"{studio.url}/config", headers={"Origin": origin, "Cookie": "x=y"}, timeout=30)
     assert answer.headers.get("access-control-allow-origin") not in (origin, "*")
-    told(f"a page of the origin {origin} asks for the studio's configuration", "its browser may not read the answer")
+    record_attack(
+        f"a page of the origin {origin} asks for the studio's configuration", "its browser may not read the answer"
+    )
 
 
-def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor, told: Tell) -> None:
+def test_text_that_looks_like_a_file_is_not_served(
+    studio: Server, visitor: Visitor, record_attack: RecordAttack
+) -> None:
     """CVE-2024-47868, CVE-2024-1728, CVE-2024-0964: user text must not reach a file output."""
     given = visitor.upload("song.wav", song(440))
     forged = file(str(studio.folder / "secret.txt"))
     answer = visitor.ask("separate_1", *page(given, ("mix",), yours=forged))
     assert SECRET not in str(answer)
     assert not list((studio.folder / f"stemscope-{os.getuid()}-uploads").rglob("secret.txt"))
-    told("a title that is a file's description", "no file comes of it")
+    record_attack("a title that is a file's description", "no file comes of it")
 
 
 @pytest.mark.parametrize(
@@ -180,12 +194,12 @@ def test_a_text_that_looks_like_a_file_is_none(studio: Server, visitor: Visitor,
         ),
     ],
 )
-def test_an_upload_that_once_kept_the_server_busy(
-    advisory: str, boundary: str, content: bytes, studio: Server, told: Tell
+def test_malformed_uploads_do_not_block_the_server(
+    advisory: str, boundary: str, content: bytes, studio: Server, record_attack: RecordAttack
 ) -> None:
     kind = f"multipart/form-data; boundary={boundary}"
     began = time.monotonic()
     answer = httpx.post(f"{studio.url}/gradio_api/upload", content=content, headers={"Content-Type": kind}, timeout=60)
     assert answer.status_code >= 400
     assert time.monotonic() - began < 25
-    told(advisory, str(answer.status_code))
+    record_attack(advisory, str(answer.status_code))

@@ -33,9 +33,7 @@ def song(kind: str, folder: Path) -> Path:
         (Limits(decoded_bytes=500_000), "it unpacks to more than 0.5 MB, the limit"),
     ],
 )
-def test_what_is_beyond_a_limit_is_refused_and_the_limit_named(
-    kind: str, limits: Limits, said: str, tmp_path: Path
-) -> None:
+def test_input_beyond_a_limit_is_refused_with_the_limit(kind: str, limits: Limits, said: str, tmp_path: Path) -> None:
     path = song(kind, tmp_path)
 
     def record() -> None:
@@ -51,7 +49,7 @@ def test_what_is_beyond_a_limit_is_refused_and_the_limit_named(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_within_all_limits_is_read(kind: str, tmp_path: Path) -> None:
+def test_input_within_all_limits_is_read(kind: str, tmp_path: Path) -> None:
     limits = Limits(file_bytes=1e6, seconds=2.1, channels=2, sample_rate=RATE, decoded_bytes=800_000)
     assert read(song(kind, tmp_path), limits=limits).duration == pytest.approx(2, abs=0.05)
 
@@ -67,7 +65,7 @@ def test_by_default_there_is_no_limit() -> None:
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "0", "inf", "nan"])
-def test_a_limit_that_is_no_number_is_said_at_the_start(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_is_not_a_number_is_refused_at_start_up(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMSCOPE_MAX_MB", text)
     with pytest.raises(ValueError, match=f"STEMSCOPE_MAX_MB must be a number above 0, got '{text}'"):
         studio_limits._number("STEMSCOPE_MAX_MB", 200)

@@ -9,50 +9,52 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.load import many_requests, storm, tone_of
+from tests.benchmarks.load import many_requests, tone_of, visit_concurrently
 from tests.studio.server import Server
-from tests.trust.conftest import Tell
+from tests.trust.conftest import RecordAttack
 from tests.trust.visitor import Visitor, page
 
 
 @pytest.mark.slow  # a server under load
-def test_twelve_at_once(studio: Server, told: Tell) -> None:
-    visits = storm(studio.url, users=12, seconds=3.0, methods=("mix",))
+def test_twelve_concurrent_visitors(studio: Server, record_attack: RecordAttack) -> None:
+    visits = visit_concurrently(studio.url, users=12, seconds=3.0, methods=("mix",))
     assert all(visit.served for visit in visits)
     assert all(visit.own for visit in visits)
     assert sum(bool(visit.places) for visit in visits) >= 6, "who waits is told how many are ahead"
     assert all(list(visit.places) == sorted(visit.places, reverse=True) for visit in visits)
     slowest = max(visit.told for visit in visits)
-    told("12 visitors at once, a tone each under one name", f"all served, each their own; told within {slowest:.1f} s")
+    record_attack(
+        "12 visitors at once, a tone each under one name", f"all served, each their own; told within {slowest:.1f} s"
+    )
 
 
 @pytest.mark.slow  # a server under load
-def test_memory_and_disk_stay_as_they_are(studio: Server, told: Tell) -> None:
+def test_memory_and_disk_use_do_not_grow(studio: Server, record_attack: RecordAttack) -> None:
     before = many_requests(studio, 8)
     after = many_requests(studio, 16)
     assert after - before < 50, "megabytes: the stems of each are 4"
-    told("16 requests one by one", f"the server holds {after - before:+.0f} MB")
+    record_attack("16 requests one by one", f"the server holds {after - before:+.0f} MB")
     results = studio.folder / f"stemscope-{os.getuid()}"
     past = time.time() - 3700
     for folder in results.iterdir():
         os.utime(folder, (past, past))
     many_requests(studio, 1)
     assert len(list(results.iterdir())) == 1
-    told("all results an hour later", "swept")
+    record_attack("all results an hour later", "swept")
 
 
 @pytest.mark.slow  # a server under load
-def test_stop_works_while_others_wait(studio: Server, told: Tell) -> None:
+def test_stop_works_while_others_wait(studio: Server, record_attack: RecordAttack) -> None:
     busy, waiting = Visitor(studio.url), Visitor(studio.url)
     long, short = busy.upload("long.wav", tone_of(1, 20)), waiting.upload("song.wav", tone_of(2, 3))
-    at_work = under_way(busy, page(long, ("hpss", "open-unmix", "demucs")))
-    in_line = under_way(waiting, page(short, ("mix",)))
-    first = stopped(waiting, in_line)
-    second = stopped(busy, at_work)
-    told("Stop in the queue, and at work", f"heard after {first:.1f} s and {second:.1f} s")
+    at_work = start_separation(busy, page(long, ("hpss", "open-unmix", "demucs")))
+    in_line = start_separation(waiting, page(short, ("mix",)))
+    first = stop_separation(waiting, in_line)
+    second = stop_separation(busy, at_work)
+    record_attack("Stop in the queue, and at work", f"heard after {first:.1f} s and {second:.1f} s")
 
 
-def under_way(visitor: Visitor, song: list[object]) -> Iterator[dict[str, Any]]:
+def start_separation(visitor: Visitor, song: list[object]) -> Iterator[dict[str, Any]]:
     """What a visitor is told after the first word of a separation."""
     visitor.join("separate_1", *song).raise_for_status()
     events = visitor.events()
@@ -60,7 +62,7 @@ def under_way(visitor: Visitor, song: list[object]) -> Iterator[dict[str, Any]]:
     return events
 
 
-def stopped(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
+def stop_separation(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
     """Press Stop, on the same page: seconds until it is heard."""
     began = time.monotonic()
     same_page = Visitor(visitor.url)
@@ -72,7 +74,7 @@ def stopped(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
 
 
 @pytest.mark.slow  # a server under load
-def test_one_visitor_does_not_starve_the_others(studio: Server, told: Tell) -> None:
+def test_one_visitor_does_not_starve_the_others(studio: Server, record_attack: RecordAttack) -> None:
     greedy = Visitor(studio.url)
     song = greedy.upload("song.wav", tone_of(1, 10))
     for _ in range(8):
@@ -88,4 +90,6 @@ def test_one_visitor_does_not_starve_the_others(studio: Server, told: Tell) -> N
     assert len(refused) == 4
     assert all("of your requests are in the queue already" in sentence for sentence in refused)
     assert waited < time.monotonic() - began, "the others' turn came before the last of the greedy one's"
-    told("8 requests of one visitor at once", f"4 refused: {refused[0]}; another one was served after {waited:.1f} s")
+    record_attack(
+        "8 requests of one visitor at once", f"4 refused: {refused[0]}; another one was served after {waited:.1f} s"
+    )

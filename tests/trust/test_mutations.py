@@ -16,7 +16,7 @@ from separation.pipeline.run import run
 from separation.separators import create
 from tests.audio.helpers import EVERY, chord
 from tests.studio.server import Server
-from tests.trust.conftest import Tell, clean, sentence
+from tests.trust.conftest import RecordAttack, assert_reveals_nothing, refusal_message
 from tests.trust.visitor import Visitor
 
 KINDS = ("wav-16", "wav-float", "flac-16", "ogg", "mp3", "m4a", "opus.webm", "vorbis.webm", "opus.ogg", "aac")
@@ -24,7 +24,7 @@ LIMITS = Limits(seconds=60, decoded_bytes=50e6)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def intact_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """A third of a second of music in every kind of file."""
     folder = tmp_path_factory.mktemp("whole")
     for kind in KINDS:
@@ -32,11 +32,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {kind: (folder / kind).read_bytes() for kind in KINDS}
 
 
-def damaged(whole: dict[str, bytes], number: int) -> tuple[str, bytes]:
+def damaged(intact_files: dict[str, bytes], number: int) -> tuple[str, bytes]:
     """What was done to the file of that number, and what is left of it: the same every time."""
     random = np.random.default_rng(number)
     kind, other = random.choice(KINDS, 2, replace=False)
-    data = bytearray(whole[kind])
+    data = bytearray(intact_files[kind])
     match number % 5:
         case 0:  # anywhere
             for place in random.integers(0, len(data), int(random.integers(1, 40))):
@@ -51,7 +51,7 @@ def damaged(whole: dict[str, bytes], number: int) -> tuple[str, bytes]:
             what = "truncated"
         case 3:
             size = int(random.integers(4, 300))
-            data[:size] = whole[other][:size]
+            data[:size] = intact_files[other][:size]
             what = "another's header"
         case _:
             first, last = sorted(random.integers(0, len(data), 2).tolist())
@@ -71,21 +71,23 @@ def outcome(path: Path, folder: Path) -> str:
             assert bool(torch.isfinite(stems).all())
     except AudioError as error:
         assert "\n" not in str(error)
-        clean(str(error), folder)
+        assert_reveals_nothing(str(error), folder)
         return "a sentence"
     return "sound"
 
 
-def test_five_hundred_damaged_files(whole: dict[str, bytes], tmp_path: Path, told: Tell) -> None:
+def test_damaged_files_give_audio_or_an_audio_error(
+    intact_files: dict[str, bytes], tmp_path: Path, record_attack: RecordAttack
+) -> None:
     counts: dict[str, Counter[str]] = {}
     (tmp_path / "work").mkdir()
     for number in range(500):
-        what, content = damaged(whole, number)
+        what, content = damaged(intact_files, number)
         path = tmp_path / "song.mp3"
         path.write_bytes(content)
         counts.setdefault(what, Counter())[outcome(path, tmp_path / "work")] += 1
     for what, count in counts.items():
-        told(f"{sum(count.values())} files, {what}", ", ".join(f"{n} x {came}" for came, n in count.items()))
+        record_attack(f"{sum(count.values())} files, {what}", ", ".join(f"{n} x {came}" for came, n in count.items()))
     assert sum(sum(count.values()) for count in counts.values()) == 500
     assert not list((tmp_path / "work").iterdir())
     total = sum(counts.values(), Counter())
@@ -93,17 +95,17 @@ def test_five_hundred_damaged_files(whole: dict[str, bytes], tmp_path: Path, tol
 
 
 def test_damaged_files_through_the_studio(
-    whole: dict[str, bytes], studio: Server, visitor: Visitor, told: Tell
+    intact_files: dict[str, bytes], studio: Server, visitor: Visitor, record_attack: RecordAttack
 ) -> None:
     came: Counter[str] = Counter()
     for number in range(1000, 1030):
-        given = visitor.upload("song.mp3", damaged(whole, number)[1])
+        given = visitor.upload("song.mp3", damaged(intact_files, number)[1])
         answer = visitor.ask("separate", given, ["mix"], 0, None)
         if answer.error is None:
             came["a result" if answer.output[0]["results"] else "a sentence"] += 1
-            clean(str(answer.output[0]["failed"]), studio.folder)
+            assert_reveals_nothing(str(answer.output[0]["failed"]), studio.folder)
         else:
-            sentence(answer, studio.folder)
+            refusal_message(answer, studio.folder)
             came["a sentence"] += 1
-    told("30 more through the studio", ", ".join(f"{n} x {what}" for what, n in came.items()))
+    record_attack("30 more through the studio", ", ".join(f"{n} x {what}" for what, n in came.items()))
     assert sum(came.values()) == 30

@@ -13,7 +13,7 @@ from separation.weights.model import Model, ModelFile
 from tests.weights.helpers import (
     SHA256,
     Server,
-    a_model,
+    make_model,
 )
 
 
@@ -34,4 +34,4 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def tiny(server: Server, tmp_path: Path) -> Model:
     """A model of one file, whose first eight digits of the hash are known."""
     file = ModelFile(source="all", name="tiny.pth", url=f"{server.url}/tiny.pth", sha256=SHA256[:8])
-    return a_model(tmp_path / "cache" / "tiny", file)
+    return make_model(tmp_path / "cache" / "tiny", file)

@@ -33,7 +33,7 @@ def torch_file(state: object = None) -> bytes:
     return buffer.getvalue()
 
 
-def a_model(folder: Path, *files: ModelFile, **more: Any) -> Model:
+def make_model(folder: Path, *files: ModelFile, **more: Any) -> Model:
     fields: dict[str, Any] = {
         "name": "tiny",
         "method": "demucs",

@@ -27,7 +27,7 @@ FACTS = ROOT.parent / "shared" / "facts" / "weights_table.json"
 
 
 @pytest.mark.parametrize("name", [entry["name"] for entry in tomllib.loads(catalogue.RELEASED.read_text())["model"]])
-def test_every_released_model_says_what_it_is_and_where(name: str) -> None:
+def test_every_released_model_has_a_description_and_a_url(name: str) -> None:
     (model,) = (model for model in released() if model.name == name)
     assert model.method in METHODS
     assert METHODS[model.method].has_model
@@ -66,7 +66,7 @@ def test_names_of_models_are_unique() -> None:
     assert len(set(urls)) == len(urls)
 
 
-def test_the_table_agrees_with_what_was_gathered_from_upstream() -> None:
+def test_the_catalogue_agrees_with_upstreams_table() -> None:
     if not FACTS.is_file():
         pytest.skip("the facts are not part of the project")
     facts = json.loads(FACTS.read_text())
@@ -96,7 +96,7 @@ def test_the_table_agrees_with_what_was_gathered_from_upstream() -> None:
         assert list(known[name].sources) == facts["demucs"]["sources_order"]
 
 
-def test_the_released_sizes_are_those_of_the_released_files() -> None:
+def test_released_sizes_equal_those_of_the_files() -> None:
     from torchaudio.models import hdemucs_high
     from torchaudio.pipelines import HDEMUCS_HIGH_MUSDB, HDEMUCS_HIGH_MUSDB_PLUS
 
@@ -141,7 +141,7 @@ def test_the_bundled_models_come_first() -> None:
     assert {model.name for model in list_models() if model.bundled} == {"open-unmix-compact", "demucs-compact"}
 
 
-def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_cache_folder_is_configurable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPARATION_HOME", str(tmp_path / "mine"))
     assert cache_dir() == tmp_path / "mine"
     downloaded = [model for model in released() if not model.package]
@@ -161,7 +161,7 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
         list_models()
 
 
-def test_a_model_that_cannot_be_had_is_explained(tmp_path: Path) -> None:
+def test_a_missing_model_is_explained(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no model or folder 'x'; the models for demucs are: demucs-compact, "):
         find_model("x", method="demucs")
     with pytest.raises(CheckpointError, match="umxl is a model for open-unmix, not for demucs"):
@@ -174,7 +174,7 @@ def test_a_model_that_cannot_be_had_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["~no-such-user-here/model", "x" * 5000, "a\0b", "", "/dev/null", "."])
-def test_a_name_that_can_be_no_folder_is_just_unknown(name: str) -> None:
+def test_names_that_are_no_valid_path_are_unknown_models(name: str) -> None:
     with pytest.raises(CheckpointError):
         find_model(name, method="open-unmix")
 
@@ -210,7 +210,7 @@ def test_an_incomplete_folder_names_what_is_missing(tmp_path: Path) -> None:
         ({"method": "open-unmix"}, "mine is a model for open-unmix, not for demucs"),
     ],
 )
-def test_a_description_that_is_not_one_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_an_invalid_description_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     description = {"name": "mine", "method": "demucs", "sources": ["vocals"], "sample_rate": 44100, "channels": 2}
     files = [{"source": "all", "name": "weights.safetensors"}]
     (tmp_path / "model.json").write_text(json.dumps(description | {"files": files} | change))
@@ -219,7 +219,7 @@ def test_a_description_that_is_not_one_is_refused(tmp_path: Path, change: dict[s
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"name": "x"}', b"[" * 100_000])
-def test_a_description_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_description_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.json").write_bytes(content)
     with pytest.raises(CheckpointError):
         find_model(str(tmp_path), method="demucs")

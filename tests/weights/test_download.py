@@ -29,7 +29,7 @@ from tests.weights.helpers import (
     SHA256,
     Handler,
     Server,
-    a_model,
+    make_model,
     send_all,
     torch_file,
 )
@@ -86,7 +86,7 @@ def fail_with(code: int) -> Callable[[Handler, bytes, int, bool], None]:
 def unhashed(model: Model) -> Model:
     """The same without a published hash."""
     file = model.files[0]
-    return a_model(model.folder, ModelFile(source="all", name=file.name, url=file.url))
+    return make_model(model.folder, ModelFile(source="all", name=file.name, url=file.url))
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def part_of(model: Model) -> Path:
     return model.folder / "tiny.pth.part"
 
 
-def test_a_download_arrives_whole_and_tells_how_far_it_is(tiny: Model, server: Server) -> None:
+def test_a_download_is_complete_and_reports_progress(tiny: Model, server: Server) -> None:
     heard: list[tuple[str, int, int | None]] = []
     assert not tiny.installed
     assert tiny.size is None
@@ -118,14 +118,14 @@ def test_a_download_arrives_whole_and_tells_how_far_it_is(tiny: Model, server: S
     assert server.requests == [("/tiny.pth", None)]
 
 
-def test_what_is_here_is_not_fetched_again(tiny: Model, server: Server) -> None:
+def test_installed_files_are_not_downloaded_again(tiny: Model, server: Server) -> None:
     download_model(tiny)
     server.requests.clear()
     assert download_model(tiny) == []
     assert server.requests == []
 
 
-def test_the_files_of_a_model_arrive_one_by_one_and_what_is_whole_stays(server: Server, tmp_path: Path) -> None:
+def test_complete_files_are_kept_when_a_later_file_fails(server: Server, tmp_path: Path) -> None:
     contents = {f"{name}.pth": CONTENT[: 1000 + number] for number, name in enumerate(("vocals", "drums", "bass"))}
     server.files = {f"/{name}": content for name, content in contents.items() if name != "drums.pth"}
     files = [
@@ -137,7 +137,7 @@ def test_the_files_of_a_model_arrive_one_by_one_and_what_is_whole_stays(server: 
         )
         for name, content in contents.items()
     ]
-    model = a_model(tmp_path, *files)
+    model = make_model(tmp_path, *files)
     with pytest.raises(CheckpointError, match=r"drums\.pth: the server answers 404"):
         download_model(model)
     assert names_in(tmp_path) == ["vocals.pth"]
@@ -149,7 +149,7 @@ def test_the_files_of_a_model_arrive_one_by_one_and_what_is_whole_stays(server: 
     assert all((tmp_path / name).read_bytes() == content for name, content in contents.items())
 
 
-def test_a_server_that_does_not_tell_the_length(tiny: Model, server: Server) -> None:
+def test_a_server_without_content_length(tiny: Model, server: Server) -> None:
     server.tells_length = False
     heard: list[tuple[str, int, int | None]] = []
     assert download_model(tiny, lambda *news: heard.append(news)) == ["tiny.pth"]
@@ -162,17 +162,17 @@ def test_a_server_that_does_not_tell_the_length(tiny: Model, server: Server) -> 
 
 
 @pytest.mark.parametrize("slash", ["", "/", "//"])
-def test_a_mirror_has_all_files_side_by_side(
+def test_a_mirror_stores_all_files_in_one_folder(
     tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch, slash: str
 ) -> None:
     server.files = {"/some/mirror/tiny.pth": CONTENT}
     monkeypatch.setenv("SEPARATION_MODELS_URL", f"{server.url}/some/mirror{slash}")
-    model = a_model(tiny.folder, ModelFile(source="all", name="tiny.pth", url="http://127.0.0.1:1/x", sha256=SHA256))
+    model = make_model(tiny.folder, ModelFile(source="all", name="tiny.pth", url="http://127.0.0.1:1/x", sha256=SHA256))
     assert download_model(model) == ["tiny.pth"]
     assert server.requests == [("/some/mirror/tiny.pth", None)]
 
 
-def test_an_installed_but_damaged_file_is_fetched_again(tiny: Model) -> None:
+def test_a_damaged_file_is_downloaded_again(tiny: Model) -> None:
     tiny.folder.mkdir(parents=True)
     path = tiny.folder / "tiny.pth"
     for wrong in (b"", CONTENT[:-1], b"x" + CONTENT[1:], CONTENT + b"x"):
@@ -182,7 +182,7 @@ def test_an_installed_but_damaged_file_is_fetched_again(tiny: Model) -> None:
         assert path.read_bytes() == CONTENT
 
 
-def test_without_a_published_hash_the_sums_within_the_archive_decide(tiny: Model, server: Server) -> None:
+def test_without_a_published_hash_the_checksums_of_the_archive_are_verified(tiny: Model, server: Server) -> None:
     model = unhashed(tiny)
     server.files["/tiny.pth"] = b"<html>not found</html>"
     with pytest.raises(
@@ -201,8 +201,8 @@ def test_without_a_published_hash_the_sums_within_the_archive_decide(tiny: Model
 
 
 @pytest.mark.parametrize("kind", ["bundled", "own"])
-def test_what_is_no_released_model_is_not_downloaded(tmp_path: Path, kind: str) -> None:
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pth"), **{kind: True})
+def test_models_that_are_not_released_are_refused(tmp_path: Path, kind: str) -> None:
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pth"), **{kind: True})
     with pytest.raises(CheckpointError, match="tiny needs no download: its files are bundled or your own"):
         download_model(model)
 
@@ -220,7 +220,7 @@ def test_what_is_no_released_model_is_not_downloaded(tmp_path: Path, kind: str) 
     ids=["closed", "reset", "stalled"],
 )
 @pytest.mark.parametrize("published", [True, False], ids=["hash", "no hash"])
-def test_what_broke_off_goes_on_where_it_was(
+def test_an_interrupted_download_resumes(
     tiny: Model,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,7 +256,7 @@ def test_what_broke_off_goes_on_where_it_was(
     assert heard[-1] == ("tiny.pth", len(content), len(content))
 
 
-def test_it_may_break_off_more_than_once(tiny: Model, server: Server) -> None:
+def test_a_download_resumes_after_several_interruptions(tiny: Model, server: Server) -> None:
     server.behave = send_only(200_000)
     for came in (200_000, 400_000, 600_000):
         with pytest.raises(CheckpointError, match=f"ended after {came} of {len(CONTENT)} bytes"):
@@ -297,7 +297,7 @@ def test_a_server_that_cannot_resume_starts_over(tiny: Model, server: Server) ->
     assert heard[-1] == ("tiny.pth", len(CONTENT), len(CONTENT))
 
 
-def test_a_download_that_is_stopped_goes_on_later(tiny: Model, server: Server) -> None:
+def test_a_cancelled_download_resumes_later(tiny: Model, server: Server) -> None:
     def stop(name: str, done: int, total: int | None) -> None:
         raise KeyboardInterrupt
 
@@ -310,7 +310,7 @@ def test_a_download_that_is_stopped_goes_on_later(tiny: Model, server: Server) -
     assert (tiny.folder / "tiny.pth").read_bytes() == CONTENT
 
 
-def test_a_server_that_never_answers_is_given_up(tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_times_out(tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.behave = send_and_wait(None)
     monkeypatch.setattr(download, "TIMEOUT", 0.3)
     began = time.monotonic()
@@ -321,14 +321,14 @@ def test_a_server_that_never_answers_is_given_up(tiny: Model, server: Server, mo
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 410, 429, 500, 503])
-def test_the_servers_refusal_is_told(tiny: Model, server: Server, code: int) -> None:
+def test_an_http_error_is_reported(tiny: Model, server: Server, code: int) -> None:
     server.behave = fail_with(code)
     with pytest.raises(CheckpointError, match=rf"cannot download tiny\.pth: the server answers {code} \(\w"):
         download_model(tiny)
     assert names_in(tiny.folder) == []
 
 
-def test_a_refusal_does_not_cost_what_had_come(tiny: Model, server: Server) -> None:
+def test_an_http_error_keeps_the_partial_download(tiny: Model, server: Server) -> None:
     tiny.folder.mkdir(parents=True)
     part_of(tiny).write_bytes(CONTENT[:1000])
     server.behave = fail_with(503)
@@ -337,18 +337,18 @@ def test_a_refusal_does_not_cost_what_had_come(tiny: Model, server: Server) -> N
     assert part_of(tiny).read_bytes() == CONTENT[:1000]
 
 
-def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/tiny.pth"
-    model = a_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url, sha256=SHA256))
+    model = make_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url, sha256=SHA256))
     with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*refused; check the network"):
         download_model(model)
     assert names_in(tmp_path) == []
 
 
-def test_what_does_not_speak_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_speak_http_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
     for greeting in (b"SSH-2.0-OpenSSH_9.6\r\n", b""):
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -363,7 +363,7 @@ def test_what_does_not_speak_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             thread.start()
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/tiny.pth"
             with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*check the network"):
-                download_model(a_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url)))
+                download_model(make_model(tmp_path, ModelFile(source="all", name="tiny.pth", url=url)))
             thread.join()
 
 
@@ -378,7 +378,7 @@ def test_a_failure_of_the_connection_is_not_blamed_on_the_disk(tiny: Model, monk
         download_model(tiny)
 
 
-def test_what_has_another_hash_is_thrown_away(tiny: Model, server: Server) -> None:
+def test_a_file_with_a_wrong_hash_is_deleted(tiny: Model, server: Server) -> None:
     server.files["/tiny.pth"] = b"x" + CONTENT[1:]
     with pytest.raises(
         CheckpointError,
@@ -390,7 +390,7 @@ def test_what_has_another_hash_is_thrown_away(tiny: Model, server: Server) -> No
     assert download_model(tiny) == ["tiny.pth"]
 
 
-def test_a_damaged_beginning_is_thrown_away_with_the_end(tiny: Model, server: Server) -> None:
+def test_a_damaged_partial_download_is_deleted(tiny: Model, server: Server) -> None:
     tiny.folder.mkdir(parents=True)
     part_of(tiny).write_bytes(b"x" * 1000)
     with pytest.raises(CheckpointError, match="discarded the download"):
@@ -401,7 +401,7 @@ def test_a_damaged_beginning_is_thrown_away_with_the_end(tiny: Model, server: Se
 
 
 @pytest.mark.parametrize("tells_length", [True, False])
-def test_a_part_that_is_already_whole_is_taken_as_it_is(tiny: Model, server: Server, tells_length: bool) -> None:
+def test_a_complete_partial_download_is_used(tiny: Model, server: Server, tells_length: bool) -> None:
     server.tells_length = tells_length
     tiny.folder.mkdir(parents=True)
     part_of(tiny).write_bytes(CONTENT)
@@ -411,7 +411,7 @@ def test_a_part_that_is_already_whole_is_taken_as_it_is(tiny: Model, server: Ser
 
 
 @pytest.mark.parametrize("published", [True, False], ids=["hash", "no hash"])
-def test_a_part_that_is_too_long_is_thrown_away(tiny: Model, server: Server, published: bool) -> None:
+def test_a_partial_download_that_is_too_long_is_deleted(tiny: Model, server: Server, published: bool) -> None:
     model = tiny if published else unhashed(tiny)
     whole = server.files["/tiny.pth"] = CONTENT if published else torch_file()
     model.folder.mkdir(parents=True)
@@ -423,7 +423,7 @@ def test_a_part_that_is_too_long_is_thrown_away(tiny: Model, server: Server, pub
     assert (model.folder / "tiny.pth").read_bytes() == whole
 
 
-def test_safetensors_without_a_hash_have_the_length_that_they_state(tiny: Model, server: Server) -> None:
+def test_safetensors_without_a_hash_are_checked_by_length(tiny: Model, server: Server) -> None:
     file = ModelFile(source="vocals", name="tiny.safetensors", url=f"{server.url}/tiny.safetensors")
     model = replace(tiny, files=(file,))
     whole = save({"weight": torch.ones(8)})
@@ -440,7 +440,7 @@ def test_safetensors_without_a_hash_have_the_length_that_they_state(tiny: Model,
 
 
 @pytest.mark.parametrize("mirror", ["not an address", "mirror/models", "http://[::1", "no-such-scheme://x"])
-def test_a_mirror_that_is_not_an_address(tiny: Model, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
+def test_a_mirror_that_is_not_a_url_is_refused(tiny: Model, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
     monkeypatch.setenv("SEPARATION_MODELS_URL", mirror)
     with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: .*(SEPARATION_MODELS_URL|unknown url type)"):
         download_model(tiny)
@@ -448,14 +448,14 @@ def test_a_mirror_that_is_not_an_address(tiny: Model, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("mirror", ["http://", "https:///x", "http://a b/", "http://127.0.0.1:99999", "http://x:y/"])
-def test_a_mirror_that_is_half_an_address(tiny: Model, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
+def test_a_mirror_with_an_incomplete_url_is_refused(tiny: Model, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
     monkeypatch.setenv("SEPARATION_MODELS_URL", mirror)
     with pytest.raises(CheckpointError, match=r"cannot download tiny\.pth: "):
         download_model(tiny)
     assert names_in(tiny.folder) == []
 
 
-def test_of_two_at_once_one_is_told_to_wait(tiny: Model, server: Server) -> None:
+def test_concurrent_downloads_of_one_model_are_refused(tiny: Model, server: Server) -> None:
     server.behave = send_and_wait(300_000)
     results: list[object] = []
     started = threading.Event()
@@ -472,7 +472,7 @@ def test_of_two_at_once_one_is_told_to_wait(tiny: Model, server: Server) -> None
     assert len(server.requests) == 1
 
 
-def test_of_two_processes_too_and_a_killed_one_leaves_no_lock(tiny: Model, server: Server) -> None:
+def test_the_download_lock_works_across_processes_and_ends_with_them(tiny: Model, server: Server) -> None:
     server.behave = send_and_wait(300_000)
     file = tiny.files[0]
     code = (
@@ -497,7 +497,7 @@ def test_of_two_processes_too_and_a_killed_one_leaves_no_lock(tiny: Model, serve
     assert (tiny.folder / "tiny.pth").read_bytes() == CONTENT
 
 
-def test_what_another_process_has_just_finished_is_not_fetched_again(
+def test_a_file_just_downloaded_by_another_process_is_used(
     tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(download.FileLock):
@@ -510,7 +510,7 @@ def test_what_another_process_has_just_finished_is_not_fetched_again(
     assert server.requests == []
 
 
-def test_a_cache_folder_that_cannot_be_written(tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_folder_is_reported(tiny: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(CheckpointError, match=r"cannot store tiny\.pth in the cache folder: (Not a directory|File ex)"):
         download_model(tiny)
@@ -525,11 +525,11 @@ def test_a_cache_folder_that_cannot_be_written(tiny: Model, tmp_path: Path, monk
             download_model(tiny)
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CheckpointError, match=r"cannot store tiny\.pth in the cache folder: Permission denied"):
-        download_model(a_model(tmp_path / "other", *tiny.files))
+        download_model(make_model(tmp_path / "other", *tiny.files))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk(tiny: Model) -> None:
+def test_a_full_disk_is_reported(tiny: Model) -> None:
     tiny.folder.mkdir(parents=True)
     part_of(tiny).symlink_to("/dev/full")
     with pytest.raises(CheckpointError, match=r"cannot store tiny\.pth in the cache folder: No space left on device"):

@@ -46,7 +46,7 @@ FIELDS = {"name", "method", "sources", "sample_rate", "installed", "bundled", "b
 
 
 @pytest.mark.parametrize("arguments", [("list", "--json"), ("--json",)])
-def test_the_list_as_a_document(table: Path, server: Server, arguments: tuple[str, ...]) -> None:
+def test_models_list_as_json(table: Path, server: Server, arguments: tuple[str, ...]) -> None:
     code, output, _ = run(*arguments)
     document = json.loads(output)
     assert code == 0
@@ -80,7 +80,7 @@ def test_the_list_as_a_document(table: Path, server: Server, arguments: tuple[st
     }
 
 
-def test_the_real_list_as_a_document() -> None:
+def test_models_list_of_the_real_catalogue_as_json() -> None:
     code, output, _ = run("list", "--json")
     assert code == 0
     documents = json.loads(output)["models"]
@@ -91,7 +91,7 @@ def test_the_real_list_as_a_document() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("list",)])
-def test_the_list_for_people_tells_the_terms(table: Path, arguments: tuple[str, ...]) -> None:
+def test_models_list_prints_the_licences(table: Path, arguments: tuple[str, ...]) -> None:
     code, output, _ = run(*arguments)
     assert code == 0
     bundled, released = output.splitlines()
@@ -99,7 +99,7 @@ def test_the_list_for_people_tells_the_terms(table: Path, arguments: tuple[str, 
     assert re.match(r"tiny +demucs +available .*trained on noise; licence: for tests only", released)
 
 
-def test_downloading_by_command(table: Path, server: Server) -> None:
+def test_models_download(table: Path, server: Server) -> None:
     code, output, said = run("download", "tiny", "--json")
     assert code == 0
     document = json.loads(output)
@@ -117,7 +117,7 @@ def test_downloading_by_command(table: Path, server: Server) -> None:
     assert server.requests == []
 
 
-def test_a_download_that_fails_is_one_line_and_exit_code_2(table: Path, server: Server) -> None:
+def test_a_failed_download_is_reported_in_one_line_with_exit_code_2(table: Path, server: Server) -> None:
     for arguments, message in (
         (("download", "nothing"), "error: unknown model 'nothing'; the models are compact, tiny\n"),
         (("download", "compact"), "error: compact needs no download: its files are bundled or your own\n"),
@@ -135,7 +135,7 @@ def test_a_download_that_fails_is_one_line_and_exit_code_2(table: Path, server: 
     assert run("conjure", "tiny")[0] == 2
 
 
-def test_verifying_by_command(table: Path) -> None:
+def test_models_verify(table: Path) -> None:
     code, output, said = run("verify", "--json")
     assert code == 0
     assert json.loads(output) == {"models": [{"name": "compact", "problems": []}]}
@@ -156,7 +156,7 @@ def test_verifying_by_command(table: Path) -> None:
     assert run("verify")[0] == 0
 
 
-def test_a_broken_bundled_model_is_an_error_for_its_user(table: Path) -> None:
+def test_a_broken_bundled_model_is_reported(table: Path) -> None:
     (catalogue.BUNDLED / "compact" / "model.json").write_text("{")
     for arguments in (("list",), ("verify",), ("download", "tiny")):
         code, output, said = run(*arguments)
@@ -164,7 +164,7 @@ def test_a_broken_bundled_model_is_an_error_for_its_user(table: Path) -> None:
         assert "error: model.json in 'compact' cannot be read" in said
 
 
-def test_the_archives_of_torch_carry_sums() -> None:
+def test_torch_archives_contain_checksums() -> None:
     """What a file without a published hash is checked by."""
     with zipfile.ZipFile(io.BytesIO(torch_file())) as archive:
         assert all(entry.CRC for entry in archive.infolist() if entry.file_size)

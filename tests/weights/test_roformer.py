@@ -100,7 +100,7 @@ def test_missing_keys_have_upstreams_defaults(tmp_path: Path) -> None:
     assert model.options == {"overlap": 0.5}
 
 
-def test_the_chunk_of_the_inference_comes_first(tmp_path: Path) -> None:
+def test_the_chunk_size_of_the_inference_section_takes_precedence(tmp_path: Path) -> None:
     assert describe(tmp_path, changed("inference", chunk_size=441000)).options["segment"] == 10
 
 
@@ -113,7 +113,7 @@ def test_the_chunk_of_the_inference_comes_first(tmp_path: Path) -> None:
         ({"target_instrument": "Instrumental"}, 1, ("accompaniment", "vocals")),
     ],
 )
-def test_stems_have_the_names_that_scores_know(
+def test_stems_are_renamed_to_the_names_of_references(
     tmp_path: Path, training: dict[str, Any], n_stems: int, sources: tuple[str, ...]
 ) -> None:
     content = yaml.safe_load(changed("training", **training))
@@ -148,7 +148,7 @@ def test_stems_have_the_names_that_scores_know(
         ("training", {"target_instrument": None, "instruments": "vocals"}, "must name its stems in training"),
     ],
 )
-def test_a_configuration_that_the_network_cannot_follow_is_refused(
+def test_unsupported_configurations_are_refused(
     tmp_path: Path, section: str, values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=rf"^config\.yaml {message}") as caught:
@@ -171,7 +171,7 @@ def test_a_configuration_that_the_network_cannot_follow_is_refused(
         "x: &x {a: 1}\nmodel: {<<: *x}",
     ],
 )
-def test_anything_but_plain_yaml_is_refused_and_nothing_is_run(tmp_path: Path, text: str) -> None:
+def test_yaml_with_tags_is_refused_and_not_executed(tmp_path: Path, text: str) -> None:
     with pytest.raises(CheckpointError, match=r"^config\.yaml is not a configuration: it is not YAML, or holds more"):
         describe(tmp_path, text.replace("{folder}", str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
@@ -189,7 +189,7 @@ def test_sections_of_another_kind_are_refused(tmp_path: Path) -> None:
             describe(tmp_path, text)
 
 
-def test_a_value_that_is_enormous_is_shown_in_short(tmp_path: Path) -> None:
+def test_very_long_values_are_shortened_in_messages(tmp_path: Path) -> None:
     levels = ["x0: &x0 [2, 2, 2, 2, 2, 2, 2, 2, 2, 2]"]
     levels += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 20)]
     with pytest.raises(CheckpointError, match="must list whole numbers as freqs_per_bands") as caught:
@@ -197,7 +197,7 @@ def test_a_value_that_is_enormous_is_shown_in_short(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 500
 
 
-def test_a_missing_configuration_is_told(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported(tmp_path: Path) -> None:
     checkpoint = tmp_path / "vocals.ckpt"
     checkpoint.write_bytes(b"")
     with pytest.raises(
@@ -237,7 +237,7 @@ def test_the_hash_covers_checkpoint_and_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["state", "state_dict", "model_state_dict"])
-def test_the_state_in_a_checkpoint_of_training_is_read(tmp_path: Path, key: str) -> None:
+def test_the_state_dict_of_a_training_checkpoint_is_read(tmp_path: Path, key: str) -> None:
     path = tmp_path / "last.ckpt"
     torch.save({"epoch": 3, key: {"weight": torch.ones(2)}, "optimizer": {"lr": [0.1]}}, path)
     assert read_state_dict(path).keys() == {"weight"}

@@ -26,17 +26,19 @@ from separation.weights.model import ModelFile
 from separation.weights.state_dict import CheckpointError
 from tests.weights.helpers import (
     CONTENT,
-    a_model,
+    make_model,
     network,
     torch_file,
     write,
 )
 
 
-def test_a_flipped_byte_is_found_by_the_hash_anywhere(tmp_path: Path) -> None:
+def test_the_hash_detects_a_changed_byte_anywhere(tmp_path: Path) -> None:
     content = bytearray(CONTENT[:1000])
     path = tmp_path / "x.safetensors"
-    model = a_model(tmp_path, ModelFile(source="all", name=path.name, sha256=hashlib.sha256(content).hexdigest()[:8]))
+    model = make_model(
+        tmp_path, ModelFile(source="all", name=path.name, sha256=hashlib.sha256(content).hexdigest()[:8])
+    )
     assert verify_model(model) == ["x.safetensors is missing"]
     path.write_bytes(content)
     assert verify_model(model) == []
@@ -48,10 +50,10 @@ def test_a_flipped_byte_is_found_by_the_hash_anywhere(tmp_path: Path) -> None:
         content[position] ^= 1
 
 
-def test_without_a_hash_a_flipped_byte_of_the_weights_is_found(tmp_path: Path) -> None:
+def test_without_a_hash_a_changed_byte_of_the_weights_is_detected(tmp_path: Path) -> None:
     content = bytearray(torch_file())
     path = tmp_path / "x.pt"
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pt"))
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pt"))
     path.write_bytes(content)
     assert verify_model(model) == []
     begin = content.index(struct.pack("<2f", 0.0, 1.0))
@@ -62,11 +64,11 @@ def test_without_a_hash_a_flipped_byte_of_the_weights_is_found(tmp_path: Path) -
         content[position] ^= 0x10
 
 
-def test_without_a_hash_no_damage_stops_the_check(tmp_path: Path) -> None:
+def test_checks_without_a_hash_survive_any_damage(tmp_path: Path) -> None:
     """Headers of the archive tell of compression, encryption, lengths: all may be wrong."""
     content = bytearray(torch_file())
     path = tmp_path / "x.pt"
-    model = a_model(tmp_path, ModelFile(source="all", name="x.pt"))
+    model = make_model(tmp_path, ModelFile(source="all", name="x.pt"))
     found = 0
     for position, bit in itertools.product(range(0, len(content), 7), (0x01, 0x80)):
         content[position] ^= bit
@@ -81,7 +83,7 @@ def test_without_a_hash_no_damage_stops_the_check(tmp_path: Path) -> None:
 
 def load(path: Path, into: nn.Module | None = None, ignore: tuple[str, ...] = ()) -> None:
     file = ModelFile(source="all", name=path.name)
-    a_model(path.parent, file).load_into(into or network(), file, ignore=ignore)
+    make_model(path.parent, file).load_into(into or network(), file, ignore=ignore)
 
 
 @pytest.fixture(params=["x.pth", "x.th", "x.pt", "x.safetensors"])
@@ -89,7 +91,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / request.param
 
 
-def test_weights_come_back_as_they_were_saved(place: Path) -> None:
+def test_loaded_weights_equal_saved_ones(place: Path) -> None:
     saved, loaded = network(), network()
     write(place, saved.state_dict())
     load(place, loaded)
@@ -98,7 +100,7 @@ def test_weights_come_back_as_they_were_saved(place: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions_come_back_in_float32(place: Path, dtype: torch.dtype) -> None:
+def test_other_precisions_are_loaded_as_float32(place: Path, dtype: torch.dtype) -> None:
     write(place, {"weight": torch.full((2, 2), 0.5, dtype=dtype), "count": torch.tensor(3)})
     state = state_dict.read_state_dict(place)
     assert state["weight"].dtype == torch.float32
@@ -106,12 +108,12 @@ def test_other_precisions_come_back_in_float32(place: Path, dtype: torch.dtype) 
     assert state["count"].dtype == torch.int64
 
 
-def test_a_missing_file_is_told(place: Path) -> None:
+def test_a_missing_file_is_reported(place: Path) -> None:
     with pytest.raises(CheckpointError, match=f"{place.name} is missing"):
         load(place)
 
 
-def test_a_truncated_file_is_told(place: Path) -> None:
+def test_a_truncated_file_is_reported(place: Path) -> None:
     content = write(place, network().state_dict()).read_bytes()
     for length in (0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 100, len(content) - 1):
         place.write_bytes(content[:length])
@@ -119,7 +121,7 @@ def test_a_truncated_file_is_told(place: Path) -> None:
             load(place)
 
 
-def test_junk_is_told(place: Path) -> None:
+def test_junk_is_refused(place: Path) -> None:
     for content in (b"<html>", CONTENT[:1000], b"\x80\x02", b"PK\x03\x04" + bytes(100), b"\xff" * 100, b"{}" * 9):
         place.write_bytes(content)
         with pytest.raises(CheckpointError, match=place.name):
@@ -180,7 +182,7 @@ def test_exactly_the_legacy_keys_are_dropped(place: Path) -> None:
             load(place, ignore=ignore)
 
 
-def test_files_from_before_batches_were_counted_load(place: Path) -> None:
+def test_files_without_batch_counters_load(place: Path) -> None:
     state = network().state_dict()
     del state["1.num_batches_tracked"]
     write(place, state)
@@ -189,13 +191,13 @@ def test_files_from_before_batches_were_counted_load(place: Path) -> None:
     assert all(torch.equal(into.state_dict()[key], value) for key, value in state.items())
 
 
-def test_the_hash_of_a_model_is_that_of_its_files(tmp_path: Path) -> None:
+def test_the_hash_of_a_model_covers_its_files(tmp_path: Path) -> None:
     files = [ModelFile(source=name, name=f"{name}.pth") for name in ("a", "b")]
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.pth").write_bytes(b"first")
         (tmp_path / folder / "b.pth").write_bytes(b"second")
-    first, second = (a_model(tmp_path / folder, *files) for folder in ("one", "two"))
+    first, second = (make_model(tmp_path / folder, *files) for folder in ("one", "two"))
     total = hashlib.sha256(hashlib.sha256(b"first").digest() + hashlib.sha256(b"second").digest())
     assert first.hash() == first.hash() == second.hash() == total.hexdigest()[:16]
     (tmp_path / "two" / "b.pth").write_bytes(b"Second")
@@ -249,11 +251,11 @@ def test_a_planted_pickle_is_never_executed(tmp_path: Path, plant: str, suffix: 
     path.write_bytes(PLANTS[plant](Bomb(marker)))
     with pytest.raises(CheckpointError, match="is damaged, or holds more than tensors, and was not loaded"):
         load(path, ignore=("sample_rate",))
-    assert verify_model(a_model(tmp_path, ModelFile(source="all", name=path.name))) is not None
+    assert verify_model(make_model(tmp_path, ModelFile(source="all", name=path.name))) is not None
     assert not marker.exists()
 
 
-def test_those_pickles_are_live(tmp_path: Path) -> None:
+def test_the_malicious_pickles_of_these_tests_execute_when_unpickled(tmp_path: Path) -> None:
     """Else the test above shows nothing."""
     for number, plant in enumerate(PLANTS.values()):
         marker = tmp_path / str(number)
@@ -267,7 +269,7 @@ def test_those_pickles_are_live(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("plant", PLANTS)
-def test_nor_from_a_folder_of_upstreams_trainer(tmp_path: Path, plant: str) -> None:
+def test_a_planted_pickle_in_a_folder_of_upstreams_trainer_is_never_executed(tmp_path: Path, plant: str) -> None:
     marker = tmp_path / "executed"
     common = {"nfft": 4096, "nhop": 1024, "sample_rate": 44100, "nb_channels": 2}
     (tmp_path / "separator.json").write_text(json.dumps(common))

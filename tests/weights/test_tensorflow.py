@@ -101,7 +101,7 @@ def test_the_checksum_is_crc32c() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 2048, 3 * 1024 + 5, 7 * 1024, 100_003])
-def test_the_checksum_of_many_parts_is_that_of_the_whole(length: int) -> None:
+def test_the_combined_checksum_of_parts_equals_that_of_the_whole(length: int) -> None:
     data = np.random.default_rng(length).bytes(length)
     value = 0xFFFFFFFF
     for octet in data:
@@ -111,7 +111,7 @@ def test_the_checksum_of_many_parts_is_that_of_the_whole(length: int) -> None:
     assert crc32c(data) == value ^ 0xFFFFFFFF
 
 
-def test_the_variables_are_those_written(variables: dict[str, np.ndarray], tmp_path: Path) -> None:
+def test_read_variables_equal_written_ones(variables: dict[str, np.ndarray], tmp_path: Path) -> None:
     index, data = bundle(variables)
     members = {"./model.data-00000-of-00001": data, "./model.index": index, "./checkpoint": b"text"}
     state = read_archive(archive(tmp_path / "x.tar.gz", members))
@@ -122,7 +122,7 @@ def test_the_variables_are_those_written(variables: dict[str, np.ndarray], tmp_p
         assert np.array_equal(tensor.numpy(), variables[name])
 
 
-def test_every_changed_byte_of_the_index_is_noticed(variables: dict[str, np.ndarray]) -> None:
+def test_every_changed_byte_of_the_index_is_detected(variables: dict[str, np.ndarray]) -> None:
     index, data = bundle(variables)
     for position in range(len(index)):
         changed = bytearray(index)
@@ -136,14 +136,14 @@ def test_every_changed_byte_of_the_index_is_noticed(variables: dict[str, np.ndar
             assert len(state) == len(variables) - 1
 
 
-def test_every_cut_of_the_index_is_refused(variables: dict[str, np.ndarray]) -> None:
+def test_truncated_indexes_are_refused(variables: dict[str, np.ndarray]) -> None:
     index, data = bundle(variables)
     for length in range(len(index)):
         with pytest.raises(CheckpointError, match=r"^x is damaged and was not loaded: "):
             read_bundle(index[:length], data, name="x")
 
 
-def test_changed_or_cut_data_are_refused(variables: dict[str, np.ndarray]) -> None:
+def test_changed_or_truncated_data_are_refused(variables: dict[str, np.ndarray]) -> None:
     index, data = bundle(variables)
     for position in range(0, len(data), 997):
         changed = bytearray(data)
@@ -174,7 +174,7 @@ def test_a_damaged_archive_is_refused(variables: dict[str, np.ndarray], tmp_path
             read_archive(path)
 
 
-def test_deezers_checkpoint_holds_the_very_numbers_of_the_package() -> None:
+def test_deezers_checkpoint_equals_the_weights_of_the_package() -> None:
     (model,) = (model for model in list_models() if model.name == "spleeter-2stems")
     if CHECKPOINT is None or not model.installed:
         pytest.skip("set SPLEETER_CHECKPOINT to a folder with Deezer's 2-stem checkpoint")

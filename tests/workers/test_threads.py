@@ -23,18 +23,18 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_results_come_in_the_order_of_the_items() -> None:
+def test_results_have_the_order_of_the_items() -> None:
     assert map_threads(lambda item: item * item, range(20)) == [item * item for item in range(20)]
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_two_pieces_of_work_really_go_on_at_once() -> None:
+def test_items_run_concurrently() -> None:
     both_there = threading.Barrier(2, timeout=60)
     map_threads(lambda item: both_there.wait(), range(2))
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_a_worker_has_one_core_and_whoever_comes_later_has_all() -> None:
+def test_workers_use_one_core_each_and_later_work_uses_all() -> None:
     assert map_threads(lambda item: torch.get_num_threads(), range(4)) == [1, 1, 1, 1]
     seen: list[int] = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -44,13 +44,13 @@ def test_a_worker_has_one_core_and_whoever_comes_later_has_all() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_work_within_work_is_done_on_the_spot() -> None:
+def test_nested_work_runs_in_the_same_thread() -> None:
     nested = map_threads(lambda item: map_threads(lambda inner: (item, inner), range(3)), range(3))
     assert nested == [[(item, inner) for inner in range(3)] for item in range(3)]
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_no_gradients_are_kept_and_errors_come_out() -> None:
+def test_gradients_are_disabled_and_errors_are_raised() -> None:
     weight = torch.ones(3, requires_grad=True)
     assert not any(found.requires_grad for found in map_threads(lambda item: weight * item, range(2)))
 
@@ -84,7 +84,7 @@ libc.fflush(out)
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="not the GNU C library")
-def test_threads_share_one_heap() -> None:
+def test_threads_share_one_malloc_arena() -> None:
     def heaps(how: str) -> int:
         done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True)
         return done.stdout.count("<heap nr=")

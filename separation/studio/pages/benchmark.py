@@ -75,7 +75,7 @@ def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
         found = unpack(files, folder, suffixes=(".json",))
         tracks = scores_by_target([read_result(path) for path in found.values()], metric)
     if not tracks:
-        raise ValueError(f"there is no {metric} in these files")
+        raise ValueError(f"these files contain no {metric}")
     named = {target: dict(zip(found, values.values(), strict=False)) for target, values in tracks.items()}
     return {
         target: scores.get(target, {}) | ({title: named[target]} if target in named else {})

@@ -18,7 +18,7 @@ def check_methods(methods: Sequence[str], *, estimates: bool) -> None:
     if not methods and not estimates:
         raise StudioError("Choose at least one method.")
     if any(method not in METHODS for method in methods):
-        raise StudioError("There is no such method.")
+        raise StudioError("One of the methods does not exist.")
     if len(set(methods)) < len(methods):
         raise StudioError("Choose each method once.")
 

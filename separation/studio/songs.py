@@ -104,14 +104,14 @@ def check_excerpt(*, start: float, duration: float | None) -> None:
 def _sample(title: str) -> Path:
     path = samples().get(title)
     if path is None:
-        raise StudioError("There is no such sample.")
+        raise StudioError("This sample does not exist.")
     return path
 
 
 def _musdb_track(name: str) -> Track:
     track = musdb_tracks().get(name)
     if track is None:
-        raise StudioError("There is no such MUSDB18 track.")
+        raise StudioError("This MUSDB18 track does not exist.")
     return track
 
 

@@ -20,7 +20,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
         (f'first_installed = ["mix"]\n{PART}', "needs either parts or first_installed"),
         ('first_installed = "mix"', "must be a list"),
         ('first_installed = ["mix"]\nwindow = 3', "'window' has no effect with first_installed"),
-        (f"title = 3\n{PART}", "title must be a text"),
+        (f"title = 3\n{PART}", "title must be a string"),
         ("parts = 3", "parts must be tables"),
         ("[parts]\none = 3", "must be a table with a method"),
         ("[parts.one]\nweights = { vocals = 1 }", "must be a table with a method"),

@@ -142,20 +142,20 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
 
 REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
     "no method": ((), {}, "Choose at least one method."),
-    "a method that is unknown": (("mix", "no such"), {}, "There is no such method."),
+    "a method that is unknown": (("mix", "no such"), {}, "One of the methods does not exist."),
     "an oracle without the truth": (
         ("irm",),
         {"upload": UPLOAD},
         "Oracle: ratio mask: an oracle needs the true sources",
     ),
-    "weights that are not there": (("hybrid-demucs",), {}, "Hybrid Demucs: its weights are not installed."),
-    "weights of another method": (("open-unmix",), {"open-unmix": "demucs-compact"}, "Open-Unmix: its weights are not"),
+    "weights that are not there": (("hybrid-demucs",), {}, "Hybrid Demucs: the weights are not installed."),
+    "weights of another method": (("open-unmix",), {"open-unmix": "demucs-compact"}, "Open-Unmix: the weights are not"),
     "a negative start": (("mix",), {"start": -1.0}, "The excerpt must start at 0 s or later, not at -1 s."),
     "a start that is no number": (("mix",), {"start": float("nan")}, "The excerpt must start at 0 s or later"),
     "a start after the end": (("mix",), {"start": 500.0}, "500"),
     "an excerpt of nothing": (("mix",), {"duration": 0.01}, "The excerpt must last at least 0.1 s."),
-    "a sample that is unknown": (("mix",), {"sample": "no such"}, "There is no such sample."),
-    "a track that is unknown": (("mix",), {"kind": "musdb", "track": "no such"}, "There is no such MUSDB18 track."),
+    "a sample that is unknown": (("mix",), {"sample": "no such"}, "This sample does not exist."),
+    "a track that is unknown": (("mix",), {"kind": "musdb", "track": "no such"}, "This MUSDB18 track does not exist."),
     "no song": (("mix",), {"kind": "upload"}, "Choose a song first"),
 }
 

@@ -90,8 +90,8 @@ def test_stems_are_playable_before_a_method_is_finished() -> None:
 
 
 def open_long() -> songs.Song:
-    """A minute of noise: several segments for every method."""
-    noise = 0.1 * torch.randn(2, 60 * 44100, generator=torch.Generator().manual_seed(0))
+    """24 s of noise: several segments for every method."""
+    noise = 0.1 * torch.randn(2, 24 * 44100, generator=torch.Generator().manual_seed(0))
     return songs.Song(name="noise.wav", audio=Audio(waveform=noise, sample_rate=44100))
 
 

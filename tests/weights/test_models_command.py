@@ -142,7 +142,7 @@ def test_models_verify(table: Path) -> None:
     assert run("download", "tiny")[0] == 0
     code, output, said = run("verify")
     assert (code, said) == (0, "")
-    assert output.splitlines() == ["compact: whole", "tiny: whole"]
+    assert output.splitlines() == ["compact: intact", "tiny: intact"]
     path = table / "tiny.pth"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     code, output, said = run("verify", "--json")

@@ -104,8 +104,13 @@ def separate(
         for outcome in _outcomes(jobs_to_do, jobs=jobs, cluster=cluster):
             _report(outcome)
             outcomes.append(outcome)
+    _conclude(outcomes, time.monotonic() - start_time, json_output=json_output)
+
+
+def _conclude(outcomes: list[JobResult], seconds: float, *, json_output: bool) -> None:
+    """Print the throughput and, if requested, the JSON document; exit with 1 if some songs failed, 2 if all did."""
     done = [outcome for outcome in outcomes if outcome.document is not None]
-    speed = _throughput(done, time.monotonic() - start_time)
+    speed = _throughput(done, seconds)
     if json_output:
         failed = [{"input": str(outcome.job.file), "error": outcome.error} for outcome in outcomes if outcome.error]
         results = [{**(outcome.document or {}), "skipped": outcome.skipped} for outcome in done]

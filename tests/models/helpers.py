@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from separation.models.demucs import Demucs
+
+Network = TypeVar("Network", bound=nn.Module)
 
 NO_BFLOAT16 = "this CPU has no bfloat16 arithmetic"
 
@@ -40,3 +44,14 @@ def loud_lstm(network: Demucs) -> Demucs:
     for parameter in network.lstm.parameters():
         parameter.data *= 4
     return network
+
+
+def with_active_branches(network: Network, *, strength: float = 1.0) -> Network:
+    """Raise the scales of the residual branches, which start near zero, and vary the biases; return the network."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in network.named_parameters():
+        if name.endswith(".scale"):
+            parameter.data.uniform_(0.1 * strength, 0.4 * strength, generator=generator)
+        elif parameter.dim() == 1:
+            parameter.data += 0.1 * strength * torch.randn(parameter.shape, generator=generator)
+    return network.eval()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from separation.models.htdemucs import HTDemucs
+from tests.models.helpers import with_active_branches
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 SHAPES: dict[str, dict[str, Any]] = {
@@ -27,20 +28,9 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def randomise(network: nn.Module) -> nn.Module:
-    """Raise the scales of the residual branches, which start near zero, and vary the biases; return the network."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in network.named_parameters():
-        if name.endswith(".scale"):
-            parameter.data.uniform_(0.1, 0.4, generator=generator)
-        elif parameter.dim() == 1:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return network.eval()
-
-
 def pair(segment: float, **shape: Any) -> tuple[nn.Module, HTDemucs]:
     torch.manual_seed(0)
-    theirs = randomise(demucs.htdemucs.HTDemucs(SOURCES, segment=segment, **shape))
+    theirs = with_active_branches(demucs.htdemucs.HTDemucs(SOURCES, segment=segment, **shape))
     ours = HTDemucs(SOURCES, segment_length=int(segment * 44100), **shape).eval()
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any
 
 import julius
 import pytest
@@ -20,11 +20,10 @@ from separation.models.onednn_demucs import OneDnnDemucs
 from separation.models.onednn_htdemucs import OneDnnHTDemucs
 from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from tests.conftest import snr
-from tests.models.helpers import NO_BFLOAT16, loud_lstm
+from tests.models.helpers import NO_BFLOAT16, loud_lstm, with_active_branches
 
 pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="this torch has no oneDNN")
 
-Network = TypeVar("Network", bound=nn.Module)
 
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 DTYPES = [FLOAT32, pytest.param(BFLOAT16, marks=pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16))]
@@ -157,7 +156,9 @@ def test_onednn_htdemucs_equals_htdemucs(
     monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
     monkeypatch.setattr("separation.models.onednn_htdemucs.QUERIES", rows // 20)
     torch.manual_seed(0)
-    network = with_active_branches(HTDemucs(["a", "b", "c"], **{"channels": 8, "segment_length": 22050} | shape))
+    network = with_active_branches(
+        HTDemucs(["a", "b", "c"], **{"channels": 8, "segment_length": 22050} | shape), strength=2
+    )
     network.keep_source("b")
     converted, least = OneDnnHTDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
     mixtures = [0.3 * noise(2, 22050) + 0.05, 0.1 * noise(2, 17001, seed=1)]
@@ -165,17 +166,6 @@ def test_onednn_htdemucs_equals_htdemucs(
         expected = network(mixture[None])[0]
         assert estimate.shape == expected.shape == (1, *mixture.shape)
         assert snr(estimate, expected) > least
-
-
-def with_active_branches(network: Network) -> Network:
-    """Raise the scales of the residual branches, which start at 1e-4, and vary the biases; return the network."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in network.named_parameters():
-        if name.endswith(".scale"):
-            parameter.data.uniform_(0.2, 0.8, generator=generator)
-        elif parameter.dim() == 1:
-            parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return network.eval()
 
 
 @torch.inference_mode()
@@ -196,7 +186,7 @@ def test_onednn_hybrid_demucs_equals_torchaudios(
     monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
     monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
     torch.manual_seed(0)
-    network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)))
+    network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)), strength=2)
     converted, least = OneDnnHybridDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
     mixtures = [0.3 * noise(2, length) + 0.05, 0.1 * noise(2, length - 777, seed=1)]
     for mixture, estimate in zip(mixtures, converted(mixtures), strict=True):
@@ -209,7 +199,7 @@ def test_onednn_hybrid_demucs_equals_torchaudios(
 def test_a_large_offset_before_a_norm_costs_no_accuracy() -> None:
     """The variance of the norm is computed from covariances, which a common offset must not dominate."""
     torch.manual_seed(0)
-    network = with_active_branches(HDemucs(["a", "b"], channels=8, nfft=1024, depth=5))
+    network = with_active_branches(HDemucs(["a", "b"], channels=8, nfft=1024, depth=5), strength=2)
     for encoder in (network.freq_encoder, network.time_encoder):
         for layer in encoder[:3]:
             for branch in layer.dconv.layers:

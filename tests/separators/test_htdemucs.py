@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from separation.separators import create
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
+from tests.models.helpers import with_active_branches
 from tests.separators.helpers import write_tiny
-from tests.separators.upstream import RATE, SOURCES, apply_upstream, publish, with_active_branches
+from tests.separators.upstream import RATE, SOURCES, apply_upstream, publish
 
 TINY: dict[str, Any] = {
     "channels": 8,

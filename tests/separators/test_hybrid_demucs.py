@@ -14,8 +14,9 @@ from torchaudio.models import HDemucs
 from separation.separators import create
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
+from tests.models.helpers import with_active_branches
 from tests.separators.helpers import write_model
-from tests.separators.upstream import RATE, SOURCES, apply_upstream, publish, with_active_branches
+from tests.separators.upstream import RATE, SOURCES, apply_upstream, publish
 
 SHAPES: dict[str, dict[str, Any]] = {
     "low": {"channels": 8, "nfft": 1024, "depth": 5},

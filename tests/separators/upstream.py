@@ -12,7 +12,6 @@ from typing import Any
 import demucs.apply
 import demucs.hdemucs
 import demucs.htdemucs
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -59,17 +58,6 @@ def apply_upstream(
         model, standard[None], shifts=shifts, split=True, overlap=overlap, segment=segment
     )[0]
     return estimates * (mono.std() + 1e-8) + mono.mean()
-
-
-def with_active_branches(network: nn.Module) -> nn.Module:
-    """Raise the scales of the residual branches, which start near zero, and vary the biases; return the network."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in network.named_parameters():
-        if name.endswith(".scale"):
-            parameter.data.uniform_(0.1, 0.4, generator=generator)
-        elif parameter.dim() == 1:
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    return network.eval()
 
 
 def describe(network: Any) -> dict[str, str]:

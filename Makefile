@@ -31,7 +31,7 @@ test-space: $(VENV)/dev.stamp ffmpeg
 TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_mutations.py tests/audio/test_playlists.py tests/weights tests/studio/test_songs.py \
 	tests/studio/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
 	tests/pipeline/test_to_folder.py::test_a_full_disk_leaves_a_complete_result_or_none \
-	tests/cli/test_command_line.py::test_a_full_disk_is_reported_in_one_line tests/cli/test_command_line.py::test_sigterm_leaves_no_partial_result \
+	tests/cli/test_separate.py::test_a_full_disk_is_reported_in_one_line tests/cli/test_separate.py::test_sigterm_leaves_no_partial_result \
 	tests/evaluation/test_evaluate.py::test_a_track_that_kills_its_workers_fails_alone \
 	tests/evaluation/test_evaluate.py::test_a_killed_run_resumes
 test-trust: $(VENV)/dev.stamp ffmpeg

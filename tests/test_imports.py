@@ -146,3 +146,10 @@ def test_help_does_not_import_torch() -> None:
 
 def test_no_module_is_called_utils() -> None:
     assert not list(PACKAGE.rglob("utils.py"))
+
+
+def test_test_modules_import_no_other_test_modules() -> None:
+    """Shared code is in helpers and conftest: an imported test module would run its tests twice, or hide them."""
+    for path in (PACKAGE.parent / "tests").rglob("*.py"):
+        parts = {part for name in imports_of(path) if name.startswith("tests.") for part in name.split(".")}
+        assert not {part for part in parts if part.startswith("test_")}, path

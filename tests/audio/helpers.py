@@ -195,3 +195,27 @@ def refusal_message(path: Path, **excerpt: Any) -> str:
 
 
 # IMPORTS
+
+
+#: Playlists that name another file, `target`, or listen at `port`.
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{target}\n#EXT-X-ENDLIST\n",
+    "hls master": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=99999\n{target}\n",
+    "m3u": "#EXTM3U\n#EXTINF:9,Song\n{target}\n",
+    "ffconcat": "ffconcat version 1.0\nfile {target}\n",
+    "xspf": '<?xml version="1.0"?><playlist version="1" xmlns="http://xspf.org/ns/0/"><trackList><track>'
+    "<location>{target}</location></track></trackList></playlist>",
+    "pls": "[playlist]\nFile1={target}\nNumberOfEntries=1\nVersion=2\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav"><Representation id="1" '
+    'bandwidth="1"><BaseURL>{target}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+}
+
+
+def delay_of(signal: np.ndarray, reference: np.ndarray) -> int:
+    """By how many samples one follows the other: where their cross-correlation peaks."""
+    length = 1 << (len(signal) + len(reference)).bit_length()
+    product = np.fft.rfft(signal, length) * np.conj(np.fft.rfft(reference, length))
+    peak = int(np.argmax(np.fft.irfft(product, length)))
+    return peak if peak < length // 2 else peak - length

@@ -23,20 +23,13 @@ from tests.audio.helpers import (
     LOSSY,
     RATE,
     chord,
+    delay_of,
     encode,
     quantised,
     refusal_message,
     write_soundfile,
 )
 from tests.conftest import snr
-
-
-def delay_of(signal: np.ndarray, reference: np.ndarray) -> int:
-    """By how many samples one follows the other: where their cross-correlation peaks."""
-    length = 1 << (len(signal) + len(reference)).bit_length()
-    product = np.fft.rfft(signal, length) * np.conj(np.fft.rfft(reference, length))
-    peak = int(np.argmax(np.fft.irfft(product, length)))
-    return peak if peak < length // 2 else peak - length
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)

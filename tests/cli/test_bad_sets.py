@@ -14,7 +14,7 @@ import soundfile
 
 from separation.audio.stem_mp4 import write_stem_mp4
 from separation.datasets.dataset import find_tracks
-from tests.cli.test_command_line import Outcome, separation
+from tests.cli.helpers import Outcome, separation
 from tests.training.conftest import TINY_OPEN_UNMIX, toml
 
 RATE = 44100

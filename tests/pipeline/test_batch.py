@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from separation.pipeline.batch import JobOptions, find_jobs, separate_song, separate_songs
-from tests.cli.test_command_line import separation, write_song
+from tests.cli.helpers import separation, write_song
 
 HPSS = JobOptions(method="hpss", command="python -m separation")
 

@@ -13,7 +13,7 @@ from separation.audio.channels import downmix
 from separation.audio.signal import Audio, Signal
 from separation.pipeline.run import run, target_mixture
 from separation.separators import create
-from tests.audio.test_decoding import delay_of
+from tests.audio.helpers import delay_of
 from tests.conftest import snr
 from tests.pipeline.helpers import GAINS, Copies, noise, sound
 

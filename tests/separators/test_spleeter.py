@@ -21,7 +21,7 @@ from separation.weights.state_dict import CheckpointError, _numpy_globals
 from tests.conftest import snr
 from tests.models.helpers import randomise
 from tests.separators.helpers import SPLEETER, write_model, write_tiny
-from tests.weights.test_tensorflow import archive, bundle
+from tests.weights.tensorflow_files import archive, bundle
 
 
 def released(name: str) -> Model:

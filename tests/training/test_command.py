@@ -21,7 +21,7 @@ from separation.separators import create
 from separation.training.run_folder import RunFolder
 from separation.training.setup import build_trainer
 from separation.weights import catalogue
-from tests.cli.test_command_line import Outcome, error_line, python_m_separation, separation
+from tests.cli.helpers import Outcome, error_line, python_m_separation, separation
 from tests.conftest import snr
 from tests.models.helpers import randomise
 from tests.training.conftest import (

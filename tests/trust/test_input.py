@@ -22,7 +22,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.audio.test_playlists import PLAYLISTS
+from tests.audio.helpers import PLAYLISTS
 from tests.conftest import ROOT
 from tests.studio.server import Server
 from tests.trust.conftest import SECRET, RecordAttack, assert_reveals_nothing, refusal_message, remaining_files, tone

@@ -1,4 +1,4 @@
-"""The command `models`."""
+"""`models` lists, downloads and verifies weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,16 @@ from tests.weights.helpers import (
     SHA256,
     Server,
     run,
+    serving,
     torch_file,
 )
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "*")
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -88,6 +97,13 @@ def test_models_list_of_the_real_catalogue_as_json() -> None:
     for document in documents:
         assert set(document) >= FIELDS
         assert all(set(file) == {"name", "url", "sha256"} for file in document["files"])
+
+
+@pytest.mark.parametrize("words", [("--json", "list"), ("--json",), ("list", "--json"), ("--json", "verify")])
+def test_json_is_accepted_before_and_after_the_subcommand(words: tuple[str, ...]) -> None:
+    code, output, _ = run(*words)
+    assert code == 0
+    assert json.loads(output)["models"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("list",)])

@@ -1,0 +1,49 @@
+"""`tracks` lists the tracks of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.helpers import SOURCES, error_line, separation, write_song
+
+
+def write_musdb(root: Path) -> None:
+    for place in ("train/A - First", "train/B - Second", "test/C - Third"):
+        for stem in ("mixture", *SOURCES):
+            write_song(root / place / f"{stem}.wav", frames=4410)
+
+
+def test_tracks_lists_a_data_set(musdb_root: Path) -> None:
+    outcome = separation("tracks", "--root", musdb_root, "--json")
+    assert outcome.code == 0
+    document = outcome.document
+    assert document["root"] == str(musdb_root)
+    files = {(path.parent.name, path.name.removesuffix(".stem.mp4")) for path in musdb_root.rglob("*.stem.mp4")}
+    assert {(track["subset"], track["name"]) for track in document["tracks"]} == files
+    for track in document["tracks"]:
+        assert track.keys() >= {"name", "subset", "duration", "sources"}
+        assert track["sources"] == list(SOURCES)
+        assert 5 < track["duration"] < 8
+
+
+def test_the_root_may_come_from_the_environment(tmp_path: Path) -> None:
+    write_musdb(tmp_path)
+    environment = {"MUSDB_ROOT": str(tmp_path)}
+    document = separation("tracks", "--wav", "--json", environment=environment).document
+    assert [(track["subset"], track["name"], track["duration"]) for track in document["tracks"]] == [
+        ("test", "C - Third", 0.1),
+        ("train", "A - First", 0.1),
+        ("train", "B - Second", 0.1),
+    ]
+    lines = separation("tracks", "--wav", environment=environment).stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("test") and lines[0].endswith("C - Third")
+
+
+def test_a_missing_data_set_is_refused(tmp_path: Path) -> None:
+    assert "no folder 'nowhere'" in error_line(separation("tracks", "--root", tmp_path / "nowhere"))
+    assert "neither a train nor a test folder" in error_line(separation("tracks", "--root", tmp_path))
+    (tmp_path / "train").mkdir()
+    assert "holds no tracks" in error_line(separation("tracks", "--root", tmp_path, "--json"))
+    outcome = separation("tracks", environment={"MUSDB_ROOT": ""})
+    assert (outcome.code, outcome.stdout) == (2, "")

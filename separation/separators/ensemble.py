@@ -132,10 +132,8 @@ class EnsembleSeparator(Separator):
                 yield from self._mean(mixture, self._start(mixture, closing))
             else:
                 matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
-                offset = (matrices.mean / len(self.sources)).float()
                 levelled = LevelledSignal(mixture, matrices)
-                for block in self._wiener(levelled, self._start(levelled, closing)):
-                    yield matrices.restore(block) + offset
+                yield from matrices.restore(self._wiener(levelled, self._start(levelled, closing)))
         for part in self.parts.values():
             self.notes.extend(note for note in part.notes if note not in self.notes)
 

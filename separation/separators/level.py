@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -70,9 +71,15 @@ class InputMatrices:
     forward: Tensor
     inverse: Tensor
 
-    def restore(self, estimates: Tensor) -> Tensor:
-        """Map estimates (..., channels, time) back to the channels and level of the recording, without its mean."""
-        return self.inverse.to(estimates) @ estimates
+    def restore(self, blocks: Iterable[Tensor], shares: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield blocks of estimates (sources, channels, time) in the channels and at the level of the recording.
+
+        Each source gets its share of the mean, from `shares` (sources,); by default all get the same.
+        """
+        for block in blocks:
+            sources = len(block)
+            of_mean = torch.full((sources,), 1 / sources) if shares is None else shares
+            yield self.inverse.to(block) @ block + of_mean.to(block)[:, None, None] * self.mean.to(block)
 
 
 def input_matrices(

@@ -136,13 +136,8 @@ class OpenUnmixSeparator(SpectrogramSeparator):
             yield from self._estimates(mixture)
             return
         matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
-        offset = torch.zeros(len(self.sources), mixture.channels, 1)
-        if self.options.residual:
-            offset[-1] = matrices.mean
-        else:
-            offset[:] = matrices.mean / len(self.sources)
-        for block in self._estimates(LevelledSignal(mixture, matrices)):
-            yield matrices.restore(block) + offset
+        shares = torch.eye(len(self.sources))[-1] if self.options.residual else None
+        yield from matrices.restore(self._estimates(LevelledSignal(mixture, matrices)), shares)
 
     def _estimates(self, mixture: Signal) -> Iterator[Tensor]:
         """Yield the blocks of estimates for a mixture at the level that the networks expect."""

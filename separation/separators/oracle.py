@@ -88,11 +88,12 @@ class Oracle(Separator):
         if self.references.shape[1:] != x.shape:
             shapes = tuple(self.references.shape[1:]), tuple(x.shape)
             raise ValueError(f"references and mixture must have the same shape, got {shapes[0]} and {shapes[1]}")
-        X, S = stft(x, self.stft), stft(self.references, self.stft)
+        peak = float(x.abs().max()) or 1.0  # relative to it, no level of the recording vanishes beside an epsilon
+        X, S = stft(x / peak, self.stft), stft(self.references / peak, self.stft)
         if self.name == "irm":
             Y = ratio_mask(S.abs(), power=self.options.power) * X
         elif self.name == "ibm":
             Y = binary_mask(S.abs()) * X
         else:  # powers and covariances are computed from the true sources
             Y = expectation_maximization(S, X)
-        yield istft(Y, self.stft, length=x.shape[-1])
+        yield istft(Y, self.stft, length=x.shape[-1]) * peak

@@ -141,3 +141,12 @@ def test_invalid_references_are_refused(excerpt: Track) -> None:
         Oracle("irm", references | {"bass": references["bass"][:1]})
     with pytest.raises(ValueError, match=r"references must .* got .*\(88200,\)"):
         Oracle("irm", {name: source[0] for name, source in references.items()})
+
+
+@pytest.mark.parametrize("kind", ["irm", "ibm", "mwf"])
+def test_stems_scale_with_the_recording(excerpt: Track, kind: str) -> None:
+    """The filter's epsilon is absolute, and 80 dB below full scale it would be most of the result."""
+    mixture, references = excerpt
+    stems = Oracle(kind, references).separate(mixture)
+    quiet = Oracle(kind, {name: 1e-4 * reference for name, reference in references.items()}).separate(1e-4 * mixture)
+    assert snr(quiet / 1e-4, stems) > 90

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "FORMATS", "StemWriter", "check_format", "disk_errors", "read_blocks"]
+__all__ = ["BLOCK", "FORMATS", "StemWriter", "check_format", "container", "disk_errors", "read_blocks"]
 
 BLOCK = 1 << 16  # frames copied at a time: small in memory, large enough to be fast
 
@@ -24,7 +24,7 @@ FORMATS = {
     "ogg": ("OGG", "VORBIS"),
 }
 
-_MOST_IN_WAV = 4_000_000_000  # bytes of a float draft, an upper bound of the final file: WAV lengths have 32 bits
+_MOST_IN_WAV = 1_000_000_000  # samples, of 4 bytes at most: WAV lengths have 32 bits
 
 
 class StemWriter:
@@ -101,9 +101,7 @@ class StemWriter:
 
     def _finish_one(self, source: str, gain: float) -> None:
         draft = self._drafts[source]
-        container, subtype = FORMATS[self.format]
-        if self.format == "wav" and draft.stat().st_size > _MOST_IN_WAV:
-            container = "RF64"  # WAV with 64-bit lengths
+        subtype = "FLOAT" if self.float32 else FORMATS[self.format][1]
         with (
             soundfile.SoundFile(draft) as reader,
             soundfile.SoundFile(
@@ -111,8 +109,8 @@ class StemWriter:
                 "w",
                 samplerate=self.sample_rate,
                 channels=reader.channels,
-                format=container,
-                subtype="FLOAT" if self.float32 else subtype,
+                format=container(self.format, samples=reader.frames * reader.channels),
+                subtype=subtype,
             ) as writer,
         ):
             for block in reader.blocks(BLOCK, dtype="float32", always_2d=True):
@@ -124,6 +122,11 @@ class StemWriter:
         with disk_errors():
             for file in self._files.values():
                 file.close()
+
+
+def container(format: str, *, samples: int) -> str:
+    """Return libsndfile's name of a format; WAV files of over a thousand million samples need 64-bit lengths (RF64)."""
+    return "RF64" if format == "wav" and samples > _MOST_IN_WAV else FORMATS[format][0]
 
 
 @contextmanager

@@ -8,13 +8,13 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import numpy as np
 import soundfile
 
-from separation.audio.encoding import disk_errors
+from separation.audio.encoding import BLOCK, check_format, container, disk_errors
 from separation.audio.stem_mp4 import write_stem_mp4
 from separation.studio.storage import read_player
 
@@ -23,17 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "export", "write_archive"]
 
-#: Name -> suffix, and libsndfile's container and subtype.
-FORMATS: dict[str, tuple[str, str, str]] = {
-    "wav16": ("wav", "WAV", "PCM_16"),
-    "wav24": ("wav", "WAV", "PCM_24"),
-    "wav32": ("wav", "WAV", "FLOAT"),
-    "flac": ("flac", "FLAC", "PCM_24"),
-    "mp3": ("mp3", "MP3", "MPEG_LAYER_III"),
+#: Name -> file format (a key of :data:`separation.audio.encoding.FORMATS`) and libsndfile's subtype.
+FORMATS = {
+    "wav16": ("wav", "PCM_16"),
+    "wav24": ("wav", "PCM_24"),
+    "wav32": ("wav", "FLOAT"),
+    "flac": ("flac", "PCM_24"),
+    "mp3": ("mp3", "MPEG_LAYER_III"),
 }
 LOUDEST = 4.0  # largest gain: 12 dB
 MOST_KEPT = 16  # files kept per result; each is downloaded as soon as it is written
-_BLOCK = 1 << 16
 
 
 def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[str, float] | None = None) -> Path:
@@ -62,31 +61,27 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
     if group is None or group["working"]:
         raise ValueError("this method has no finished stems in this result")
     stems = {track["name"]: folder / unquote(track["wav"]) for track in group["tracks"] if track["wav"]}
-    song = Path(document["name"]).stem[:50] or "song"
+    mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
+    name = f"{Path(document['name']).stem[:50] or 'song'} - {method}"
     with _place(folder) as place, disk_errors():
         if format == "stem":
-            mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
-            return write_stem_mp4(place / f"{song} - {method}.stem.mp4", mixture, stems)
+            return write_stem_mp4(place / f"{name}.stem.mp4", mixture, stems)
         if format not in FORMATS:
             raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}, stem")
-        suffix = FORMATS[format][0]
         if what == "all":
-            return _zip_all(place / f"{song} - {method}.zip", stems, format, folder / method / "result.json")
-        if what.startswith("stem:"):
-            name = what.removeprefix("stem:")
-            gain = float(group["wavGain"])
-            if name == "residual" and name not in stems:
-                mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
-                parts = {mixture: 1.0} | dict.fromkeys(stems.values(), -gain)
-            elif name in stems:
-                parts = {stems[name]: 1.0}
-            else:
-                raise ValueError("this method has no such stem")
-            return _write(place / f"{song} - {method} - {_plain(name)}.{suffix}", parts, format)
-        if what != "mix":
+            return _zip_all(place / f"{name}.zip", stems, format, folder / method / "result.json")
+        stem = what.removeprefix("stem:")
+        if what == "mix":
+            parts = _mix(mixture, stems, gains or {}, float(group["wavGain"]))
+        elif not what.startswith("stem:"):
             raise ValueError("the content must be mix, all or stem:<name>")
-        parts = _mix(document, folder, stems, gains or {}, float(group["wavGain"]))
-        return _write(place / f"{song} - {method} - mix.{suffix}", parts, format)
+        elif stem in stems:
+            parts = {stems[stem]: 1.0}
+        elif stem == "residual":
+            parts = _mix(mixture, stems, {"residual": 1.0}, float(group["wavGain"]))
+        else:
+            raise ValueError("this method has no such stem")
+        return _write(place / f"{name} - {_plain(stem)}.{FORMATS[format][0]}", parts, format)
 
 
 @contextmanager
@@ -105,18 +100,14 @@ def _place(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _mix(
-    document: Mapping[str, Any], folder: Path, stems: Mapping[str, Path], gains: Mapping[str, float], level: float
-) -> dict[Path, float]:
+def _mix(mixture: Path, stems: Mapping[str, Path], gains: Mapping[str, float], stem_level: float) -> dict[Path, float]:
     """Return the files and their gains. The residual is the song minus all stems and needs no file."""
     for name, gain in gains.items():
-        if not 0 <= float(gain) <= LOUDEST:
+        if not 0 <= gain <= LOUDEST:
             raise ValueError(f"a gain is in 0..{LOUDEST:g}, got {gain} for {name!r}")
-    song = next(group for group in document["groups"] if group["id"] == "song")
-    mixture = folder / unquote(song["tracks"][0]["wav"])
-    rest = float(gains.get("residual", 0)) if "residual" not in stems else 0.0
-    parts = {path: level * (float(gains.get(name, 0)) - rest) for name, path in stems.items()}
-    parts[mixture] = float(gains.get("mixture", 0)) + rest
+    residual = gains.get("residual", 0.0) if "residual" not in stems else 0.0
+    parts = {path: stem_level * (gains.get(name, 0.0) - residual) for name, path in stems.items()}
+    parts[mixture] = gains.get("mixture", 0.0) + residual
     parts = {path: gain for path, gain in parts.items() if gain}
     if not parts:
         raise ValueError("the mix is silent: there is nothing to download")
@@ -125,7 +116,7 @@ def _mix(
 
 def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
     """Return the common gain that keeps all sums of files from clipping; 1 for float formats."""
-    if FORMATS[format][2] == "FLOAT":
+    if FORMATS[format][1] == "FLOAT":
         return 1.0
     peak = max((float(np.abs(block).max()) for parts in files for block in _sum(parts)), default=0.0)
     return 1.0 if peak <= 1 - 2**-15 else (1 - 2**-15) / peak
@@ -133,15 +124,17 @@ def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
 
 def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | None = None) -> Path:
     """Write a sum of files times gains; without `gain`, lowered if a fixed-point file would clip."""
-    _, container, subtype = FORMATS[format]
-    header = soundfile.info(next(iter(parts)))
-    if format == "mp3" and (header.channels > 2 or header.samplerate not in (32000, 44100, 48000, 22050, 16000)):
-        raise ValueError(
-            f"MP3 holds 1 or 2 channels at usual rates; this has {header.channels} at {header.samplerate} Hz"
-        )
+    kind, subtype = FORMATS[format]
+    first = soundfile.info(next(iter(parts)))
+    check_format(kind, float32=subtype == "FLOAT", channels=first.channels, sample_rate=first.samplerate)
     gain = _gain([parts], format) if gain is None else gain
     with soundfile.SoundFile(
-        path, "w", samplerate=header.samplerate, channels=header.channels, format=container, subtype=subtype
+        path,
+        "w",
+        samplerate=first.samplerate,
+        channels=first.channels,
+        format=container(kind, samples=first.frames * first.channels),
+        subtype=subtype,
     ) as out:
         for block in _sum(parts):
             out.write(block * np.float32(gain))
@@ -149,7 +142,7 @@ def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | N
 
 
 def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
-    readers = [soundfile.blocks(path, _BLOCK, dtype="float32", always_2d=True) for path in parts]
+    readers = [soundfile.blocks(path, BLOCK, dtype="float32", always_2d=True) for path in parts]
     for blocks in zip(*readers, strict=True):
         channels = max(block.shape[1] for block in blocks)
         total = np.zeros((len(blocks[0]), channels), dtype=np.float32)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from separation.audio.files import read
 from separation.audio.signal import Audio
 from separation.audio.stream import AudioError
+from separation.audio.suffixes import SUFFIXES
 from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_map import normal_name
 from separation.studio.limits import LIMITS
 
 __all__ = ["read_stems", "unpack"]
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif")
 MOST_FILES = 64
 _BLOCK = 1 << 20
 
 
-def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
+def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """Return the usable files by their name without folder and suffix.
 
     ZIP archives are unpacked into `folder` under numbers, so that no untrusted name becomes a path. Folders, links
@@ -42,7 +42,7 @@ def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Sequence[str]
         elif file.suffix.lower() in suffixes and not is_hidden(file.name):
             _add(found, file.stem, file)
     if not found:
-        raise ValueError(f"the upload contains no file that ends in {', '.join(suffixes)}")
+        raise ValueError(f"the upload contains no file that ends in {', '.join(sorted(suffixes))}")
     return found
 
 
@@ -54,7 +54,7 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
     found[name] = path
 
 
-def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
+def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str]) -> list[tuple[str, Path]]:
     folder.mkdir(parents=True, exist_ok=True)
     found, left = [], LIMITS.decoded_bytes
     try:
@@ -83,7 +83,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Sequence[str]) -> li
     return found
 
 
-def _is_meant(member: zipfile.ZipInfo, suffixes: Sequence[str]) -> bool:
+def _is_meant(member: zipfile.ZipInfo, suffixes: Collection[str]) -> bool:
     inside = PurePosixPath(member.filename)
     hidden = is_hidden(inside.name) or "__MACOSX" in inside.parts
     link = stat.S_ISLNK(member.external_attr >> 16)

@@ -115,7 +115,7 @@ def test_disk_errors_raise_oserror_at_every_step(moment: str, tmp_path: Path, mo
 
 
 def test_files_beyond_4_gb_are_rf64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "_MOST_IN_WAV", 5000)
+    monkeypatch.setattr(encoding, "_MOST_IN_WAV", 1500)
     for frames, format in ((1000, "WAV"), (2000, "RF64")):
         writer = StemWriter(tmp_path, ("stem",), channels=1, sample_rate=RATE)
         writer.write(torch.zeros(1, 1, frames))

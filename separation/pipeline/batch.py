@@ -14,7 +14,7 @@ from separation.audio.files import Recording
 from separation.audio.suffixes import SUFFIXES
 from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_folders import read_references, references_beside
-from separation.pipeline.ownership import CARD, read_card
+from separation.pipeline.ownership import RESULT_FILE, read_manifest
 from separation.pipeline.result import Result, SeparationProgress
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import create, find_method
@@ -238,21 +238,21 @@ def _cache_key(job: Job) -> dict[str, Any]:
 
 def _existing_result(job: Job) -> dict[str, Any] | None:
     """Return the document of an earlier result with the same inputs, or None if no complete one exists."""
-    card = read_card(job.folder)
-    if find_method(job.options.method).needs_references or card is None:
+    document = read_manifest(job.folder)
+    if find_method(job.options.method).needs_references or document is None:
         return None
     try:
-        stems = {source: job.folder / name for source, name in card["stems"].items()}
-        same = card["asked"] == _cache_key(job) and card["model_sha256"] == _separator(job.options).model_hash
+        stems = {source: job.folder / name for source, name in document["stems"].items()}
+        same = document["asked"] == _cache_key(job) and document["model_sha256"] == _separator(job.options).model_hash
         if not same or not all(path.is_file() for path in stems.values()):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not one of our result.json files
         return None
-    fields = {name: value for name, value in card.items() if name in Result.__dataclass_fields__}
+    fields = {name: value for name, value in document.items() if name in Result.__dataclass_fields__}
     return fields | {
         "input": str(job.file),
         "stems": {source: str(path) for source, path in stems.items()},
-        "card": str(job.folder / CARD),
+        "card": str(job.folder / RESULT_FILE),
     }
 
 

@@ -7,21 +7,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CARD", "earlier_results", "is_same_separation", "listed_files", "read_card"]
+__all__ = ["RESULT_FILE", "earlier_results", "is_same_separation", "listed_files", "read_manifest"]
 
-CARD = "result.json"
+RESULT_FILE = "result.json"
 
 _IDENTITY = ("input_sha256", "method", "model", "model_sha256", "options", "sample_rate", "sum_to_mixture")
 
 
-def read_card(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return the content of a folder's ``result.json``; None if it is missing or by another program."""
     try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
+        document = json.loads((folder / RESULT_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    known = isinstance(card, dict) and isinstance(card.get("stems"), dict) and "method" in card
-    return card if known else None
+    known = isinstance(document, dict) and isinstance(document.get("stems"), dict) and "method" in document
+    return document if known else None
 
 
 def listed_files(folder: Path) -> set[str]:
@@ -30,10 +30,10 @@ def listed_files(folder: Path) -> set[str]:
     Only plain names count: no paths, no folders. Listed files need not exist: a draft lists kept stems before
     they are linked into it.
     """
-    card = read_card(folder)
-    if card is None:
+    document = read_manifest(folder)
+    if document is None:
         return set()
-    names = {CARD}.union(*(_stems(result).values() for result in (card, *_earlier(card))))
+    names = {RESULT_FILE}.union(*(_stems(result).values() for result in (document, *_earlier(document))))
     return {name for name in names if not (folder / name).is_dir()}
 
 
@@ -46,11 +46,11 @@ def earlier_results(folder: Path, replaced: Collection[str]) -> list[dict[str, A
     replaced : collection of str
         Sources that the new result writes.
     """
-    card = read_card(folder)
-    if card is None:
+    document = read_manifest(folder)
+    if document is None:
         return []
     results = []
-    for result in (card, *_earlier(card)):
+    for result in (document, *_earlier(document)):
         stems = {
             source: name
             for source, name in _stems(result).items()
@@ -67,8 +67,8 @@ def is_same_separation(first: Mapping[str, Any], second: Mapping[str, Any]) -> b
     return all(first.get(key) == second.get(key) for key in _IDENTITY)
 
 
-def _earlier(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    results = card.get("earlier_results", [])
+def _earlier(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    results = document.get("earlier_results", [])
     return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 

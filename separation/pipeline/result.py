@@ -98,8 +98,8 @@ def manifest(result: Result, audio: AudioSource, separator: Separator, origin: M
     }
 
 
-def write_manifest(folder: Path, card: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, document: Mapping[str, Any]) -> None:
     """Write the content of ``result.json`` to a folder."""
-    text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # Parts of a file name that are not valid Unicode become JSON escapes.
     (folder / "result.json").write_bytes(text.encode("utf-8", "backslashreplace"))

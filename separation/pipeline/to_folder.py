@@ -17,7 +17,7 @@ from separation.audio.signal import AudioSource, Signal
 from separation.audio.speakers import WAVE_ORDER
 from separation.pipeline.atomic_folder import AtomicFolder, refuse_foreign
 from separation.pipeline.consistency import MixtureConsistency, residual_db
-from separation.pipeline.ownership import CARD, earlier_results, is_same_separation, listed_files
+from separation.pipeline.ownership import RESULT_FILE, earlier_results, is_same_separation, listed_files
 from separation.pipeline.result import Result, SeparationProgress, manifest, write_manifest
 from separation.pipeline.run import run_configured, target_mixture
 from separation.separators.base import Separator
@@ -92,7 +92,7 @@ def separate_to_folder(
         raise ValueError("only all stems together can sum to the mixture: choose no stems")
     mixture = target_mixture(audio, separator)
     check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
-    refuse_foreign(folder, [*(f"{source}.{format}" for source in chosen), CARD], listed_files)
+    refuse_foreign(folder, [*(f"{source}.{format}" for source in chosen), RESULT_FILE], listed_files)
     with AtomicFolder(folder, listed_files) as draft:
         writer = StemWriter(
             draft.path,
@@ -105,9 +105,9 @@ def separate_to_folder(
         blocks = _blocks(audio, separator, chosen, start_time, share=sum_to_mixture)
         gain = yield from _write_stems(writer, blocks, on_block)
         result = _result(audio, separator, folder, writer, name=name, gain=gain, start_time=start_time)
-        card = manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
+        document = manifest(result, audio, separator, {"sum_to_mixture": sum_to_mixture, **(origin or {})})
         keep = stems is not None
-        draft.publish(lambda: _write_card(draft.path, folder, card, result, keep_others=keep))
+        draft.publish(lambda: _write_with_earlier(draft.path, folder, document, result, keep_others=keep))
     segments = _segments(audio, separator)
     yield SeparationProgress(stage="done", segment=segments, segments=segments, seconds_left=0.0, result=result)
 
@@ -154,7 +154,7 @@ def _result(
         seconds=round(seconds, 3),
         real_time_factor=round(seconds / audio.duration, 4),
         device=str(separator.device),
-        card=folder / CARD,
+        card=folder / RESULT_FILE,
         warnings=_warnings(audio, mixture, separator, Path(name).name),
     )
 
@@ -170,18 +170,20 @@ def _warnings(audio: AudioSource, mixture: Signal, separator: Separator, name: s
     return about_file + separator.notes
 
 
-def _write_card(draft: Path, folder: Path, card: dict[str, Any], result: Result, *, keep_others: bool) -> None:
+def _write_with_earlier(
+    draft: Path, folder: Path, document: dict[str, Any], result: Result, *, keep_others: bool
+) -> None:
     """Write ``result.json``, with the earlier results whose stems stay in the folder."""
-    earlier = earlier_results(folder, card["stems"]) if keep_others else []
-    stale = [name for other in earlier if not is_same_separation(other, card) for name in other["stems"].values()]
+    earlier = earlier_results(folder, document["stems"]) if keep_others else []
+    stale = [name for other in earlier if not is_same_separation(other, document) for name in other["stems"].values()]
     if stale:
         result.warnings.append(
             f"{', '.join(stale)} in the same folder come from an earlier separation of other audio or with other "
-            f"settings: see earlier_results in {CARD}"
+            f"settings: see earlier_results in {RESULT_FILE}"
         )
         warnings.warn(result.warnings[-1], stacklevel=2)
     more = {"earlier_results": earlier} if earlier else {}
-    write_manifest(draft, {**card, "warnings": list(result.warnings), **more})
+    write_manifest(draft, {**document, "warnings": list(result.warnings), **more})
 
 
 def choose_stems(sources: tuple[str, ...], stems: Sequence[str] | None) -> tuple[str, ...]:

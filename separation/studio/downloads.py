@@ -151,7 +151,7 @@ def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
         yield total
 
 
-def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> Path:
+def _zip_all(path: Path, stems: Mapping[str, Path], format: str, manifest: Path) -> Path:
     """Zip all stems in the format with ``result.json``; all are lowered by the same gain if one would clip."""
     gain = _gain([{stem: 1.0} for stem in stems.values()], format)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -159,8 +159,8 @@ def _zip_all(path: Path, stems: Mapping[str, Path], format: str, card: Path) -> 
             file = _write(path.with_name(f"part.{FORMATS[format][0]}"), {stem: 1.0}, format, gain)
             archive.write(file, f"{_plain(name)}.{FORMATS[format][0]}")
             file.unlink()
-        if card.is_file():
-            archive.write(card, card.name)
+        if manifest.is_file():
+            archive.write(manifest, manifest.name)
     return path
 
 

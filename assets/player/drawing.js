@@ -11,7 +11,7 @@ const COLOURS = {
 const CYCLE = ["--player-vocals", "--player-drums", "--player-bass", "--player-other"];
 
 // Return the colour of a stem. Custom stems take turns with the colours of the four usual ones.
-function colourOf(element, name, index = 0) {
+export function colourOf(element, name, index = 0) {
   const property = COLOURS[name] ?? CYCLE[index % CYCLE.length];
   return getComputedStyle(element).getPropertyValue(property).trim() || "#888";
 }
@@ -30,11 +30,11 @@ function clearCanvas(canvas) {
 }
 
 // Decode peaks: all columns' minima, then all maxima, as signed bytes that store sqrt(|sample| / 4).
-function decodePeaks(bytes) {
+export function decodePeaks(bytes) {
   return Float32Array.from(new Int8Array(bytes), (value) => Math.sign(value) * (value / 127) ** 2 * 4);
 }
 
-function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
+export function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width || !peaks) return;
   const columns = peaks.length / 2;
@@ -60,7 +60,7 @@ function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
 }
 
 // Format seconds as m:ss.s or h:mm:ss.s.
-function formatTime(seconds) {
+export function formatTime(seconds) {
   const time = Math.max(0, seconds);
   const hours = Math.floor(time / 3600);
   const minutes = Math.floor((time % 3600) / 60);
@@ -78,7 +78,7 @@ function ticksFor(duration, width) {
   return { ticks, step };
 }
 
-function drawRuler(canvas, duration, { ink, loop }) {
+export function drawRuler(canvas, duration, { ink, loop }) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width) return;
   pen.fillStyle = ink;
@@ -128,7 +128,7 @@ function drawScoreLevels(pen, width, y, { low, high }, { ink, unit }) {
 }
 
 // Draw one line per method over time, with gaps where a frame has no score.
-function drawScores(canvas, lines, duration, style) {
+export function drawScores(canvas, lines, duration, style) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width) return;
   const range = scoreRange(lines);

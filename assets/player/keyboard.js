@@ -13,7 +13,7 @@ function isShortcut(player, event) {
   return !(event.key === " " && target.tagName === "BUTTON");
 }
 
-function handleKey(player, event) {
+export function handleKey(player, event) {
   if (!isShortcut(player, event)) return;
   const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

@@ -1,5 +1,16 @@
 // The element <stem-player manifest="..." view="stems|compare|blind" token="...">.
 
+import { BlindTestView } from "./blind_test_view.js";
+import { ComparisonView } from "./comparison_view.js";
+import { make } from "./dom.js";
+import { decodePeaks } from "./drawing.js";
+import { Engine } from "./engine.js";
+import { displayName, word } from "./i18n.js";
+import { handleKey } from "./keyboard.js";
+import { isStem, sortStems } from "./stems.js";
+import { StemsView } from "./stems_view.js";
+import { Transport } from "./transport.js";
+
 const VIEWS = { stems: StemsView, compare: ComparisonView, blind: BlindTestView };
 const players = new Set();
 

@@ -1,6 +1,13 @@
 // The view of one method: a row with controls and pictures for each stem, and the downloads.
 
-class StemsView {
+import { make } from "./dom.js";
+import { downloadBar } from "./downloads.js";
+import { colourOf } from "./drawing.js";
+import { speedText, word } from "./i18n.js";
+import { isStem, stemLabel } from "./stems.js";
+import { seekable, spectrogram, timeRuler, waveform } from "./timeline.js";
+
+export class StemsView {
   constructor(player) {
     this.player = player;
   }

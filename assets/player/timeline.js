@@ -1,7 +1,10 @@
 // Elements that share the song's time axis: rulers, waveforms and spectrograms with playheads.
 
+import { make } from "./dom.js";
+import { colourOf, drawRuler, drawWaveform } from "./drawing.js";
+
 // Wrap content so that a click seeks (after calling `listen`), and dragging along a ruler sets the loop.
-function seekable(player, content, { ruler = false, listen = null } = {}) {
+export function seekable(player, content, { ruler = false, listen = null } = {}) {
   const playhead = make("i", { class: "playhead", "aria-hidden": "true" });
   player.playheads.push(playhead);
   const area = make("div", { class: `place${ruler ? " ruler" : ""}` }, content, playhead);
@@ -31,20 +34,20 @@ function seekable(player, content, { ruler = false, listen = null } = {}) {
 }
 
 // Create a canvas that is redrawn by `draw(canvas)` with the rest of the player.
-function drawnCanvas(player, kind, draw) {
+export function drawnCanvas(player, kind, draw) {
   const canvas = make("canvas", { class: kind, "aria-hidden": "true" });
   player.canvases.push({ canvas, draw });
   return canvas;
 }
 
-function timeRuler(player) {
+export function timeRuler(player) {
   return drawnCanvas(player, "ruler", (canvas) => {
     drawRuler(canvas, player.duration, { ink: player.inkColour, loop: player.loopSeconds });
   });
 }
 
 // Create the waveform of the first track of `ids` that has peaks.
-function waveform(player, ids, style = () => ({ colour: colourOf(player, "mixture") })) {
+export function waveform(player, ids, style = () => ({ colour: colourOf(player, "mixture") })) {
   return drawnCanvas(player, "wave", (canvas) => {
     const peaks = ids().map((id) => player.peaks.get(id)?.samples).find(Boolean);
     drawWaveform(canvas, peaks, { edge: player.highestPeak, ...style() });
@@ -52,7 +55,7 @@ function waveform(player, ids, style = () => ({ colour: colourOf(player, "mixtur
 }
 
 // Create a spectrogram image with frequency labels on its logarithmic axis.
-function spectrogram(player, url, alt) {
+export function spectrogram(player, url, alt) {
   const { lowest, highest } = player.manifest;
   const low = Math.min(lowest, highest / 4);
   const labels = [100, 1000, 10000]

@@ -1,6 +1,10 @@
 // The bar with the play button, the clock, the loop, the methods and the volume.
 
-class Transport {
+import { make } from "./dom.js";
+import { formatTime } from "./drawing.js";
+import { word } from "./i18n.js";
+
+export class Transport {
   constructor(player) {
     this.player = player;
     this.playButton = make("button", { class: "play", id: player.elementId("play"), onclick: () => player.toggle() });

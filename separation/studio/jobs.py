@@ -97,8 +97,10 @@ def go_on(token: str | None, visitor: object) -> None:
         order = job_store.load_order(folder)
         job_store.forget_stop(folder)
         job_store.watch(folder)
+        with suppress(ValueError, OSError):  # pages load it until it is finished again
+            storage.write_player(folder, {**storage.read_player(folder), "working": True})
         ahead = QUEUE.ahead_of(turn)
-        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1, failed=()))
+        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1))
         _start(folder, order, turn, place.pop_all(), watched=True)
 
 
@@ -212,6 +214,7 @@ def _run_on_cluster(folder: Path, follow: Callable[[JobState], None]) -> None:
 
 
 def _end(folder: Path, how: str) -> None:
+    _drop_unfinished(folder)
     if (state := job_store.read_state(folder)) is not None:
         job_store.write_state(folder, replace(state, state=how, place=0, seconds_left=None))
 
@@ -224,7 +227,7 @@ def run_job(folder: Path, on_state: Callable[[JobState], None] = lambda state: N
     first = job_store.read_state(folder)
     if first is None:
         return  # it has expired
-    state = replace(first, state="working", place=0, seconds_left=None, **_kept(folder, first))
+    state = replace(first, state="working", place=0, seconds_left=None, failed=(), error=None, **_kept(folder, first))
     with job_store.alive(folder):
         try:
             for step in _steps(folder, state):
@@ -233,7 +236,8 @@ def run_job(folder: Path, on_state: Callable[[JobState], None] = lambda state: N
                     job_store.write_state(folder, state)
                 on_state(state)
         except Exception as error:
-            state = replace(state, state="failed", failed=(visitor_message(error),))
+            state = replace(state, state="failed", error=visitor_message(error))
+            _drop_unfinished(folder)
         try:
             if not state.can_go_on:
                 job_store.drop_input(folder)

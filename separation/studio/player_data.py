@@ -9,17 +9,16 @@ overlap at both ends. After trimming, they join without a seam, and all stems st
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import av
 import numpy as np
@@ -38,6 +37,7 @@ from separation.plots import (
     save_spectrogram,
 )
 from separation.spectral.tempo_key import estimate_key, estimate_tempo
+from separation.studio.storage import write_player
 
 __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 
@@ -186,6 +186,7 @@ class Group:
     differences: dict[str, Path] = field(default_factory=dict)
     wav_gain: float = 1.0  # gain that restores the song's level
     working: bool = True
+    published: Mapping[str, Any] | None = None  # its part of the document, if an earlier run has finished it
 
 
 class Player:
@@ -215,6 +216,20 @@ class Player:
         self.loudest = 0.0
         self.tempo: float | None = None  # beats per minute
         self.key: str | None = None
+        self._listen = folder / "listen"
+
+    def keep(self, document: Mapping[str, Any], names: Collection[str]) -> None:
+        """Take over groups that an earlier run has finished; the others get new files beside the old ones."""
+        for part in document["groups"]:
+            if part["id"] in names and not part["working"]:
+                wav = {track["name"]: self.folder / unquote(track["wav"]) for track in part["tracks"] if track["wav"]}
+                known = {name: part[name] for name in ("id", "title", "details", "scores")}
+                group = Group(**known, wav=wav, wav_gain=part["wavGain"], working=False, published=part)
+                self.groups[group.id] = group
+        self.loudest, self.tempo, self.key = document["loudest"], document["tempo"], document["key"]
+        # Pages may still play the old ones.
+        runs = len(list(self.folder.glob("listen*")))
+        self._listen = self.folder / f"listen-{runs + 1}"
 
     def describe(self, song: Tensor) -> None:
         """Estimate tempo and key from the song or its beginning, (channels, time) at the song's rate."""
@@ -229,7 +244,7 @@ class Player:
         """Append the next (channels, time) of each of a group's tracks."""
         for name in sounds:
             if name not in group.tracks:
-                place = self.folder / "listen" / group.id
+                place = self._listen / group.id
                 # Numbered, since stems may have any name.
                 group.tracks[name] = self._track(place, str(len(group.tracks)))
         # Encoding and transforms release the GIL, so that tracks run one per core.
@@ -251,13 +266,11 @@ class Player:
     def drop(self, group: Group) -> None:
         """Remove an unfinished group."""
         self.groups.pop(group.id, None)
-        shutil.rmtree(self.folder / "listen" / group.id, ignore_errors=True)
+        shutil.rmtree(self._listen / group.id, ignore_errors=True)
 
     def publish(self) -> None:
         """Write the document atomically."""
-        draft = self.folder / ".player.json"
-        draft.write_text(json.dumps(self.document(), ensure_ascii=True, allow_nan=False), encoding="utf-8")
-        draft.replace(self.folder / "player.json")
+        write_player(self.folder, self.document())
 
     def document(self) -> dict[str, Any]:
         """Return the document; addresses are relative to its own."""
@@ -278,6 +291,8 @@ class Player:
         }
 
     def _group(self, group: Group) -> dict[str, Any]:
+        if group.published is not None:
+            return {**group.published, "scores": group.scores}
         tracks = []
         for name, track in group.tracks.items():
             picture, wav = track.path.with_suffix(".png"), group.wav.get(name)

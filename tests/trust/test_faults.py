@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_a_full_disk_in_the_studio(small_disk: Path, record_attack: RecordAttack
             text = answer.error or str(answer.output[0]["failed"])
             assert "the server's disk is full" in text, answer
             assert_reveals_nothing(text, small_disk)
-            shown = str(visitor.separate(page(song)))
+            shown = unescape(str(visitor.separate(page(song))))
             assert "the server's disk is full" in shown
             filler.unlink()
             assert remaining_files(server) <= before, "nothing half-written stays"

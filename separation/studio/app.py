@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 
@@ -92,15 +91,18 @@ def launch() -> None:
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM as a regular exit
+    signal.signal(signal.SIGTERM, _end)
     if not is_zero_gpu():
         threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    try:
-        studio.block_thread()
-    finally:
-        jobs.release()
-    storage.remove_results()  # after Ctrl-C; a host that sends SIGTERM may start the studio again
+    studio.block_thread()  # until Ctrl-C
+    storage.remove_results()
+
+
+def _end(*_: object) -> None:
+    """End at SIGTERM; results stay, since whoever sends it may start the studio again."""
+    jobs.release()
+    os._exit(143)  # a regular exit would abort while threads compute
 
 
 def _port() -> int | None:

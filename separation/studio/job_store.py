@@ -277,7 +277,7 @@ def remember(visitor: str, folder: Path) -> None:
     The list has a hash of the visitor's secret name, which nothing in a result folder tells: somebody with the link to
     one result cannot find the others.
     """
-    with _history(visitor).open("a", encoding="utf-8") as file:
+    with storage.own(_history(visitor)).open("a", encoding="utf-8") as file:
         file.write(f"{folder.name}\n")
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "UPLOADS",
     "find_result",
     "new_folder",
+    "own",
     "prepare_folders",
     "private_folder",
     "read_player",
@@ -40,7 +41,7 @@ UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}-uploads"
 KEEP_SECONDS = 3600.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
-_own_folders: set[Path] = set()
+_own: set[Path] = set()
 
 
 def prepare_folders() -> None:
@@ -63,8 +64,13 @@ def new_folder() -> Path:
     """Create a folder under an unguessable name."""
     folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
-    _own_folders.add(folder)
-    return folder
+    return own(folder)
+
+
+def own(place: Path) -> Path:
+    """Note that :func:`remove_results` is to remove a folder or file."""
+    _own.add(place)
+    return place
 
 
 @contextmanager
@@ -107,7 +113,7 @@ def write_player(folder: Path, document: Mapping[str, Any]) -> None:
 
 def remove_results() -> None:
     """Remove all results of this process."""
-    for folder in list(_own_folders):
+    for folder in list(_own):
         remove_folder(folder)
 
 
@@ -116,7 +122,7 @@ def remove_folder(place: Path) -> None:
     if place.is_file():  # Gradio leaves an empty folder per call with a file
         place.unlink(missing_ok=True)
     shutil.rmtree(place, ignore_errors=True)
-    _own_folders.discard(place)
+    _own.discard(place)
 
 
 def remove_expired(now: float | None = None) -> None:

@@ -1,28 +1,28 @@
-"""The studio's API: four endpoints for gradio_client, curl and MCP."""
+"""The studio's API: six endpoints for gradio_client, curl and MCP."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import blind_test, components, errors, session, songs, storage
+from separation.studio import blind_test, components, errors, jobs, songs, storage
 from separation.studio.arguments import ENDPOINTS, check_arguments
 from separation.studio.checks import usable_part
 from separation.studio.i18n import Translator
-from separation.studio.queue import QUEUE
+from separation.studio.job_store import JobOrder, JobState
 from separation.studio.request import SeparationRequest
 
 if TYPE_CHECKING:
     from gradio.blocks import BlockFunction
     from torch import Tensor
 
-__all__ = ["CheckedBlocks", "build", "models", "score", "separate", "tracks"]
+__all__ = ["CheckedBlocks", "build", "job", "models", "score", "separate", "submit", "tracks"]
 
 
 class CheckedBlocks(gr.Blocks):
@@ -44,12 +44,15 @@ def build() -> None:
         duration = gr.Number(None, label="duration")
         references = gr.File(label="references", type="filepath")
         estimates = gr.File(label="estimates", type="filepath")
+        token = gr.Textbox(label="token")
         answer = gr.JSON(label="answer")
-        go = [gr.Button() for _ in range(4)]
+        go = [gr.Button() for _ in range(6)]
     go[0].click(separate, [audio, methods, start, duration], answer, api_name="separate", concurrency_limit=None)
     go[1].click(score, [references, estimates], answer, api_name="score", concurrency_limit=1)
     go[2].click(tracks, None, answer, api_name="tracks")
     go[3].click(models, None, answer, api_name="models")
+    go[4].click(submit, [audio, methods, start, duration], answer, api_name="submit", concurrency_limit=4)
+    go[5].click(job, token, answer, api_name="job", concurrency_limit=4)
     hidden: dict[str, Any] = {"api_visibility": "undocumented", "concurrency_limit": 2}
     gr.api(keep, api_name="keep", **hidden)
     gr.api(reveal, api_name="reveal", **hidden)
@@ -82,31 +85,86 @@ def separate(
     Returns:
         "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
     """
-    excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
-    order = SeparationRequest(methods=methods or [DEFAULT_METHOD])
     with _as_gradio_errors():
-        songs.check_choice("upload", audio, **excerpt)
-        order, problems = usable_part(order, references=False, words=Translator("en"))
-        with QUEUE.queue(request and request.session_hash) as turn:
-            for _ in turn.wait():
-                pass
-            song = songs.open_song("upload", audio, **excerpt)
-            with closing(session.separate_song(song, order)) as updates:
-                *_, last = updates
-    return {
-        "results": [_served(result.document()) for result in last.results],
-        "failed": [{"input": song.name, "error": sentence} for sentence in (*problems, *last.failed)],
-    }
+        started = _submit(audio, methods, start, duration, request)
+        last = jobs.wait(started)
+        if last is None:
+            raise ValueError("this job no longer exists")
+        if last.state == "failed" and not last.stage:  # the song could not be opened
+            raise ValueError(*last.failed)
+    return _results(started, last)
 
 
-def _served(document: dict[str, Any]) -> dict[str, Any]:
+def submit(
+    audio: str,
+    methods: list[str] | None = None,
+    start: float = 0,
+    duration: float | None = None,
+    request: gr.Request | None = None,
+) -> dict[str, str]:
+    """Begin to separate a song into stems, and return at once; ask for its state with `job`.
+
+    Args:
+        audio: An audio file.
+        methods: Names of methods, such as best-offline, open-unmix, demucs, ica or mix.
+        start: Start of the excerpt in seconds.
+        duration: Length of the excerpt in seconds; by default, up to the end of the file.
+
+    Returns:
+        "job": a token, for `job`, and for the page at ?result=TOKEN.
+    """
+    with _as_gradio_errors():
+        return {"job": _submit(audio, methods, start, duration, request)}
+
+
+def job(token: str) -> dict[str, Any]:
+    """Ask for the state of a separation that `submit` has begun, and for its results so far.
+
+    Args:
+        token: The token that `submit` has returned. It works for an hour after the end.
+
+    Returns:
+        "state": waiting, working, done, stopped, failed or interrupted; "place": the jobs ahead while it waits;
+        "share" of the work that is done, 0 to 1; "seconds_left": until its turn while it waits, until its end while it
+        works, or null; "results" and "failed" as `separate` returns them.
+    """
+    with _as_gradio_errors():
+        state = jobs.find(token)
+        if state is None:
+            raise ValueError("this job no longer exists")
+    known = {name: getattr(state, name) for name in ("state", "place", "share", "seconds_left")}
+    return {**known, **_results(token, state)}
+
+
+def _submit(
+    audio: str, methods: list[str] | None, start: float, duration: float | None, request: gr.Request | None
+) -> str:
+    """Check the arguments, put a job into the queue, and return its token."""
+    excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
+    asked = SeparationRequest(methods=methods or [DEFAULT_METHOD])
+    seconds = songs.check_choice("upload", audio, **excerpt)
+    asked, problems = usable_part(asked, references=False, words=Translator("en"))
+    song = {"kind": "upload", "choice": audio, "references": None, "estimates": None, **excerpt}
+    order = JobOrder(song=song, name=Path(audio).name, request=asked, problems=problems, seconds=seconds)
+    visitor = (request and request.session_hash) or object()
+    return jobs.submit(order, visitor, watched=False)
+
+
+def _results(token: str, state: JobState) -> dict[str, Any]:
+    """Return the finished methods, and a sentence for each that failed."""
+    failed = [{"input": state.name, "error": sentence} for sentence in (*state.problems, *state.failed)]
+    return {"results": [_served(result, storage.RESULTS / token) for result in state.results], "failed": failed}
+
+
+def _served(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a result whose files a client can download."""
 
-    def file(path: str) -> dict[str, Any]:
+    def file(name: str) -> dict[str, Any]:
+        path = folder / name
         return {
-            "path": path,
-            "url": components.file_url(Path(path)),
-            "orig_name": Path(path).name,
+            "path": str(path),
+            "url": components.file_url(path),
+            "orig_name": path.name,
             "meta": {"_type": "gradio.FileData"},
         }
 

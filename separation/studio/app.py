@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ import time
 
 import gradio as gr
 
-from separation.studio import api, components, model_cache, storage
+from separation.studio import api, cluster, components, job_page, jobs, model_cache, storage
 from separation.studio.i18n import I18N, Translator, translatable, translator_for
 from separation.studio.limits import LIMITS
 from separation.studio.pages import about, benchmark, blind_test, compare, models, separate
@@ -42,13 +41,7 @@ def build() -> gr.Blocks:
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
                 about_html = about.build()
-        studio.load(
-            separate.restore,
-            None,
-            [separate_page.status, separate_page.place, separate_page.token],
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        job_page.wire_load(studio, separate_page.job)
         studio.load(
             _welcome,
             None,
@@ -56,7 +49,6 @@ def build() -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
-        studio.unload(separate.leave)
     return studio
 
 
@@ -75,6 +67,8 @@ def launch() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no telemetry
     os.environ.setdefault("GRADIO_TEMP_DIR", str(storage.UPLOADS))  # before any component is created
     storage.prepare_folders()
+    if cluster.address():
+        cluster.connect()  # to say at once if it cannot be reached
     model_cache.fetch_models()
     studio = build()
     if is_zero_gpu():  # ZeroGPU keeps what the main thread has loaded at launch
@@ -98,12 +92,15 @@ def launch() -> None:
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    atexit.register(storage.remove_results)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SIGTERM as a regular exit
     if not is_zero_gpu():
         threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    studio.block_thread()
+    try:
+        studio.block_thread()
+    finally:
+        jobs.release()
+    storage.remove_results()  # after Ctrl-C; a host that sends SIGTERM may start the studio again
 
 
 def _port() -> int | None:

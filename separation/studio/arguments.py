@@ -34,14 +34,18 @@ _Argument = tuple[Callable[[object], bool], str]
 
 _ZIP: _Argument = _is_file, "an uploaded ZIP of sound files"
 
+_SEPARATION: dict[str, _Argument] = {
+    "audio": (_is_file, "an uploaded sound file"),
+    "methods": (_are_methods, f"a list of names of methods, out of {', '.join(METHODS)}"),
+    "start": (_is_time, "a number of seconds, 0 or more"),
+    "duration": (_is_time, "a number of seconds, 0 or more, or null for everything up to the end"),
+}
+
 #: Endpoint -> argument -> its check, and what it must be.
 ENDPOINTS: dict[str, dict[str, _Argument]] = {
-    "separate": {
-        "audio": (_is_file, "an uploaded sound file"),
-        "methods": (_are_methods, f"a list of names of methods, out of {', '.join(METHODS)}"),
-        "start": (_is_time, "a number of seconds, 0 or more"),
-        "duration": (_is_time, "a number of seconds, 0 or more, or null for everything up to the end"),
-    },
+    "separate": _SEPARATION,
+    "submit": _SEPARATION,
+    "job": {"token": (lambda value: isinstance(value, str), "the token of a job")},
     "score": {"references": _ZIP, "estimates": _ZIP},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from separation.separators import METHODS
@@ -76,15 +77,24 @@ class Form:
         """Whether the song's true sources will be known."""
         return self.kind != "upload" or bool(self.references)
 
-    def check_song(self) -> None:
-        """Raise ValueError if no song is chosen, or the excerpt is impossible."""
+    @property
+    def song(self) -> dict[str, Any]:
+        """The arguments of :func:`open_with_own`."""
+        own = {"references": self.references, "estimates": self.estimates}
+        return {"kind": self.kind, "choice": self._choice, **own, **self._excerpt}
+
+    @property
+    def name(self) -> str:
+        """Name of the song for display."""
+        choice = self._choice or songs.SUM_OF_SOURCES
+        return Path(choice).name if self.kind == "upload" else choice
+
+    def check_song(self) -> float | None:
+        """Return the excerpt's seconds if known; raise ValueError if no song is chosen, or there is no such excerpt."""
         songs.check_excerpt(**self._excerpt)
         if self._choice or not self.references:
-            songs.check_choice(self.kind, self._choice, **self._excerpt)
-
-    def open_song(self) -> songs.Song:
-        """Open the song with the visitor's references and estimates."""
-        return open_with_own(self.kind, self._choice, self.references, self.estimates, **self._excerpt)
+            return songs.check_choice(self.kind, self._choice, **self._excerpt)
+        return None
 
     def request(self) -> SeparationRequest:
         """Return the request for the chosen methods."""

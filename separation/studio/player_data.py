@@ -9,17 +9,16 @@ overlap at both ends. After trimming, they join without a seam, and all stems st
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import av
 import numpy as np
@@ -29,6 +28,7 @@ from torch import Tensor
 from separation.audio.channels import downmix
 from separation.audio.resampling import Resampler
 from separation.plots import F_MIN, Spectrogram, StreamingSpectrogram, save_difference, save_spectrogram
+from separation.studio.storage import write_player
 
 __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 
@@ -177,6 +177,7 @@ class Group:
     differences: dict[str, Path] = field(default_factory=dict)
     wav_gain: float = 1.0  # gain that restores the song's level
     working: bool = True
+    published: Mapping[str, Any] | None = None  # its part of the document, if an earlier run has finished it
 
 
 class Player:
@@ -204,6 +205,19 @@ class Player:
         self.groups: dict[str, Group] = {}
         self.working = True
         self.loudest = 0.0
+        self._listen = folder / "listen"
+
+    def keep(self, document: Mapping[str, Any], names: Collection[str]) -> None:
+        """Take over groups that an earlier run has finished; the others get new files beside the old ones."""
+        for part in document["groups"]:
+            if part["id"] in names and not part["working"]:
+                wav = {track["name"]: self.folder / unquote(track["wav"]) for track in part["tracks"] if track["wav"]}
+                known = {name: part[name] for name in ("id", "title", "details", "scores")}
+                group = Group(**known, wav=wav, wav_gain=part["wavGain"], working=False, published=part)
+                self.groups[group.id] = group
+        # Pages may still play the old ones.
+        runs = len(list(self.folder.glob("listen*")))
+        self._listen = self.folder / f"listen-{runs + 1}"
 
     def group(self, name: str, title: str) -> Group:
         """Add a group."""
@@ -214,7 +228,7 @@ class Player:
         """Append the next (channels, time) of each of a group's tracks."""
         for name in sounds:
             if name not in group.tracks:
-                place = self.folder / "listen" / group.id
+                place = self._listen / group.id
                 # Numbered, since stems may have any name.
                 group.tracks[name] = self._track(place, str(len(group.tracks)))
         # Encoding and transforms release the GIL, so that tracks run one per core.
@@ -236,13 +250,11 @@ class Player:
     def drop(self, group: Group) -> None:
         """Remove an unfinished group."""
         self.groups.pop(group.id, None)
-        shutil.rmtree(self.folder / "listen" / group.id, ignore_errors=True)
+        shutil.rmtree(self._listen / group.id, ignore_errors=True)
 
     def publish(self) -> None:
         """Write the document atomically."""
-        draft = self.folder / ".player.json"
-        draft.write_text(json.dumps(self.document(), ensure_ascii=True, allow_nan=False), encoding="utf-8")
-        draft.replace(self.folder / "player.json")
+        write_player(self.folder, self.document())
 
     def document(self) -> dict[str, Any]:
         """Return the document; addresses are relative to its own."""
@@ -259,6 +271,8 @@ class Player:
         }
 
     def _group(self, group: Group) -> dict[str, Any]:
+        if group.published is not None:
+            return {**group.published, "scores": group.scores}
         tracks = []
         for name, track in group.tracks.items():
             picture, wav = track.path.with_suffix(".png"), group.wav.get(name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["QUEUE", "FairQueue", "Ticket"]
+from separation.studio import cluster
+
+__all__ = ["MAX_PER_VISITOR", "QUEUE", "FairQueue", "Ticket"]
 
 MAX_WAITING = 64  # each waiting request holds a server thread
 MAX_PER_VISITOR = 4
@@ -23,10 +25,14 @@ class FairQueue:
     ----------
     most_of_one, most : int
         Maximum number of requests of one visitor, and of all.
+    slots : callable
+        Returns how many work at once.
     """
 
-    def __init__(self, most_of_one: int = MAX_PER_VISITOR, most: int = MAX_WAITING) -> None:
-        self._most_of_one, self._most = most_of_one, most
+    def __init__(
+        self, most_of_one: int = MAX_PER_VISITOR, most: int = MAX_WAITING, slots: Callable[[], int] = lambda: 1
+    ) -> None:
+        self._most_of_one, self._most, self._slots = most_of_one, most, slots
         self._waiting: list[Ticket] = []  # by round, then in order of arrival
         self._changed = threading.Condition()
 
@@ -66,28 +72,46 @@ class FairQueue:
         self._waiting.sort(key=lambda other: other.round)  # stable: keeps the order of arrival
 
     def ahead_of(self, turn: Ticket) -> int:
-        """Return the number of requests ahead of a ticket; 0 if it is next."""
-        return self._waiting.index(turn)
+        """Return the number of requests ahead of a ticket; 0 if it is its turn."""
+        slots = self._slots()
+        with self._changed:
+            return max(0, self._waiting.index(turn) - slots + 1)
+
+    def seconds_ahead(self, turn: Ticket) -> float | None:
+        """Return the seconds until it is a ticket's turn; None if a request ahead has no known duration."""
+        with self._changed:
+            ahead = [other.seconds for other in self._waiting[: self._waiting.index(turn)]]
+        known = [seconds for seconds in ahead if seconds is not None]
+        return sum(known) / self._slots() if len(known) == len(ahead) else None
+
+    def count(self, visitor: object) -> int:
+        """Return the number of a visitor's requests."""
+        with self._changed:
+            return sum(other.visitor == visitor for other in self._waiting)
 
 
 class Ticket:
-    """A place in the queue."""
+    """A place in the queue.
+
+    Attributes
+    ----------
+    seconds : float or None
+        Expected duration of what remains to be done; None if unknown.
+    """
 
     def __init__(self, turns: FairQueue, visitor: object) -> None:
         self.visitor = visitor
+        self.seconds: float | None = None
         self.round = 0
         self._turns = turns
 
     def wait(self, seconds: float = 0.5) -> Iterator[int]:
         """Yield the number of requests ahead until this one is next."""
-        with self._turns._changed:
-            ahead = self._turns.ahead_of(self)
-        while ahead:
+        while ahead := self._turns.ahead_of(self):
             yield ahead
             with self._turns._changed:
                 self._turns._changed.wait(seconds)
-                ahead = self._turns.ahead_of(self)
 
 
-#: The queue for the processor, shared by the pages and the API.
-QUEUE = FairQueue()
+#: The queue for the processor, or for the workers of the cluster, shared by the pages and the API.
+QUEUE = FairQueue(slots=cluster.slots)

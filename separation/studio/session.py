@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +16,9 @@ from separation.studio.downloads import write_archive
 from separation.studio.errors import visitor_message
 from separation.studio.request import SeparationRequest
 from separation.studio.scoring import score_group
+from separation.studio.session_update import SessionUpdate
 from separation.studio.songs import Song
-from separation.studio.storage import new_folder, remove_expired
+from separation.studio.storage import new_folder, read_player, remove_expired
 from separation.studio.zero_gpu import with_gpu
 
 if TYPE_CHECKING:
@@ -34,52 +35,21 @@ __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 USER_STEMS = "yours"  # group of the visitor's own stems
 
 
-@dataclass(frozen=True, kw_only=True)
-class SessionUpdate:
-    """Progress of a session, and its finished results.
-
-    Attributes
-    ----------
-    folder : path
-        Folder of the result; its ``player.json`` can be played.
-    stage : str
-        "reading", "loading", "separating", "writing", "scoring" or "done".
-    method : str
-        Title of the current method.
-    segment, segments : int
-        Finished segments and their total number.
-    seconds_left : float or None
-        Time left for this method.
-    device : str
-    real_time_factor : float or None
-        Seconds of computing per second of audio, so far.
-    share : float
-        Fraction of all work that is finished, 0 to 1.
-    results : tuple of Result
-        The finished methods.
-    failed : tuple of str
-        A sentence for each method that failed.
-    """
-
-    folder: Path
-    stage: str
-    method: str = ""
-    segment: int = 0
-    segments: int = 0
-    seconds_left: float | None = None
-    device: str = ""
-    real_time_factor: float | None = None
-    share: float = 0.0
-    results: tuple[Result, ...] = ()
-    failed: tuple[str, ...] = ()
-
-
-def separate_song(song: Song, request: SeparationRequest) -> Generator[SessionUpdate]:
+def separate_song(
+    song: Song, request: SeparationRequest, folder: Path | None = None, finished: Collection[str] = ()
+) -> Generator[SessionUpdate]:
     """Separate a song by several methods in turn, and score them if its sources are known.
 
     Closing the generator stops it within one segment; finished methods stay. A method that fails is named and the
     others continue. The results are in a folder that :func:`separation.studio.storage.remove_expired` removes after
     an hour.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Folder of the results; a new one by default.
+    finished : collection of str
+        Methods whose results are in the folder already, from an earlier run that was interrupted.
 
     Raises
     ------
@@ -89,36 +59,40 @@ def separate_song(song: Song, request: SeparationRequest) -> Generator[SessionUp
     try:
         check_methods(request.methods, estimates=bool(song.estimates))
         remove_expired()
-        yield from _separate_song(song, request)
+        yield from _separate_song(song, request, folder or new_folder(), finished)
     finally:
         song.close()
 
 
-def gpu_seconds(song: Song, request: SeparationRequest) -> float:
+def gpu_seconds(
+    song: Song, request: SeparationRequest, folder: Path | None = None, finished: Collection[str] = ()
+) -> float:
     """Return the longest time for which a GPU is needed; most of it is encoding, drawing and scoring.
 
     Each method gets 5 s, and 0.2 s per second of audio (the CPU needs 0.12 s of that), with 0.05 s more per shift of
     Demucs, and 0.4 s if it is scored against true sources (measured: 0.26 s).
     """
-    shifts = [cast("int", request.options.get(name, {}).get("shifts", 0)) for name in request.methods]
+    methods = [name for name in request.methods if name not in finished]
+    shifts = [cast("int", request.options.get(name, {}).get("shifts", 0)) for name in methods]
     scoring = 0.4 if song.references else 0.0
     per_second = sum(0.2 + 0.05 * count + scoring for count in shifts)
-    return 10 + 5 * len(request.methods) + per_second * song.audio.duration
+    return 10 + 5 * len(methods) + per_second * song.audio.duration
 
 
 @with_gpu(gpu_seconds)
-def _separate_song(song: Song, request: SeparationRequest) -> Iterator[SessionUpdate]:
-    yield from _Session(song, request).steps()
+def _separate_song(
+    song: Song, request: SeparationRequest, folder: Path, finished: Collection[str]
+) -> Iterator[SessionUpdate]:
+    yield from _Session(song, request, folder, finished).steps()
 
 
 class _Session:
     """One run: its folder, its player and the finished methods."""
 
-    def __init__(self, song: Song, request: SeparationRequest) -> None:
+    def __init__(self, song: Song, request: SeparationRequest, folder: Path, finished: Collection[str]) -> None:
         from separation.studio.player_data import Player
 
-        self.song, self.request = song, request
-        self.folder = new_folder()
+        self.song, self.request, self.folder, self.finished = song, request, folder, finished
         audio = song.audio
         self.player: Player = Player(
             self.folder, song.name, rate=audio.sample_rate, frames=audio.frames, speakers=audio.speakers
@@ -130,10 +104,13 @@ class _Session:
     def steps(self) -> Iterator[SessionUpdate]:
         try:
             yield self._update("reading")
+            self._tidy()
             self._open()
             yield self._update("reading")
             for number, name in enumerate(self.request.methods):
                 self.doing = number
+                if name in self.finished:
+                    continue
                 try:
                     yield from self._separate(METHODS[name])
                 except Exception as error:  # the other methods continue
@@ -162,13 +139,30 @@ class _Session:
         """Remove unfinished methods and mark the document as final, however the work ended."""
         self._drop_unfinished()
         self.player.working = False
-        if self.results or "yours" in self.player.groups:
+        if self.results or self.finished or USER_STEMS in self.player.groups:
             try:
                 self.player.publish()
                 return
             except OSError:  # without a document the result cannot be found
                 pass
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_everything()
+
+    def _remove_everything(self) -> None:
+        """Remove what was written, and the folder unless it holds other files."""
+        (self.folder / "player.json").unlink(missing_ok=True)
+        for name in ("song", "references", USER_STEMS, *self.request.methods):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for place in self.folder.glob("listen*"):
+            shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def _tidy(self) -> None:
+        """Take over an earlier run's results, and remove what it did not finish."""
+        if self.finished:
+            self.player.keep(read_player(self.folder), {"song", "references", *self.finished})
+        for name in {"song", "references", USER_STEMS, *self.request.methods} - set(self.finished):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _drop_unfinished(self) -> None:
         for group in [group for group in self.player.groups.values() if group.working]:
@@ -311,7 +305,7 @@ class _Session:
         if truth is None:
             return
         for group in list(self.player.groups.values()):
-            if group.id in ("song", "references"):
+            if group.id in ("song", "references") or group.scores is not None:
                 continue
             yield self._update("scoring", method=group.title, share=0.96)
             try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from separation.datasets.musdb18 import Track
 
 __all__ = [
+    "SUM_OF_SOURCES",
     "Song",
     "StudioError",
     "check_choice",
@@ -37,6 +38,7 @@ __all__ = [
 
 SAMPLES = ASSETS / "samples"
 SHORTEST_EXCERPT = 0.1  # seconds
+SUM_OF_SOURCES = "sum of the true sources"  # name of a song that is made from them
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +80,11 @@ class Song:
             self.audio.close()
 
 
-def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> None:
-    """Raise the errors that can be found without decoding; see :func:`open_song`."""
+def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration: float | None = None) -> float | None:
+    """Raise the errors that can be found without decoding; see :func:`open_song`.
+
+    Returns the excerpt's length in seconds, or None if the file's header does not tell it.
+    """
     from separation.audio.decoding import open_audio
 
     check_excerpt(start=start, duration=duration)
@@ -87,10 +92,11 @@ def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration:
         raise StudioError("Choose a song first: upload one, record one, or pick a sample.")
     if kind in ("upload", "sample"):
         file = choice if kind == "upload" else _sample(choice)
-        with open_audio(file, start=start, duration=duration, limits=LIMITS):
-            pass
-    else:
-        _refuse_start_after_end(start, _musdb_track(choice).duration)
+        with open_audio(file, start=start, duration=duration, limits=LIMITS) as audio:
+            return None if audio.frames is None else audio.frames / audio.sample_rate
+    seconds = _musdb_track(choice).duration
+    _refuse_start_after_end(start, seconds)
+    return seconds - start if duration is None else min(duration, seconds - start)
 
 
 def check_excerpt(*, start: float, duration: float | None) -> None:
@@ -213,7 +219,7 @@ def with_references(
     if song is None:
         total = sum(references.values())
         audio = Audio(waveform=total, sample_rate=next(iter(stems.values())).sample_rate)  # type: ignore[arg-type]
-        return Song(name="sum of the true sources", audio=audio, references=references, start=start)
+        return Song(name=SUM_OF_SOURCES, audio=audio, references=references, start=start)
     _refuse_unfit(song, stems, "The true sources")
     return replace(song, references=references)
 

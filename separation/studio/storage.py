@@ -1,26 +1,20 @@
-"""Result folders: one per run, under an unguessable name, removed after an hour."""
+"""Result folders: one per job, under an unguessable name, removed after an hour."""
 
 from __future__ import annotations
 
 import errno
 import getpass
 import json
-import math
 import os
 import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "KEEP_SECONDS",
@@ -32,13 +26,16 @@ __all__ = [
     "private_folder",
     "read_player",
     "remove_expired",
+    "remove_folder",
     "remove_results",
     "scratch",
     "sort_sources",
+    "write_player",
 ]
 
 _USER = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # Windows has no user numbers
-RESULTS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}"
+#: ``STEMSCOPE_RESULTS`` is a folder that several studios, or a studio and the workers of a cluster, share.
+RESULTS = Path(os.environ.get("STEMSCOPE_RESULTS") or Path(tempfile.gettempdir()) / f"stemscope-{_USER}").absolute()
 UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}-uploads"
 KEEP_SECONDS = 3600.0
 
@@ -47,20 +44,10 @@ _own_folders: set[Path] = set()
 
 
 def prepare_folders() -> None:
-    """Create the folders; remove results left by a crashed server, unless another server is running."""
+    """Create the folders and remove what has expired. The rest outlives a restart of the studio, and a crash."""
     private_folder(UPLOADS)
     private_folder(RESULTS)
-    if fcntl is None:
-        return  # leftovers are removed an hour later
-    # Stays open: the kernel releases the lock however the process ends.
-    lock = os.open(RESULTS, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pass
-    else:
-        remove_expired(now=math.inf)
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    remove_expired()
 
 
 def private_folder(folder: Path) -> Path:
@@ -73,7 +60,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def new_folder() -> Path:
-    """Create the folder of a run."""
+    """Create a folder under an unguessable name."""
     folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
     _own_folders.add(folder)
@@ -87,7 +74,7 @@ def scratch() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder)
+        remove_folder(folder)
 
 
 def find_result(token: str | None) -> Path | None:
@@ -111,13 +98,21 @@ def read_player(folder: Path) -> dict[str, Any]:
     return document
 
 
+def write_player(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write a result's ``player.json`` atomically; the page may be reading it."""
+    draft = folder / ".player.json"
+    draft.write_text(json.dumps(document, ensure_ascii=True, allow_nan=False), encoding="utf-8")
+    draft.replace(folder / "player.json")
+
+
 def remove_results() -> None:
     """Remove all results of this process."""
     for folder in list(_own_folders):
-        _remove(folder)
+        remove_folder(folder)
 
 
-def _remove(place: Path) -> None:
+def remove_folder(place: Path) -> None:
+    """Remove a folder, or a file in its place."""
     if place.is_file():  # Gradio leaves an empty folder per call with a file
         place.unlink(missing_ok=True)
     shutil.rmtree(place, ignore_errors=True)
@@ -130,7 +125,7 @@ def remove_expired(now: float | None = None) -> None:
     for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
         try:
             if now - folder.stat().st_mtime > KEEP_SECONDS:
-                _remove(folder)
+                remove_folder(folder)
         except OSError:  # another process has removed it
             continue
 

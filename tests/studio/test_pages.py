@@ -6,38 +6,22 @@ import csv
 import json
 import re
 import threading
-from collections.abc import Iterator
 from functools import partial
 from html import unescape
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
-import gradio as gr
 import numpy as np
 import pytest
 import soundfile
 
 from separation.separators import METHODS
-from separation.separators.mixture import Mix
-from separation.studio import blind_test, components, i18n, model_choice, session, songs, storage
+from separation.studio import blind_test, components, i18n, model_choice, storage
 from separation.studio.limits import may_manage_models
-from separation.studio.pages import benchmark, compare, models, separate
+from separation.studio.pages import benchmark, compare, models
 from separation.studio.queue import FairQueue
 from separation.weights import download, model
-from tests.conftest import SAMPLES
-from tests.studio.conftest import run_session, short_song
-
-UPLOAD = SAMPLES / "night-drive" / "mixture.flac"
-
-
-class Request:
-    """What a handler sees of a visitor."""
-
-    def __init__(self, language: str = "en", **query: str) -> None:
-        self.headers = {"accept-language": language}
-        self.query_params = query
-        self.session_hash = "somebody"
+from tests.studio.conftest import Request, run_session, short_song
 
 
 @pytest.fixture(scope="module")
@@ -91,166 +75,6 @@ def test_methods_are_described_in_a_visitors_language() -> None:
         assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
         assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
     assert "Immer auch anhören" in components.about(i18n.Translator("de"))
-
-
-# -- separate --------------------------------------------------------------------------------------
-
-
-def test_a_link_opens_its_result_and_an_invalid_one_is_reported(result: Path) -> None:
-    status, place, token = separate.restore(Request(result=result.name))  # type: ignore[arg-type]
-    assert "Done" in status
-    assert result.name in place["value"]
-    assert token == result.name
-    status, _, token = separate.restore(Request(result="a" * 22))  # type: ignore[arg-type]
-    assert "kept for one hour" in status
-    assert token is None
-
-
-def pressed(*methods: str, upload: Path | None = None, **other: object) -> list[Any]:
-    """What the page sends when Separate is pressed, with a second of a sample unless there is an upload."""
-    values: dict[str, object] = {
-        "kind": "upload" if upload else "sample",
-        "upload": str(upload) if upload else None,
-        "sample": next(iter(songs.samples())),
-        "track": None,
-        "methods": list(methods),
-        "start": 2.0,
-        "duration": 1.0,
-        "references": None,
-        "estimates": None,
-        "yours": "",
-        "karaoke": False,
-        "sum_to_mixture": False,
-        "iterations": 1,
-        "shifts": 0,
-        **{name: method.default_model for name, method in METHODS.items() if method.has_model},
-    }
-    return list((values | other).values())
-
-
-def ended(*values: Any, **query: str) -> tuple[Any, ...]:
-    *_, last = separate.separate(Request(**query), *values)  # type: ignore[arg-type]
-    return last
-
-
-def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    last = ended(*pressed("mix", "hybrid-demucs"))
-    assert "1 of 2 methods" in last[0]
-    assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last[0]
-
-
-REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
-    "no method": ((), {}, "Choose at least one method."),
-    "a method that is unknown": (("mix", "no such"), {}, "One of the methods does not exist."),
-    "an oracle without the truth": (
-        ("irm",),
-        {"upload": UPLOAD},
-        "Oracle: ratio mask: an oracle needs the true sources",
-    ),
-    "weights that are not there": (("hybrid-demucs",), {}, "Hybrid Demucs: the weights are not installed."),
-    "weights of another method": (("open-unmix",), {"open-unmix": "demucs-compact"}, "Open-Unmix: the weights are not"),
-    "a negative start": (("mix",), {"start": -1.0}, "The excerpt must start at 0 s or later, not at -1 s."),
-    "a start that is no number": (("mix",), {"start": float("nan")}, "The excerpt must start at 0 s or later"),
-    "a start after the end": (("mix",), {"start": 500.0}, "500"),
-    "an excerpt of nothing": (("mix",), {"duration": 0.01}, "The excerpt must last at least 0.1 s."),
-    "a sample that is unknown": (("mix",), {"sample": "no such"}, "This sample does not exist."),
-    "a track that is unknown": (("mix",), {"kind": "musdb", "track": "no such"}, "This MUSDB18 track does not exist."),
-    "no song": (("mix",), {"kind": "upload"}, "Choose a song first"),
-}
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_what_cannot_work_is_refused_before_the_queue(
-    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    monkeypatch.setattr(separate, "QUEUE", None)  # to enter it fails with another sentence
-    methods, values, sentence = REFUSED[kind]
-    last = ended(*pressed(*methods, **values))  # type: ignore[arg-type]
-    assert "That did not work" in last[0]
-    assert sentence in last[0]
-
-
-def test_what_cannot_work_is_told_while_the_rest_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = FairQueue()
-    monkeypatch.setattr(separate, "QUEUE", turns)
-    with turns.queue():
-        steps = separate.separate(Request(), *pressed("mix", "mwf", upload=UPLOAD))  # type: ignore[arg-type]
-        waiting = [next(steps)[0] for _ in range(2)][1]
-        steps.close()
-    assert "1 ahead of you" in waiting
-    assert "Oracle: Wiener filter: an oracle needs the true sources" in waiting
-
-
-@pytest.mark.parametrize(
-    ("language", "factor", "speed"),
-    [
-        ("en", 0.34, "2.9x faster than playing"),
-        ("en", 0.02, "50x faster than playing"),
-        ("en", 2.5, "2.5x slower than playing"),
-        ("de", 0.34, "2.9x schneller als die Wiedergabe"),
-        ("de", 12.0, "12x langsamer als die Wiedergabe"),
-    ],
-)
-def test_the_status_says_seconds_left_and_speed(language: str, factor: float, speed: str) -> None:
-    update = session.SessionUpdate(
-        folder=Path(),
-        stage="separating",
-        method="Demucs",
-        segments=3,
-        seconds_left=41.6,
-        device="cpu",
-        real_time_factor=factor,
-    )
-    title, details = separate._describe(update, i18n.Translator(language))
-    assert title == "Demucs"
-    left, device = ("42 s left", "on cpu") if language == "en" else ("noch 42 s", "auf cpu")
-    assert details[1:] == [left, device, speed]
-
-
-def stopped_at(moment: str, *methods: str) -> list[tuple[Any, ...]]:
-    """The steps of a separation that is stopped when the status shows `moment`."""
-    steps = []
-    for step in separate.separate(Request(), *pressed(*methods)):  # type: ignore[arg-type]
-        steps.append(step)
-        if moment in step[0]:
-            separate.ask_to_stop(Request())  # type: ignore[arg-type]
-    return steps
-
-
-def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None:
-    steps = stopped_at("Harmonic-percussive", "hpss", "mix")
-    assert any(isinstance(token, str) for *_, token in steps), "the player was there"
-    status, *_, place, token = steps[-1]
-    assert "Stopped" in status
-    assert (place["value"], place["visible"], token) == ("", False, None)
-
-
-def test_stop_keeps_what_is_finished() -> None:
-    steps = stopped_at("Harmonic-percussive", "mix", "hpss")
-    status, *_, place, token = steps[-1]
-    assert "1 of 2 methods finished" in status
-    assert (place, token) == (gr.skip(), gr.skip())
-    shown = next(token for *_, token in steps if isinstance(token, str))
-    assert storage.find_result(shown)
-
-
-def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stream(self: Mix, mixture: object) -> Iterator[Any]:
-        raise MemoryError
-        yield
-
-    monkeypatch.setattr(Mix, "stream", stream)
-    status, *_, place, token = ended(*pressed("mix"))
-    assert "Nothing could be separated" in status
-    assert (place["value"], token) == ("", None)
-
-
-def test_an_oracle_works_with_the_visitors_own_sources() -> None:
-    folder = UPLOAD.parent
-    sources = [str(folder / f"{name}.ogg") for name in ("vocals", "drums", "bass", "other")]
-    assert "Done" in ended(*pressed("irm", upload=UPLOAD, references=sources))[0]
 
 
 # -- models ----------------------------------------------------------------------------------------

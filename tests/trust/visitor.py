@@ -87,7 +87,7 @@ class Visitor:
 
     def stop(self) -> None:
         """Press Stop."""
-        body = {"data": [], "fn_index": self.function("ask_to_stop"), "session_hash": self.session}
+        body = {"data": [None], "fn_index": self.function("ask_to_stop"), "session_hash": self.session}
         self.http.post("/gradio_api/run/predict", json=body).raise_for_status()
 
     def fetch(self, url: str) -> bytes:
@@ -106,7 +106,7 @@ def file(path: str, name: str = "song.wav", **more: Any) -> dict[str, Any]:
 
 
 def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]:
-    """What the page sends when Separate is pressed."""
+    """What the page sends when Separate is pressed, after its job's token, which the server keeps, and its visitor."""
     fields = {
         "kind": "upload",
         "upload": upload,
@@ -130,4 +130,4 @@ def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]
         "roformer": None,
     }
     assert other.keys() <= fields.keys(), other
-    return list((fields | other).values())
+    return [None, None, *(fields | other).values()]

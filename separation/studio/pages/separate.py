@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import components, errors, session, songs, storage
-from separation.studio.checks import usable_part
-from separation.studio.form import Form
-from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio import components, songs
+from separation.studio.history import history
+from separation.studio.i18n import Translator, translatable
+from separation.studio.job_page import JobParts, go_on_button, wire
 from separation.studio.model_choice import default_weights, installed_weights
-from separation.studio.queue import QUEUE, Ticket
-from separation.studio.request import SeparationRequest
 
-__all__ = ["SeparatePage", "ask_to_stop", "build", "leave", "restore", "separate"]
-
-log = logging.getLogger(__name__)
+__all__ = ["SeparatePage", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +22,7 @@ class SeparatePage:
     """Components of this page that other pages use."""
 
     token: gr.State
-    place: gr.HTML
-    status: gr.HTML
+    job: JobParts
     defaults: gr.BrowserState
     weights: dict[str, gr.Dropdown]
     described: gr.HTML
@@ -59,22 +50,14 @@ def build() -> SeparatePage:
                     translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=1, min_width=80
                 )
     status = gr.HTML(components.hint(Translator("en")("ready")), elem_id="status")
+    go_on = go_on_button()
     place = gr.HTML(visible=False, elem_id="result")
-    token = gr.State(None)
+    earlier = gr.HTML(history([], Translator("en")), elem_id="history")
     defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
     choice = [*song, methods, start, duration, *own, *advanced, *weights.values()]
-    run.click(
-        separate,
-        choice,
-        [status, run, stop, place, token],
-        concurrency_limit=None,  # unlimited here: QUEUE decides whose turn it is
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    stop.click(ask_to_stop, None, stop, queue=False, show_progress="hidden", api_visibility="private")
-    return SeparatePage(
-        token=token, place=place, status=status, defaults=defaults, weights=weights, described=described
-    )
+    job = JobParts.around(run=run, stop=stop, go_on=go_on, status=status, place=place, history=earlier)
+    wire(job, choice)
+    return SeparatePage(token=job.token, job=job, defaults=defaults, weights=weights, described=described)
 
 
 def _song_choice() -> list[Any]:
@@ -147,137 +130,3 @@ def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
             if method.has_model
         }
     return [karaoke, together, iterations, shifts], weights
-
-
-# Gradio's cancellation races with the running generator, and the page then shows an error.
-# A flag that is checked after every segment always ends in a consistent page.
-_stop_asked: dict[str, threading.Event] = {}
-
-
-def ask_to_stop(request: gr.Request) -> dict[str, Any]:
-    """Stop the running separation after the current segment."""
-    leave(request)
-    return gr.update(interactive=False)
-
-
-def leave(request: gr.Request) -> None:
-    """Stop the separation of a visitor who closes the page."""
-    flag = _stop_asked.get(str(request.session_hash))
-    if flag is not None:
-        flag.set()
-
-
-def restore(request: gr.Request) -> tuple[Any, ...]:
-    """Show the result that the page's address links to, if any.
-
-    Returns the status, the player and the token.
-    """
-    words = translator_for(request)
-    token = request.query_params.get("result")
-    folder = storage.find_result(token)
-    if folder is None:
-        return components.work(words("over")) if token else components.hint(words("ready")), gr.skip(), None
-    return components.work(words("done")), gr.update(value=components.player(folder), visible=True), token
-
-
-def _buttons(*, working: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    return gr.update(interactive=not working), gr.update(interactive=working)
-
-
-def separate(request: gr.Request, *values: Any) -> Generator[tuple[Any, ...]]:
-    """Handle the Separate button, yielding the status, the two buttons, the player and the result's token.
-
-    The values are those of a :class:`separation.studio.form.Form`.
-    """
-    words, visitor = translator_for(request), str(request.session_hash)
-    idle, busy = _buttons(working=False), _buttons(working=True)
-    if visitor in _stop_asked:
-        refusal = components.work(words("failed_title"), problems=[words("one_at_a_time")])
-        yield (refusal, *idle, gr.skip(), gr.skip())
-        return
-    token = None
-    stop = _stop_asked[visitor] = threading.Event()
-    try:
-        form = Form.from_values(values)
-        yield (components.work(words("stage_reading"), share=0.0), *busy, gr.update(value="", visible=False), None)
-        form.check_song()
-        separation_request, problems = usable_part(
-            form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
-        )
-        with QUEUE.queue(visitor) as turn:
-            for step in _work(turn, form.open_song, separation_request, stop, words, (idle, busy), problems):
-                token = step[-1] if isinstance(step[-1], str) else token
-                yield step
-    except (ValueError, OSError, MemoryError) as error:
-        problem = components.work(words("failed_title"), problems=[errors.visitor_message(error)])
-        yield (problem, *idle, *_remaining(token))
-    except Exception:  # shown to the visitor in general terms; the log has the details
-        log.exception("separation failed")
-        yield (components.work(words("our_side"), [words("noted")]), *idle, *_remaining(token))
-    finally:
-        _stop_asked.pop(visitor, None)
-
-
-def _remaining(token: str | None) -> tuple[Any, Any]:
-    """Return updates that keep the player and the token of a result, and remove those of a result that is gone."""
-    return (gr.skip(), gr.skip()) if storage.find_result(token) else (gr.update(value="", visible=False), None)
-
-
-def _work(
-    turn: Ticket,
-    open_song: Callable[[], songs.Song],
-    separation_request: SeparationRequest,
-    stop: threading.Event,
-    words: Translator,
-    buttons: tuple[Any, Any],
-    problems: list[str],
-) -> Iterator[tuple[Any, ...]]:
-    """Wait in the queue, then separate; the player appears with the first audio and updates itself.
-
-    `problems` known in advance are shown from the beginning, and at the end with those that come up.
-    """
-    idle, busy = buttons
-    for ahead in turn.wait():
-        waiting = components.work(words("queue"), [words("ahead", ahead=ahead)], problems=problems)
-        yield (waiting, *busy, gr.skip(), gr.skip())
-        if stop.is_set():
-            yield (components.work(words("stopped")), *idle, gr.skip(), gr.skip())
-            return
-    song = open_song()  # not earlier: waiting requests use neither disk nor memory
-    total = len(separation_request.methods) + len(problems) + bool(song.estimates)
-    shown = False
-    with closing(session.separate_song(song, separation_request)) as updates:
-        for update in updates:
-            player, token = gr.skip(), gr.skip()
-            if not shown and (update.folder / "player.json").exists():
-                shown = True
-                player, token = gr.update(value=components.player(update.folder), visible=True), update.folder.name
-            status = components.work(*_describe(update, words), share=update.share, problems=problems)
-            yield (status, *busy, player, token)
-            if stop.is_set():
-                break
-    done = len(update.results)
-    if update.stage == "done":
-        title = words("done" if done or song.estimates else "nothing")
-        problems = [*problems, *update.failed]
-    else:
-        title = words("stopped")
-    finished = done + bool(song.estimates and update.stage == "done")
-    kept = words("finished" if update.stage == "done" else "kept", done=finished, all=total)
-    yield (components.work(title, [kept], problems=problems), *idle, *_remaining(update.folder.name))
-
-
-def _describe(update: session.SessionUpdate, words: Translator) -> tuple[str, list[str]]:
-    """Return a title and details that describe an update."""
-    stage = words("done") if update.stage == "done" else words(f"stage_{update.stage}")
-    if not update.method:
-        return stage, []
-    name = next((method.name for method in METHODS.values() if method.title == update.method), "")
-    details = [stage]
-    if update.seconds_left is not None and update.stage == "separating":
-        details.append(words("left", seconds=f"{update.seconds_left:.0f}"))
-    if update.device:
-        details.append(words("on_device", device=update.device))
-    if update.real_time_factor is not None:
-        details.append(words.speed(update.real_time_factor))
-    return words.named("method", name, update.method), details

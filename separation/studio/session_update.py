@@ -1,0 +1,52 @@
+"""Progress of a separation in the studio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from separation.pipeline.result import Result
+
+__all__ = ["SessionUpdate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUpdate:
+    """Progress of a session, and its finished results.
+
+    Attributes
+    ----------
+    folder : path
+        Folder of the result; its ``player.json`` can be played.
+    stage : str
+        "reading", "loading", "separating", "writing", "scoring" or "done".
+    method : str
+        Title of the current method.
+    segment, segments : int
+        Finished segments and their total number.
+    seconds_left : float or None
+        Time left for this method.
+    device : str
+    real_time_factor : float or None
+        Seconds of computing per second of audio, so far.
+    share : float
+        Fraction of all work that is finished, 0 to 1.
+    results : tuple of Result
+        The finished methods.
+    failed : tuple of str
+        A sentence for each method that failed.
+    """
+
+    folder: Path
+    stage: str
+    method: str = ""
+    segment: int = 0
+    segments: int = 0
+    seconds_left: float | None = None
+    device: str = ""
+    real_time_factor: float | None = None
+    share: float = 0.0
+    results: tuple[Result, ...] = ()
+    failed: tuple[str, ...] = ()

@@ -62,7 +62,10 @@ class Form:
         with_weights = [name for name, method in METHODS.items() if method.has_model]
         chosen = zip(with_weights, values[len(names) :], strict=True)
         models = {name: model for name, model in chosen if model and model != METHODS[name].default_model}
-        return cls(**dict(zip(names, values, strict=False)), models=models)
+        fields_of = dict(zip(names, values, strict=False))
+        listed = fields_of["methods"] if isinstance(fields_of["methods"], list) else []
+        fields_of["methods"] = [name for name in listed if isinstance(name, str)]  # a program may send anything
+        return cls(**fields_of, models=models)
 
     @property
     def _choice(self) -> str | None:

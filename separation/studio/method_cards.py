@@ -6,7 +6,6 @@ The component's value is the list of chosen methods. Its script is ``assets/page
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 import gradio as gr
 
@@ -19,7 +18,7 @@ from separation.studio.limits import may_manage_models
 from separation.studio.quality import vocals_sdr
 from separation.studio.speeds import speed_of
 
-__all__ = ["GROUPS", "MethodCards", "method_cards"]
+__all__ = ["GROUPS", "method_cards", "method_choice"]
 
 _SCRIPT = (ASSETS / "page" / "method_cards.js").read_text("utf-8")
 
@@ -37,23 +36,16 @@ _SET_ICONS = {"best": "star", "fast": "bolt", "all": "compare"}
 _BEST_SDR = 10.0  # dB; fills the quality bar
 
 
-class MethodCards(gr.HTML):
-    """Checkboxes as cards; triggers ``fetch_model`` with a method's name when the visitor wants its weights."""
-
-    def __init__(self, value: Any = None, **options: Any) -> None:
-        options = {"html_template": "${cards}", "js_on_load": _SCRIPT, "elem_id": "methods"} | options
-        options.setdefault("cards", method_cards(Translator("en")))
-        super().__init__([DEFAULT_METHOD] if value is None else value, **options)
-
-    def preprocess(self, payload: Any) -> list[str]:
-        """Return the chosen methods; what a program sends may be anything."""
-        return [name for name in payload if isinstance(name, str)] if isinstance(payload, list) else []
-
-    def postprocess(self, value: Any) -> Any:
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "array", "items": {"type": "string"}}
+def method_choice() -> gr.HTML:
+    """Return the cards as an input; it triggers ``fetch_model`` with a method's name when its weights are wanted."""
+    return gr.HTML(
+        [DEFAULT_METHOD],
+        html_template="${cards}",
+        js_on_load=_SCRIPT,
+        elem_id="methods",
+        cards=method_cards(Translator("en")),
+        truth=False,  # whether the true sources of the song are known
+    )
 
 
 def method_cards(words: Translator, fetching: dict[str, str] | None = None) -> str:
@@ -69,16 +61,19 @@ def method_cards(words: Translator, fetching: dict[str, str] | None = None) -> s
         f"{icon(_SET_ICONS[name])}{escape(words(f'set_{name}'))}</button>"
         for name in _SETS
     )
-    groups = "".join(
-        f'<div class="method-group" role="group" aria-labelledby="group-{group}">'
-        f'<h4 id="group-{group}">{escape(words(f"methods_{group}"))}</h4>'
-        f'<div class="method-cards">{"".join(_card(METHODS[name], words, fetching or {}) for name in names)}</div></div>'
-        for group, names in GROUPS.items()
-    )
+    groups = "".join(_group(group, words, fetching or {}) for group in GROUPS)
     return (
         f'<fieldset class="methods"><legend>{escape(words("methods_label"))}</legend>'
         f'<div class="sets" role="group" aria-label="{escape(words("sets"))}">{sets}</div>'
         f'<p class="field-error" id="methods-error" hidden></p>{groups}</fieldset>'
+    )
+
+
+def _group(group: str, words: Translator, fetching: dict[str, str]) -> str:
+    cards = "".join(_card(METHODS[name], words, fetching) for name in GROUPS[group])
+    return (
+        f'<div class="method-group" role="group" aria-labelledby="group-{group}">'
+        f'<h3 id="group-{group}">{escape(words(f"methods_{group}"))}</h3><div class="method-cards">{cards}</div></div>'
     )
 
 
@@ -93,7 +88,7 @@ def _card(method: Method, words: Translator, fetching: dict[str, str]) -> str:
         f'<div class="method{"" if here else " missing"}"{oracle}>'
         f'<input type="checkbox" id="method-{name}" value="{name}" aria-describedby="about-{name}"'
         f'{"" if here else " disabled"}><label for="method-{name}">{title}</label>'
-        f'<p id="about-{name}" class="about-method">{escape(words(f"method_{name}_what"))}</p>{need}'
+        f'<p id="about-{name}" class="about-method">{escape(words(f"line_{name}"))}</p>{need}'
         f'<div class="method-foot">{foot}</div></div>'
     )
 
@@ -120,9 +115,14 @@ def _fetch_button(method: Method, words: Translator) -> str:
     model = next((one for one in catalogue.list_models() if one.name == method.default_model), None)
     if model is None or not may_manage_models() or model.package:
         return f'<span class="missing-note">{escape(words("state_missing"))}</span>'
-    size = words("get_it", megabytes=f"{(model.size or 4 * (model.parameters or 0)) / 1e6:.0f}", licence=model.licence)
+    size = words("get_it", megabytes=f"{4 * (model.parameters or 0) / 1e6:.0f}", licence=_short(model.licence))
     title = escape(words.named("method", method.name, method.title))
     return (
         f'<button type="button" class="get" data-method="{method.name}" aria-label="{title}: {escape(size)}">'
         f"{icon('download')}<span>{escape(size)}</span></button>"
     )
+
+
+def _short(licence: str) -> str:
+    """Return a licence without its conditions, which the Models page states."""
+    return licence.split(";")[0].split(" (")[0]

@@ -18,6 +18,7 @@ from separation.studio.request import SeparationRequest
 from separation.studio.scoring import score_group
 from separation.studio.session_update import SessionUpdate
 from separation.studio.songs import Song
+from separation.studio.speeds import note_speed
 from separation.studio.storage import new_folder, read_player, remove_expired
 from separation.studio.zero_gpu import with_gpu
 
@@ -33,6 +34,7 @@ from separation.studio.model_cache import separator_for
 __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
 USER_STEMS = "yours"  # group of the visitor's own stems
+LONG_ENOUGH = 5.0  # seconds of audio from which a speed is worth noting
 
 
 def separate_song(
@@ -279,6 +281,8 @@ class _Session:
         }
         self.player.finish(group)
         self.results.append(result)
+        if self.song.audio.duration >= LONG_ENOUGH:
+            note_speed(method.name, self.request.models.get(method.name), result.real_time_factor)
         self.player.publish()
 
     def _origin(self, method: Method) -> dict[str, Any]:

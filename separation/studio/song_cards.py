@@ -9,7 +9,6 @@ import json
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -21,7 +20,7 @@ from separation.studio.i18n import Translator
 from separation.studio.icons import icon
 from separation.studio.limits import may_manage_models
 
-__all__ = ["EXAMPLE_TRACK", "SongCards", "example_track", "song_cards"]
+__all__ = ["EXAMPLE_TRACK", "example_buttons", "example_track", "song_cards"]
 
 _SCRIPT = (ASSETS / "page" / "song_cards.js").read_text("utf-8")
 _BARS = 56
@@ -29,12 +28,9 @@ _BARS = 56
 EXAMPLE_TRACK = "Al James - Schoolboy Facination (test)"  # in the full set and in the sample set
 
 
-class SongCards(gr.HTML):
-    """Buttons; triggers ``choose_example`` with a song's name, and ``fetch_tracks`` for the sample set."""
-
-    def __init__(self, value: Any = None, **options: Any) -> None:
-        options = {"js_on_load": _SCRIPT, "elem_id": "examples"} | options
-        super().__init__(song_cards(Translator("en")) if value is None else value, **options)
+def example_buttons() -> gr.HTML:
+    """Return the cards; they trigger ``choose_example`` with a song's name, or ``fetch_tracks``."""
+    return gr.HTML(song_cards(Translator("en")), js_on_load=_SCRIPT, elem_id="examples")
 
 
 def example_track() -> str | None:

@@ -20,7 +20,7 @@ __all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "rec
 
 TIMEOUT = 30.0  # seconds without data before a connection is given up
 ATTEMPTS = 4  # connections to the server for one file, before an error is reported
-_AGAIN = "run the same command again"
+_AGAIN = "try again"
 PAUSE = 1.0  # seconds before the second connection; twice as long before each further one
 
 DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known

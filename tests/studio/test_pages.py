@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,7 +16,7 @@ import pytest
 import soundfile
 
 from separation.separators import METHODS
-from separation.studio import blind_test, components, i18n, storage
+from separation.studio import blind_test, checks, components, i18n, songs, storage
 from separation.studio.pages import benchmark, compare
 from tests.studio.conftest import Request, run_session, short_song
 
@@ -45,11 +47,21 @@ def test_all_languages_have_the_same_keys() -> None:
 
 
 def test_every_translation_key_is_used() -> None:
-    sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/player/*.js")]
+    sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/p*/*.js")]
     said = "".join(path.read_text("utf-8") for path in sources)
-    kinds = ("kind_", "stage_", "stem_", "state_", "method_", "about_")  # put together where they are said
+    kinds = (
+        "stage_",
+        "stem_",
+        "state_",
+        "set_",
+        "method_",
+        "methods_",
+        "line_",
+        "error_",
+        "about_",
+    )  # put together where they are said
     silent = [
-        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"']{key}[\"']", said)
+        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"'.]{key}\\b", said)
     ]
     assert silent == []
 
@@ -62,6 +74,45 @@ def test_pages_use_the_visitors_language() -> None:
     assert i18n.translator_for(Request("de-AT,de;q=0.9,en;q=0.5"))("separate") == "Trennen"  # type: ignore[arg-type]
     assert i18n.translator_for(Request("fr,en"))("separate") == "Separate"  # type: ignore[arg-type]
     assert i18n.translator_for(None)("separate") == "Separate"
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Choose each method once.", "Wähle jedes Verfahren nur einmal."),
+        (
+            "cannot read 'a: b.mp3': it is not an audio file that can be decoded (Format not recognised)",
+            "'a: b.mp3' kann nicht gelesen werden: "
+            "es ist keine Audiodatei, die sich dekodieren lässt (Format not recognised)",
+        ),
+        ("cannot read 'x.wav': the file is empty", "'x.wav' kann nicht gelesen werden: die Datei ist leer"),
+        ("no sentence that is known", "no sentence that is known"),
+    ],
+)
+def test_messages_of_the_library_are_translated(english: str, german: str) -> None:
+    assert i18n.Translator("de").sentence(english) == german
+    assert i18n.Translator("en").sentence(english) == english
+
+
+def test_the_patterns_of_messages_are_those_of_the_code(tmp_path: Path) -> None:
+    german = i18n.Translator("de")
+    begun: list[Callable[[], object]] = [
+        lambda: songs.check_choice("upload", None),
+        lambda: songs.check_choice("sample", "no such"),
+        lambda: songs.check_choice("musdb", "no such"),
+        lambda: songs.check_excerpt(start=-1, duration=None),
+        lambda: songs.check_excerpt(start=0, duration=0.01),
+        lambda: checks.check_methods([], estimates=False),
+        lambda: checks.check_methods(["no such"], estimates=False),
+        lambda: checks.check_methods(["mix", "mix"], estimates=False),
+    ]
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.mp3").write_bytes(b"no music" * 99)
+    begun.extend(partial(songs.check_choice, "upload", str(tmp_path / name)) for name in ("empty.wav", "text.mp3"))
+    for begin in begun:
+        with pytest.raises(ValueError, match=r".") as caught:
+            begin()
+        assert german.sentence(str(caught.value)) != str(caught.value), str(caught.value)
 
 
 def test_methods_are_described_in_a_visitors_language() -> None:

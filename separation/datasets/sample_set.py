@@ -1,4 +1,4 @@
-"""The sample set of MUSDB18: excerpts of 7 seconds of all 150 tracks, downloaded from its authors.
+"""The sample set of MUSDB18: excerpts of 7 seconds, downloaded from its authors.
 
 Rafii, Liutkus, Stöter, Mimilakis, Bittner, 2017, doi:10.5281/zenodo.1117372. `musdb` offers the same file.
 """

@@ -36,7 +36,8 @@ async function readSummary(manifest) {
   try {
     const result = await (await fetch(manifest)).json();
     const groups = result.groups.filter((group) => !["song", "references"].includes(group.id));
-    summary = { song: result.name, methods: groups.map((group) => group.title).join(", ") || summary.methods };
+    const titles = groups.map((group) => group.title).join(", ");
+    summary = { song: summary.song || result.name, methods: summary.methods || titles };
     writeFolded();
   } catch {
     // It is not there yet; the next change tries again.

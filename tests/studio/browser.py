@@ -26,7 +26,7 @@ class open_page:  # noqa: N801  # used like a function
         self.page.goto(url)
 
     def __enter__(self) -> Page:
-        expect(self.page.locator("#separate")).to_be_visible()
+        expect(self.page.locator("#separate:visible, #change:visible").first).to_be_visible()
         return self.page
 
     def __exit__(self, *_: object) -> None:
@@ -43,8 +43,8 @@ def open_form(page: Page) -> None:
 def choose(page: Page, *methods: str) -> None:
     """Tick exactly these methods."""
     open_form(page)
-    for box in page.locator("#methods input[type=checkbox]:checked").all():
-        box.uncheck()
+    for name in page.eval_on_selector_all("#methods input:checked", "boxes => boxes.map(box => box.id)"):
+        page.locator(f"#{name}").uncheck()
     for method in methods:
         page.get_by_role("checkbox", name=method, exact=True).check()
 

@@ -224,7 +224,7 @@ def describe(state: JobState | None, words: Translator) -> str:
         return components.work(words("queue"), details, problems=state.problems)
     if state.state == "working":
         return components.work(*_progress(state, words), share=state.share, problems=state.problems)
-    problems = [*state.problems, *state.failed]
+    problems = [*state.problems, *map(words.sentence, state.failed)]
     if state.state == "failed":
         if not state.stage:  # the song could not be opened
             return components.work(words("failed_title"), problems=problems)

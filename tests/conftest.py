@@ -26,6 +26,7 @@ GOLDEN = Path(__file__).parent / "golden"
 LONGEST = (
     "test_browser.py",
     "test_browser_player.py",
+    "test_browser_jobs.py",
     "test_api.py",
     "test_evaluate.py",
     "test_session.py",
@@ -36,6 +37,8 @@ LONGEST = (
     "test_any_length.py",
     "test_distributed.py",
     "test_own_method.py",
+    "test_jobs.py",
+    "test_job_page.py",
     "test_pages.py",
     "test_downloads.py",
     "test_zero_gpu.py",
@@ -43,7 +46,12 @@ LONGEST = (
 
 
 #: They share one studio and one browser, and therefore one process.
-STUDIO = ("tests/studio/test_browser.py", "tests/studio/test_browser_player.py", "tests/studio/test_api.py")
+STUDIO = (
+    "tests/studio/test_browser.py",
+    "tests/studio/test_browser_player.py",
+    "tests/studio/test_browser_jobs.py",
+    "tests/studio/test_api.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

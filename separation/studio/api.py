@@ -90,8 +90,8 @@ def separate(
         last = jobs.wait(started)
         if last is None:
             raise ValueError("this job no longer exists")
-        if last.state == "failed" and not last.stage:  # the song could not be opened
-            raise ValueError(*last.failed)
+        if last.error is not None:
+            raise ValueError(last.error)
     return _results(started, last)
 
 
@@ -152,7 +152,8 @@ def _submit(
 
 def _results(token: str, state: JobState) -> dict[str, Any]:
     """Return the finished methods, and a sentence for each that failed."""
-    failed = [{"input": state.name, "error": sentence} for sentence in (*state.problems, *state.failed)]
+    sentences = [*state.problems, *state.failed, *([state.error] if state.error is not None else [])]
+    failed = [{"input": state.name, "error": sentence} for sentence in sentences]
     return {"results": [_served(result, storage.RESULTS / token) for result in state.results], "failed": failed}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterError", "address", "connect", "run", "slots"]
 
 POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0  # to reach the scheduler
 SECONDS_KNOWN = 5  # for which the number of workers is not asked for again
 
 
@@ -34,7 +35,7 @@ def connect() -> Client:
     except ImportError as error:
         raise ClusterError("a cluster needs dask: pip install 'stemscope[cluster]'") from error
     try:
-        return Client(address(), timeout=10, set_as_default=False)
+        return Client(address(), timeout=PATIENCE_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(f"STEMSCOPE_CLUSTER: no scheduler at {address()!r}") from error
 

@@ -130,9 +130,9 @@ def file_url(path: Path) -> str:
 
 
 def player(folder: Path, *, view: str = "stems", run: int = 1) -> str:
-    """Return the player of a result; `view` is "stems", "compare" or "blind". Another run makes it look again."""
-    manifest, again = escape(file_url(folder / "player.json")), f' run="{run}"' if run > 1 else ""
-    return f'<stem-player view="{view}" manifest="{manifest}" token="{escape(folder.name)}"{again}></stem-player>'
+    """Return the player of a result; `view` is "stems", "compare" or "blind". Another `run` makes it load again."""
+    manifest = escape(file_url(folder / "player.json") + (f"?run={run}" if run > 1 else ""))
+    return f'<stem-player view="{view}" manifest="{manifest}" token="{escape(folder.name)}"></stem-player>'
 
 
 def figure(title: str, image: Path, *, text: str, note: str = "") -> str:

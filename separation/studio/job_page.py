@@ -226,8 +226,8 @@ def describe(state: JobState | None, words: Translator) -> str:
         return components.work(*_progress(state, words), share=state.share, problems=state.problems)
     problems = [*state.problems, *map(words.sentence, state.failed)]
     if state.state == "failed":
-        if not state.stage:  # the song could not be opened
-            return components.work(words("failed_title"), problems=problems)
+        if state.error is not None:
+            return components.work(words("failed_title"), problems=[*state.problems, state.error])
         return components.work(words("nothing"), [words("finished", done=0, all=state.total)], problems=problems)
     kept = words("finished" if state.state == "done" else "kept", done=state.finished, all=state.total)
     return components.work(words(state.state), [kept], problems=problems)

@@ -79,7 +79,7 @@ class JobState:
     seconds_left : float or None
         Until its turn while it waits, until its end while it works; None if that is not known yet.
     stage, method, device, real_time_factor, share
-        See :class:`separation.studio.session.SessionUpdate`. No stage means that the song was never opened.
+        See :class:`separation.studio.session.SessionUpdate`.
     total : int
         Number of methods asked for, and of another tool's stems.
     results : sequence of mapping
@@ -89,6 +89,8 @@ class JobState:
         Whether another tool's stems are among the finished results.
     problems, failed : sequence of str
         A sentence for each method that could not work from the beginning, and for each that failed.
+    error : str or None
+        The sentence that tells why the whole job failed.
     paces : mapping of str to float
         Method, or "scoring" -> seconds of work per second of audio, for what is finished.
     run : int
@@ -111,6 +113,7 @@ class JobState:
     own: bool = False
     problems: Sequence[str] = ()
     failed: Sequence[str] = ()
+    error: str | None = None
     paces: Mapping[str, float] = field(default_factory=dict)
     run: int = 1
     created: float = field(default_factory=time.time)

@@ -97,8 +97,10 @@ def go_on(token: str | None, visitor: object) -> None:
         order = job_store.load_order(folder)
         job_store.forget_stop(folder)
         job_store.watch(folder)
+        with suppress(ValueError, OSError):  # pages load it until it is finished again
+            storage.write_player(folder, {**storage.read_player(folder), "working": True})
         ahead = QUEUE.ahead_of(turn)
-        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1, failed=()))
+        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1))
         _start(folder, order, turn, place.pop_all(), watched=True)
 
 
@@ -153,7 +155,7 @@ def _start(folder: Path, order: JobOrder, turn: Ticket, place: ExitStack, *, wat
 
     def attend() -> None:
         try:
-            with place:
+            with place, job_store.alive(folder):
                 _attend(folder, turn, watched=watched)
         except Exception:  # the state says "interrupted" soon
             log.exception("a job was lost")
@@ -180,14 +182,13 @@ def _attend(folder: Path, turn: Ticket, *, watched: bool) -> None:
         if now != state:
             job_store.write_state(folder, now)
             state = now
-        job_store.touch(folder)
 
     def follow(state: JobState) -> None:
         if state.seconds_left is not None or state.stage == "scoring":  # before the first estimate, the expected time
             turn.seconds = state.seconds_left
 
     if cluster.address() is None:
-        run_job(folder, follow)
+        run_job(folder, on_state=follow)
     else:
         _run_on_cluster(folder, follow)
     if (state := job_store.read_state(folder)) is not None:
@@ -195,23 +196,22 @@ def _attend(folder: Path, turn: Ticket, *, watched: bool) -> None:
 
 
 def _run_on_cluster(folder: Path, follow: Callable[[JobState], None]) -> None:
-    def poll() -> None:
-        state = job_store.read_state(folder)
-        if state is not None:
-            follow(state)
-            if state.state == "waiting":
-                job_store.touch(folder)
-
     state = job_store.read_state(folder)
     run = state.run if state else 1
+
+    def poll() -> None:
+        if (state := job_store.read_state(folder)) is not None:
+            follow(state)
+
     try:
-        cluster.run(run_job, folder, key=f"stemscope-{folder.name}-{run}", on_poll=poll)
+        cluster.run(run_job, folder, run, key=f"stemscope-{folder.name}-{run}", on_poll=poll)
     except cluster.ClusterError:
         log.exception("a job was lost")
         _end(folder, "interrupted")
 
 
 def _end(folder: Path, how: str) -> None:
+    _drop_unfinished(folder)
     if (state := job_store.read_state(folder)) is not None:
         job_store.write_state(folder, replace(state, state=how, place=0, seconds_left=None))
 
@@ -219,12 +219,15 @@ def _end(folder: Path, how: str) -> None:
 # -- work
 
 
-def run_job(folder: Path, on_state: Callable[[JobState], None] = lambda state: None) -> None:
-    """Work on a job to its end, from wherever an earlier run left it; errors become part of its state."""
+def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState], None] = lambda state: None) -> None:
+    """Work on a job to its end, from wherever an earlier run left it; errors become part of its state.
+
+    A cluster may still have a `run` that its visitor has given up and replaced; it does nothing.
+    """
     first = job_store.read_state(folder)
-    if first is None:
-        return  # it has expired
-    state = replace(first, state="working", place=0, seconds_left=None, **_kept(folder, first))
+    if first is None or first.run != (run or first.run):
+        return
+    state = replace(first, state="working", place=0, seconds_left=None, failed=(), error=None, **_kept(folder, first))
     with job_store.alive(folder):
         try:
             for step in _steps(folder, state):
@@ -233,7 +236,8 @@ def run_job(folder: Path, on_state: Callable[[JobState], None] = lambda state: N
                     job_store.write_state(folder, state)
                 on_state(state)
         except Exception as error:
-            state = replace(state, state="failed", failed=(visitor_message(error),))
+            state = replace(state, state="failed", error=visitor_message(error))
+            _drop_unfinished(folder)
         try:
             if not state.can_go_on:
                 job_store.drop_input(folder)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 
@@ -31,11 +32,11 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Server]:
-    """A server with no MUSDB18 and no downloaded models."""
+def running(folder: Path, *, port: Any = 0, **environment: str) -> Iterator[Server]:
+    """A server with no MUSDB18 and no downloaded models, at a free port by default."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+        port = port or int(probe.getsockname()[1])
     everything = {name: value for name, value in os.environ.items() if name != "MUSDB_ROOT"}
     everything |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
     log = (folder / "server.log").open("w")

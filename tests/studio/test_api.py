@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -31,10 +32,11 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Client:
 def test_only_documented_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict")
     assert isinstance(described, dict)
-    assert set(described["named_endpoints"]) == {"/separate", "/score", "/tracks", "/models"}
+    assert set(described["named_endpoints"]) == {"/separate", "/score", "/tracks", "/models", "/submit", "/job"}
     assert described["unnamed_endpoints"] == {}
-    names = [parameter["parameter_name"] for parameter in described["named_endpoints"]["/separate"]["parameters"]]
-    assert names == ["audio", "methods", "start", "duration"]
+    for endpoint in ("/separate", "/submit"):
+        names = [parameter["parameter_name"] for parameter in described["named_endpoints"][endpoint]["parameters"]]
+        assert names == ["audio", "methods", "start", "duration"]
 
 
 def test_separate(client: Client) -> None:
@@ -52,6 +54,25 @@ def test_separate(client: Client) -> None:
 def local(file: object) -> str:
     """Where the client put a file that it downloaded."""
     return file["path"] if isinstance(file, dict) else str(file)
+
+
+def test_a_submitted_job_can_be_asked_for(client: Client) -> None:
+    token = client.predict(handle_file(str(SONG)), ["mix", "hpss", "irm"], 1, 2, api_name="/submit")["job"]
+    shares = []
+    for _ in range(600):
+        answer = client.predict(token, api_name="/job")
+        shares.append(answer["share"])
+        if answer["state"] not in ("waiting", "working"):
+            break
+        time.sleep(0.1)
+    assert answer.keys() == {"state", "place", "share", "seconds_left", "results", "failed"}
+    assert (answer["state"], answer["place"], answer["seconds_left"]) == ("done", 0, None)
+    assert shares == sorted(shares)
+    assert [result["method"] for result in answer["results"]] == ["mix", "hpss"]
+    assert soundfile.read(local(answer["results"][1]["stems"]["vocals"]))[0].shape == (2 * 44100, 2)
+    assert "an oracle needs the true sources" in answer["failed"][0]["error"]
+    with pytest.raises(Exception, match="this job no longer exists"):
+        client.predict("a" * 22, api_name="/job")
 
 
 def test_arguments_with_defaults_are_optional(client: Client) -> None:
@@ -131,7 +152,7 @@ def test_an_mcp_client_lists_and_calls_the_tools(server: Server) -> None:
 
     with ThreadPoolExecutor() as threads:  # playwright's event loop may be running in this one
         tools, answer = threads.submit(asyncio.run, asyncio.wait_for(talk(), timeout=240)).result()
-    assert {name.rpartition("_")[2] for name in tools} == {"separate", "score", "tracks", "models"}
+    assert {name.rpartition("_")[2] for name in tools} == {"separate", "score", "tracks", "models", "submit", "job"}
     assert any("Separate a song" in description for description in tools.values())
     assert "open-unmix-compact" in answer
 

@@ -260,7 +260,7 @@ def test_stop_keeps_what_is_finished_and_go_on_does_the_rest() -> None:
     view = look(token)
     assert "2 of 2 methods" in view.status
     assert not view.go_on["visible"]
-    assert 'run="2"' in view.place["value"], "the player looks again"
+    assert "player.json?run=2" in view.place["value"], "the player looks again"
 
 
 def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatch) -> None:

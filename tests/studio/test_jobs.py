@@ -128,8 +128,8 @@ def test_a_song_that_cannot_be_opened_fails_with_its_reason(tmp_path: Path) -> N
     text.write_text("no song")
     state = jobs.wait(jobs.submit(order("mix", choice=str(text)), "visitor"))
     assert state is not None
-    assert (state.state, state.stage) == ("failed", "")
-    assert "cannot read 'song.flac'" in state.failed[0]
+    assert state.state == "failed"
+    assert "cannot read 'song.flac'" in str(state.error)
 
 
 #: Works on each job in a process that dies at harmonic-percussive separation.

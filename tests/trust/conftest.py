@@ -69,11 +69,13 @@ def assert_reveals_nothing(text: str, folder: Path) -> None:
 
 
 def remaining_files(server: Server) -> set[str]:
-    """What lies on the studio's disk, but for what was uploaded to it and its own records."""
+    """What lies on the studio's disk, but for what was uploaded to it, its own records and the states of jobs."""
     own = server.folder / f"stemscope-{os.getuid()}-uploads"
     ours = {server.folder / name for name in ("secret.txt", "other.wav", "server.log", "home")}
     found = set()
     for path in server.folder.rglob("*"):
+        if path.name in ("job.json", "watched") or path.suffix == ".jobs":
+            continue
         if path.is_file() and not path.is_relative_to(own) and not any(path.is_relative_to(one) for one in ours):
             found.add(str(path.relative_to(server.folder)))
     return found

@@ -87,7 +87,7 @@ def test_a_playlist_opens_nothing(
         said = [
             refusal_message(visitor.ask("separate", visitor.upload("song.mp3", text), ["mix"], 0, None), studio.folder)
         ]
-        answer = visitor.ask("separate_1", *page(visitor.upload("song.wav", text)))
+        answer = visitor.separate(page(visitor.upload("song.wav", text)))
         assert "did not work" in str(answer.output)
         assert_reveals_nothing(str(answer), studio.folder)
         archive = visitor.upload("stems.zip", zipped({"vocals.wav": text}))
@@ -165,7 +165,7 @@ def test_paths_in_api_calls_are_not_read(
     for name, data in calls.items():
         assert visitor.ask(name, *data).error is not None, name
     for own in ("references", "estimates"):
-        assert visitor.ask("separate_1", *page(good, **{own: [file(path)]})).error is not None, own
+        assert visitor.separate(page(good, **{own: [file(path)]})).error is not None, own
     for name in ("keep", "reveal"):
         assert visitor.ask(name, path, "{}").error == "this result no longer exists" or name == "reveal"
     record_attack(f"calls with the path {Path(path).name}", "refused by every endpoint")
@@ -183,7 +183,7 @@ def test_urls_in_api_calls_are_not_fetched(
     address = address.format(port=port)
     for given in (file(address), file("", url=address), {"path": address, "url": address}):
         assert visitor.ask("separate", given, ["mix"], 0, None).error is not None
-    assert visitor.ask("separate_1", *page(file(address))).error is not None
+    assert visitor.separate(page(file(address))).error is not None
     assert visitor.ask("score", file(address), file(address)).error is not None
     for route in (
         f"/gradio_api/file={address}",
@@ -406,7 +406,7 @@ def test_hostile_archives(studio: Server, visitor: Visitor, record_attack: Recor
         given = visitor.upload("stems.zip", content)
         said = refusal_message(visitor.ask("score", given, good), studio.folder)
         refusal_message(visitor.ask("score", good, given), studio.folder)
-        answer = visitor.ask("separate_1", *page(song, references=[given]))
+        answer = visitor.separate(page(song, references=[given]))
         assert "did not work" in str(answer.output), what
         assert_reveals_nothing(str(answer), studio.folder)
         record_attack(f"a ZIP with {what}", said)
@@ -462,7 +462,8 @@ def test_invalid_api_calls_are_refused(
 ) -> None:
     name, data = WRONG[kind]
     song = visitor.upload("song.wav", wav())
-    answer = visitor.ask(name, *(song if value == "SONG" else value for value in data))
+    values = [song if value == "SONG" else value for value in data]
+    answer = visitor.separate(values) if name == "separate_1" else visitor.ask(name, *values)
     assert_reveals_nothing(str(answer), studio.folder)
     said = answer.error if answer.error is not None else str(answer.output)
     assert answer.error is not None or "did not work" in said or "could be separated" in said, said
@@ -480,6 +481,8 @@ WRONG_TYPES: list[tuple[str, list[Any], str]] = [
     ("separate", [7, ["mix"], 0, None], "audio must be an uploaded sound file, not 7"),
     ("separate", [["SONG"], ["mix"], 0, None], "audio must be an uploaded sound file"),
     ("separate", [{"path": 7}, ["mix"], 0, None], "audio must be an uploaded sound file"),
+    ("submit", ["SONG", "mix", 0, None], "methods must be a list of names of methods"),
+    ("job", [7], "token must be the token of a job, not 7"),
     ("separate", [], "separate takes 4 arguments: audio, methods, start, duration"),
     ("score", [True, "SONG"], "references must be an uploaded ZIP of sound files, not true"),
     ("score", ["SONG", "stems.zip"], "estimates must be an uploaded ZIP of sound files, not the text 'stems.zip'"),
@@ -498,9 +501,9 @@ def test_a_wrong_type_gets_a_sentence_that_names_the_argument(
 
 def test_a_long_title_full_of_html_stays_text(studio: Server, visitor: Visitor, record_attack: RecordAttack) -> None:
     song, stems = visitor.upload("song.wav", wav()), visitor.upload("stems.zip", zipped({"vocals.wav": wav()}))
-    answer = visitor.ask("separate_1", *page(song, (), estimates=[stems], yours="<script>alert(1)</script>" * 10000))
+    answer = visitor.separate(page(song, (), estimates=[stems], yours="<script>alert(1)</script>" * 10000))
     assert "<script>" not in str(answer)
     assert len(str(answer)) < 100_000
     record_attack("a title of 250 kB with scripts", "cut to 40 letters and escaped")
-    for folder in (studio.folder / f"stemscope-{os.getuid()}").glob("*"):
+    for folder in (studio.folder / f"stemscope-{os.getuid()}").glob("*/"):
         shutil.rmtree(folder)

@@ -20,7 +20,7 @@ from separation.studio.storage import KEEP_SECONDS
 from tests.conftest import ROOT
 from tests.studio.server import Server
 from tests.trust.conftest import SECRET, RecordAttack, tone
-from tests.trust.visitor import Visitor, file, page
+from tests.trust.visitor import Visitor, file, is_busy, page
 
 
 def song(pitch: float) -> bytes:
@@ -77,17 +77,21 @@ def test_a_visitor_cannot_stop_or_hear_the_separation_of_another(
     studio: Server, visitor: Visitor, record_attack: RecordAttack
 ) -> None:
     other = Visitor(studio.url)
-    events: Any = None
-    assert visitor.join("separate_1", *page(visitor.upload("song.wav", song(440)), ("hpss",))).is_success
+    first = visitor.ask("separate_1", *page(visitor.upload("song.wav", song(440)), ("hpss",))).output
+    token = first[6]
+    assert re.fullmatch(r"[\w-]{22}", token)
     other.stop()
-    for event in visitor.events():
-        events = event
-    assert "Done" in str(events)
-    token = re.findall(r"[\w-]{22}", str(events))
-    assert other.ask("keep", "a" * 22, "{}").error == "this result no longer exists"
-    record_attack(
-        "Stop, pressed by another visitor", f"the separation ends by itself, {len(token)} names told to nobody else"
+    other.http.post(
+        "/gradio_api/run/predict",
+        json={"data": [token], "fn_index": other.function("ask_to_stop"), "session_hash": other.session},
     )
+    while is_busy(view := visitor.look()):
+        assert token not in str(other.look())
+        time.sleep(0.1)
+    assert "Done" in view[0]
+    assert other.ask("keep", "a" * 22, "{}").error == "this result no longer exists"
+    assert other.ask("job", "a" * 22).error == "this job no longer exists"
+    record_attack("Stop, pressed by another visitor", "the separation ends by itself, its name is told to nobody")
 
 
 # -- Gradio's own ------------------------------------------------------------------------------------
@@ -175,7 +179,7 @@ def test_text_that_looks_like_a_file_is_not_served(
     """CVE-2024-47868, CVE-2024-1728, CVE-2024-0964: user text must not reach a file output."""
     given = visitor.upload("song.wav", song(440))
     forged = file(str(studio.folder / "secret.txt"))
-    answer = visitor.ask("separate_1", *page(given, ("mix",), yours=forged))
+    answer = visitor.separate(page(given, ("mix",), yours=forged))
     assert SECRET not in str(answer)
     assert not list((studio.folder / f"stemscope-{os.getuid()}-uploads").rglob("secret.txt"))
     record_attack("a title that is a file's description", "no file comes of it")

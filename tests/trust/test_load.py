@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.benchmarks.load import many_requests, tone_of, visit_concurrently
 from tests.studio.server import Server
 from tests.trust.conftest import RecordAttack
-from tests.trust.visitor import Visitor, page
+from tests.trust.visitor import Visitor, is_busy, page
 
 
 @pytest.mark.slow  # a server under load
@@ -36,8 +34,8 @@ def test_memory_and_disk_use_do_not_grow(studio: Server, record_attack: RecordAt
     record_attack("16 requests one by one", f"the server holds {after - before:+.0f} MB")
     results = studio.folder / f"stemscope-{os.getuid()}"
     past = time.time() - 3700
-    for folder in results.iterdir():
-        os.utime(folder, (past, past))
+    for place in results.iterdir():
+        os.utime(place, (past, past))
     many_requests(studio, 1)
     assert len(list(results.iterdir())) == 1
     record_attack("all results an hour later", "swept")
@@ -47,29 +45,19 @@ def test_memory_and_disk_use_do_not_grow(studio: Server, record_attack: RecordAt
 def test_stop_works_while_others_wait(studio: Server, record_attack: RecordAttack) -> None:
     busy, waiting = Visitor(studio.url), Visitor(studio.url)
     long, short = busy.upload("long.wav", tone_of(1, 20)), waiting.upload("song.wav", tone_of(2, 3))
-    at_work = start_separation(busy, page(long, ("hpss", "open-unmix", "demucs")))
-    in_line = start_separation(waiting, page(short, ("mix",)))
-    first = stop_separation(waiting, in_line)
-    second = stop_separation(busy, at_work)
+    assert busy.ask("separate_1", *page(long, ("hpss", "open-unmix", "demucs"))).error is None
+    assert waiting.ask("separate_1", *page(short, ("mix",))).error is None
+    first, second = stop_separation(waiting), stop_separation(busy)
     record_attack("Stop in the queue, and at work", f"heard after {first:.1f} s and {second:.1f} s")
 
 
-def start_separation(visitor: Visitor, song: list[object]) -> Iterator[dict[str, Any]]:
-    """What a visitor is told after the first word of a separation."""
-    visitor.join("separate_1", *song).raise_for_status()
-    events = visitor.events()
-    assert any(event["msg"] == "process_generating" for event in events)
-    return events
-
-
-def stop_separation(visitor: Visitor, events: Iterator[dict[str, Any]]) -> float:
-    """Press Stop, on the same page: seconds until it is heard."""
+def stop_separation(visitor: Visitor) -> float:
+    """Press Stop: seconds until it is heard."""
     began = time.monotonic()
-    same_page = Visitor(visitor.url)
-    same_page.session = visitor.session
-    same_page.stop()
-    same_page.close()
-    assert any(event["msg"] == "process_completed" and "Stopped" in str(event) for event in events)
+    visitor.stop()
+    while is_busy(view := visitor.look()):
+        time.sleep(0.1)
+    assert "Stopped" in view[0]
     return time.monotonic() - began
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-__all__ = ["Answer", "Visitor", "page"]
+__all__ = ["Answer", "Visitor", "is_busy", "page"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,28 @@ class Visitor:
                 return Answer(error=event["output"].get("error") or "", steps=steps)
         return Answer(error="the connection ended", steps=steps)
 
+    def separate(self, values: list[Any], *, pause: float = 0.2) -> Answer:
+        """Press Separate and look until the job has ended; `values` are those of :func:`page`."""
+        answer = self.ask("separate_1", *values)
+        if answer.error is not None:
+            return answer
+        views = [answer.output]
+        while is_busy(views[-1]):
+            time.sleep(pause)
+            views.append(self.look())
+        return Answer(output=views[-1], steps=views)
+
+    def look(self) -> list[Any]:
+        """What the page asks for every second."""
+        return self._at_once("watch", None, None, "", "")
+
+    def _at_once(self, name: str, *data: Any) -> list[Any]:
+        body = {"data": list(data), "fn_index": self.function(name), "session_hash": self.session}
+        answer = self.http.post("/gradio_api/run/predict", json=body)
+        answer.raise_for_status()
+        output: list[Any] = answer.json()["data"]
+        return output
+
     def join(self, name: str | int, *data: Any) -> httpx.Response:
         """Only begin."""
         number = self.function(name) if isinstance(name, str) else name
@@ -87,8 +110,7 @@ class Visitor:
 
     def stop(self) -> None:
         """Press Stop."""
-        body = {"data": [None], "fn_index": self.function("ask_to_stop"), "session_hash": self.session}
-        self.http.post("/gradio_api/run/predict", json=body).raise_for_status()
+        self._at_once("ask_to_stop", None)
 
     def fetch(self, url: str) -> bytes:
         """A file that an answer named."""
@@ -98,6 +120,11 @@ class Visitor:
 
     def close(self) -> None:
         self.http.close()
+
+
+def is_busy(view: list[Any]) -> bool:
+    """Whether the page that shows this goes on looking."""
+    return bool(view[7].get("active"))
 
 
 def file(path: str, name: str = "song.wav", **more: Any) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""Jobs in Chromium: reloads, several tabs, and a server that dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.conftest import SAMPLES
+from tests.studio.browser import SECOND, choose, excerpt, open_page, separate, upload, wait_for
+from tests.studio.server import CHROMIUM, Server, running
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
+]
+
+SONG = SAMPLES / "paper-boats" / "mixture.flac"
+
+
+def start(page: Page, *methods: str, seconds: float = 0) -> None:
+    """Begin a job and wait until the page's address names it."""
+    upload(page, SONG)
+    choose(page, *methods)
+    excerpt(page, 0, seconds)
+    separate(page)
+    page.wait_for_url("**result=**")
+
+
+def test_a_job_survives_ten_reloads_and_ends(page: Page) -> None:
+    start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix")
+    link = page.url
+    for _ in range(10):
+        page.reload(wait_until="commit")
+        page.wait_for_timeout(200)
+    wait_for(page, "Done.*3 of 3 methods")
+    assert page.url == link
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
+    expect(page.locator("#stop")).to_be_disabled()
+
+
+def test_a_second_tab_shows_the_job_and_stops_it(page: Page, visitor: BrowserContext) -> None:
+    start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix", "Harmonic-percussive")
+    with open_page(visitor, page.url) as second:
+        expect(second.locator("#stop")).to_be_enabled()
+        expect(second.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+        wait_for(second, "Demucs|Open-Unmix|Harmonic")  # one is finished: methods come in the order of the list
+        second.click("#stop")
+        for tab in (second, page):
+            wait_for(tab, "Stopped.*of 4 methods finished")
+            expect(tab.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+            expect(tab.locator("#stop")).to_be_disabled()
+        second.click("#go-on")
+        wait_for(second, "Done.*4 of 4 methods")
+        expect(second.get_by_role("radio", name="Harmonic-percussive")).to_be_visible()
+        expect(second.locator("#go-on")).to_be_hidden()
+
+
+def test_a_job_goes_on_without_its_page_and_is_in_the_history(
+    page: Page, visitor: BrowserContext, server: Server
+) -> None:
+    with open_page(visitor, server.url) as first:
+        start(first, "Demucs", "Mixture ÷ 4", seconds=4)
+        token = first.url.partition("result=")[2]
+    page.reload()
+    link = page.locator(f"a[href='?result={token}']")
+    expect(link).to_have_text("mixture.flac")
+    expect(page.locator("#history li").filter(has=link)).to_contain_text("Done, 2 of 2 methods", timeout=60 * SECOND)
+    link.click()
+    wait_for(page, "Done.*2 of 2 methods")
+    expect(page.get_by_role("radio", name="Demucs")).to_be_visible()
+
+
+def test_several_songs_at_once_wait_in_turn(page: Page) -> None:
+    expect(page.locator("#history")).to_contain_text("200 MB and 30 min per song, 4 songs at a time")
+    start(page, "Demucs", "Open-Unmix")
+    first = page.url
+    choose(page, "Mixture ÷ 4")
+    page.click("#separate")
+    page.wait_for_url(lambda url: "result=" in url and url != first)
+    wait_for(page, "Waiting.*1 ahead of you|Done")
+    expect(page.locator("#history [aria-current]")).to_have_count(1)
+    wait_for(page, "Done.*1 of 1 methods")
+    for item in page.locator("#history li").all()[:2]:
+        expect(item).to_contain_text("Done")
+
+
+@pytest.mark.slow  # starts two studios; tests/studio/test_jobs.py goes on after a killed process
+def test_a_killed_server_says_interrupted_and_goes_on(browser: Browser, tmp_path: Path) -> None:
+    context = browser.new_context()
+    with running(tmp_path) as server:
+        page = context.new_page()
+        page.goto(server.url)
+        start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix")
+        wait_for(page, "Demucs|Open-Unmix")
+        os.kill(server.pid, signal.SIGKILL)
+    port = int(re.findall(r":(\d+)", server.url)[0])
+    with running(tmp_path, port=port):
+        page.goto(page.url)
+        wait_for(page, "Interrupted.*of 3 methods finished")
+        expect(page.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+        page.click("#go-on")
+        wait_for(page, "Done.*3 of 3 methods")
+        for method in ("Mixture ÷ 4", "Demucs", "Open-Unmix"):
+            expect(page.get_by_role("radio", name=method)).to_be_visible()
+    context.close()

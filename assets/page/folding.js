@@ -141,6 +141,7 @@ function changed() {
 }
 
 for (const name of ["input", "change", "click"]) form.addEventListener(name, (event) => event.isTrusted && changed());
+form.addEventListener("chosen", writeChoice);
 watch("value", changed);
 watch("line", writeFolded);
 

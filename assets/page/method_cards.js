@@ -24,6 +24,7 @@ function show() {
   const names = chosen();
   for (const button of element.querySelectorAll(".set"))
     button.setAttribute("aria-pressed", String(names.length > 0 && same(names, usable(wanted(button)))));
+  element.dispatchEvent(new Event("chosen", { bubbles: true }));
 }
 
 function restore() {

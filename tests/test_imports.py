@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"workers"},
     "weights": {"resources", "sources"},
     "separators": {"resources", "sources", "audio", "workers", "spectral", "models", "weights"},
-    "datasets": {"sources", "atomic", "audio"},
+    "datasets": {"sources", "atomic", "audio", "weights"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
     "pipeline": {"audio", "workers", "separators", "datasets"},
     "evaluation": {

@@ -6,13 +6,17 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import gradio as gr
 
 from separation.studio import api, cluster, components, job_page, jobs, model_cache, storage
 from separation.studio.i18n import I18N, Translator, translatable, translator_for
 from separation.studio.limits import LIMITS
+from separation.studio.method_cards import method_cards
 from separation.studio.pages import about, benchmark, blind_test, compare, models, separate
+from separation.studio.pages.song_choice import library
+from separation.studio.song_cards import song_cards
 from separation.studio.theme import CSS, HEAD, theme
 from separation.studio.zero_gpu import is_zero_gpu
 from separation.workers.threads import limit_malloc_arenas
@@ -44,17 +48,33 @@ def build() -> gr.Blocks:
         studio.load(
             _welcome,
             None,
-            [masthead, separate_page.described, about_html],
+            [
+                masthead,
+                separate_page.hero,
+                separate_page.song.examples,
+                separate_page.song.library,
+                separate_page.methods,
+                separate_page.folded,
+                about_html,
+            ],
             show_progress="hidden",
             api_visibility="private",
         )
     return studio
 
 
-def _welcome(request: gr.Request) -> tuple[str, str, str]:
-    """Return our own HTML in the visitor's language."""
+def _welcome(request: gr.Request) -> tuple[Any, ...]:
+    """Return our own HTML in the visitor's language, and the songs that there are now."""
     words = translator_for(request)
-    return components.masthead(words), components.method_cards(words), components.about(words)
+    return (
+        components.masthead(words),
+        components.hero(words),
+        song_cards(words),
+        gr.update(choices=library()),
+        gr.update(cards=method_cards(words)),
+        gr.update(line=components.folded_line(words)),
+        components.about(words),
+    )
 
 
 def launch() -> None:

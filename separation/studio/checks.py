@@ -10,7 +10,7 @@ from separation.studio.i18n import Translator
 from separation.studio.request import SeparationRequest
 from separation.studio.songs import StudioError
 
-__all__ = ["check_methods", "usable_part"]
+__all__ = ["check_methods", "has_weights", "usable_part"]
 
 
 def check_methods(methods: Sequence[str], *, estimates: bool) -> None:
@@ -44,7 +44,7 @@ def usable_part(
         title = words.named("method", name, METHODS[name].title)
         if METHODS[name].needs_references and not references:
             problems[name] = words("no_references", method=title)
-        elif not _has_weights(name, request.models.get(name)):
+        elif not has_weights(name, request.models.get(name)):
             problems[name] = words("no_weights", method=title)
     usable = [name for name in request.methods if name not in problems]
     if not usable and not estimates:
@@ -52,15 +52,15 @@ def usable_part(
     return replace(request, methods=usable), list(problems.values())
 
 
-def _has_weights(name: str, model: str | None = None) -> bool:
+def has_weights(name: str, model: str | None = None) -> bool:
     """Return whether a method's weights are installed; a preset needs those of its parts, or of one of its choices."""
     from separation.weights import catalogue
 
     method = METHODS[name]
     if method.preset is not None and method.preset.first_installed:
-        return any(_has_weights(*choice.split(":")) for choice in method.preset.first_installed)
+        return any(has_weights(*choice.split(":")) for choice in method.preset.first_installed)
     if method.preset is not None:
-        return all(_has_weights(part.method, part.model) for part in method.preset.parts.values())
+        return all(has_weights(part.method, part.model) for part in method.preset.parts.values())
     wanted = model or method.default_model
     known = catalogue.list_models() if wanted else []
     return not wanted or any(one.name == wanted and one.method == name and one.installed for one in known)

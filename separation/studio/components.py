@@ -12,16 +12,16 @@ from separation.separators import METHODS
 
 if TYPE_CHECKING:
     from separation.studio.i18n import Translator
-    from separation.weights.model import Model
 
 __all__ = [
     "about",
     "figure",
     "file_url",
+    "folded_line",
+    "hero",
     "hint",
     "masthead",
-    "method_cards",
-    "model_cards",
+    "method_texts",
     "player",
     "small_figures",
     "table",
@@ -42,11 +42,29 @@ _MARK = "".join(
 
 
 def masthead(words: Translator) -> str:
+    """Return the logo and the name, after a link that skips to the page."""
     svg = f'<svg viewBox="0 0 40 40" fill="none" stroke-width="3.4" stroke-linecap="round" aria-hidden="true">{_MARK}'
-    return f'<div class="masthead">{svg}</svg><div><h1>Stemscope</h1><p>{escape(words("tagline"))}</p></div></div>'
+    return (
+        f'<a class="skip" href="#main">{escape(words("skip"))}</a>'
+        f'<div class="masthead">{svg}</svg><h1>Stemscope</h1></div>'
+    )
 
 
-def method_cards(words: Translator) -> str:
+def hero(words: Translator) -> str:
+    """Say what the studio does, above the form."""
+    return (
+        f'<div class="hero" id="main" tabindex="-1"><h2>{escape(words("hero"))}</h2>'
+        f"<p>{escape(words('tagline'))}</p></div>"
+    )
+
+
+def folded_line(words: Translator) -> str:
+    """Return the form in one line, which a script fills in, with the button that opens it again."""
+    change = f'<button type="button" id="change">{escape(words("change"))}</button>'
+    return f'<div class="folded-line"><p class="folded-text"><strong></strong><span></span></p>{change}</div>'
+
+
+def method_texts(words: Translator) -> str:
     """Describe each method in one paragraph."""
     cards = "".join(
         _card(words(f"method_{method.name}"), words(f"method_{method.name}_what"), method.reference)
@@ -79,6 +97,7 @@ def about(words: Translator) -> str:
     papers = "".join(f"<li>{escape(paper)}.</li>" for paper in _PAPERS)
     return (
         f'<div class="about"><h2>{escape(words("about_title"))}</h2><div class="cards wide">{cards}</div>'
+        f"<h3>{escape(words('about_methods'))}</h3>{method_texts(words)}"
         f"<h3>{escape(words('about_cite'))}</h3><ul>{papers}</ul></div>"
     )
 
@@ -90,6 +109,7 @@ def hint(text: str) -> str:
 
 def work(title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str] = ()) -> str:
     """Show progress: a title, details, a bar if `share` is in 0..1, and a line per problem."""
+    details = list(details)
     words = "".join(f"<span>{escape(detail)}</span>" for detail in details)
     bar = ""
     if share is not None:
@@ -100,7 +120,8 @@ def work(title: str, details: Iterable[str] = (), *, share: float | None = None,
         )
     lines = "".join(f"<p>{escape(problem)}</p>" for problem in problems)
     head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
-    return f'<div class="work" role="status">{head}{bar}{lines}</div>'
+    refused = "" if details or share is not None or not lines else " refused"  # nothing was begun
+    return f'<div class="work{refused}" role="status">{head}{bar}{lines}</div>'
 
 
 def file_url(path: Path) -> str:
@@ -143,65 +164,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}"><table>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-# -- models ----------------------------------------------------------------------------------------
-
-#: The steps of each method, for its diagram.
-_STEPS = {
-    "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter"),
-    "demucs": ("waveform", "encoder", "BLSTM", "decoder"),
-    "hybrid-demucs": ("waveform + STFT", "2 encoders", "shared LSTM, attention", "2 decoders"),
-    "htdemucs": ("waveform + STFT", "2 encoders", "cross-domain transformer", "2 decoders"),
-    "roformer": ("STFT", "bands", "transformers along time and bands", "complex masks"),
-    "spleeter": ("spectrogram", "U-Net per stem", "soft mask"),
-}
-
-
-def model_cards(models: Iterable[Model], speeds: Mapping[str, float], words: Translator) -> str:
-    """Describe each model: purpose, diagram, size, terms and measured speed."""
-    cards = []
-    for model in models:
-        state = "bundled" if model.bundled else "installed" if model.installed else "missing"
-        speed = words.speed(speeds[model.name]) if model.name in speeds else words("unmeasured")
-        size = f"{model.size / 1e6:.1f} MB" if model.size else f"~{4 * (model.parameters or 0) / 1e6:.0f} MB"
-        facts = {
-            words("size"): f"{size}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
-            words("licence"): model.licence,
-            words("trained_on"): model.trained_on,
-            words("speed"): speed,
-        }
-        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
-        cards.append(
-            f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
-            f"{escape(words(f'state_{state}'))}</span></h3>"
-            f"<p>{escape(METHODS[model.method].title)}: {escape(_source_names(model.sources, words))}</p>"
-            f"{_diagram((*_STEPS[model.method], f'{len(model.sources)} stems'))}<dl>{rows}</dl></article>"
-        )
-    return f'<div class="models">{"".join(cards)}</div>'
-
-
-def _source_names(sources: Iterable[str], words: Translator) -> str:
-    return ", ".join(words.named("stem", source, source) for source in sources)
-
-
-def _diagram(steps: Sequence[str]) -> str:
-    """Draw boxes and arrows in the text's colour."""
-    widths = [14 + 6.2 * len(step) for step in steps]
-    x, parts = 1.0, []
-    for step, width in zip(steps, widths, strict=True):
-        parts.append(
-            f'<rect x="{x:.0f}" y="4" width="{width:.0f}" height="26" rx="5" fill="none" stroke="currentColor"'
-            f' opacity="0.55"/><text x="{x + width / 2:.0f}" y="21" text-anchor="middle" font-size="11"'
-            f' fill="currentColor">{escape(step)}</text>'
-        )
-        x += width
-        if step is not steps[-1]:
-            parts.append(f'<path d="M{x + 2:.0f} 17h9m-4-3l4 3l-4 3" fill="none" stroke="currentColor"/>')
-            x += 14
-    label, across = escape(" → ".join(steps)), f"{x + 1:.0f}"
-    return (
-        f'<svg viewBox="0 0 {across} 34" style="max-width:{across}px" role="img" aria-label="{label}">'
-        f"{''.join(parts)}</svg>"
     )

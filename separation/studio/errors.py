@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import errno
 import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from separation.studio.i18n import Translator
 
 __all__ = ["visitor_message"]
 
 log = logging.getLogger(__name__)
 
 
-def visitor_message(error: Exception) -> str:
-    """Return a sentence for the visitor, without the paths in system errors, and log the rest."""
+def visitor_message(error: Exception, words: Translator | None = None) -> str:
+    """Return a sentence for the visitor, without the paths in system errors, and log the rest.
+
+    The sentence is in the language of `words`, if that language has a translation of it.
+    """
+    sentence = _sentence(error)
+    return words.sentence(sentence) if words else sentence
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error)
     log.error("failed", exc_info=error)

@@ -60,9 +60,14 @@ class Form:
         """Build the form from the components' values; the last ones are the weights of each method that has some."""
         names = [field.name for field in fields(cls) if field.name != "models"]
         with_weights = [name for name, method in METHODS.items() if method.has_model]
-        chosen = zip(with_weights, values[len(names) :], strict=True)
-        models = {name: model for name, model in chosen if model and model != METHODS[name].default_model}
-        return cls(**dict(zip(names, values, strict=False)), models=models)
+        weights = zip(with_weights, values[len(names) :], strict=True)
+        models = {name: model for name, model in weights if model and model != METHODS[name].default_model}
+        fields_of = dict(zip(names, values, strict=False))
+        listed = fields_of["methods"] if isinstance(fields_of["methods"], list) else []
+        chosen = [name for name in listed if isinstance(name, str)]  # a program may send anything
+        order = {name: place for place, name in enumerate(METHODS)}  # in which quick methods come first
+        fields_of["methods"] = sorted(chosen, key=lambda name: order.get(name, len(order)))
+        return cls(**fields_of, models=models)
 
     @property
     def _choice(self) -> str | None:

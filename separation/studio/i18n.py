@@ -1,5 +1,8 @@
 """Translations: each file in ``assets/languages`` is a language.
 
+``STEMSCOPE_LANGUAGES`` names a folder with more of them. The text ``direction`` is "ltr" or "rtl". Messages of the
+library have keys that begin with ``error_``.
+
 The English names and descriptions of the methods are in the registry, under the keys ``method_<name>`` and
 ``method_<name>_what``; other languages translate them.
 """
@@ -7,7 +10,10 @@ The English names and descriptions of the methods are in the registry, under the
 from __future__ import annotations
 
 import json
+import os
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -23,7 +29,9 @@ _FOLDER = ASSETS / "languages"
 @cache
 def languages() -> dict[str, dict[str, str]]:
     """Return every language's texts by key."""
-    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.json"))}
+    own = os.environ.get("STEMSCOPE_LANGUAGES")
+    files = [*_FOLDER.glob("*.json"), *(Path(own).glob("*.json") if own else ())]
+    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(files, key=lambda path: path.stem)}
     titles = {f"method_{method.name}": method.title for method in METHODS.values()}
     found["en"] |= titles | {f"method_{method.name}_what": method.summary for method in METHODS.values()}
     return found
@@ -52,9 +60,33 @@ class Translator:
         ratio = 1 / factor if factor <= 1 else factor
         return self("faster" if factor <= 1 else "slower", factor=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
 
+    def sentence(self, english: str) -> str:
+        """Translate a message of the library, which is in English; one without a translation is returned as it is."""
+        for key, pattern in _messages():
+            if found := pattern.fullmatch(english):
+                blanks = {name: self.sentence(text) for name, text in found.groupdict().items()}
+                told = key.replace("error_", "told_", 1)  # in plainer words than the library's
+                return self(told if told in self._words else key, **blanks)
+        return english
+
     def named(self, kind: str, name: str, otherwise: str) -> str:
         """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
         return self._words.get(f"{kind}_{name}", otherwise)
+
+
+@cache
+def _messages() -> list[tuple[str, re.Pattern[str]]]:
+    """Return the keys and patterns of the library's messages: the English texts whose keys begin with ``error_``."""
+    texts = {key: text for key, text in languages()["en"].items() if key.startswith("error_")}
+    return [(key, _pattern(text)) for key, text in texts.items()]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return a pattern for a text whose blanks are filled in."""
+    pieces = re.split(r"\{(\w+)\}", text)
+    literal, names = pieces[::2], pieces[1::2]
+    blanks = [f"(?P<{name}>.+?)" for name in names]
+    return re.compile("".join(re.escape(part) + blank for part, blank in zip(literal, [*blanks, ""], strict=True)))
 
 
 def translator_for(request: gr.Request | None) -> Translator:
@@ -68,5 +100,14 @@ def translator_for(request: gr.Request | None) -> Translator:
 
 
 def language_script() -> str:
-    """Return a script that makes all languages available to the page's own scripts."""
-    return f"<script>window.stemscopeWords = {json.dumps(languages())};</script>\n"
+    """Return a script that makes all languages available to the page's own scripts, and states the page's own."""
+    known = f"window.stemscopeWords = {json.dumps(languages())};"
+    return f"<script>{known}\n{_DIRECTION}</script>\n"
+
+
+_DIRECTION = """{
+  const language = (navigator.language || "en").slice(0, 2);
+  const words = window.stemscopeWords[language];
+  document.documentElement.lang = words ? language : "en";
+  document.documentElement.dir = words?.direction ?? "ltr";
+}"""

@@ -122,7 +122,7 @@ def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any)
         order = JobOrder(song=form.song, name=form.name, request=asked, problems=problems, seconds=seconds)
         started = jobs.submit(order, who)
     except (ValueError, OSError, MemoryError) as error:
-        return _refused(errors.visitor_message(error), token, who, words)
+        return _refused(errors.visitor_message(error, words), token, who, words)
     except Exception:  # shown to the visitor in general terms; the log has the details
         log.exception("a job could not be started")
         return _refused(f"{words('our_side')}. {words('noted')}", token, who, words)
@@ -135,7 +135,7 @@ def go_on(request: gr.Request, token: str | None, visitor: Any) -> tuple[Any, ..
     try:
         jobs.go_on(token, who)
     except (ValueError, OSError) as error:
-        return _refused(errors.visitor_message(error), None, who, words)
+        return _refused(errors.visitor_message(error, words), None, who, words)
     return _view(token, who, words)
 
 
@@ -224,7 +224,7 @@ def describe(state: JobState | None, words: Translator) -> str:
         return components.work(words("queue"), details, problems=state.problems)
     if state.state == "working":
         return components.work(*_progress(state, words), share=state.share, problems=state.problems)
-    problems = [*state.problems, *state.failed]
+    problems = [*state.problems, *map(words.sentence, state.failed)]
     if state.state == "failed":
         if state.error is not None:
             return components.work(words("failed_title"), problems=[*state.problems, state.error])

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from separation.audio.channels import downmix
 from separation.audio.resampling import Resampler
+from separation.audio.signal import Signal
 from separation.plots import (
     F_MIN,
     Spectrogram,
@@ -45,6 +46,7 @@ RATE = 48000  # Hz; Opus always works at this rate
 CHUNK = 4 * RATE  # samples per chunk
 MARGIN = RATE // 10  # samples of overlap at both ends; an Opus decoder needs 80 ms to settle
 BIT_RATE = 128_000  # bit/s for stereo; half for mono
+DESCRIBED = 60  # seconds of a song from which tempo and key are estimated
 COLUMNS = 1000  # columns of a spectrogram
 CLOSEST = 512  # minimum hop of a spectrogram in samples; a smaller one adds no detail
 
@@ -231,9 +233,11 @@ class Player:
         runs = len(list(self.folder.glob("listen*")))
         self._listen = self.folder / f"listen-{runs + 1}"
 
-    def describe(self, song: Tensor) -> None:
-        """Estimate tempo and key from the song or its beginning, (channels, time) at the song's rate."""
-        self.tempo, self.key = estimate_tempo(song, self.rate), estimate_key(song, self.rate)
+    def describe(self, song: Signal) -> None:
+        """Estimate tempo and key, unless they are known; called when there is something to hear, which comes first."""
+        if self.tempo is None and self.key is None:
+            beginning = song.read(0, min(song.frames, DESCRIBED * self.rate))
+            self.tempo, self.key = estimate_tempo(beginning, self.rate), estimate_key(beginning, self.rate)
 
     def group(self, name: str, title: str) -> Group:
         """Add a group."""

@@ -18,6 +18,7 @@ from separation.studio.request import SeparationRequest
 from separation.studio.scoring import score_group
 from separation.studio.session_update import SessionUpdate
 from separation.studio.songs import Song
+from separation.studio.speeds import note_speed
 from separation.studio.storage import new_folder, read_player, remove_expired
 from separation.studio.zero_gpu import with_gpu
 
@@ -33,6 +34,7 @@ from separation.studio.model_cache import separator_for
 __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
 USER_STEMS = "yours"  # group of the visitor's own stems
+LONG_ENOUGH = 5.0  # seconds of audio from which a speed is worth noting
 
 
 def separate_song(
@@ -100,7 +102,6 @@ class _Session:
         self.results: list[Result] = []
         self.failed: list[str] = []
         self.doing = 0
-        self.described = False
 
     def steps(self) -> Iterator[SessionUpdate]:
         try:
@@ -186,14 +187,8 @@ class _Session:
         group = self._known(USER_STEMS, title, _in_memory({**stems, "residual": residual}))
         energy = float(song.double().square().sum())
         group.details = {"residual_db": _decibels(float(residual.double().square().sum()), energy)}
-        self._describe_song()
+        self.player.describe(self.song.audio)
         self.player.publish()
-
-    def _describe_song(self) -> None:
-        """Estimate tempo and key, once, when there is something to hear: they are no reason to wait for it."""
-        if not self.described:
-            self.described = True
-            self.player.describe(self.song.audio.read(0, min(self.song.audio.frames, 60 * self.song.audio.sample_rate)))
 
     def _known(self, name: str, title: str, sounds: Mapping[str, Signal]) -> Group:
         import torch
@@ -287,7 +282,9 @@ class _Session:
         }
         self.player.finish(group)
         self.results.append(result)
-        self._describe_song()
+        self.player.describe(self.song.audio)
+        if self.song.audio.duration >= LONG_ENOUGH:
+            note_speed(method.name, self.request.models.get(method.name), result.real_time_factor)
         self.player.publish()
 
     def _origin(self, method: Method) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from separation.datasets.sample_set import sample_set_folder
 from separation.datasets.stem_folders import read_references, references_beside
 from separation.resources import ASSETS
 from separation.studio import storage
@@ -133,8 +134,8 @@ def samples() -> dict[str, Path]:
 
 @cache
 def musdb_tracks() -> dict[str, Track]:
-    """Return the tracks in ``MUSDB_ROOT`` by name; empty if it is unset or unusable."""
-    root = os.environ.get("MUSDB_ROOT")
+    """Return the tracks in ``MUSDB_ROOT``, or of the downloaded sample set, by name; empty if there are none."""
+    root = os.environ.get("MUSDB_ROOT") or sample_set_folder()
     if not root:
         return {}
     from separation.datasets.musdb18 import tracks

@@ -16,10 +16,11 @@ from filelock import FileLock, Timeout
 from separation.weights.model import Model, ModelFile
 from separation.weights.state_dict import CheckpointError, is_complete, sha256_of
 
-__all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "verify_model"]
+__all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "receive_file", "verify_model"]
 
 TIMEOUT = 30.0  # seconds without data before a connection is given up
 ATTEMPTS = 4  # connections to the server for one file, before an error is reported
+_AGAIN = "try again"
 PAUSE = 1.0  # seconds before the second connection; twice as long before each further one
 
 DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known
@@ -91,30 +92,49 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
     part = path.with_name(f"{path.name}.part")
     mirror = os.environ.get("SEPARATION_MODELS_URL")
     url = f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url
-    again = "run the same command again"
+    expected = receive_file(url, part, file.name, progress, setting="SEPARATION_MODELS_URL")
+    size = part.stat().st_size
+    too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
+    if problem := too_long or find_problem(file, part):
+        part.unlink()
+        raise CheckpointError(f"discarded the download of {file.name} ({problem}); {_AGAIN}, or try another mirror")
+    part.replace(path)
+
+
+def receive_file(
+    url: str, part: Path, name: str, progress: DownloadCallback | None = None, *, setting: str = "its setting"
+) -> int | None:
+    """Download a file to `part`, resuming what is there, and return its size if the server declares it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file in messages.
+    setting : str
+        Where the address can be set, for the message that it is none.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be downloaded completely. What has arrived is kept.
+    """
     try:
-        expected = _receive_patiently(url, part, file.name, progress)
+        expected = _receive_patiently(url, part, name, progress)
     except urllib.error.HTTPError as error:
-        raise CheckpointError(
-            f"cannot download {file.name}: the server answers {error.code} ({error.reason})"
-        ) from error
+        raise CheckpointError(f"cannot download {name}: the server answers {error.code} ({error.reason})") from error
     except ValueError as error:
-        raise CheckpointError(f"cannot download {file.name}: SEPARATION_MODELS_URL is not an address") from error
+        raise CheckpointError(f"cannot download {name}: {setting} is not an address") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         why = " ".join(str(getattr(error, "reason", None) or error).split())
         raise CheckpointError(
-            f"cannot download {file.name}: {why}; check the network and {again}, it will resume"
+            f"cannot download {name}: {why}; check the network and {_AGAIN}, it will resume"
         ) from error
     size = part.stat().st_size
     if expected is not None and size < expected:
         raise CheckpointError(
-            f"the download of {file.name} ended after {size} of {expected} bytes; {again}, it will resume from there"
+            f"the download of {name} ended after {size} of {expected} bytes; {_AGAIN}, it will resume from there"
         )
-    too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
-    if problem := too_long or find_problem(file, part):
-        part.unlink()
-        raise CheckpointError(f"discarded the download of {file.name} ({problem}); {again}, or try another mirror")
-    part.replace(path)
+    return expected
 
 
 def _receive_patiently(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:

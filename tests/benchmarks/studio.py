@@ -83,7 +83,7 @@ def first_stem(browser: Browser, url: str, song: Path) -> float:
     page = browser.new_page()
     page.goto(url)
     upload(page, song, where="#upload")
-    page.wait_for_function("document.querySelector('#upload').innerText.includes('0:')", timeout=PATIENCE)
+    page.wait_for_function("document.querySelector('#choice strong').textContent", timeout=PATIENCE)
     began = time.perf_counter()
     page.click("#separate")
     ready = "(p => p?.method === 'best-offline' && p.engine.tracks.get('best-offline/vocals')?.info.ready > 0)"

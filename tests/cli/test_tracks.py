@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 from tests.cli.helpers import SOURCES, error_line, separation, write_song
+from tests.weights.helpers import serving
 
 
 def write_musdb(root: Path) -> None:
@@ -47,3 +50,25 @@ def test_a_missing_data_set_is_refused(tmp_path: Path) -> None:
     assert "holds no tracks" in error_line(separation("tracks", "--root", tmp_path, "--json"))
     outcome = separation("tracks", environment={"MUSDB_ROOT": ""})
     assert (outcome.code, outcome.stdout) == (2, "")
+    assert "--download" in error_line(outcome)
+
+
+def test_the_sample_set_is_downloaded_and_listed(tmp_path: Path, musdb_root: Path) -> None:
+    track = next((musdb_root / "test").glob("*.stem.mp4"))
+    with serving() as server:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.write(track, f"test/{track.name}")
+        server.files["/set.zip"] = content.getvalue()
+        environment = {
+            "MUSDB_ROOT": "",
+            "SEPARATION_HOME": str(tmp_path),
+            "STEMSCOPE_SAMPLE_SET_URL": f"{server.url}/set.zip",
+            "no_proxy": "*",
+        }
+        listed = [
+            separation("tracks", *options, "--json", environment=environment).document["tracks"]
+            for options in (("--download",), ())  # it is found again without the option
+        ]
+    for tracks in listed:
+        assert [one["name"] for one in tracks] == [track.name.removesuffix(".stem.mp4")]

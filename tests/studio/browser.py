@@ -26,7 +26,7 @@ class open_page:  # noqa: N801  # used like a function
         self.page.goto(url)
 
     def __enter__(self) -> Page:
-        expect(self.page.locator("#separate")).to_be_visible()
+        expect(self.page.locator("#separate:visible, #change:visible").first).to_be_visible()
         return self.page
 
     def __exit__(self, *_: object) -> None:
@@ -34,22 +34,33 @@ class open_page:  # noqa: N801  # used like a function
         assert self.errors == []
 
 
+def open_form(page: Page) -> None:
+    """Unfold the form, if it is folded."""
+    if page.locator("#change").is_visible():
+        page.click("#change")
+
+
 def choose(page: Page, *methods: str) -> None:
     """Tick exactly these methods."""
-    for box in page.locator("#methods input[type=checkbox]").all():
-        box.set_checked(False)
+    open_form(page)
+    for name in page.eval_on_selector_all("#methods input:checked", "boxes => boxes.map(box => box.id)"):
+        page.locator(f"#{name}").uncheck()
     for method in methods:
         page.get_by_role("checkbox", name=method, exact=True).check()
 
 
-def choose_sample(page: Page) -> None:
-    page.locator("#kind").get_by_label("Sample").check()
-    expect(page.locator("#sample")).to_be_visible()
+def choose_sample(page: Page, title: str = "Night drive") -> None:
+    """Choose a song in the list, without separating it."""
+    open_form(page)
+    page.locator("#library input").click()
+    page.get_by_role("option", name=title).click()
+    expect(page.locator("#choice strong")).to_have_text(title)
 
 
 def upload(page: Page, path: Path) -> None:
+    open_form(page)
     page.set_input_files("#upload input[type=file]", str(path))
-    expect(page.locator("#upload")).to_contain_text("0:")
+    expect(page.locator("#choice strong")).to_have_text(path.name)
 
 
 def upload_stems(page: Page, where: str, *files: Path) -> None:
@@ -62,11 +73,15 @@ def upload_stems(page: Page, where: str, *files: Path) -> None:
 
 
 def excerpt(page: Page, start: float, seconds: float) -> None:
+    open_form(page)
+    if not page.locator("#start").is_visible():
+        page.locator("#advanced").get_by_role("button").first.click()
     page.locator("#start input").fill(str(start))
     page.locator("#duration input").fill(str(seconds))
 
 
 def separate(page: Page) -> None:
+    open_form(page)
     page.click("#separate")
     expect(page.locator("#stop")).to_be_enabled(timeout=PATIENCE)
 

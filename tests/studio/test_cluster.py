@@ -18,7 +18,7 @@ from separation.studio import cluster, job_store, jobs, storage
 from separation.studio.job_store import JobState
 from separation.studio.queue import FairQueue
 from tests.conftest import ROOT
-from tests.studio.test_jobs import order, state_of, wait_until
+from tests.studio.job_helpers import order, state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_results")
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,13 @@ import pytest
 
 from separation.separators.hpss import HarmonicPercussive
 from separation.studio import job_store, jobs, songs, storage
-from separation.studio.job_store import JobOrder, JobState
+from separation.studio.job_store import JobState
 from separation.studio.pace import Clock, Paces
 from separation.studio.queue import FairQueue
-from separation.studio.request import SeparationRequest
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import ROOT
+from tests.studio.job_helpers import UPLOAD, order, state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_results")
-
-UPLOAD = SAMPLES / "night-drive" / "mixture.flac"
-
-
-def order(*methods: str, seconds: Any = 1.0, **song: Any) -> JobOrder:
-    """An upload without true sources: scoring would take longer than separating."""
-    choice = {"kind": "upload", "choice": str(UPLOAD), "references": None, "estimates": None}
-    return JobOrder(
-        song={**choice, "start": 1.0, "duration": seconds, **song},
-        name="mixture.flac",
-        request=SeparationRequest(methods=methods),
-        seconds=seconds,
-    )
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    for _ in range(round(seconds / 0.02)):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
-
-
-def state_of(token: str) -> JobState:
-    state = jobs.find(token)
-    assert state is not None
-    return state
 
 
 def test_a_job_ends_without_anybody_watching() -> None:

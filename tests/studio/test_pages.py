@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import threading
+from collections.abc import Callable
 from functools import partial
 from html import unescape
 from pathlib import Path
@@ -16,11 +16,8 @@ import pytest
 import soundfile
 
 from separation.separators import METHODS
-from separation.studio import blind_test, components, i18n, model_choice, storage
-from separation.studio.limits import may_manage_models
-from separation.studio.pages import benchmark, compare, models
-from separation.studio.queue import FairQueue
-from separation.weights import download, model
+from separation.studio import blind_test, checks, components, i18n, songs, storage
+from separation.studio.pages import benchmark, compare
 from tests.studio.conftest import Request, run_session, short_song
 
 
@@ -50,11 +47,22 @@ def test_all_languages_have_the_same_keys() -> None:
 
 
 def test_every_translation_key_is_used() -> None:
-    sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/player/*.js")]
+    sources = [*Path(i18n.__file__).parent.rglob("*.py"), *Path(i18n.__file__).parents[2].glob("assets/p*/*.js")]
     said = "".join(path.read_text("utf-8") for path in sources)
-    kinds = ("kind_", "stage_", "stem_", "state_", "method_", "about_")  # put together where they are said
+    kinds = (
+        "stage_",
+        "stem_",
+        "state_",
+        "set_",
+        "method_",
+        "methods_",
+        "line_",
+        "error_",
+        "told_",
+        "about_",
+    )  # put together where they are said
     silent = [
-        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"']{key}[\"']", said)
+        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"'.]{key}\\b", said)
     ]
     assert silent == []
 
@@ -69,91 +77,51 @@ def test_pages_use_the_visitors_language() -> None:
     assert i18n.translator_for(None)("separate") == "Separate"
 
 
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Choose each method once.", "Wähle jedes Verfahren nur einmal."),
+        (
+            "cannot read 'a: b.mp3': it is not an audio file that can be decoded (Format not recognised)",
+            "'a: b.mp3' kann nicht gelesen werden: "
+            "es ist keine Audiodatei, die sich dekodieren lässt (Format not recognised)",
+        ),
+        ("cannot read 'x.wav': the file is empty", "'x.wav' kann nicht gelesen werden: die Datei ist leer"),
+        ("no sentence that is known", "no sentence that is known"),
+    ],
+)
+def test_messages_of_the_library_are_translated(english: str, german: str) -> None:
+    assert i18n.Translator("de").sentence(english) == german
+    assert i18n.Translator("en").sentence(english) == english
+
+
+def test_the_patterns_of_messages_are_those_of_the_code(tmp_path: Path) -> None:
+    german = i18n.Translator("de")
+    begun: list[Callable[[], object]] = [
+        lambda: songs.check_choice("upload", None),
+        lambda: songs.check_choice("sample", "no such"),
+        lambda: songs.check_choice("musdb", "no such"),
+        lambda: songs.check_excerpt(start=-1, duration=None),
+        lambda: songs.check_excerpt(start=0, duration=0.01),
+        lambda: checks.check_methods([], estimates=False),
+        lambda: checks.check_methods(["no such"], estimates=False),
+        lambda: checks.check_methods(["mix", "mix"], estimates=False),
+    ]
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.mp3").write_bytes(b"no music" * 99)
+    begun.extend(partial(songs.check_choice, "upload", str(tmp_path / name)) for name in ("empty.wav", "text.mp3"))
+    for begin in begun:
+        with pytest.raises(ValueError, match=r".") as caught:
+            begin()
+        assert german.sentence(str(caught.value)) != str(caught.value), str(caught.value)
+
+
 def test_methods_are_described_in_a_visitors_language() -> None:
-    german = components.method_cards(i18n.Translator("de"))
+    german = components.method_texts(i18n.Translator("de"))
     for method in METHODS.values():
         assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
         assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
     assert "Immer auch anhören" in components.about(i18n.Translator("de"))
-
-
-# -- models ----------------------------------------------------------------------------------------
-
-
-def test_a_downloaded_model_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    chosen = model_choice.choose_weights("hybrid-demucs")
-    assert (chosen["choices"], chosen["visible"]) == ([], False)
-    seen = threading.Event()
-
-    def fetch(model: model.Model, progress: download.DownloadCallback) -> list[str]:
-        model.folder.mkdir(parents=True)
-        for file in model.files:
-            progress(file.name, 5_000_000, 10_000_000)
-            assert seen.wait(60), "half of it is never shown"
-            model.path(file).write_bytes(b"weights")
-        return [file.name for file in model.files]
-
-    monkeypatch.setattr(download, "download_model", fetch)
-    told = []
-    for status, _ in models.download_weights("hdemucs_high_musdb", Request()):  # type: ignore[arg-type]
-        told.append(status)
-        if "5.0 MB / 10.0 MB" in status and 'aria-valuenow="50"' in status:
-            seen.set()
-    assert "scientific use only" in told[0]
-    assert "Done" in told[-1]
-    chosen = model_choice.choose_weights("hybrid-demucs", "gone")
-    assert (chosen["choices"], chosen["value"], chosen["visible"]) == (
-        ["hdemucs_high_musdb"],
-        "hdemucs_high_musdb",
-        True,
-    )
-
-
-def test_a_failed_download_gives_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
-    monkeypatch.setenv("SEPARATION_MODELS_URL", "http://127.0.0.1:9/")
-    *_, last = models.download_weights("umxse", Request())  # type: ignore[arg-type]
-    assert "That did not work" in last[0]
-    assert "cannot download" in last[0]
-
-
-def test_models_are_downloaded_and_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = FairQueue(most_of_one=1)
-    monkeypatch.setattr(models, "QUEUE", turns)
-    for begin in (models.measure, partial(models.download_weights, "umxse")):
-        with turns.queue("another"):
-            assert "1 ahead of you" in next(begin(Request()))[0]  # type: ignore[arg-type]
-    with turns.queue("somebody"):  # their other request
-        *_, last = models.measure(Request())  # type: ignore[arg-type]
-    assert "1 of your requests are in the queue already" in last[0]
-
-
-@pytest.mark.parametrize(
-    ("environment", "allowed"),
-    [
-        ({}, True),
-        ({"SPACE_ID": "a/b"}, False),
-        ({"SPACE_ID": "a/b", "STEMSCOPE_MANAGE_MODELS": "1"}, True),
-        ({"STEMSCOPE_MANAGE_MODELS": "0"}, False),
-    ],
-)
-def test_a_host_can_switch_downloads_and_measurements_off(
-    environment: dict[str, str], allowed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("SPACE_ID", "STEMSCOPE_MANAGE_MODELS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert may_manage_models() == allowed
-    monkeypatch.setattr(models, "_measure", lambda request: iter([("measured", "")]))
-    monkeypatch.setattr(models, "_download", lambda model, request: iter([("downloaded", "")]))
-    (measured, _), (downloaded, _) = (
-        *models.measure(Request()),  # type: ignore[arg-type]
-        *models.download_weights("umxse", Request()),  # type: ignore[arg-type]
-    )
-    refusal = "does not let visitors download models"
-    assert (refusal in measured, refusal in downloaded) == (not allowed, not allowed)
 
 
 # -- compare ---------------------------------------------------------------------------------------

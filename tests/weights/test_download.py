@@ -212,7 +212,7 @@ def test_models_that_are_not_released_are_refused(tmp_path: Path, kind: str) -> 
     [
         (
             send_only(300_000),
-            rf"the download of tiny\.pth ended after 300000 of {len(CONTENT)} bytes; run the same command again",
+            rf"the download of tiny\.pth ended after 300000 of {len(CONTENT)} bytes; try again",
         ),
         (send_and_die(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes .*it will resume"),
         (send_and_wait(300_000), r"cannot download tiny\.pth: the connection broke after 300000 bytes \(.*timed out\)"),

@@ -7,14 +7,21 @@ from typing import Any
 
 import gradio as gr
 
-from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import components, songs
+from separation.resources import ASSETS
+from separation.separators import METHODS
+from separation.studio import components
 from separation.studio.history import history
 from separation.studio.i18n import Translator, translatable
 from separation.studio.job_page import JobParts, go_on_button, wire
+from separation.studio.method_cards import method_choice
 from separation.studio.model_choice import default_weights, installed_weights
+from separation.studio.pages import song_choice
+from separation.studio.pages.method_choice import wire_methods
+from separation.studio.pages.song_choice import SongChoice
 
 __all__ = ["SeparatePage", "build"]
+
+_FOLDING = (ASSETS / "page" / "folding.js").read_text("utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,79 +32,56 @@ class SeparatePage:
     job: JobParts
     defaults: gr.BrowserState
     weights: dict[str, gr.Dropdown]
-    described: gr.HTML
+    hero: gr.HTML
+    song: SongChoice
+    methods: gr.HTML
+    folded: gr.HTML
 
 
 def build() -> SeparatePage:
     """Lay out the page in the current Blocks and connect its events."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
-            song = _song_choice()
-            with gr.Accordion(translatable("own"), open=False, elem_id="own"):
-                own = _own_sounds()
-        with gr.Column(scale=5, min_width=300):
-            methods = _method_choice()
-            with gr.Accordion(translatable("what_methods"), open=False):
-                described = gr.HTML(components.method_cards(Translator("en")))
-            with gr.Row(elem_classes="pair"):
-                start = gr.Number(0, label=translatable("start"), elem_id="start", minimum=0, min_width=100)
-                duration = gr.Number(0, label=translatable("duration"), elem_id="duration", minimum=0, min_width=100)
-            with gr.Accordion(translatable("advanced"), open=False, elem_id="advanced"):
-                advanced, weights = _advanced()
-            with gr.Row(elem_classes="pair"):
-                run = gr.Button(translatable("separate"), variant="primary", elem_id="separate", scale=3, min_width=100)
-                stop = gr.Button(
-                    translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=1, min_width=80
-                )
+    with gr.Column(elem_id="form"):
+        hero = gr.HTML(components.hero(Translator("en")))
+        song = song_choice.build()
+        with gr.Row(elem_id="action"):
+            run = gr.Button(translatable("separate"), variant="primary", elem_id="separate", size="lg", scale=0)
+            gr.HTML('<p class="folded-text" id="choice"><strong></strong><span></span></p>')
+        methods = method_choice()
+        with gr.Accordion(translatable("advanced"), open=False, elem_id="advanced"):
+            with gr.Row():
+                start = gr.Number(0, label=translatable("start"), elem_id="start", minimum=0, min_width=140)
+                duration = gr.Number(0, label=translatable("duration"), elem_id="duration", minimum=0, min_width=140)
+            advanced, weights = _advanced()
+        with gr.Accordion(translatable("own"), open=False, elem_id="own"):
+            own = _own_sounds()
+    with gr.Row(elem_id="now"):
+        folded = gr.HTML(
+            "",
+            html_template="${line}",
+            line=components.folded_line(Translator("en")),
+            js_on_load=_FOLDING,
+            elem_id="folded",
+        )
+        stop = gr.Button(translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=0, min_width=96)
     status = gr.HTML(components.hint(Translator("en")("ready")), elem_id="status")
     go_on = go_on_button()
     place = gr.HTML(visible=False, elem_id="result")
     earlier = gr.HTML(history([], Translator("en")), elem_id="history")
     defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
-    choice = [*song, methods, start, duration, *own, *advanced, *weights.values()]
+    choice = [*song.values, methods, start, duration, *own, *advanced, *weights.values()]
     job = JobParts.around(run=run, stop=stop, go_on=go_on, status=status, place=place, history=earlier)
     wire(job, choice)
-    return SeparatePage(token=job.token, job=job, defaults=defaults, weights=weights, described=described)
-
-
-def _song_choice() -> list[Any]:
-    tracks = list(songs.musdb_tracks())
-    titles = list(songs.samples())
-    kinds = ["upload", "sample", *(["musdb"] if tracks else [])]
-    kind = gr.Radio(
-        [(translatable(f"kind_{name}"), name) for name in kinds],
-        value="upload",
-        label=translatable("song"),
-        elem_id="kind",
-    )
-    upload = gr.Audio(
-        sources=["upload", "microphone"],
-        type="filepath",  # a file, not gr.Audio's decoding, which would open playlists
-        label=translatable("your_song"),
-        elem_id="upload",
-        buttons=[],
-    )
-    sample = gr.Dropdown(
-        titles, value=titles[0] if titles else None, label=translatable("sample"), visible=False, elem_id="sample"
-    )
-    track = gr.Dropdown(tracks, label=translatable("musdb"), visible=False, elem_id="musdb", filterable=True)
-    kind.change(
-        lambda chosen: [gr.update(visible=chosen == name) for name in ("upload", "sample", "musdb")],
-        kind,
-        [upload, sample, track],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    return [kind, upload, sample, track]
-
-
-def _method_choice() -> gr.CheckboxGroup:
-    return gr.CheckboxGroup(
-        [(translatable(f"method_{name}"), name) for name in METHODS],
-        value=[DEFAULT_METHOD],
-        label=translatable("methods_label"),
-        info=translatable("methods_info"),
-        elem_id="methods",
+    song_choice.wire(song, references=own[0], methods=methods, folded=folded)
+    wire_methods(methods)
+    return SeparatePage(
+        token=job.token,
+        job=job,
+        defaults=defaults,
+        weights=weights,
+        hero=hero,
+        song=song,
+        methods=methods,
+        folded=folded,
     )
 
 

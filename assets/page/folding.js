@@ -1,0 +1,155 @@
+// The form in one line: song, methods and a button that opens the form again.
+// It folds when work begins or a player appears, unless the visitor has opened it since.
+
+const form = document.getElementById("form");
+const text = (key) => {
+  const words = window.stemscopeWords ?? {};
+  const language = (navigator.language || "en").slice(0, 2);
+  return words[language]?.[key] ?? words.en?.[key] ?? key;
+};
+const part = (id) => document.getElementById(id);
+const player = () => document.querySelector("#result stem-player");
+const busy = () => part("stop") !== null && !part("stop").disabled;
+
+let opened = false; // by the visitor, while there is something to fold for
+let shownPlayer = null; // the player that has had the focus
+let summary = { song: "", methods: "" };
+let summaryOf = null; // the player whose document the summary comes from
+
+function chosenMethods() {
+  const boxes = [...document.querySelectorAll("#methods input:checked:not(:disabled)")];
+  return boxes.map((box) => document.querySelector(`label[for="${box.id}"]`).textContent);
+}
+
+function write(line, { song, methods }) {
+  if (line === null) return;
+  line.querySelector("strong").textContent = song;
+  line.querySelector("span").textContent = methods;
+}
+
+const writeFolded = () => write(element.querySelector(".folded-text"), summary);
+const writeChoice = () => write(part("choice"), { song: props.value, methods: chosenMethods().join(", ") });
+
+// A page that was opened by a link has an empty form: the result knows what it is.
+async function readSummary(manifest) {
+  summaryOf = manifest;
+  try {
+    const result = await (await fetch(manifest)).json();
+    const groups = result.groups.filter((group) => !["song", "references"].includes(group.id));
+    const titles = groups.map((group) => group.title).join(", ");
+    summary = { song: summary.song || result.name, methods: summary.methods || titles };
+    writeFolded();
+  } catch {
+    // It is not there yet; the next change tries again.
+    summaryOf = null;
+  }
+}
+
+function fold(folded) {
+  if (form.classList.contains("folded") === folded) return;
+  const hadFocus = form.contains(document.activeElement) || document.activeElement === document.body;
+  form.classList.toggle("folded", folded);
+  part("folded").classList.toggle("shown", folded);
+  if (folded && hadFocus) part("status").focus({ preventScroll: true });
+  if (folded) part("folded").scrollIntoView({ block: "start" });
+}
+
+function look() {
+  for (const id of ["status", "result"]) part(id)?.setAttribute("tabindex", "-1");
+  // The source that is in use needs no stop of the Tab key.
+  for (const button of form.querySelectorAll(".source-selection button"))
+    button.tabIndex = button.classList.contains("selected") ? -1 : 0;
+  const here = player();
+  const manifest = here?.getAttribute("manifest") ?? null;
+  document.body.dataset.stage = busy() ? "working" : here ? "done" : "empty";
+  if (manifest !== null && manifest !== summaryOf && !opened) readSummary(manifest);
+  fold((busy() || here !== null) && !opened);
+  if (manifest !== null && manifest !== shownPlayer && !opened) {
+    shownPlayer = manifest;
+    if ([document.body, part("status")].includes(document.activeElement)) part("result").focus({ preventScroll: true });
+  }
+}
+
+// -- what cannot work is said at its field, before anything is sent
+
+function complain(id, message) {
+  const field = part(id);
+  let line = field.querySelector(".field-error");
+  if (line === null) {
+    line = document.createElement("p");
+    line.className = "field-error";
+    field.append(line);
+  }
+  line.id = `${id}-error`;
+  line.setAttribute("role", "alert");
+  line.textContent = message;
+  line.hidden = false;
+  const input = field.querySelector("input:not(:disabled), button:not(:disabled)");
+  input?.setAttribute("aria-describedby", line.id);
+  input?.focus();
+  field.scrollIntoView({ block: "nearest" });
+}
+
+function forget() {
+  for (const line of document.querySelectorAll("#form .field-error")) {
+    line.hidden = true;
+    line.textContent = "";
+  }
+  const status = part("status");
+  if (status?.querySelector(".work.refused")) status.querySelector(".work.refused").hidden = true;
+}
+
+function check() {
+  const hasReferences = document.querySelector("#references .file-preview") !== null;
+  const number = (id) => Number(part(id)?.querySelector("input")?.value ?? 0);
+  if (!props.value && !hasReferences) return complain("song", text("choose_song")), false;
+  if (chosenMethods().length === 0 && document.querySelector("#estimates .file-preview") === null)
+    return complain("methods", text("choose_method")), false;
+  if (number("start") < 0) return complain("start", text("start_negative")), false;
+  if (number("duration") < 0) return complain("duration", text("duration_negative")), false;
+  return true;
+}
+
+document.addEventListener(
+  "click",
+  (event) => {
+    if (event.target.closest?.("#separate")) {
+      forget();
+      if (!check()) {
+        event.stopImmediatePropagation();
+        event.preventDefault();
+        return;
+      }
+      opened = false;
+      shownPlayer = null;
+      summary = { song: props.value || text("references"), methods: chosenMethods().join(", ") };
+      summaryOf = player()?.getAttribute("manifest") ?? null;
+      writeFolded();
+      setTimeout(look, 50);
+    }
+    if (event.target.closest?.("#change")) {
+      opened = true;
+      fold(false);
+      form.querySelector("input:not(:disabled), button:not(:disabled)")?.focus();
+    }
+  },
+  true,
+);
+function changed() {
+  forget();
+  setTimeout(writeChoice);
+}
+
+for (const name of ["input", "change", "click"]) form.addEventListener(name, (event) => event.isTrusted && changed());
+form.addEventListener("chosen", writeChoice);
+watch("value", changed);
+watch("line", writeFolded);
+
+new MutationObserver(look).observe(form.parentElement, {
+  subtree: true,
+  childList: true,
+  attributes: true,
+  attributeFilter: ["disabled", "manifest"],
+});
+look();
+writeChoice();

@@ -1,0 +1,43 @@
+"""The choice of methods on the Separate page: events of the method cards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from separation.separators import METHODS
+from separation.studio.fetching import FetchError, fetch_in_turn
+from separation.studio.i18n import translator_for
+from separation.studio.method_cards import method_cards
+
+__all__ = ["fetch_method", "wire_methods"]
+
+
+def wire_methods(methods: gr.HTML) -> None:
+    """Connect the buttons with which weights are fetched."""
+    methods.fetch_model(
+        fetch_method, None, methods, concurrency_limit=None, show_progress="hidden", api_visibility="private"
+    )
+
+
+def fetch_method(request: gr.Request, event: gr.EventData) -> Iterator[dict[str, Any]]:
+    """Download a method's default weights in turn, with progress in its card."""
+    from separation.weights import catalogue, download
+
+    words = translator_for(request)
+    method = METHODS.get(str(event._data.get("method"))) if isinstance(event._data, dict) else None
+    known = catalogue.list_models() if method else []
+    model = next((one for one in known if method and one.name == method.default_model), None)
+    if method is None or model is None:
+        return
+    fetch = partial(download.download_model, model)
+    try:
+        for news in fetch_in_turn(fetch, request, words, retry=f'class="get" data-method="{method.name}"'):
+            yield gr.update(cards=method_cards(words, {method.name: news}))
+    except FetchError as error:
+        yield gr.update(cards=method_cards(words, {method.name: str(error)}))
+    else:
+        yield gr.update(cards=method_cards(words))

@@ -1,0 +1,104 @@
+"""The choice of a song on the Separate page: a drop zone, example cards, and a list with search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from separation.studio import songs
+from separation.studio.i18n import translatable, translator_for
+from separation.studio.sample_set import fetch_sample_set
+from separation.studio.song_cards import example_buttons, song_cards
+
+__all__ = ["SongChoice", "build", "choose_example", "describe_choice", "library", "wire"]
+
+_PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_PRESS = "() => setTimeout(() => document.getElementById('separate').click())"  # after the page has its new values
+
+
+@dataclass(frozen=True, kw_only=True)
+class SongChoice:
+    """Components; `kind` is "upload", "sample" or "musdb"."""
+
+    kind: gr.Textbox
+    upload: gr.Audio
+    examples: gr.HTML
+    library: gr.Dropdown
+
+    @property
+    def values(self) -> list[Any]:
+        """The inputs of a form: kind, upload, sample, track."""
+        return [self.kind, self.upload, self.library, self.library]
+
+
+def build() -> SongChoice:
+    """Lay out the choice in the current Blocks."""
+    kind = gr.Textbox("upload", visible=False)
+    with gr.Row(elem_id="song", equal_height=True):
+        with gr.Column(scale=5, min_width=280):
+            upload = gr.Audio(
+                sources=["upload", "microphone"],
+                type="filepath",  # a file, not gr.Audio's decoding, which would open playlists
+                label=translatable("your_song"),
+                elem_id="upload",
+                buttons=[],
+            )
+        with gr.Column(scale=6, min_width=280):
+            examples = example_buttons()
+            listed = gr.Dropdown(
+                library(), value=None, label=translatable("library"), elem_id="library", filterable=True
+            )
+    return SongChoice(kind=kind, upload=upload, examples=examples, library=listed)
+
+
+def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.HTML) -> None:
+    """Connect the events; oracles can be chosen once the true sources are known."""
+    shown = [song.kind, methods, folded]
+    for event in (song.upload.change, references.change):
+        event(describe_choice, [song.upload, song.library, references], shown, queue=False, **_PRIVATE)
+    song.upload.input(lambda: None, None, song.library, queue=False, **_PRIVATE)
+    song.library.input(
+        lambda chosen, references: (None, *describe_choice(None, chosen, references)),
+        [song.library, references],
+        [song.upload, *shown],
+        queue=False,
+        **_PRIVATE,
+    )
+    chosen = song.examples.choose_example(
+        choose_example, references, [song.upload, song.library, *shown], queue=False, **_PRIVATE
+    )
+    chosen.then(None, None, None, js=_PRESS, queue=False, **_PRIVATE)
+    song.examples.fetch_tracks(fetch_tracks, None, [song.examples, song.library], concurrency_limit=None, **_PRIVATE)
+
+
+def library() -> list[str]:
+    """Return the names of the songs that the studio has."""
+    return [*songs.samples(), *songs.musdb_tracks()]
+
+
+def describe_choice(
+    upload: str | None, chosen: str | None, references: list[str] | None
+) -> tuple[str, dict[str, Any], str]:
+    """Return the kind of the song, whether its true sources are known for the methods, and its name."""
+    kind = "upload" if upload or not chosen else "sample" if chosen in songs.samples() else "musdb"
+    truth = bool(references) or kind != "upload"
+    return kind, gr.update(truth=truth), Path(upload).name if upload else chosen or ""
+
+
+def choose_example(references: list[str] | None, event: gr.EventData) -> tuple[Any, ...]:
+    """Choose the song of a card; what a program sends may be anything."""
+    song = event._data.get("song") if isinstance(event._data, dict) else None
+    known = song if isinstance(song, str) and song in library() else None
+    return (None, known, *describe_choice(None, known, references))
+
+
+def fetch_tracks(request: gr.Request) -> Any:
+    """Download the sample set of MUSDB18 in turn, with progress in its card."""
+    words = translator_for(request)
+    for news in fetch_sample_set(request, words):
+        yield song_cards(words, fetching=news), gr.skip()
+    if songs.musdb_tracks():
+        yield song_cards(words), gr.update(choices=library())

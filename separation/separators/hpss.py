@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import median_filter
 from torch import Tensor
 
 from separation.audio.signal import Signal
@@ -129,6 +128,8 @@ def _running_median(rows: np.ndarray, size: int) -> np.ndarray:
 
     All rows are filtered as one, since SciPy's filter of one dimension is ten times as fast as that of two.
     """
+    from scipy.ndimage import median_filter  # only when used: the baseline without separation imports this module
+
     half = size // 2
     padded = np.pad(rows, ((0, 0), (half, half)), mode="symmetric")
     return median_filter(padded.ravel(), size=size).reshape(padded.shape)[:, half:-half]

@@ -159,10 +159,19 @@ def modules_after(*words: object) -> set[str]:
 
 def test_commands_import_no_heavy_modules_that_they_do_not_use(tmp_path: Path) -> None:
     """Each would add between 0.2 and 3 s to every start; torch itself takes 1 s."""
-    heavy = set(
-        ["scipy", "sklearn", "librosa", "numba", "pandas", "matplotlib", "gradio", "torchaudio", "dask", "distributed"]
-    )
-    heavy |= set(["musdb", "museval", "stempeg", "tensorboard", "julius", "IPython", "joblib"])
+    heavy = {
+        "scipy",
+        "sklearn",
+        "librosa",
+        "numba",
+        "pandas",
+        "matplotlib",
+        "gradio",
+        "torchaudio",
+        "dask",
+        "distributed",
+    }
+    heavy |= {"musdb", "museval", "stempeg", "tensorboard", "julius", "IPython", "joblib"}
     noise = np.random.default_rng(0).normal(scale=0.1, size=(8000, 1))
     for name in ("vocals", "drums"):
         soundfile.write(tmp_path / f"{name}.wav", noise, 8000)

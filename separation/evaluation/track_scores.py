@@ -14,7 +14,7 @@ from separation.evaluation.mask_scores import MaskCurve, mask_scores
 from separation.evaluation.metrics import FRAME_METRICS
 from separation.evaluation.signals import SelectedSignals, Signals, SumSignal
 from separation.evaluation.verification import verify_scores
-from separation.evaluation.whole_track import silent_sources, whole_track_scores
+from separation.evaluation.whole_track import whole_track_scores
 
 __all__ = ["SILENT", "finite", "median", "score_signals"]
 
@@ -63,16 +63,20 @@ def score_signals(
         SelectedSignals(references, [row for row, _ in assigned]),
         SelectedSignals(estimates, [column for _, column in assigned]),
     )
-    whole = _whole_track(metrics, *pairs, SumSignal(references), rate)
+    track = whole_track_scores(*pairs)
+    extra = extra_scores(metrics, *pairs, SumSignal(references), rate)
+    whole = {"uSDR": track.usdr, "SI-SDR": track.si_sdr, **extra}
     scored = 1 < len(targets) == len(assigned)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in assigned]
-    silent = zip(targets, silent_sources(references), strict=True)
-    notes = [f"{target} {SILENT}" for target, is_silent in silent if is_silent]
-    silent_estimates = silent_sources(estimates)
+    silent = {row: is_silent for (row, _), is_silent in zip(assigned, track.silent_references, strict=True)}
+    if rest := [row for row in range(len(targets)) if row not in silent]:
+        others = SelectedSignals(references, rest)
+        silent |= zip(rest, whole_track_scores(others, others).silent_references, strict=True)
+    notes = [f"{target} {SILENT}" for row, target in enumerate(targets) if silent[row]]
     notes += [
         f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
-        for row, column in assigned
-        if silent_estimates[column]
+        for (row, _), is_silent in zip(assigned, track.silent_estimates, strict=True)
+        if is_silent
     ]
     if permute:
         unassigned = [target for target, column in zip(targets, scores.permutation, strict=True) if column is None]
@@ -81,9 +85,9 @@ def score_signals(
     verification = (
         {"verification": verify_scores(scores, references, estimates, rate, permute=permute)} if verify else {}
     )
-    others = "uSDR and SI-SDR" if not metrics else "all others"
+    whole_metrics = "all others" if metrics else "uSDR and SI-SDR"
     return {
-        "aggregation": f"median over 1 s frames; {others} over the whole track",
+        "aggregation": f"median over 1 s frames; {whole_metrics} over the whole track",
         "targets": {
             targets[row]: _target(scores, row, whole, index, rate, references.shape[2])
             | (masks[index] if masks else {})
@@ -92,15 +96,6 @@ def score_signals(
         "notes": notes,
         **verification,
     }
-
-
-def _whole_track(
-    metrics: Sequence[str], references: Signals, estimates: Signals, mixture: Signals, rate: int
-) -> dict[str, np.ndarray]:
-    """Return metric -> one score per source."""
-    scores = whole_track_scores(references, estimates)
-    extra = extra_scores(metrics, references, estimates, mixture, rate)
-    return {"uSDR": scores.usdr, "SI-SDR": scores.si_sdr, **extra}
 
 
 def _target(

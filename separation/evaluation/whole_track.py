@@ -11,7 +11,7 @@ from torch import Tensor
 from separation.evaluation.signals import Signals
 from separation.workers.threads import map_parts
 
-__all__ = ["WholeTrackScores", "silent_sources", "whole_track_scores"]
+__all__ = ["WholeTrackScores", "whole_track_scores"]
 
 BLOCK = 1 << 15  # samples read at a time
 
@@ -29,10 +29,14 @@ class WholeTrackScores:
         10 log10(|a s|^2 / |a s - estimate|^2) with a = <estimate, s> / |s|^2, all channels as one
         vector, means not removed (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019);
         NaN where the reference is silent.
+    silent_references, silent_estimates : array of bool
+        Which of them are silent throughout.
     """
 
     usdr: np.ndarray
     si_sdr: np.ndarray
+    silent_references: np.ndarray
+    silent_estimates: np.ndarray
 
 
 def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackScores:
@@ -51,15 +55,9 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
     with np.errstate(divide="ignore", invalid="ignore"):
         target = inner**2 / energy  # |a s|^2
         scale_invariant = 10 * np.log10(target / np.maximum(estimated - target, 0))
-    return WholeTrackScores(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
-
-
-def silent_sources(signals: Signals) -> list[bool]:
-    """Return for each source whether it is silent throughout."""
-    time = signals.shape[2]
-
-    def peaks(first: int, last: int) -> Tensor:
-        blocks = (signals.read(block * BLOCK, min((block + 1) * BLOCK, time)) for block in range(first, last))
-        return torch.stack([block.abs().amax((1, 2)) for block in blocks]).amax(0)
-
-    return (torch.stack(map_parts(peaks, -(-time // BLOCK))).amax(0) == 0).tolist()
+    return WholeTrackScores(
+        usdr=10 * np.log10((energy + 1e-7) / (error + 1e-7)),
+        si_sdr=scale_invariant,
+        silent_references=energy == 0,
+        silent_estimates=estimated == 0,
+    )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from separation.evaluation.signals import ArraySignals
-from separation.evaluation.whole_track import silent_sources, whole_track_scores
+from separation.evaluation.whole_track import whole_track_scores
 
 
 def test_scaling_changes_usdr_but_not_si_sdr(generator: torch.Generator) -> None:
@@ -39,4 +39,11 @@ def test_only_a_source_without_any_sound_is_silent(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("separation.evaluation.whole_track.BLOCK", 100)
     signals = torch.zeros(3, 2, 1050)
     signals[1, 1, 1049] = -1e-30
-    assert silent_sources(ArraySignals(signals)) == [True, False, True]
+    scores = whole_track_scores(ArraySignals(signals), ArraySignals(torch.ones(3, 2, 1050)))
+    assert scores.silent_references.tolist() == [True, False, True]
+    assert not scores.silent_estimates.any()
+    assert whole_track_scores(ArraySignals(signals), ArraySignals(signals)).silent_estimates.tolist() == [
+        True,
+        False,
+        True,
+    ]

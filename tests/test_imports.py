@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 PACKAGE = Path(__file__).resolve().parent.parent / "separation"
 
 #: What each package may import, from the bottom up: only names that stand above it in this table.
@@ -143,6 +146,43 @@ def test_help_does_not_import_torch() -> None:
     code = "import sys, separation.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def modules_after(*words: object) -> set[str]:
+    """Return the top-level modules that a command imports."""
+    code = "import sys; from typer.testing import CliRunner; from separation.__main__ import app\n"
+    code += f"done = CliRunner().invoke(app, {[str(word) for word in words]})\n"
+    code += "assert done.exit_code == 0, done.output\n"
+    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_commands_import_no_heavy_modules_that_they_do_not_use(tmp_path: Path) -> None:
+    """Each would add between 0.2 and 3 s to every start; torch itself takes 1 s."""
+    heavy = {
+        "scipy",
+        "sklearn",
+        "librosa",
+        "numba",
+        "pandas",
+        "matplotlib",
+        "gradio",
+        "torchaudio",
+        "dask",
+        "distributed",
+    }
+    heavy |= {"musdb", "museval", "stempeg", "tensorboard", "julius", "IPython", "joblib"}
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(8000, 1))
+    for name in ("vocals", "drums"):
+        soundfile.write(tmp_path / f"{name}.wav", noise, 8000)
+        noise = noise[::-1]
+    separate = modules_after("separate", tmp_path / "vocals.wav", "-m", "mix", "--out", tmp_path / "out")
+    assert "torch" in separate
+    assert not heavy & separate
+    score = modules_after("score", tmp_path, tmp_path)
+    assert "torch" in score
+    assert not heavy & score
 
 
 def test_no_module_is_called_utils() -> None:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from separation.evaluation.bss_eval import ArraySignals, bss_eval
+from separation.evaluation.bss_eval import bss_eval
+from separation.evaluation.signals import ArraySignals
 from separation.separators.overlap_add import fade_window, overlap_add
 from separation.spectral.masks import binary_mask, ratio_mask
 

@@ -14,7 +14,7 @@ import typer
 
 from separation.atomic import atomic_write
 
-__all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "write_json"]
+__all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "verification_line", "write_json"]
 
 
 def _or_group_setting(context: typer.Context, value: bool) -> bool:
@@ -76,6 +76,19 @@ def option_pair(text: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise ValueError(f"--option takes NAME=VALUE, got {text!r}")
     return name.strip(), value
+
+
+def verification_line(verification: dict[str, Any]) -> str:
+    """Return the largest differences from museval's scores as one line."""
+    if "error" in verification:
+        return f"not verified: {verification['error']}"
+    differences = verification["largest_difference"].items()
+    listed = ", ".join(f"{name} {value:.1g}" for name, value in differences if value is not None)
+    line = f"museval {verification['museval_version']}, {verification['frames']} frames: "
+    line += f"largest difference in dB: {listed}" if listed else "no score to compare"
+    if verification["only_one"]:
+        line += f"; {verification['only_one']} frames are scored by one of the two only"
+    return line
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

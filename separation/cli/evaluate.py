@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json, verification_line
 from separation.cli.progress import progress
 from separation.separators import DEFAULT_METHOD, find_method
 
@@ -43,6 +43,13 @@ def evaluate(
             metavar="NAME=VALUE", help="Option of the method, such as iterations=0; an unknown name lists all."
         ),
     ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="More metrics: bleedless, fullness, l1_freq, aura_stft, log_wmse; all."),
+    ] = "",
+    verify: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Compare the scores of the first N tracks with museval's own.")
+    ] = 0,
     json_output: Json = False,
 ) -> None:
     """Separate and score a data set. Finished tracks are skipped."""
@@ -51,7 +58,12 @@ def evaluate(
         from separation.datasets.dataset import find_tracks, unused_files
         from separation.datasets.musdb18 import require_ffmpeg
         from separation.evaluation.evaluate import evaluate_tracks, plan_jobs
+        from separation.evaluation.metrics import parse_metrics
+        from separation.evaluation.verification import require_museval
 
+        extra = parse_metrics(metrics)
+        if verify:
+            require_museval()
         name = find_method(method).name
         folder = out / name
         tracks = find_tracks(root, wav=wav, subset=subset, split=split)
@@ -59,7 +71,16 @@ def evaluate(
         if note := unused_files(tracks):
             log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
-        todo, done = plan_jobs(tracks, folder, method=method, model=model, device=device, options=options)
+        todo, done = plan_jobs(
+            tracks,
+            folder,
+            method=method,
+            model=model,
+            device=device,
+            options=options,
+            metrics=extra,
+            verify=verify,
+        )
         if done:
             log_line(f"{len(done)} of {len(tracks)} tracks were finished earlier")
         try:
@@ -101,15 +122,18 @@ def _print_silent(results: list[TrackResult]) -> None:
 
 
 def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:
-    from separation.evaluation.museval_json import AGGREGATION, medians, summary_rows
+    from separation.evaluation.museval_json import AGGREGATION, extra_metrics, medians, summary_rows
     from separation.evaluation.track_scores import finite
 
+    extra = extra_metrics(results)
+    verification = _verification(results)
     if json_output:
         rows = [
             {
                 "name": result.name,
                 "targets": {
                     target: {name: finite(value) for name, value in values.items()}
+                    | {name: finite(result.whole[target].get(name, math.nan)) for name in extra}
                     for target, values in result.medians.items()
                 },
                 "file": str(result.file),
@@ -124,6 +148,7 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
                 "median": medians(results) if results else {},
                 "tracks": rows,
                 "failed": [{"name": outcome.name, "error": outcome.error} for outcome in failed],
+                **({"verification": verification} if verification else {}),
             }
         )
         return
@@ -131,11 +156,23 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
         return
     overall = medians(results)
     print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with a 95 % interval from six tracks on")
-    print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}")
+    print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}" + "".join(f"{name:>10}" for name in extra))
     for row in summary_rows(results):
         rest = "".join(_cell(overall[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
+        rest += "".join(f"{_cell(overall[row['target']][name]):>10}" for name in extra)
         interval = "" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
         print(f"{row['target']:14}{_cell(overall[row['target']]['SDR'])}{interval:>18}{rest}")
+    if verification:
+        refused = f" ({verification['refused']} others are refused by museval)" if verification["refused"] else ""
+        print(f"{verification['tracks']} tracks verified{refused}: {verification_line(verification)}")
+
+
+def _verification(results: list[TrackResult]) -> dict[str, Any]:
+    """Return the comparison with museval's own scores, empty if no track has one."""
+    from separation.evaluation.verification import summarise_verifications
+
+    found = [result.provenance["verification"] for result in results if "verification" in result.provenance]
+    return summarise_verifications(found) if found else {}
 
 
 def _cell(value: float | None) -> str:

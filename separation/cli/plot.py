@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot"]
 
-Table = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> score in dB
+Table = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> score
 
 
 def plot(
@@ -23,7 +23,9 @@ def plot(
         typer.Argument(metavar="DIR...", help="Folder of a method's scores, written by evaluate or museval."),
     ],
     out: Annotated[Path, typer.Option(metavar="FIGURE.png", help="PNG, SVG or PDF, by its suffix.")],
-    metric: Annotated[str, typer.Option(help="SDR, ISR, SIR, SAR, uSDR or SI-SDR.")] = "SDR",
+    metric: Annotated[
+        str, typer.Option(help="SDR, ISR, SIR, SAR, uSDR, SI-SDR, or one of evaluate --metrics.")
+    ] = "SDR",
     published: Annotated[
         bool, typer.Option("--published", help="Add the published systems: SiSEC 2018, Open-Unmix and Demucs.")
     ] = False,
@@ -32,6 +34,7 @@ def plot(
     """Draw violin plots, methods in columns. The first DIR is yellow; with --published, every DIR is."""
     with one_line_errors():
         from separation.evaluation.comparison import compare
+        from separation.evaluation.metrics import METRIC_DESCRIPTIONS
         from separation.plots import draw_violins, save
 
         scores = _read(folders, metric)
@@ -43,6 +46,7 @@ def plot(
                 for target, methods in shown.items()
             },
             metric=metric,
+            unit=METRIC_DESCRIPTIONS[metric].unit,
             aggregation="one point per track: " + _track_aggregation(metric),
             chosen=ours if published else ours[:1],
         )
@@ -104,9 +108,8 @@ def _track_aggregation(metric: str) -> str:
 
 
 def _print(document: dict[str, Any]) -> None:
-    print(
-        f"{document['metric']} in dB, {document['aggregation']}, with its 95 % confidence interval from six tracks on"
-    )
+    quantity = f"{document['metric']} in {document['unit']}" if document["unit"] else document["metric"]
+    print(f"{quantity}, {document['aggregation']}, with its 95 % confidence interval from six tracks on")
     for target, table in document["targets"].items():
         for method, row in table["methods"].items():
             if row["median"] is not None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, print_json, write_json
+from separation.cli.common import Json, log_line, one_line_errors, print_json, verification_line, write_json
 
 __all__ = ["score"]
 
@@ -23,14 +23,26 @@ def score(
             metavar="ESTIMATE_DIR", help="Folder with the same names; accompaniment stands for all other sources."
         ),
     ],
+    metrics: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="More metrics: bleedless, fullness, l1_freq, aura_stft, log_wmse; all."),
+    ] = "",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the scores with museval's own, which takes minutes per song.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
     json_output: Json = False,
 ) -> None:
-    """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR and SI-SDR."""
-    from separation.evaluation.folder_scores import score_folders
-
+    """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR, SI-SDR and others."""
     with one_line_errors():
-        document = score_folders(references, estimates)
+        from separation.evaluation.folder_scores import score_folders
+        from separation.evaluation.metrics import parse_metrics
+        from separation.evaluation.verification import require_museval
+
+        extra = parse_metrics(metrics)
+        if verify:
+            require_museval()
+        document = score_folders(references, estimates, metrics=extra, verify=verify)
         if out is not None:
             write_json(out, document)
     for note in document["notes"]:
@@ -46,8 +58,13 @@ def score(
 
 
 def _print(document: dict[str, Any]) -> None:
-    metrics = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
-    print(f"{'':12}" + "".join(f"{metric:>9}" for metric in metrics) + f"   dB; {document['aggregation']}")
+    from separation.evaluation.metrics import METRIC_DESCRIPTIONS
+
+    first = next(iter(document["targets"].values()))
+    metrics = [metric for metric in METRIC_DESCRIPTIONS if metric in first]
+    print(f"{'':12}" + "".join(f"{metric:>10}" for metric in metrics) + f"   dB; {document['aggregation']}")
     for target, scores in document["targets"].items():
         cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)
-        print(f"{target:12}" + "".join(f"{cell:>9}" for cell in cells))
+        print(f"{target:12}" + "".join(f"{cell:>10}" for cell in cells))
+    if "verification" in document:
+        print(verification_line(document["verification"]))

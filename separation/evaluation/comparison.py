@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from separation.evaluation.metrics import FRAME_METRICS, METRIC_DESCRIPTIONS
 from separation.evaluation.museval_json import AGGREGATION
 from separation.evaluation.statistics import compare_methods, confidence_interval
-from separation.evaluation.track_scores import METRICS, finite, median
+from separation.evaluation.track_scores import finite, median
 
 __all__ = ["Table", "compare"]
 
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Target -> method -> track -> score in dB."""
+"""Target -> method -> track -> score."""
 
 
 def compare(scores: Table, metric: str) -> dict[str, Any]:
@@ -23,14 +24,15 @@ def compare(scores: Table, metric: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``{"metric", "aggregation", "targets": {target: {"methods": {method: {"median", "low", "high",
+        ``{"metric", "unit", "aggregation", "targets": {target: {"methods": {method: {"median", "low", "high",
         "tracks"}}, "comparisons": [{"methods", "tracks", "median_difference", "p", "p_holm"}]}}}``,
-        in dB; None where undefined. The intervals have a level of 95 %; intervals and p values are None for fewer than
-        six tracks.
+        in `unit`, "dB" or ""; None where undefined. The intervals have a level of 95 %; intervals and p values are
+        None for fewer than six tracks.
     """
-    aggregation = AGGREGATION if metric in METRICS else "median over tracks"
+    aggregation = AGGREGATION if metric in FRAME_METRICS else "median over tracks"
     targets = {target: _compare_target(methods) for target, methods in scores.items()}
-    return {"metric": metric, "aggregation": aggregation, "targets": targets}
+    unit = METRIC_DESCRIPTIONS[metric].unit
+    return {"metric": metric, "unit": unit, "aggregation": aggregation, "targets": targets}
 
 
 def _compare_target(methods: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

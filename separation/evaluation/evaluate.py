@@ -18,8 +18,8 @@ import torch
 from separation.audio.signal import Audio
 from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
-from separation.evaluation.bss_eval import ArraySignals
 from separation.evaluation.museval_json import read_result, write_result
+from separation.evaluation.signals import ArraySignals
 from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
 from separation.separators import create, find_method
@@ -47,6 +47,10 @@ class Job:
         Options of the method.
     provenance : tuple of (str, value)
         Provenance that the file records, and that an earlier file must match.
+    metrics : tuple of str
+        Extra metrics; see :func:`separation.evaluation.track_scores.score_signals`.
+    verify : bool
+        Whether museval scores the track as well.
     """
 
     track: Track | FolderTrack
@@ -56,6 +60,8 @@ class Job:
     device: str
     options: tuple[tuple[str, Any], ...]
     provenance: tuple[tuple[str, Any], ...]
+    metrics: tuple[str, ...] = ()
+    verify: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,8 @@ def plan_jobs(
     model: str | None = None,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
+    metrics: Sequence[str] = (),
+    verify: int = 0,
 ) -> tuple[list[Job], list[Job]]:
     """Return the pending and the finished jobs, one per track; each writes ``folder/<subset>/<track>.json``.
 
@@ -88,6 +96,10 @@ def plan_jobs(
         The method's folder of scores.
     method, model, device, options
         See :func:`separation.separators.factory.create`.
+    metrics : sequence of str
+        Extra metrics. A track that was scored without them is pending.
+    verify : int
+        Number of tracks that museval scores as well: the first ones.
 
     Raises
     ------
@@ -118,13 +130,27 @@ def plan_jobs(
             device=device,
             options=chosen,
             provenance=tuple(provenance.items()),
+            metrics=tuple(metrics),
+            verify=number < verify,
         )
-        for track in tracks
+        for number, track in enumerate(tracks)
     ]
-    done = [job for job in jobs if job.file.exists()]
-    for job in done:
-        _refuse_other_origin(job)
+    for job in jobs:
+        if job.file.exists():
+            _refuse_other_origin(job)
+    done = [job for job in jobs if _is_finished(job)]
     return [job for job in jobs if job not in done], done
+
+
+def _is_finished(job: Job) -> bool:
+    """Return whether the track's file exists and has all that the job asks for."""
+    if not job.file.exists():
+        return False
+    if not (job.metrics or job.verify):
+        return True
+    before = read_result(job.file)
+    complete = all(metric in scores for scores in before.whole.values() for metric in job.metrics)
+    return complete and (not job.verify or "verification" in before.provenance)
 
 
 def _refuse_other_origin(job: Job) -> None:
@@ -143,9 +169,9 @@ def _refuse_other_origin(job: Job) -> None:
 
 def evaluate_track(job: Job) -> TrackOutcome:
     """Separate, score and write one track; errors are returned, not raised."""
-    if job.file.exists():  # scored by a worker that died before reporting it
-        return TrackOutcome(name=job.track.name, file=job.file)
     try:
+        if _is_finished(job):  # scored by a worker that died before reporting it
+            return TrackOutcome(name=job.track.name, file=job.file)
         with claim_gpu(job.device):
             scores = _scores(job)
         write_result(job.file, scores, provenance=dict(job.provenance))
@@ -166,7 +192,7 @@ def _scores(job: Job) -> dict[str, Any]:
     stems = torch.cat(list(run(separator, audio)), dim=-1).cpu()
     named = [source for source in true if source in separator.sources]
     if not named and ACCOMPANIMENT not in separator.sources:  # unnamed components
-        return _score(true, stems, rate, separator, permute=True)
+        return _score(job, true, stems, rate, separator, permute=True)
     estimates = dict(zip(separator.sources, stems, strict=True))
     for source in PARTS_OF_OTHER:  # such as piano: MUSDB18 counts it as other
         if "other" in named and source in estimates and source not in true:
@@ -176,11 +202,17 @@ def _scores(job: Job) -> dict[str, Any]:
             estimates[ACCOMPANIMENT] = audio.waveform - torch.stack([estimates[source] for source in named]).sum(0)
         rest = torch.stack([wave for source, wave in true.items() if source not in named]).sum(0)
         true = {source: true[source] for source in named} | {ACCOMPANIMENT: rest}
-    return _score(true, torch.stack([estimates[source] for source in true]), rate, separator)
+    return _score(job, true, torch.stack([estimates[source] for source in true]), rate, separator)
 
 
 def _score(
-    true: Mapping[str, torch.Tensor], estimates: torch.Tensor, rate: int, separator: Separator, *, permute: bool = False
+    job: Job,
+    true: Mapping[str, torch.Tensor],
+    estimates: torch.Tensor,
+    rate: int,
+    separator: Separator,
+    *,
+    permute: bool = False,
 ) -> dict[str, Any]:
     return score_signals(
         list(true),
@@ -188,6 +220,8 @@ def _score(
         ArraySignals(estimates),
         rate,
         permute=permute,
+        metrics=job.metrics,
+        verify=job.verify,
         device=str(separator.device),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,6 +74,7 @@ class _File:
     """One file: `channels`, `frames`, and its samples in float64, shape (channels, time)."""
 
     def __init__(self, path: Path, closing: ExitStack) -> None:
+        self._position = threading.Lock()  # a file has one position for all threads
         self._sound: soundfile.SoundFile | None = None
         try:
             sound = closing.enter_context(soundfile.SoundFile(path))
@@ -88,6 +90,7 @@ class _File:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         if self._sound is not None:
-            self._sound.seek(start)
-            return np.asarray(self._sound.read(stop - start, dtype="float64", always_2d=True)).T
+            with self._position:
+                self._sound.seek(start)
+                return np.asarray(self._sound.read(stop - start, dtype="float64", always_2d=True)).T
         return np.round(self._decoded.read(start, stop).double().numpy() * 32768) / 32768

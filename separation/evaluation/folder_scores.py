@@ -171,7 +171,9 @@ def _left_out(
     return notes
 
 
-def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
+def score_folders(
+    references: Path, estimates: Path, *, metrics: Sequence[str] = (), verify: bool = False
+) -> dict[str, Any]:
     """Score two folders of stems with :func:`separation.evaluation.track_scores.score_signals`.
 
     ``score --json`` prints the result. "failed" holds the targets whose estimate cannot be used, and why.
@@ -182,6 +184,8 @@ def score_folders(references: Path, estimates: Path) -> dict[str, Any]:
         If nothing can be scored; see :func:`open_folders`.
     """
     with open_folders(references, estimates) as opened:
-        document = score_signals(opened.targets, opened.references, opened.estimates, opened.rate)
+        document = score_signals(
+            opened.targets, opened.references, opened.estimates, opened.rate, metrics=metrics, verify=verify
+        )
     failed = [{"target": target, "error": error} for target, error in opened.failed.items()]
     return document | {"notes": [*opened.notes, *document["notes"]], "failed": failed}

@@ -14,24 +14,21 @@ Davis, Goadrich, "The relationship between precision-recall and ROC curves", ICM
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import operator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from separation.evaluation.bss_eval import Signals
+from separation.evaluation.signals import Signals, SumSignal
+from separation.evaluation.spectra import Frames, reduce_spectra
 from separation.spectral.masks import ratio_mask
-from separation.spectral.stft import StftConfig
-from separation.workers.threads import map_threads
 
 __all__ = ["MaskCurve", "mask_scores"]
 
 STEPS = 1000  # thresholds between 0 and 1; average precision is exact to about 1e-3
 _ROUNDING = 1e-9  # tolerance, so that a share of 1/5 reaches the threshold 0.2 despite rounding
-_READ = 64  # frames read at a time
-_FRAMES = 8  # frames transformed at a time: their spectra fit the CPU's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,7 @@ def mask_scores(
     references: Signals,
     estimates: Signals,
     *,
-    stft: StftConfig = StftConfig(),
+    frames: Frames = Frames(),
     dynamic_range: float = 60.0,
 ) -> list[MaskCurve]:
     """Compute the curve of every source.
@@ -85,8 +82,8 @@ def mask_scores(
     ----------
     references, estimates : Signals, shape (sources, channels, time)
         Read in blocks, so that memory does not grow with time. Zeros are assumed before and after.
-    stft : StftConfig
-        Transform that defines the bins; each channel's bins count separately.
+    frames : Frames
+        Frames whose transforms define the bins; each channel's bins count separately.
     dynamic_range : float
         Bins more than this many dB below the loudest bin of the sum of the references are not counted, since
         their assignment is inaudible.
@@ -100,56 +97,17 @@ def mask_scores(
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
     if not dynamic_range > 0:
         raise ValueError(f"dynamic_range must be above 0 dB, got {dynamic_range}")
-    loudest = _loudest(references, stft)
+    loudest = reduce_spectra(lambda S: float(_energy(S).max()), [SumSignal(references)], frames, max)
     floor = loudest * 10 ** (-dynamic_range / 10)
-    sources = references.shape[0]
-    counts = np.zeros((sources, 2, STEPS + 1), dtype=np.int64)
-
-    def count(frames: tuple[Tensor, Tensor]) -> np.ndarray:
-        return _count(*(_spectrum(its) for its in frames), floor=floor)
-
-    for pair in zip(_blocks(references, stft), _blocks(estimates, stft), strict=True):
-        if loudest:
-            counts += sum(map_threads(count, list(zip(*(_cut(block, stft) for block in pair), strict=True))))
+    counts = np.zeros((references.shape[0], 2, STEPS + 1), dtype=np.int64)
+    if loudest:
+        counts = reduce_spectra(lambda S, E: _count(S, E, floor=floor), [references, estimates], frames, operator.add)
     return [_curve(hits, misses) for misses, hits in counts]
-
-
-def _blocks(signals: Signals, config: StftConfig) -> Iterator[Tensor]:
-    """Yield the samples (sources, channels, time) of `_READ` frames each, centred on multiples of the hop."""
-    _, _, time = signals.shape
-    half = config.n_fft // 2
-    n_frames = time // config.hop_length + 1
-    for first in range(0, n_frames, _READ):
-        count = min(_READ, n_frames - first)
-        start = first * config.hop_length - half
-        stop = start + (count - 1) * config.hop_length + config.n_fft
-        inside = signals.read(max(0, start), min(time, stop))
-        if not all(math.isfinite(extreme) for extreme in inside.aminmax()):
-            raise ValueError("a mask cannot be scored where a sample is NaN or infinite")
-        yield torch.nn.functional.pad(inside, (max(0, -start), max(0, stop - time)))
-
-
-def _cut(block: Tensor, config: StftConfig) -> tuple[Tensor, ...]:
-    """Return groups of the frames of a block, shape (..., frames, n_fft)."""
-    return block.unfold(-1, config.n_fft, config.hop_length).split(_FRAMES, dim=-2)
-
-
-def _spectrum(frames: Tensor) -> Tensor:
-    return torch.fft.rfft(frames * torch.hann_window(frames.shape[-1], dtype=frames.dtype))
 
 
 def _energy(S: Tensor) -> Tensor:
     """Return the squared magnitudes, which take an eighth of the time of ``abs``."""
     return S.real.square() + S.imag.square()
-
-
-def _loudest(references: Signals, config: StftConfig) -> float:
-    """Return the energy of the loudest bin of the sum of the references."""
-
-    def loudest(frames: Tensor) -> float:
-        return float(_energy(_spectrum(frames)).max())
-
-    return max(max(map_threads(loudest, _cut(block.sum(0), config))) for block in _blocks(references, config))
 
 
 def _count(S: Tensor, E: Tensor, *, floor: float) -> np.ndarray:

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from separation.atomic import atomic_write
+from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS, METRIC_DESCRIPTIONS, TRACK_METRICS
 from separation.evaluation.statistics import confidence_interval
-from separation.evaluation.track_scores import METRICS, finite, median
+from separation.evaluation.track_scores import finite, median
 
 __all__ = [
     "AGGREGATION",
     "TrackResult",
+    "extra_metrics",
     "medians",
     "read_result",
     "read_results",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 AGGREGATION = "median over 1 s frames, then over tracks"
-WHOLE = ("uSDR", "SI-SDR")  # one number per track and target
+_WHOLE = TRACK_METRICS + EXTRA_METRICS  # one number per track and target
 _VERSION = "BSSEval v4 by Stemscope"
 
 
@@ -48,7 +50,7 @@ class TrackResult:
     frames : dict of str to dict of str to array
         Target -> metric -> value per frame in dB; NaN where undefined.
     whole : dict of str to dict of str to float
-        Target -> "uSDR" and "SI-SDR" in dB; absent from files written by museval.
+        Target -> metric -> score of the whole track; absent from files written by museval.
     provenance : dict
         Method, model and options; empty in files written by museval.
     """
@@ -77,7 +79,11 @@ def write_result(path: Path, scores: Mapping[str, Any], *, provenance: Mapping[s
     document = {
         "targets": [_target(name, target) for name, target in scores["targets"].items()],
         "museval_version": _VERSION,
-        "stemscope": {**provenance, "notes": scores["notes"]},
+        "stemscope": {
+            **provenance,
+            "notes": scores["notes"],
+            **({"verification": scores["verification"]} if "verification" in scores else {}),
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8") as file:
@@ -89,12 +95,17 @@ def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
         {
             "time": frame["time"],
             "duration": frame["duration"],
-            "metrics": {metric: _number(frame[metric]) for metric in METRICS},
+            "metrics": {metric: _number(frame[metric]) for metric in FRAME_METRICS},
         }
         for frame in target["frames"]
     ]
     masks = {"masks": target["masks"]} if "masks" in target else {}
-    return {"name": name, "frames": frames, **{metric: _number(target[metric]) for metric in WHOLE}, **masks}
+    return {
+        "name": name,
+        "frames": frames,
+        **{metric: _number(target[metric]) for metric in _WHOLE if metric in target},
+        **masks,
+    }
 
 
 def _number(value: float | None) -> float:
@@ -115,7 +126,7 @@ def read_result(path: Path) -> TrackResult:
         targets = {target["name"]: target for target in document["targets"]}
         frames = {name: _values(target["frames"]) for name, target in targets.items()}
         track_scores = {
-            name: {metric: float(target[metric]) for metric in WHOLE if metric in target}
+            name: {metric: float(target[metric]) for metric in _WHOLE if metric in target}
             for name, target in targets.items()
         }
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
@@ -131,7 +142,7 @@ def read_result(path: Path) -> TrackResult:
 
 
 def _values(frames: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    return {metric: np.array([frame["metrics"][metric] for frame in frames], dtype=float) for metric in METRICS}
+    return {metric: np.array([frame["metrics"][metric] for frame in frames], dtype=float) for metric in FRAME_METRICS}
 
 
 # Many tracks.
@@ -152,36 +163,45 @@ def read_results(folder: Path) -> list[TrackResult]:
 
 
 def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
-    """Return target -> track -> median over the frames in dB, or the track's uSDR or SI-SDR.
+    """Return target -> track -> median over the frames in dB, or the score of the whole track.
 
     Parameters
     ----------
     results : sequence of TrackResult
     metric : str
-        "SDR", "ISR", "SIR", "SAR", "uSDR" or "SI-SDR".
+        A key of :data:`separation.evaluation.metrics.METRIC_DESCRIPTIONS`. Tracks without its score are NaN.
 
     Raises
     ------
     ValueError
         If the metric is unknown.
     """
-    if metric not in METRICS + WHOLE:
-        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRICS + WHOLE)}")
+    if metric not in METRIC_DESCRIPTIONS:
+        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRIC_DESCRIPTIONS)}")
     scores: dict[str, dict[str, float]] = {}
     for result in results:
-        values = result.medians if metric in METRICS else result.whole
+        values = result.medians if metric in FRAME_METRICS else result.whole
         for target, metrics in values.items():
             scores.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
     return scores
 
 
 def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]]:
-    """Return target -> metric -> :data:`AGGREGATION` in dB; None where no track has a score."""
-    tables = {metric: scores_by_target(results, metric) for metric in METRICS}
+    """Return target -> metric -> :data:`AGGREGATION` in dB; None where no track has a score.
+
+    Extra metrics, whose median is that over the tracks, are included if a track has them.
+    """
+    tables = {metric: scores_by_target(results, metric) for metric in (*FRAME_METRICS, *extra_metrics(results))}
     return {
         target: {metric: finite(median(np.array(list(table[target].values())))) for metric, table in tables.items()}
         for target in tables["SDR"]
     }
+
+
+def extra_metrics(results: Sequence[TrackResult]) -> list[str]:
+    """Return the extra metrics that at least one track has."""
+    found = {metric for result in results for scores in result.whole.values() for metric in scores}
+    return [metric for metric in EXTRA_METRICS if metric in found]
 
 
 def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[dict[str, Any]]:
@@ -199,14 +219,15 @@ def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[di
 
 
 def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
-    """Write a CSV row per track and target: medians over the frames, and the scores of the whole track, in dB."""
+    """Write a CSV row per track and target: medians over the frames, and the scores of the whole track."""
+    whole = [*TRACK_METRICS, *extra_metrics(results)]
     with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["method", "model", "subset", "track", "target", *METRICS, *WHOLE])
+        lines.writerow(["method", "model", "subset", "track", "target", *FRAME_METRICS, *whole])
         for result in results:
             first = [result.provenance.get("method"), result.provenance.get("model"), result.subset, result.name]
             for target, values in result.medians.items():
-                numbers = [values[name] for name in METRICS]
-                numbers += [result.whole[target].get(name, math.nan) for name in WHOLE]
+                numbers = [values[name] for name in FRAME_METRICS]
+                numbers += [result.whole[target].get(name, math.nan) for name in whole]
                 cells = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
                 lines.writerow([*first, target, *cells])

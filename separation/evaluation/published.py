@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from functools import lru_cache
 
-from separation.evaluation.track_scores import METRICS
+from separation.evaluation.metrics import FRAME_METRICS
 from separation.resources import ASSETS
 
 __all__ = ["published_scores"]
@@ -36,8 +36,8 @@ def published_scores(metric: str = "SDR") -> dict[str, dict[str, dict[str, float
     Stöter, Liutkus, Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018; the other
     sources are listed next to the file.
     """
-    if metric not in METRICS:
-        raise ValueError(f"no published {metric!r}; the published metrics are {', '.join(METRICS)}")
+    if metric not in FRAME_METRICS:
+        raise ValueError(f"no published {metric!r}; the published metrics are {', '.join(FRAME_METRICS)}")
     scores: dict[str, dict[str, dict[str, float]]] = {}
     for row in _rows():
         for column, cell in row.items():

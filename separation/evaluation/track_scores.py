@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from separation.evaluation.bss_eval import Scores, Signals, bss_eval
+from separation.evaluation.bss_eval import Scores, bss_eval
+from separation.evaluation.extra_scores import extra_scores
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
+from separation.evaluation.metrics import FRAME_METRICS
+from separation.evaluation.signals import SelectedSignals, Signals, SumSignal
+from separation.evaluation.verification import verify_scores
+from separation.evaluation.whole_track import whole_track_scores
 
-__all__ = [
-    "METRICS",
-    "SILENT",
-    "WholeTrackScores",
-    "finite",
-    "median",
-    "score_signals",
-    "whole_track_scores",
-]
+__all__ = ["SILENT", "finite", "median", "score_signals"]
 
-METRICS = ("SDR", "ISR", "SIR", "SAR")
 SILENT = "is silent throughout"  #: the words of notes on silent references and estimates
-BLOCK = 1 << 16  # frames read at a time for whole-track sums
-
-
-@dataclass(frozen=True)
-class WholeTrackScores:
-    """Scores of whole tracks, in dB, one per source.
-
-    Attributes
-    ----------
-    usdr : array
-        10 log10((|s|^2 + 1e-7) / (|s - estimate|^2 + 1e-7)) over all channels: the score of the
-        Music Demixing Challenges (Mitsufuji et al., Frontiers in Signal Processing 1, 2022).
-    si_sdr : array
-        10 log10(|a s|^2 / |a s - estimate|^2) with a = <estimate, s> / |s|^2, all channels as one
-        vector, means not removed (Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019);
-        NaN where the reference is silent.
-    """
-
-    usdr: np.ndarray
-    si_sdr: np.ndarray
-
-
-def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackScores:
-    """Compute scores of whole tracks from sums over blocks; see :class:`WholeTrackScores`."""
-    sources, _, time = references.shape
-    energy, error, inner, estimated = (np.zeros(sources) for _ in range(4))
-    for start in range(0, time, BLOCK):
-        stop = min(start + BLOCK, time)
-        s, e = references.read(start, stop), estimates.read(start, stop)
-        for total, value in ((energy, s * s), (error, (s - e) ** 2), (inner, s * e), (estimated, e * e)):
-            total += value.sum((1, 2)).numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        target = inner**2 / energy  # |a s|^2
-        scale_invariant = 10 * np.log10(target / np.maximum(estimated - target, 0))
-    return WholeTrackScores(10 * np.log10((energy + 1e-7) / (error + 1e-7)), scale_invariant)
 
 
 def score_signals(
@@ -70,6 +28,8 @@ def score_signals(
     rate: int,
     *,
     permute: bool = False,
+    metrics: Sequence[str] = (),
+    verify: bool = False,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Return all scores of one track as a document for JSON.
@@ -90,73 +50,68 @@ def score_signals(
     permute : bool
         Assign unnamed estimates, at most one per reference, to targets; see
         :func:`separation.evaluation.bss_eval.bss_eval`. Targets without an estimate are omitted.
+    metrics : sequence of str
+        Further metrics of the whole track, from :data:`separation.evaluation.metrics.EXTRA_METRICS`. The sum of the
+        references stands for the mixture.
+    verify : bool
+        Compare SDR, ISR, SIR and SAR with museval's, under "verification"; see
+        :func:`separation.evaluation.verification.verify_scores`.
     """
     scores = bss_eval(references, estimates, window=rate, hop=rate, permute=permute, device=device)
     assigned = [(row, column) for row, column in enumerate(scores.permutation) if column is not None]
-    pairs = _Rows(references, [row for row, _ in assigned]), _Rows(estimates, [column for _, column in assigned])
-    whole = whole_track_scores(*pairs)
+    pairs = (
+        SelectedSignals(references, [row for row, _ in assigned]),
+        SelectedSignals(estimates, [column for _, column in assigned]),
+    )
+    track = whole_track_scores(*pairs)
+    extra = extra_scores(metrics, *pairs, SumSignal(references), rate)
+    whole = {"uSDR": track.usdr, "SI-SDR": track.si_sdr, **extra}
     scored = 1 < len(targets) == len(assigned)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in assigned]
-    silent = zip(targets, _silent_throughout(references), strict=True)
-    notes = [f"{target} {SILENT}" for target, is_silent in silent if is_silent]
-    silent_estimates = _silent_throughout(estimates)
+    silent = {row: is_silent for (row, _), is_silent in zip(assigned, track.silent_references, strict=True)}
+    if rest := [row for row in range(len(targets)) if row not in silent]:
+        others = SelectedSignals(references, rest)
+        silent |= zip(rest, whole_track_scores(others, others).silent_references, strict=True)
+    notes = [f"{target} {SILENT}" for row, target in enumerate(targets) if silent[row]]
     notes += [
         f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
-        for row, column in assigned
-        if silent_estimates[column]
+        for (row, _), is_silent in zip(assigned, track.silent_estimates, strict=True)
+        if is_silent
     ]
     if permute:
         unassigned = [target for target, column in zip(targets, scores.permutation, strict=True) if column is None]
         notes += [f"no estimate is assigned to {target}" for target in unassigned]
         notes += [f"estimate {column + 1} is assigned to {targets[row]}" for row, column in assigned]
+    verification = (
+        {"verification": verify_scores(scores, references, estimates, rate, permute=permute)} if verify else {}
+    )
+    whole_metrics = "all others" if metrics else "uSDR and SI-SDR"
     return {
-        "aggregation": "median over 1 s frames; uSDR and SI-SDR over the whole track",
+        "aggregation": f"median over 1 s frames; {whole_metrics} over the whole track",
         "targets": {
             targets[row]: _target(scores, row, whole, index, rate, references.shape[2])
             | (masks[index] if masks else {})
             for index, (row, _) in enumerate(assigned)
         },
         "notes": notes,
+        **verification,
     }
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """A selection of the signals, in any order."""
-
-    signals: Signals
-    rows: list[int]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (len(self.rows), *self.signals.shape[1:])
-
-    def read(self, start: int, stop: int) -> Tensor:
-        return self.signals.read(start, stop)[self.rows]
-
-
-def _silent_throughout(signals: Signals) -> list[bool]:
-    """Return for each source whether it is silent throughout."""
-    sources, _, time = signals.shape
-    peak = torch.zeros(sources)
-    for start in range(0, time, BLOCK):
-        block = signals.read(start, min(start + BLOCK, time)).abs().amax((1, 2))
-        peak = torch.maximum(peak, block.float())
-    return (peak == 0).tolist()
-
-
-def _target(scores: Scores, row: int, whole: WholeTrackScores, index: int, rate: int, time: int) -> dict[str, Any]:
-    values = {name: getattr(scores, name)[row].numpy() for name in METRICS}
+def _target(
+    scores: Scores, row: int, whole: Mapping[str, np.ndarray], index: int, rate: int, time: int
+) -> dict[str, Any]:
+    values = {name: getattr(scores, name)[row].numpy() for name in FRAME_METRICS}
     frames = [
         {
             "time": float(number),
             "duration": min(1.0, time / rate),
-            **{name: finite(values[name][number]) for name in METRICS},
+            **{name: finite(values[name][number]) for name in FRAME_METRICS},
         }
         for number in range(len(values["SDR"]))
     ]
-    medians = {name: _score(median(values[name])) for name in METRICS}
-    return {**medians, "uSDR": _score(whole.usdr[index]), "SI-SDR": _score(whole.si_sdr[index]), "frames": frames}
+    medians = {name: _score(median(values[name])) for name in FRAME_METRICS}
+    return {**medians, **{name: _score(values[index]) for name, values in whole.items()}, "frames": frames}
 
 
 def _masks(curve: MaskCurve) -> dict[str, Any]:

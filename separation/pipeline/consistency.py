@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import lfilter
 from torch import Tensor
 
 from separation.audio.blocks import iter_blocks
@@ -44,6 +43,8 @@ class MixtureConsistency:
 
     def __call__(self, mixture: Tensor, stems: Tensor) -> Tensor:
         """Adjust one block: (channels, time) and (sources, channels, time) -> (sources, channels, time)."""
+        from scipy.signal import lfilter  # takes half a second to import, and few separations use it
+
         power = stems.double().square().sum(1).numpy()
         energy, self._state = lfilter([1 - self._keep], [1, -self._keep], power, zi=self._state)
         weights = torch.from_numpy(energy) + _NOTHING

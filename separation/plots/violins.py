@@ -22,6 +22,7 @@ def draw_violins(
     scores: Mapping[str, Mapping[str, np.ndarray]],
     *,
     metric: str,
+    unit: str = "dB",
     aggregation: str,
     chosen: Collection[str] = (),
 ) -> Figure:
@@ -33,9 +34,11 @@ def draw_violins(
     Parameters
     ----------
     scores : mapping of str to mapping of str to array
-        Target -> method -> score per track in dB; NaN is omitted.
+        Target -> method -> score per track; NaN is omitted.
     metric : str
         Label of the axis.
+    unit : str
+        Unit of the axis; empty for a number without a unit.
     aggregation : str
         Description of a point, written below the figure.
     chosen : collection of str
@@ -61,7 +64,7 @@ def draw_violins(
     rows = figure.subplots(len(finite), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (target, methods) in zip(rows, finite.items(), strict=True):
         _draw_row(axes, methods, order, chosen)
-        axes.set_ylabel(f"{target}\n{metric} (dB)", parse_math=False)
+        axes.set_ylabel(f"{target}\n{metric} ({unit})" if unit else f"{target}\n{metric}", parse_math=False)
         style_axes(axes)
     bottom = rows[-1]
     bottom.xaxis.set_major_locator(FixedLocator(range(len(order))))
@@ -124,7 +127,7 @@ def _draw_body(axes: Axes, position: int, values: np.ndarray, limits: tuple[floa
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Return the axis limits in dB: without outliers, and at least 2 dB apart."""
+    """Return the axis limits: without outliers, and at least 2 apart."""
     lower, upper = np.percentile(values, [10, 90])
     spread = max(upper - lower, 1.0)
     low, high = max(float(values.min()), lower - spread), min(float(values.max()), upper + spread)
@@ -133,5 +136,5 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def _step(span: float) -> float:
-    """Return the distance of about five ticks in dB."""
+    """Return the distance of about five ticks."""
     return next((step for step in (0.5, 1, 2, 5, 10, 20, 50) if span / step <= 6), 100)

@@ -183,7 +183,7 @@ def score(references: str, estimates: str) -> dict[str, Any]:
     Returns:
         "targets": per source the medians over 1 s frames of SDR, ISR, SIR and SAR in dB, and every frame.
     """
-    from separation.evaluation.bss_eval import ArraySignals
+    from separation.evaluation.signals import ArraySignals
     from separation.evaluation.track_scores import score_signals
     from separation.studio.uploads import read_stems
 

@@ -7,6 +7,7 @@ sequential operations, so that running whole work items side by side halves the 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -16,10 +17,12 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["limit_malloc_arenas", "map_threads"]
+__all__ = ["limit_malloc_arenas", "map_parts", "map_threads"]
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+_PARTS = 8
 
 _M_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
@@ -37,6 +40,16 @@ def map_threads(function: Callable[[Item], Made], items: Sequence[Item]) -> list
             return function(item)
 
     return list(_workers(threads).map(work, items))
+
+
+def map_parts(function: Callable[[int, int], Made], length: int) -> list[Made]:
+    """Return ``function(first, last)`` of consecutive parts of ``range(length)``, computed on all cores.
+
+    The parts do not depend on the number of cores, so that sums over them have the same rounding on every machine.
+    """
+    edges = [length * part // _PARTS for part in range(_PARTS + 1)]
+    parts = [(first, last) for first, last in itertools.pairwise(edges) if first < last]
+    return map_threads(lambda part: function(*part), parts)
 
 
 @lru_cache(maxsize=1)

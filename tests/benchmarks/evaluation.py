@@ -50,8 +50,9 @@ def write_stems(root: Path, seconds: int, folder: Path) -> None:
 
 
 def ours(folder: Path, *, files: bool = False) -> tuple[dict[str, float], np.ndarray]:
-    from separation.evaluation.bss_eval import ArraySignals, Signals, bss_eval
+    from separation.evaluation.bss_eval import bss_eval
     from separation.evaluation.folder_scores import open_folders
+    from separation.evaluation.signals import ArraySignals, Signals
 
     torch.set_num_threads(1)
     device = os.environ.get("BENCHMARK_DEVICE", "cpu")

@@ -117,7 +117,7 @@ LITTER = ("._vocals.wav", ".DS_Store", "Thumbs.db", ".vocals.wav", "desktop.ini"
 @pytest.fixture(autouse=True)
 def short_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores with filters of 16 taps instead of 512 take no time."""
-    monkeypatch.setattr("separation.evaluation.bss_eval.TAPS", 16)
+    monkeypatch.setattr("separation.evaluation.projection.TAPS", 16)
 
 
 def errors(outcome: Outcome) -> list[str]:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from separation.audio.files import read
-from separation.evaluation.bss_eval import TAPS, ArraySignals, Scores, bss_eval
+from separation.evaluation.bss_eval import Scores, bss_eval
 from separation.evaluation.file_signals import FileSignals
+from separation.evaluation.projection import TAPS
+from separation.evaluation.signals import ArraySignals
 
 NAMES = ("SDR", "ISR", "SIR", "SAR")
 

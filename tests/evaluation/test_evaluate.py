@@ -23,9 +23,10 @@ from separation.audio.signal import Signal
 from separation.datasets.dataset import find_tracks
 from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
-from separation.evaluation.bss_eval import ArraySignals, bss_eval
+from separation.evaluation.bss_eval import bss_eval
 from separation.evaluation.evaluate import Job, TrackOutcome, evaluate_track, evaluate_tracks, plan_jobs
 from separation.evaluation.museval_json import medians, read_result, read_results, scores_by_target, write_summary
+from separation.evaluation.signals import ArraySignals
 from separation.separators.base import Separator
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -18,7 +18,7 @@ MAP = '[targets]\nvocals = ["lead", "choir"]\ndrums = ["kit"]\n'
 @pytest.fixture(autouse=True)
 def short_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores with filters of 16 taps instead of 512 take no time."""
-    monkeypatch.setattr("separation.evaluation.bss_eval.TAPS", 16)
+    monkeypatch.setattr("separation.evaluation.projection.TAPS", 16)
 
 
 def noise(seed: int, *, frames: int = RATE, channels: int = 2) -> np.ndarray:

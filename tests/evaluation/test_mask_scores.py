@@ -8,15 +8,14 @@ import torch
 from sklearn.metrics import average_precision_score, precision_score, recall_score
 
 from separation.audio.files import read
-from separation.evaluation import mask_scores as room
-from separation.evaluation.bss_eval import ArraySignals
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
+from separation.evaluation.signals import ArraySignals
+from separation.evaluation.spectra import Frames
 from separation.spectral.masks import binary_mask, ratio_mask
-from separation.spectral.stft import StftConfig
 from tests.conftest import SAMPLES
 
 SOURCES = ("vocals", "drums", "bass", "other")
-SMALL = StftConfig(n_fft=512, hop_length=128)
+SMALL = Frames(n_fft=512, hop_length=128)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def leaky(stems: torch.Tensor) -> torch.Tensor:
 
 
 def scores(references: torch.Tensor, estimates: torch.Tensor, **options: float) -> list[MaskCurve]:
-    return mask_scores(ArraySignals(references), ArraySignals(estimates), stft=SMALL, **options)
+    return mask_scores(ArraySignals(references), ArraySignals(estimates), frames=SMALL, **options)
 
 
 def bins(x: torch.Tensor) -> torch.Tensor:
@@ -81,8 +80,8 @@ def test_the_pieces_do_not_change_a_count(
     stems: torch.Tensor, leaky: torch.Tensor, monkeypatch: pytest.MonkeyPatch, read: int, frames: int
 ) -> None:
     usual = scores(stems, leaky)
-    monkeypatch.setattr(room, "_READ", read)
-    monkeypatch.setattr(room, "_FRAMES", frames)
+    monkeypatch.setattr("separation.evaluation.spectra._READ", read)
+    monkeypatch.setattr("separation.evaluation.spectra._GROUP", frames)
     for one, other in zip(usual, scores(stems, leaky), strict=True):
         np.testing.assert_array_equal(one.precision, other.precision)
         np.testing.assert_array_equal(one.recall, other.recall)

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from separation.evaluation.bss_eval import ArraySignals, bss_eval
+from separation.evaluation.bss_eval import bss_eval
+from separation.evaluation.signals import ArraySignals
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
 original = museval.metrics.bss_eval

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,23 @@ def test_the_masks_equal_librosas(lopsided_song: Tensor) -> None:
     magnitude = stft(lopsided_song[:, :RATE], HarmonicPercussive().stft).abs().mean(0)
     expected = np.stack(librosa.decompose.hpss(magnitude.numpy(), kernel_size=31, mask=True))
     assert np.abs(HarmonicPercussive()._masks(magnitude).numpy() - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize(("frames", "kernel"), [(1, 3), (5, 31), (40, 31), (64, 15)])
+def test_the_masks_of_few_frames_equal_librosas(frames: int, kernel: int) -> None:
+    """Where the filter is longer than the spectrogram, the mirrored ends are mirrored again."""
+    magnitude = torch.rand(33, frames, generator=torch.Generator().manual_seed(frames))
+    expected = np.stack(librosa.decompose.hpss(magnitude.numpy(), kernel_size=kernel, mask=True))
+    masks = HarmonicPercussive(options=HarmonicPercussiveOptions(kernel=kernel))._masks(magnitude)
+    assert np.abs(masks.numpy() - expected).max() < 1e-6
+
+
+def test_no_compiler_is_loaded() -> None:
+    """numba, which librosa uses, would compile for many seconds on a new machine."""
+    code = "import sys, torch; from separation.separators.hpss import HarmonicPercussive as H; "
+    code += "H().separate(torch.rand(1, 5000)); print({'numba', 'librosa'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_mixture_is_not_changed(lopsided_song: Tensor) -> None:

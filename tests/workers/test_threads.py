@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from separation.workers.threads import map_threads
+from separation.workers.threads import map_parts, map_threads
 
 
 @pytest.fixture
@@ -25,6 +25,15 @@ def two_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("two_threads")
 def test_results_have_the_order_of_the_items() -> None:
     assert map_threads(lambda item: item * item, range(20)) == [item * item for item in range(20)]
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 1000])
+def test_parts_cover_the_range_and_do_not_depend_on_the_number_of_cores(length: int, two_threads: None) -> None:
+    parts = map_parts(lambda first, last: range(first, last), length)
+    assert [number for part in parts for number in part] == list(range(length))
+    assert len(parts) == min(length, 8)
+    torch.set_num_threads(1)
+    assert map_parts(lambda first, last: range(first, last), length) == parts
 
 
 @pytest.mark.usefixtures("two_threads")

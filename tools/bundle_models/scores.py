@@ -14,7 +14,8 @@ import torch
 
 from separation.audio.signal import Audio
 from separation.datasets.musdb18 import Track
-from separation.evaluation.bss_eval import ArraySignals, bss_eval
+from separation.evaluation.bss_eval import bss_eval
+from separation.evaluation.signals import ArraySignals
 from separation.pipeline.run import run
 from separation.separators import create
 from separation.sources import SOURCES

@@ -1,0 +1,185 @@
+"""The projection filters of BSSEval: least-squares filters of 512 taps from references to estimates.
+
+The filters solve the normal equations G h = d. G holds the correlations of all references with each other at lags
+below 512, so that it is a matrix of Toeplitz blocks, one block for each pair of reference channels. It is symmetric
+and positive definite, and factored by the method of Cholesky, one column of blocks at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from separation.evaluation.signals import Signals
+from separation.workers.threads import map_parts
+
+__all__ = ["TAPS", "Projections", "fit_projections"]
+
+TAPS = 512
+_BLOCK = 8192  # FFT length for the correlations, in samples
+_BATCH = 1 << 19  # complex numbers per batch of blocks
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Frequency responses of the projection filters.
+
+    Attributes
+    ----------
+    points : int
+        FFT length in samples, which leaves room for the filters' tail.
+    pairs : list of (source, estimate)
+    responses : Tensor, shape (bins, reference channels, 2, pairs, channels), complex128
+        From all references to two projections of the estimate of each pair: onto all references, and onto its
+        own source.
+    """
+
+    points: int
+    pairs: list[tuple[int, int]]
+    responses: Tensor
+
+
+def fit_projections(
+    references: Signals, estimates: Signals, pairs: list[tuple[int, int]], *, longest: int, device: torch.device
+) -> Projections:
+    """Fit the filters to the whole signals.
+
+    Parameters
+    ----------
+    references, estimates : Signals, shape (sources, channels, time)
+    pairs : list of (source, estimate)
+        Which estimates are projected onto which single source.
+    longest : int
+        Length in samples of the longest frame to be filtered.
+    device : torch.device
+    """
+    sources, channels, _ = references.shape
+    points = fft_length(longest + TAPS - 1)
+    correlations = _correlations(references, estimates, device)
+    rows = sources * channels
+    estimated = slice(rows, correlations.shape[1])
+    joint = _respond(_fit(correlations, slice(0, rows), estimated), points).unflatten(-1, (-1, channels))
+    shape = (points // 2 + 1, rows, 2, len(pairs), channels)
+    responses = torch.zeros(shape, dtype=joint.dtype, device=device)
+    responses[:, :, 0] = joint[:, :, [estimate for _, estimate in pairs]]
+    for source in range(sources):
+        own = slice(source * channels, (source + 1) * channels)
+        fitted = _respond(_fit(correlations, own, estimated), points).unflatten(-1, (-1, channels))
+        for number, (row, estimate) in enumerate(pairs):
+            if row == source:
+                responses[:, own, 1, number] = fitted[:, :, estimate]
+    return Projections(points, pairs, responses)
+
+
+def fft_length(minimum: int) -> int:
+    """Return the smallest product of powers of 2, 3 and 5 that is not below `minimum`: a fast length for an FFT."""
+    odd = [3**three * 5**five for three in range(minimum.bit_length()) for five in range(minimum.bit_length())]
+    return min(factor << (-(-minimum // factor) - 1).bit_length() for factor in odd if factor < 2 * minimum)
+
+
+def _respond(filters: Tensor, points: int) -> Tensor:
+    """Return frequency responses: filters (references, TAPS, estimates) -> (bins, references, estimates)."""
+    return torch.fft.rfft(filters, n=points, dim=1).permute(1, 0, 2)
+
+
+# Correlations.
+
+
+def _correlations(references: Signals, estimates: Signals, device: torch.device) -> Tensor:
+    """Return q[a, b, k] = sum over t of x_a[t] x_b[t + k], for a reference channel a, any channel b, 0 <= k < TAPS.
+
+    Computed by overlap-save: the conjugate spectrum of each block of x_a, padded with zeros, is multiplied by the
+    spectrum of the same block of x_b and the `TAPS` - 1 samples after it. The products are summed over all blocks
+    before a single inverse transform.
+    """
+    sources, channels, time = references.shape
+    hop = _BLOCK - TAPS + 1
+    n_references = sources * channels
+    n_all = n_references + estimates.shape[0] * channels
+    batch = max(1, _BATCH // (_BLOCK * n_all))
+
+    def spectra_of_products(first: int, last: int) -> Tensor:
+        total = torch.zeros((_BLOCK // 2 + 1, n_references, n_all), dtype=torch.complex128, device=device)
+        for block in range(first, last, batch):
+            count = min(batch, last - block)
+            start, stop = block * hop, min(time, (block + count) * hop + TAPS - 1)
+            both = torch.cat([signals.read(start, stop).flatten(0, 1) for signals in (references, estimates)])
+            both = F.pad(both.to(device), (0, (count - 1) * hop + _BLOCK - both.shape[1]))
+            segments = both.unfold(1, _BLOCK, hop)  # (all, blocks, _BLOCK)
+            # Contiguous matrices: torch copies any other kind one bin at a time.
+            spectra = torch.fft.rfft(segments).permute(2, 1, 0).contiguous()  # (bins, blocks, all)
+            padded = torch.fft.rfft(segments[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1).conj_physical()
+            total += padded.contiguous() @ spectra
+        return total
+
+    total = sum(map_parts(spectra_of_products, -(-time // hop)))
+    assert isinstance(total, Tensor)
+    return torch.fft.irfft(total, n=_BLOCK, dim=0)[:TAPS].permute(1, 2, 0)
+
+
+# The normal equations.
+
+
+def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
+
+    They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
+    d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G
+    consists of correlations.
+
+    `rows` selects the reference channels, `columns` the estimate channels.
+    """
+    between_references = correlations[rows, rows]
+    count = len(between_references)
+    target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)
+    factor = _cholesky(between_references)
+    solution = _solve_singular(between_references, target) if factor is None else torch.cholesky_solve(target, factor)
+    return solution.unflatten(0, (count, TAPS))
+
+
+def _gram_column(correlations: Tensor, column: int, first: int = 0) -> Tensor:
+    """Return the column of blocks of G for one channel, from the row of channel `first`, shape (rows, TAPS).
+
+    With museval's absolute regularisation: the machine epsilon is added to the diagonal of G.
+    """
+    # The correlation of channels a and b at lag -k is that of b and a at lag k.
+    positive, negative = correlations[first:, column], correlations[column, first:]
+    lags = torch.cat([positive.flip(-1), negative[:, 1:]], dim=-1)  # TAPS - 1 ... -(TAPS - 1)
+    blocks = lags.unfold(-1, TAPS, 1).flip(-2)  # (channels, i, k): the lag is i - k
+    blocks[column - first].diagonal().add_(torch.finfo(blocks.dtype).eps)
+    return blocks.flatten(0, 1)
+
+
+def _cholesky(correlations: Tensor) -> Tensor | None:
+    """Return the lower triangular factor of G, or None if G is singular up to rounding."""
+    count = len(correlations)
+    factor = correlations.new_zeros((count * TAPS, count * TAPS))
+    for column in range(count):
+        start, stop = column * TAPS, (column + 1) * TAPS
+        rest = _gram_column(correlations, column, column)
+        rest -= factor[start:, :start] @ factor[start:stop, :start].T
+        diagonal, info = torch.linalg.cholesky_ex(rest[:TAPS])
+        if info:
+            return None
+        factor[start:stop, start:stop] = diagonal
+        factor[stop:, start:stop] = torch.linalg.solve_triangular(diagonal.T, rest[TAPS:], upper=True, left=False)
+    return factor
+
+
+def _solve_singular(correlations: Tensor, target: Tensor) -> Tensor:
+    """Solve the normal equations where G is singular up to rounding, for example if two references are equal.
+
+    A small multiple of the identity makes G positive definite, and iterative refinement with the original G removes
+    the effect on the solution.
+    """
+    gram = torch.cat([_gram_column(correlations, column) for column in range(len(correlations))], dim=1)
+    jittered = gram.clone()
+    jittered.diagonal().add_(1e-12 * float(gram.diagonal().max()))
+    factor = torch.linalg.cholesky(jittered)
+    solution = torch.cholesky_solve(target, factor)
+    for _ in range(2):
+        solution += torch.cholesky_solve(target - gram @ solution, factor)
+    return solution

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -161,31 +162,34 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
 
 
 def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
-    job_options = job.options
     with (
-        staged_folder(job.folder, keep=job_options.stems is not None) as folder,
+        staged_folder(job.folder, keep=job.options.stems is not None) as folder,
         local_file(job.file) as file,
         _open_recording(file, folder, job) as recording,
+        closing(_steps(job, recording, folder)) as steps,  # an error in `show` cancels
     ):
-        steps = separate_to_folder(
-            recording,
-            _oracle(job, recording.frames)
-            if find_method(job_options.method).needs_references
-            else _separator(job_options),
-            folder,
-            name=str(job.file),
-            stems=job_options.stems,
-            format=job_options.format,
-            float32=job_options.float32,
-            sum_to_mixture=job_options.sum_to_mixture,
-            origin={"command": job_options.command, "start": job_options.start, "asked": _cache_key(job)},
-        )
         result = None
         for progress in steps:
             show(progress)
             result = progress.result
     assert result is not None, "the last step of a separation holds its result"
     return result
+
+
+def _steps(job: Job, recording: Recording, folder: Path) -> Generator[SeparationProgress, None, None]:
+    job_options = job.options
+    needs_references = find_method(job_options.method).needs_references
+    return separate_to_folder(
+        recording,
+        _oracle(job, recording.frames) if needs_references else _separator(job_options),
+        folder,
+        name=str(job.file),
+        stems=job_options.stems,
+        format=job_options.format,
+        float32=job_options.float32,
+        sum_to_mixture=job_options.sum_to_mixture,
+        origin={"command": job_options.command, "start": job_options.start, "asked": _cache_key(job)},
+    )
 
 
 def _located(document: dict[str, Any], job: Job) -> dict[str, Any]:

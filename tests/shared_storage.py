@@ -53,7 +53,7 @@ def dask_cluster(s3_endpoint: str) -> Iterator[Any]:
     with (
         config.set(settings),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0, silence_logs=50
         ) as cluster,
     ):
         yield cluster

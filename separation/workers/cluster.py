@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import queue
+import signal
 import tempfile
 import threading
 import uuid
@@ -75,7 +76,13 @@ def connect(address: str) -> Iterator[Any]:
 @contextmanager
 def _local_client(workers: int) -> Iterator[Any]:
     import dask
-    from dask.distributed import Client, LocalCluster
+    from dask.distributed import Client, LocalCluster, WorkerPlugin
+
+    class IgnoreInterrupts(WorkerPlugin):
+        """Lets workers end their jobs in order when Ctrl-C reaches all processes of a terminal."""
+
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     settings = {
         "distributed.worker.daemon": False,
@@ -88,11 +95,12 @@ def _local_client(workers: int) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # dask would pause a worker that holds a large network, for ever
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.register_plugin(IgnoreInterrupts())
         try:
             yield client
         except BaseException:

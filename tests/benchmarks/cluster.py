@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -63,6 +64,7 @@ def on_cluster(jobs: list[Job], client: Any, *, kill_after: list[float] | None =
 
 
 def _figures(songs: int, failed: int, wall: float, processor: float) -> dict[str, float]:
+    print(f"{songs} songs, {failed} failed: {wall:.1f} s, {processor:.1f} s of processors", file=sys.stderr, flush=True)
     return {
         "songs": songs,
         "failed": failed,

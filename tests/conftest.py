@@ -16,6 +16,8 @@ from xdist.scheduler import LoadFileScheduling
 from separation.audio.files import read
 from separation.audio.signal import Audio
 
+pytest_plugins = ("tests.shared_storage",)
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMSCOPE_DATA", ROOT.parent / "shared" / "data"))
 SAMPLES = ROOT / "assets" / "samples"

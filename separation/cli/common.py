@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,16 @@ import typer
 
 from separation.atomic import atomic_write
 
-__all__ = ["Json", "log_line", "one_line_errors", "option_pair", "print_json", "verification_line", "write_json"]
+__all__ = [
+    "Json",
+    "log_line",
+    "one_line_errors",
+    "one_line_warnings",
+    "option_pair",
+    "print_json",
+    "verification_line",
+    "write_json",
+]
 
 
 def _or_group_setting(context: typer.Context, value: bool) -> bool:
@@ -68,6 +78,14 @@ def one_line_errors() -> Iterator[None]:
     except ValueError as error:
         log_line(f"error: {error}")
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print warnings, such as ICA's failure to converge, as plain lines without the source line that raised them."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")
+        yield
 
 
 def option_pair(text: str) -> tuple[str, str]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json, verification_line
+from separation.cli.common import (
+    Json,
+    log_line,
+    one_line_errors,
+    one_line_warnings,
+    option_pair,
+    print_json,
+    verification_line,
+)
 from separation.cli.progress import progress
 from separation.separators import DEFAULT_METHOD, find_method
 
@@ -85,7 +93,7 @@ def evaluate(
             log_line(f"{len(done)} of {len(tracks)} tracks were finished earlier")
         try:
             start = time.monotonic()
-            with progress(unit="count", lines=0) as show:
+            with one_line_warnings(), progress(unit="count", lines=0) as show:
                 for count, outcome in enumerate(evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
                     line = _progress_line(outcome, count, len(todo), time.monotonic() - start)
                     show("separating and scoring", count, len(todo), line, outcome.name)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, option_pair, print_json
+from separation.cli.common import Json, log_line, one_line_errors, one_line_warnings, option_pair, print_json
 from separation.cli.progress import Show, progress
 from separation.separators import DEFAULT_METHOD
 
@@ -26,7 +24,9 @@ __all__ = ["separate"]
 
 
 def separate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Songs, in any common format, or folders.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Songs, in any common format, or folders; paths or URLs.")
+    ],
     method: Annotated[
         str,
         typer.Option(
@@ -39,7 +39,10 @@ def separate(
     model: Annotated[
         str | None, typer.Option(help="Name of a model (see: models list), a model folder, or a RoFormer's checkpoint.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Stems are written to OUT/<file>/<method>/.")] = Path("separated"),
+    out: Annotated[
+        str,
+        typer.Option(help="Stems are written to OUT/<file>/<method>/; a folder or a URL such as s3://bucket/stems."),
+    ] = "separated",
     start: Annotated[float, typer.Option(help="Start of the excerpt in seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option(help="Length of the excerpt in seconds.")] = None,
     stems: Annotated[str | None, typer.Option(help="Write only these stems, such as vocals,drums.")] = None,
@@ -76,6 +79,7 @@ def separate(
 ) -> None:
     """Separate songs: FILE -> OUT/<file>/<method>/<source>.wav and result.json. Finished songs are skipped."""
     from separation.pipeline import batch
+    from separation.pipeline.storage import location
     from separation.workers.threads import limit_malloc_arenas
 
     limit_malloc_arenas()
@@ -98,13 +102,19 @@ def separate(
             strict=strict,
             command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
         )
-        jobs_to_do = batch.find_jobs(files, out, job_options)
+        try:
+            jobs_to_do = batch.find_jobs([location(file) for file in files], location(out), job_options)
+        except OSError as error:  # a folder or storage that cannot be read
+            raise ValueError(f"{error.filename}: {error.strerror}") from error
         batch.check_options(job_options)
-        outcomes = []
-        for outcome in _outcomes(jobs_to_do, jobs=jobs, cluster=cluster):
-            _report(outcome)
-            outcomes.append(outcome)
-    _conclude(outcomes, time.monotonic() - start_time, json_output=json_output)
+        results = []
+        with closing(_outcomes(jobs_to_do, jobs=jobs, cluster=cluster)) as outcomes, one_line_warnings():
+            for outcome in outcomes:
+                _report(outcome)
+                results.append(outcome)
+    order = {job.file: number for number, job in enumerate(jobs_to_do)}
+    results.sort(key=lambda result: order[result.job.file])  # as without a cluster
+    _conclude(results, time.monotonic() - start_time, json_output=json_output)
 
 
 def _conclude(outcomes: list[JobResult], seconds: float, *, json_output: bool) -> None:
@@ -119,15 +129,15 @@ def _conclude(outcomes: list[JobResult], seconds: float, *, json_output: bool) -
         raise typer.Exit(1 if done else 2)
 
 
-def _outcomes(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> Iterator[JobResult]:
+def _outcomes(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> Generator[JobResult, None, None]:
     """Yield results: one by one with a progress bar each, or in parallel."""
-    from separation.pipeline import batch
+    from separation.pipeline import batch, many
 
     if jobs != 1 or cluster is not None:
-        yield from batch.separate_songs(jobs_to_do, workers=jobs, cluster=cluster)
+        yield from many.separate_songs(jobs_to_do, workers=jobs, cluster=cluster)
         return
     for job in jobs_to_do:
-        with _warnings_as_lines(), progress() as show:
+        with progress() as show:
             outcome = batch.separate_song(job, partial(_show_progress, show, job.file.name))
         yield outcome
 
@@ -164,14 +174,6 @@ def _report(outcome: JobResult) -> None:
     )
     for path in document["stems"].values():
         log_line(f"  {path}")
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Print warnings, such as ICA's failure to converge, as plain lines without the source line that raised them."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *rest, **more: log_line(f"warning: {message}")
-        yield
 
 
 def _show_progress(show: Show, name: str, state: SeparationProgress) -> None:

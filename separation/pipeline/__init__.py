@@ -6,5 +6,9 @@
 - ``ownership``      which files in a folder belong to which result
 - ``result``         progress, result and ``result.json``
 - ``consistency``    the residual, and stems that sum to the mixture
-- ``batch``          separating many songs, in turn, in several processes or on a cluster
+- ``storage``        paths, URLs of shared storage, and songs in memory
+- ``staged_folder``  result folders in shared storage
+- ``claims``         one machine per result folder at a time
+- ``batch``          finding songs, separating one of them, skipping finished ones
+- ``many``           separating many songs, in turn, in several processes or on a cluster
 """

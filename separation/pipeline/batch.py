@@ -1,13 +1,14 @@
-"""Separate many songs: find the files, skip finished ones, run in turn or in parallel."""
+"""Jobs of many songs: find the files, separate one song, skip finished ones."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from separation.audio.files import Recording
@@ -16,14 +17,15 @@ from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_folders import read_references, references_beside
 from separation.pipeline.ownership import RESULT_FILE, read_manifest
 from separation.pipeline.result import Result, SeparationProgress
+from separation.pipeline.staged_folder import staged_folder
+from separation.pipeline.storage import Content, Location, Url, local_file
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import create, find_method
 from separation.separators.base import Separator
 from separation.separators.two_stems import TwoStems
 from separation.workers.devices import claim_gpu
-from separation.workers.executor import WORKER_DIED, map_jobs
 
-__all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song", "separate_songs"]
+__all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +66,8 @@ class JobOptions:
 class Job:
     """A file, the folder for its stems, and the options; pickled for worker processes."""
 
-    file: Path
-    folder: Path
+    file: Location | Content
+    folder: Location
     options: JobOptions
 
 
@@ -85,7 +87,7 @@ class JobResult:
 # Finding the songs.
 
 
-def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list[Job]:
+def find_jobs(paths: Sequence[Location], out: Location, job_options: JobOptions) -> list[Job]:
     """Return a job for every file, and for every audio file in folders, recursively.
 
     Stems go to ``out/<file>/<method>``; for files found in a folder, its subfolders are kept.
@@ -93,18 +95,21 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
     Raises
     ------
     ValueError
-        If the method is unknown, a folder holds no audio, or two files have the same output folder.
+        If the method is unknown, a folder holds no audio, two files have the same output folder, or an oracle is to
+        read the true sources next to a URL.
     """
-    method = find_method(job_options.method).name
-    folders: dict[Path, Path] = {}
+    method = find_method(job_options.method)
+    folders: dict[Location, PurePath] = {}
     for path in paths:
+        if method.needs_references and isinstance(path, Url):
+            raise ValueError(f"{method.name} reads the true sources next to the mixture: give a local file")
         if path.is_dir():
-            songs = sorted(file for file in path.rglob("*") if _is_song(file, path))
+            songs = sorted(_songs(path))
             if not songs:
                 raise ValueError(f"{path.name!r} contains no audio file")
-            relative = {file: file.parent.relative_to(path) / _folder_name(file) for file in songs}
+            relative = {path / song: song.parent / _folder_name(song) for song in songs}
         else:
-            relative = {path: Path(_folder_name(path))}
+            relative = {path: PurePath(_folder_name(path))}
         for file, folder in relative.items():
             if folder in folders.values():
                 raise ValueError(
@@ -112,15 +117,21 @@ def find_jobs(paths: Sequence[Path], out: Path, job_options: JobOptions) -> list
                     "separate them one by one"
                 )
             folders[file] = folder
-    return [Job(file=file, folder=out / folder / method, options=job_options) for file, folder in folders.items()]
+    return [Job(file=file, folder=out / folder / method.name, options=job_options) for file, folder in folders.items()]
 
 
-def _is_song(file: Path, root: Path) -> bool:
-    visible = not any(is_hidden(part) for part in file.relative_to(root).parts)
-    return visible and file.suffix.lower() in SUFFIXES and file.is_file()
+def _songs(folder: Location) -> list[PurePath]:
+    """Return the audio files in a folder, relative to it."""
+    if isinstance(folder, Url):
+        files: list[PurePath] = [*folder.files()]
+    else:
+        files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    return [
+        file for file in files if file.suffix.lower() in SUFFIXES and not any(is_hidden(part) for part in file.parts)
+    ]
 
 
-def _folder_name(file: Path) -> str:
+def _folder_name(file: PurePath | Url) -> str:
     """Return the name of a file's output folder: valid Unicode, and never ``..``."""
     name = file.stem if file.stem.strip(".") else file.name
     return os.fsencode(name).decode("utf-8", "replace")
@@ -143,7 +154,7 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
             existing = _existing_result(job)
             if existing is not None:
                 return JobResult(job=job, document=existing, skipped=True)
-            return JobResult(job=job, document=_separate(job, show).document())
+            return JobResult(job=job, document=_located(_separate(job, show).document(), job))
     except ValueError as error:
         return JobResult(job=job, error=str(error))
     except OSError as error:
@@ -151,21 +162,12 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
 
 
 def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
-    job_options = job.options
-    with _open_recording(job) as recording:
-        steps = separate_to_folder(
-            recording,
-            _separator(job_options)
-            if not find_method(job_options.method).needs_references
-            else _oracle(job, recording.frames),
-            job.folder,
-            name=str(job.file),
-            stems=job_options.stems,
-            format=job_options.format,
-            float32=job_options.float32,
-            sum_to_mixture=job_options.sum_to_mixture,
-            origin={"command": job_options.command, "start": job_options.start, "asked": _cache_key(job)},
-        )
+    with (
+        staged_folder(job.folder, keep=job.options.stems is not None) as folder,
+        local_file(job.file) as file,
+        _open_recording(file, folder, job) as recording,
+        closing(_steps(job, recording, folder)) as steps,  # an error in `show` cancels
+    ):
         result = None
         for progress in steps:
             show(progress)
@@ -174,14 +176,36 @@ def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
     return result
 
 
-def _open_recording(job: Job) -> Recording:
+def _steps(job: Job, recording: Recording, folder: Path) -> Generator[SeparationProgress, None, None]:
+    job_options = job.options
+    needs_references = find_method(job_options.method).needs_references
+    return separate_to_folder(
+        recording,
+        _oracle(job, recording.frames) if needs_references else _separator(job_options),
+        folder,
+        name=str(job.file),
+        stems=job_options.stems,
+        format=job_options.format,
+        float32=job_options.float32,
+        sum_to_mixture=job_options.sum_to_mixture,
+        origin={"command": job_options.command, "start": job_options.start, "asked": _cache_key(job)},
+    )
+
+
+def _located(document: dict[str, Any], job: Job) -> dict[str, Any]:
+    """Return the document of a result with the locations of its files in the job's folder."""
+    stems = {source: str(job.folder / Path(name).name) for source, name in document["stems"].items()}
+    return {**document, "input": str(job.file), "stems": stems, "card": str(job.folder / RESULT_FILE)}
+
+
+def _open_recording(file: Path, folder: Path, job: Job) -> Recording:
     """Open the song, decoded to a temporary file on the disk of the stems; an OSError names the stems' folder."""
-    scratch = _existing(job.folder)
+    scratch = _existing(folder)
     try:
         options = job.options
-        return Recording(job.file, scratch, start=options.start, duration=options.duration, strict=options.strict)
+        return Recording(file, scratch, start=options.start, duration=options.duration, strict=options.strict)
     except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != job.file.parent:
+        if error.filename is not None and Path(os.fsdecode(error.filename)).parent == scratch != file.parent:
             error.filename = str(job.folder)  # the name that the user knows
         raise
 
@@ -210,6 +234,7 @@ def _chosen_stems(separator: Separator, job_options: JobOptions) -> Separator:
 
 def _oracle(job: Job, frames: int) -> Separator:
     job_options = job.options
+    assert isinstance(job.file, Path), "find_jobs refuses oracles of URLs"
     stems = references_beside(job.file)
     references = (
         read_references(stems, frames=frames, start=job_options.start, duration=job_options.duration) if stems else None
@@ -242,28 +267,11 @@ def _existing_result(job: Job) -> dict[str, Any] | None:
     if find_method(job.options.method).needs_references or document is None:
         return None
     try:
-        stems = {source: job.folder / name for source, name in document["stems"].items()}
+        stems = [job.folder / name for name in document["stems"].values()]
         same = document["asked"] == _cache_key(job) and document["model_sha256"] == _separator(job.options).model_hash
-        if not same or not all(path.is_file() for path in stems.values()):
+        if not same or not all(path.is_file() for path in stems):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not one of our result.json files
         return None
     fields = {name: value for name, value in document.items() if name in Result.__dataclass_fields__}
-    return fields | {
-        "input": str(job.file),
-        "stems": {source: str(path) for source, path in stems.items()},
-        "card": str(job.folder / RESULT_FILE),
-    }
-
-
-# Many songs.
-
-
-def separate_songs(jobs: Sequence[Job], *, workers: int = 1, cluster: str | None = None) -> Iterator[JobResult]:
-    """Separate all songs, yielding each result as it finishes; see :func:`separation.workers.executor.map_jobs`."""
-    device = jobs[0].options.device if jobs else "auto"
-    yield from map_jobs(separate_song, jobs, lost=_worker_died, workers=workers, cluster=cluster, device=device)
-
-
-def _worker_died(job: Job) -> JobResult:
-    return JobResult(job=job, error=f"{job.file.name}: {WORKER_DIED}")
+    return _located(fields, job)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+from separation.pipeline.storage import Location, Url, read_json
 
 __all__ = ["RESULT_FILE", "earlier_results", "is_same_separation", "listed_files", "read_manifest"]
 
@@ -14,17 +15,14 @@ RESULT_FILE = "result.json"
 _IDENTITY = ("input_sha256", "method", "model", "model_sha256", "options", "sample_rate", "sum_to_mixture")
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Location) -> dict[str, Any] | None:
     """Return the content of a folder's ``result.json``; None if it is missing or by another program."""
-    try:
-        document = json.loads((folder / RESULT_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+    document = read_json(folder / RESULT_FILE)
     known = isinstance(document, dict) and isinstance(document.get("stems"), dict) and "method" in document
     return document if known else None
 
 
-def listed_files(folder: Path) -> set[str]:
+def listed_files(folder: Location) -> set[str]:
     """Return the names of the files that ``result.json`` lists, and of ``result.json``.
 
     Only plain names count: no paths, no folders. Listed files need not exist: a draft lists kept stems before
@@ -34,7 +32,7 @@ def listed_files(folder: Path) -> set[str]:
     if document is None:
         return set()
     names = {RESULT_FILE}.union(*(_stems(result).values() for result in (document, *_earlier(document))))
-    return {name for name in names if not (folder / name).is_dir()}
+    return names if isinstance(folder, Url) else {name for name in names if not (folder / name).is_dir()}
 
 
 def earlier_results(folder: Path, replaced: Collection[str]) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from separation.pipeline.batch import JobOptions, find_jobs, separate_song, separate_songs
+from separation.pipeline.batch import Job, JobOptions, find_jobs, separate_song
+from separation.pipeline.many import separate_songs
 from tests.cli.helpers import separation, write_song
 
 HPSS = JobOptions(method="hpss", command="python -m separation")
@@ -24,6 +25,11 @@ def album(folder: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         write_song(folder / name, seed=number)
     return folder
+
+
+def folder_of(job: Job) -> Path:
+    assert isinstance(job.folder, Path)
+    return job.folder
 
 
 def state(folder: Path) -> dict[str, int]:
@@ -42,7 +48,7 @@ def test_folders_are_searched_in_the_given_order(tmp_path: Path) -> None:
         (music / name).write_bytes(b"...")
     album(music / "__MACOSX", "a.wav")
     found = find_jobs([music, tmp_path / "elsewhere.mp3"], tmp_path / "out", HPSS)
-    assert [str(song.folder.relative_to(tmp_path / "out")) for song in found] == [
+    assert [str(folder_of(song).relative_to(tmp_path / "out")) for song in found] == [
         "a/hpss",
         "disc 1/a/hpss",
         "disc 1/deep/b/hpss",
@@ -130,14 +136,14 @@ def test_files_not_listed_in_a_readable_result_json_are_never_replaced(card: str
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)
     assert separate_song(song).error is None
     if card is None:
-        (song.folder / "result.json").unlink()
+        (folder_of(song) / "result.json").unlink()
     else:
-        (song.folder / "result.json").write_text(card)
-    before = state(song.folder)
+        (folder_of(song) / "result.json").write_text(card)
+    before = state(folder_of(song))
     error = separate_song(song).error
     assert error is not None and "is not listed in a result.json" in error
-    assert str(song.folder) in error
-    assert state(song.folder) == before
+    assert str(folder_of(song)) in error
+    assert state(folder_of(song)) == before
 
 
 # -- side by side ----------------------------------------------------------------------------------
@@ -164,7 +170,7 @@ def test_a_cluster_gives_the_same_results(tmp_path: Path) -> None:
     outcomes = list(separate_songs(songs, cluster="local:1"))
     assert sorted(outcome.job.file.name for outcome in outcomes) == ["a.wav", "b.wav"]
     assert not any(outcome.error for outcome in outcomes)
-    assert all((song.folder / "vocals.wav").is_file() for song in songs)
+    assert all((folder_of(song) / "vocals.wav").is_file() for song in songs)
 
 
 def test_invalid_options_fail_before_any_song_is_opened(tmp_path: Path) -> None:
@@ -206,14 +212,14 @@ def test_the_draft_of_a_running_process_is_kept(tmp_path: Path) -> None:
 
     def another_at_the_same_time(progress: Any) -> None:
         if progress.stage == "separating" and not seen:
-            seen.append({path.name for path in song.folder.parent.iterdir()})
+            seen.append({path.name for path in folder_of(song).parent.iterdir()})
             assert separate_song(song).error is None
-            seen.append({path.name for path in song.folder.parent.iterdir()})
+            seen.append({path.name for path in folder_of(song).parent.iterdir()})
 
     assert separate_song(song, another_at_the_same_time).error is None
     (draft,) = seen[0]
     assert draft in seen[1]
-    assert [path.name for path in song.folder.parent.iterdir()] == ["mix"]
+    assert [path.name for path in folder_of(song).parent.iterdir()] == ["mix"]
 
 
 def test_songs_on_a_missing_disk_are_reported_by_name(tmp_path: Path) -> None:

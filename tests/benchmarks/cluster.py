@@ -57,7 +57,8 @@ def on_cluster(jobs: list[Job], client: Any, *, kill_after: list[float] | None =
     results = list(map_on_cluster(client, separate_on_worker, jobs, lost=_lost))
     wall = time.perf_counter() - began
     for killer in killers:
-        killer.join()
+        if killer.is_alive():
+            raise RuntimeError("the songs were finished before the last worker was to be killed: separate more songs")
     worked = sum(client.run(_processor_time).values()) - before
     figures = _figures(len(jobs), sum(bool(result.error) for result in results), wall, worked)
     return figures | {"client and scheduler, CPU ms per song": (time.process_time() - client_before) / len(jobs) * 1000}
@@ -92,6 +93,7 @@ def _kill_one(client: Any) -> None:
         if process is not None:
             os.kill(process, signal.SIGKILL)
             return
+    raise RuntimeError("no worker was busy: separate more songs")
 
 
 def _nothing(number: int) -> int:
@@ -132,7 +134,7 @@ def main() -> None:
                 result[f"{workers} workers"] = on_cluster(jobs(f"on {workers}"), client)
                 result[f"{workers} workers"]["identical"] = _stems(folder / f"on {workers}") == expected
                 if workers == 2:
-                    kill_after = [3.0, 8.0]  # a song that loses three workers fails
+                    kill_after = [2.0, 6.0]  # a song that loses three workers fails
                     killed = on_cluster(jobs("killed"), client, kill_after=kill_after)
                     del killed["CPU s per song"]  # the killed workers' is lost
                     result[f"workers killed: {len(kill_after)}"] = killed

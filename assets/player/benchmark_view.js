@@ -18,7 +18,8 @@ export function benchmarkRows(ours, published) {
     Object.entries(scores?.targets[target] ?? {}).map(([name, values]) => {
       return { name, label: own ? methodName(name) : name, own, tracks: scores.tracks, values };
     });
-  return sortStems(Object.keys(ours.targets)).map((target, index) => ({
+  const targets = sortStems(Object.keys(ours.targets)).filter((target) => Object.keys(ours.targets[target]).length);
+  return targets.map((target, index) => ({
     label: stemLabel(target), colour: stemColour(target, index),
     methods: [...violins(ours, target, true), ...violins(published, target, false)],
   }));
@@ -32,7 +33,6 @@ class ScoreBenchmark extends HTMLElement {
   }
 
   connectedCallback() {
-    this.classList.add("score-page");
     this.#build();
   }
 
@@ -54,7 +54,7 @@ class ScoreBenchmark extends HTMLElement {
 
   #content({ metric, ours, comparison }, published) {
     const rows = benchmarkRows(ours, published);
-    if (!rows.some(({ methods }) => methods.length)) return [make("p", { class: "hint", role: "status" }, word("bench_none"))];
+    if (!rows.length) return [make("p", { class: "hint", role: "status" }, word("bench_none"))];
     const render = (width) => violinChart({ rows, unit: "dB", width });
     const title = `${metric}, MUSDB18`;
     const chart = chartFigure({ title, name: `benchmark-${metric}`, render, note: word("bench_note") });

@@ -17,7 +17,6 @@ class BlindSession extends HTMLElement {
 
   connectedCallback() {
     if (this.tests) return;
-    this.classList.add("score-page", "blind-session");
     this.tests = JSON.parse(this.getAttribute("tests"));
     this.given = new Map(); // token -> letter -> rating
     this.rows = loadRatings();

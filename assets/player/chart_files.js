@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-const SAVED_STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-weight"];
+const SAVED_STYLES = ["fill", "fill-opacity", "stroke", "paint-order", "stroke-width", "stroke-dasharray", "stroke-linecap", "opacity", "font-weight"];
 
 // Return CSV of a table {head, rows}. Text that a spreadsheet would take for a formula begins with an apostrophe.
 export function toCsv({ head, rows }) {

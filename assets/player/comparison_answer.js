@@ -17,6 +17,11 @@ export function joinWords(words) {
   return new Intl.ListFormat(word("language_code"), { type: "conjunction" }).format(words);
 }
 
+// Return a metric's name in the page's language.
+export function metricName(metric) {
+  return metric === "mask AP" ? word("mask_ap") : metric;
+}
+
 // Write a score with its unit.
 export function scoreText(value, unit = "", digits = 1) {
   if (value === null || value === undefined) return "–";

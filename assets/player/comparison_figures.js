@@ -40,7 +40,7 @@ export function maskFigures(player, matrix, play) {
     const lines = its.map((method) => ({ ...method, points: maskPoints(method, method.targets[target].masks) }));
     const render = (width) =>
       lineChart({
-        lines, width, height: Math.round(0.85 * width), colour: stemColour(target, index),
+        lines, letterAt: (number) => 0.9 - (0.8 * number) / its.length, width, height: Math.round(0.85 * width), colour: stemColour(target, index),
         x: { range: [0, 1], label: word("recall") }, y: { range: [0, 1], label: word("precision") },
       });
     const name = `masks-${target}`;

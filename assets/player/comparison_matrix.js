@@ -1,6 +1,6 @@
 // The answer of the Compare page: a sentence, and a table of methods by stems whose cells play.
 
-import { answerSentence, certaintyText, scoreText, verdictOf } from "./comparison_answer.js";
+import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "./comparison_answer.js";
 import { callApi, make } from "./dom.js";
 import { word } from "./i18n.js";
 import { methodStyle, stemColour } from "./method_style.js";
@@ -80,7 +80,7 @@ export class ComparisonMatrix {
           this.changed();
         },
       },
-      ...this.ranking.metrics.map(({ name }) => make("option", { value: name, selected: name === this.metric }, name)),
+      ...this.ranking.metrics.map(({ name }) => make("option", { value: name, selected: name === this.metric }, metricName(name))),
     );
     const key = `metric_${this.metric}`;
     const meaning = word(key) === key ? "" : word(key);
@@ -136,7 +136,7 @@ export class ComparisonMatrix {
     const mark = !found || isFloor ? "" : found.best === method ? "best" : found.ties.includes(method) ? "tied" : "";
     const text = typeof score === "number" ? scoreText(score) : "▶";
     const what = `${stemLabel(stem)}, ${player.methodTitle(method)}`;
-    const said = [word("hear", { what }), typeof score === "number" ? `${this.metric} ${text}` : "", mark && word(mark)];
+    const said = [word("hear", { what }), typeof score === "number" ? `${metricName(this.metric)} ${text}` : "", mark && word(mark)];
     const button = make(
       "button",
       {

@@ -3,8 +3,9 @@
 import { escapeXml, gridLines, linearScale, niceTicks, round, signed, spreadLabels, svgTag } from "./svg.js";
 
 // Draw lines. `lines` is [{letter, dash, label, key, chosen, points: [{x, y, tip} or null for a gap]}]; `x` and `y` are
-// {range, unit, label}. Returns {width, height, markup, points, table}.
-export function lineChart({ lines, x, y, colour, width, height, margins, names = [x.label, y.label] }) {
+// {range, unit, label}. Letters stand at the lines' ends, or near the x that
+// `letterAt(index)` returns. Returns {width, height, markup, points, table}.
+export function lineChart({ lines, x, y, colour, width, height, margins, letterAt, names = [x.label, y.label] }) {
   const { left = 40, right = 24, top = 10, bottom = 34 } = margins ?? {};
   const across = linearScale(x.range, [left, width - right]);
   const down = linearScale(y.range, [height - bottom, top]);
@@ -13,8 +14,8 @@ export function lineChart({ lines, x, y, colour, width, height, margins, names =
   const points = [];
   const parts = [gridLines(niceTicks(...y.range), { y: down, left, right: width - right, unit: y.unit })];
   if (bottom) parts.push(lineAxis(x, { across, y: height - bottom, left, right: width - right }));
-  const ends = lines.map((line) => line.points.findLast(Boolean)).map((point) => (point ? place(point) : null));
-  const letters = spreadLabels(ends.map((end) => end?.y ?? -100));
+  const ends = lines.map((line, index) => letterPoint(line.points, letterAt?.(index))).map((point) => point && place(point));
+  const letters = letterAt ? ends.map((end) => end?.y) : spreadLabels(ends.map((end) => end?.y ?? -100));
   for (const [index, line] of lines.entries()) {
     const style = `stroke:${colour}`;
     const look = { class: line.chosen ? "line chosen" : "line", "stroke-dasharray": line.dash || null, style };
@@ -23,13 +24,20 @@ export function lineChart({ lines, x, y, colour, width, height, margins, names =
       if (point.tip) points.push({ ...place(point), tip: point.tip, key: line.key, at: point.at });
     }
     const end = ends[index];
-    const label = { x: end ? Math.min(end.x + 5, width - 14) : 0, y: letters[index] + 4, class: "letter", style: `fill:${colour}` };
-    if (end) parts.push(svgTag("text", label, line.letter));
+    if (!end) continue;
+    const label = { x: Math.min(end.x + 5, width - 14), y: letters[index] + 4, class: "letter", style: `fill:${colour}` };
+    parts.push(svgTag("text", label, line.letter));
   }
   const rows = lines.flatMap((line) =>
     line.points.filter(Boolean).map((point) => [line.label, round(point.x * 1000) / 1000, point.y]),
   );
   return { width, height, markup: parts.join(""), points, table: { head: ["method", ...names], rows } };
+}
+
+function letterPoint(points, x) {
+  const drawn = points.filter(Boolean);
+  if (x === undefined) return drawn.at(-1);
+  return drawn.toSorted((one, other) => Math.abs(one.x - x) - Math.abs(other.x - x))[0];
 }
 
 function linePath(points, place) {

@@ -1,9 +1,7 @@
 // The figures of a blind test: the ratings of each method, and how they agree with each metric.
 
-import { escapeXml, gridLines, linearScale, median, round, signed, svgTag } from "./svg.js";
-
-const RATING_LEFT = 46;
-const RATING_LABELS = 84;
+import { metricName } from "./comparison_answer.js";
+import { escapeXml, gridLines, leaningSize, linearScale, median, round, signed, svgTag } from "./svg.js";
 
 // Draw a dot per rated stem: a column per method, and its median as a line. `rows` is [{method, label, rating, colour,
 // stem, song}]; unrated ones are left out.
@@ -12,15 +10,17 @@ export function ratingChart({ rows, width }) {
   const ratingsOf = (method) => rated.filter((row) => row.method === method).map((row) => row.rating);
   const methods = [...new Set(rated.map((row) => row.method))];
   methods.sort((one, other) => median(ratingsOf(other)) - median(ratingsOf(one)));
-  const full = Math.max(width, RATING_LEFT + 12 + 44 * methods.length);
-  const room = Math.min(120, (full - RATING_LEFT - 12) / Math.max(1, methods.length));
-  const height = 210 + RATING_LABELS;
+  const labels = leaningSize(rated.map((row) => row.label), 40);
+  const left = Math.max(46, labels.width - 22);
+  const full = Math.max(width, left + 12 + 44 * methods.length);
+  const room = Math.min(120, (full - left - 12) / Math.max(1, methods.length));
+  const height = 226 + labels.height;
   const y = linearScale([0, 100], [210, 12]);
-  const right = RATING_LEFT + room * methods.length;
-  const parts = [gridLines([0, 20, 40, 60, 80, 100], { y, left: RATING_LEFT, right })];
+  const right = left + room * methods.length;
+  const parts = [gridLines([0, 20, 40, 60, 80, 100], { y, left: left, right })];
   const points = [];
   methods.forEach((method, index) => {
-    const centre = RATING_LEFT + (index + 0.5) * room;
+    const centre = left + (index + 0.5) * room;
     const its = rated.filter((row) => row.method === method);
     its.forEach((row, number) => {
       const x = centre + (its.length > 1 ? (number / (its.length - 1) - 0.5) * 0.4 * room : 0);
@@ -54,7 +54,7 @@ export function agreementChart({ groups, width }) {
   const points = [];
   const rows = [];
   metrics.forEach((metric, index) => {
-    parts.push(svgTag("text", { x: left - 10, y: index * row + row / 2 + 6, "text-anchor": "end", class: "own" }, escapeXml(metric)));
+    parts.push(svgTag("text", { x: left - 10, y: index * row + row / 2 + 6, "text-anchor": "end", class: "own" }, escapeXml(metricName(metric))));
     defined.forEach(({ label, hollow, found }, number) => {
       const its = Object.fromEntries(found)[metric];
       if (!its) return;

@@ -1,5 +1,6 @@
 // What a visitor's ratings say: the methods behind the letters, a figure of all ratings, and how metrics agree with them.
 
+import { metricName } from "./comparison_answer.js";
 import { saveCsv } from "./chart_files.js";
 import { chartFigure } from "./chart_figure.js";
 import { callApi, make } from "./dom.js";
@@ -29,7 +30,7 @@ export function revealedTable(rows) {
       ...metrics.map((metric) => number(row.scores[metric])),
     ),
   );
-  const names = ["", word("method"), word("source"), word("rating"), ...metrics];
+  const names = ["", word("method"), word("source"), word("rating"), ...metrics.map(metricName)];
   const head = make("tr", {}, ...names.map((text, index) => make("th", { scope: "col", class: index < 3 ? "text" : null }, text)));
   return scrollable(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)), word("blind_revealed"));
 }
@@ -91,7 +92,7 @@ export function agreementSentence(found) {
   const best = bestAgreement(found);
   if (!best) return word("agreement_few", { count: Math.max(...counts) });
   const number = (value) => signed(value.toFixed(2));
-  const values = { metric: best.metric, r: number(best.correlation), low: number(best.low), high: number(best.high), count: best.count };
+  const values = { metric: metricName(best.metric), r: number(best.correlation), low: number(best.low), high: number(best.high), count: best.count };
   return word(best.low > 0 ? "agreement_best" : "agreement_unsure", values);
 }
 

@@ -62,6 +62,13 @@ export function quantile(sorted, share) {
   return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
 }
 
+// Return how wide and how high text is that leans by an angle in degrees, for charts that are drawn without a document.
+export function leaningSize(labels, angle) {
+  const length = 6.4 * Math.max(0, ...labels.map((label) => label.length));
+  const radians = (angle * Math.PI) / 180;
+  return { width: length * Math.cos(radians) + 8, height: length * Math.sin(radians) + 24 };
+}
+
 export function ascending(values) {
   return [...values].sort((one, other) => one - other);
 }

@@ -1,7 +1,7 @@
 // Violins of scores per track: a row per target, a column per method, and lines of one song across them.
 
 import {
-  ascending, escapeXml, gridLines, linearScale, median, niceTicks, quantile, round, spreadLabels, svgTag,
+  ascending, escapeXml, gridLines, leaningSize, linearScale, median, niceTicks, quantile, round, spreadLabels, svgTag,
 } from "./svg.js";
 
 const VIOLIN_LEFT = 46;
@@ -9,7 +9,6 @@ const VIOLIN_RIGHT = 30; // room for the letters of the lines
 const VIOLIN_ROW = 150;
 const VIOLIN_GAP = 34; // above each row, for its title
 const VIOLIN_COLUMN = 22; // narrowest column
-const VIOLIN_LABELS = 92; // height of the names of the methods
 
 const MIN_SHAPED = 4; // fewest tracks for a violin
 
@@ -18,10 +17,11 @@ const MIN_SHAPED = 4; // fewest tracks for a violin
 export function violinChart({ rows, unit = "", width, tip = defaultTip }) {
   const drawn = rows.filter((row) => row.methods.some((method) => finite(method).length));
   const order = orderByMedian(drawn);
+  const labelHeight = leaningSize(order.map(({ label }) => label), 50).height;
   const full = Math.max(width, VIOLIN_LEFT + VIOLIN_RIGHT + VIOLIN_COLUMN * order.length);
   const x = (index) => VIOLIN_LEFT + ((index + 0.5) * (full - VIOLIN_LEFT - VIOLIN_RIGHT)) / Math.max(1, order.length);
   const room = (full - VIOLIN_LEFT - VIOLIN_RIGHT) / Math.max(1, order.length);
-  const height = drawn.length * (VIOLIN_ROW + VIOLIN_GAP) + VIOLIN_LABELS;
+  const height = drawn.length * (VIOLIN_ROW + VIOLIN_GAP) + labelHeight;
   const points = [];
   const parts = drawn.map((row, index) => {
     const top = index * (VIOLIN_ROW + VIOLIN_GAP) + VIOLIN_GAP;

@@ -119,7 +119,7 @@ def blind_session(tests: Iterable[tuple[str, Path]]) -> str:
         {"source": source, "token": folder.name, "manifest": file_url(folder / "player.json")}
         for source, folder in tests
     ]
-    return f'<blind-session tests="{escape(json.dumps(listed))}"></blind-session>'
+    return f'<blind-session class="score-page" tests="{escape(json.dumps(listed))}"></blind-session>'
 
 
 # -- models ----------------------------------------------------------------------------------------

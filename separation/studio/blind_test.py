@@ -126,7 +126,7 @@ def _estimates(
     document: Mapping[str, Any], folder: Path, source: str
 ) -> dict[str, tuple[str, Path, Mapping[str, float | None]]]:
     """Return group -> title, file and scores, for groups with the source."""
-    found = {}
+    found: dict[str, tuple[str, Path, Mapping[str, float | None]]] = {}
     for group in document["groups"]:
         track = next((track for track in group["tracks"] if track["name"] == source and track["wav"]), None)
         if track is not None:
@@ -183,7 +183,7 @@ def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
     if folder is None or test is None:
         raise ValueError("this test no longer exists")
     given = _checked(ratings, test)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "song": test.song,
             "source": test.source,

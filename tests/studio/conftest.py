@@ -30,6 +30,15 @@ def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
+class Request:
+    """What a handler sees of a visitor."""
+
+    def __init__(self, language: str = "en", **query: str) -> None:
+        self.headers = {"accept-language": language}
+        self.query_params = query
+        self.session_hash = "somebody"
+
+
 def short_song(seconds: float = 2.0, start: float = 2.0) -> songs.Song:
     return songs.open_song("sample", next(iter(songs.samples())), start=start, duration=seconds)
 

@@ -135,4 +135,5 @@ def _comparison(scores: Scores, metric: str) -> dict[str, Any]:
 
 def _element(scores: Scores, metric: str, *, published: bool, comparison: dict[str, Any] | None = None) -> str:
     document = {"metric": metric, "published": published, "ours": pack_scores(scores), "comparison": comparison}
-    return f'<score-benchmark class="score-page" scores="{escape(json.dumps(document, allow_nan=False))}"></score-benchmark>'
+    text = escape(json.dumps(document, allow_nan=False))
+    return f'<score-benchmark class="score-page" scores="{text}"></score-benchmark>'

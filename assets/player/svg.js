@@ -66,7 +66,7 @@ export function quantile(sorted, share) {
 export function leaningSize(labels, angle) {
   const length = 6.4 * Math.max(0, ...labels.map((label) => label.length));
   const radians = (angle * Math.PI) / 180;
-  return { width: length * Math.cos(radians) + 8, height: length * Math.sin(radians) + 24 };
+  return { width: length * Math.cos(radians) + 8, height: Math.ceil(length * Math.sin(radians)) + 24 };
 }
 
 export function ascending(values) {

@@ -1,29 +1,25 @@
-// The blind test: anonymous stimuli that are rated against the reference, then revealed.
+// One stem of a blind test: anonymous stimuli that are rated against the reference.
 
-import { callApi, make } from "./dom.js";
-import { download } from "./downloads.js";
-import { displayName, word } from "./i18n.js";
-import { stemLabel } from "./stems.js";
+import { make } from "./dom.js";
+import { word } from "./i18n.js";
 import { seekable, timeRuler, waveform } from "./timeline.js";
 
 export class BlindTestView {
   constructor(player) {
     this.player = player;
-    this.ratings = null; // letter -> 0..100, or null before the first rating
     this.letter = null; // the stimulus that is audible
+  }
+
+  // Letter -> 0..100, or null before the first rating; kept by the session while another stem is shown.
+  get ratings() {
+    return this.player.closest("blind-session").ratingsOf(this.player.getAttribute("token"));
   }
 
   build() {
     const { player } = this;
     const { tracks } = player.groups.get("blind");
-    this.ratings ??= Object.fromEntries(tracks.map((track) => [track.name, null]));
+    for (const { name } of tracks) this.ratings[name] ??= null;
     this.letter ??= tracks[0].name;
-    this.revealButton = make(
-      "button",
-      { class: "reveal", id: player.elementId("reveal"), onclick: () => this.#reveal() },
-      word("reveal"),
-    );
-    this.results = make("div", { class: "revealed", role: "status" });
     const wave = waveform(player, () => ["song/mixture"]);
     setTimeout(() => this.listen(this.letter));
     return [
@@ -34,8 +30,6 @@ export class BlindTestView {
         this.#reference(),
         ...tracks.map(({ name }) => this.#stimulus(name)),
       ),
-      this.revealButton,
-      this.results,
     ];
   }
 
@@ -45,18 +39,29 @@ export class BlindTestView {
     return make("div", { class: "known" }, button, make("div", { class: "scale" }, ...labels));
   }
 
+  // A slider and a number for the same rating. The slider stands at 50 before a rating: to release it there rates 50.
   #stimulus(letter) {
-    const output = make("output", {}, "–");
+    const rating = this.ratings[letter];
     const slider = make("input", {
-      type: "range", min: 0, max: 100, step: 1, value: 50,
+      type: "range", min: 0, max: 100, step: 1, value: rating ?? 50, class: rating === null ? "unrated" : "",
       id: this.player.elementId(`rate-${letter}`), "aria-label": word("rate", { letter }),
-      oninput: (event) => {
-        this.ratings[letter] = Number(event.target.value);
-        output.textContent = event.target.value;
-      },
+      oninput: () => rate(slider.value),
+      onpointerup: () => rate(slider.value),
     });
+    const number = make("input", {
+      type: "number", min: 0, max: 100, step: 1, value: rating ?? "", placeholder: "–", inputmode: "numeric",
+      id: this.player.elementId(`number-${letter}`), "aria-label": word("rate_number", { letter }),
+      oninput: () => (number.value === "" ? rate(null) : number.validity.valid && rate(number.value)),
+      onblur: () => (number.value = this.ratings[letter] ?? ""),
+    });
+    const rate = (value) => {
+      this.ratings[letter] = value === null ? null : Number(value);
+      slider.classList.toggle("unrated", value === null);
+      if (value !== null) slider.value = value;
+      if (document.activeElement !== number) number.value = value ?? "";
+    };
     const button = this.#listenButton(letter, letter, { "aria-label": word("hear", { what: letter }) });
-    return make("div", { class: "stimulus" }, button, make("div", { class: "rail" }, slider), output);
+    return make("div", { class: "stimulus" }, button, make("div", { class: "rail" }, slider), number);
   }
 
   #listenButton(letter, text, attributes = {}) {
@@ -80,41 +85,5 @@ export class BlindTestView {
   digitAction(index) {
     const letter = this.player.groups.get("blind").tracks[index]?.name;
     return letter && (() => this.listen(letter));
-  }
-
-  async #reveal() {
-    try {
-      const answer = await callApi("reveal", this.player.getAttribute("token"), JSON.stringify(this.ratings));
-      const link = make("a", { href: answer.csv, download: "ratings.csv", class: "csv" }, word("csv"));
-      this.results.replaceChildren(this.#resultTable(answer.rows), link);
-      this.revealButton.disabled = true;
-    } catch (error) {
-      this.results.textContent = error.message;
-    }
-  }
-
-  #resultTable(results) {
-    const source = ({ method, title }) =>
-      method === "song" ? stemLabel("mixture") : displayName("method", method, title);
-    const number = (value) => make("td", {}, typeof value === "number" ? value.toFixed(2) : "–");
-    const rows = results.map((row) =>
-      make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, row.letter),
-        make("td", { class: "text" }, source(row)),
-        make("td", { class: "bar", style: `--share:${row.rating ?? 0}%` }, row.rating ?? "–"),
-        ...[row.SDR, row.ISR, row.SIR, row.SAR].map(number),
-      ),
-    );
-    const header = (text, attributes = {}) => make("th", { scope: "col", ...attributes }, text);
-    const head = make(
-      "tr",
-      {},
-      header(""),
-      header(word("method"), { class: "text" }),
-      ...[word("rating"), "SDR", "ISR", "SIR", "SAR"].map((text) => header(text)),
-    );
-    return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
   }
 }

@@ -1,15 +1,21 @@
-// The view of all methods: a grid of spectrograms with a row per stem and a column per method, and the scores.
+// The view of all methods: the answer, a grid of spectrograms with a row per stem and a column per method, the scores
+// second by second, and figures.
 
+import { maskFigures, publishedFigure } from "./comparison_figures.js";
+import { ComparisonMatrix } from "./comparison_matrix.js";
 import { make } from "./dom.js";
 import { word } from "./i18n.js";
 import { ScoreChart } from "./score_chart.js";
+import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
 import { seekable, spectrogram } from "./timeline.js";
 
 export class ComparisonView {
   constructor(player) {
     this.player = player;
-    this.scores = new ScoreChart(player, (name) => this.listen(name));
+    const play = (name, method) => this.play(name, method);
+    this.matrix = new ComparisonMatrix(player, { play, changed: () => this.#fillFigures() });
+    this.scores = new ScoreChart(player, this.matrix, (name, method) => this.listen(name, method));
   }
 
   build() {
@@ -21,13 +27,22 @@ export class ComparisonView {
       "div",
       { class: "grid", style: `--columns:${methods.length}` },
       make("div", { class: "corner" }),
-      ...methods.map((id) => make("h3", {}, player.methodTitle(id))),
+      ...methods.map((id) => make("h4", {}, player.methodTitle(id))),
       ...names.flatMap((name) => this.#gridRows(name, methods)),
     );
-    const scroll = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("grid") }, grid);
-    const scores = this.scores.build();
-    if (!tracks.some((track) => track.difference)) return [scroll, ...scores];
-    return [scroll, make("p", { class: "legend" }, word("difference_key")), ...scores];
+    const key = tracks.some((track) => track.difference) ? word("difference_key") : word("grid_key");
+    this.figures = make("div", { class: "figures" });
+    const answer = this.matrix.build();
+    const scores = make("section", { class: "seconds" }, ...this.scores.build());
+    this.#fillFigures();
+    return [answer, make("h3", {}, word("grid")), scrollable(grid, word("grid")), make("p", { class: "legend" }, key), scores, this.figures];
+  }
+
+  #fillFigures() {
+    const play = (name, method) => this.play(name, method);
+    this.scores.showMetric(this.matrix.metric);
+    const content = [...maskFigures(this.player, this.matrix, play), publishedFigure(this.player, this.matrix, play)];
+    this.figures.replaceChildren(...content);
   }
 
   // A row of spectrograms and, if there are references, a row of their differences from the reference.
@@ -46,10 +61,7 @@ export class ComparisonView {
     if (!track?.[kind]) return make("div", { class: `cell empty ${kind}` }, !isPicture ? "" : track ? "…" : "–");
     const title = `${stemLabel(name)}, ${player.methodTitle(method)}`;
     const listen = () => this.listen(name, method);
-    const play = () => {
-      listen();
-      if (!player.engine.playing) player.toggle();
-    };
+    const play = () => this.play(name, method);
     const image = spectrogram(player, player.base + track[kind], isPicture ? title : `${word("difference")}: ${title}`);
     return make(
       "div",
@@ -59,13 +71,20 @@ export class ComparisonView {
     );
   }
 
-  // Play only one stem of a method.
+  // Let only one stem of a method be heard.
   listen(name, method = this.player.method) {
     this.player.method = method;
     this.player.soloOnly(name);
   }
 
+  // Play only one stem of a method.
+  play(name, method) {
+    this.listen(name, method);
+    if (!this.player.engine.playing) this.player.toggle();
+  }
+
   update() {
+    this.matrix.update();
     for (const cell of this.player.querySelectorAll("[data-cell]")) {
       const [method, ...name] = cell.dataset.cell.split("/");
       const id = this.player.trackId(name.join("/"), method);

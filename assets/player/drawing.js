@@ -1,4 +1,4 @@
-// Draws on canvases: waveforms from precomputed peaks, time rulers, and charts of scores over time.
+// Draws on canvases: waveforms from precomputed peaks, and time rulers.
 
 const COLOURS = {
   mixture: "--player-mixture",
@@ -100,65 +100,5 @@ export function drawRuler(canvas, duration, { ink, viewport }) {
     pen.globalAlpha = 1;
     const text = tickLabel(time, step);
     if (x + pen.measureText(text).width + 3 < width) pen.fillText(text, x + 3, 2);
-  }
-}
-
-// Return the range of a score chart in whole dB, or null without scores.
-// It spans at least 4 dB and at most 60 dB, without the outliers.
-function scoreRange(lines) {
-  const values = lines.flatMap((line) => line.points.map((point) => point.value)).filter((value) => value !== null);
-  if (!values.length) return null;
-  values.sort((one, other) => one - other);
-  const quantile = (share) => values[Math.min(values.length - 1, Math.floor(share * values.length))];
-  const low = Math.floor(Math.min(quantile(0.03), 0));
-  const high = Math.ceil(Math.max(quantile(0.97), low + 4));
-  return { low: Math.max(low, high - 60), high };
-}
-
-function drawScoreLevels(pen, width, y, { low, high }, { ink, unit }) {
-  pen.font = "11px system-ui, sans-serif";
-  pen.textBaseline = "middle";
-  pen.fillStyle = ink;
-  const step = [1, 2, 5, 10, 20].find((candidate) => (high - low) / candidate <= 5) ?? 20;
-  const lowest = Math.ceil(low / step) * step;
-  for (let level = lowest; level <= high; level += step) {
-    pen.globalAlpha = level === 0 ? 0.6 : 0.22;
-    pen.fillRect(0, y(level), width, 1);
-    pen.globalAlpha = 1;
-    pen.fillText(level === lowest ? `${level} ${unit}` : `${level}`, 4, y(level) - 7);
-  }
-}
-
-// Draw one line per method over time, with gaps where a frame has no score.
-export function drawScores(canvas, lines, duration, style) {
-  const { pen, width, height } = clearCanvas(canvas);
-  if (!width) return;
-  const range = scoreRange(lines);
-  if (!range) return;
-  const { low, high } = range;
-  const y = (value) => 6 + ((high - Math.max(low, Math.min(high, value))) / (high - low)) * (height - 12);
-  drawScoreLevels(pen, width, y, range, style);
-  for (const line of lines) {
-    pen.strokeStyle = line.colour;
-    pen.lineWidth = line.chosen ? 2.5 : 1.5;
-    pen.globalAlpha = line.chosen ? 1 : 0.75;
-    pen.setLineDash(line.dash);
-    pen.beginPath();
-    let drawing = false;
-    for (const { from, to, value } of line.points) {
-      if (value === null) {
-        drawing = false;
-        continue;
-      }
-      const left = (from / duration) * width;
-      const right = (to / duration) * width;
-      if (drawing) pen.lineTo(left, y(value));
-      else pen.moveTo(left, y(value));
-      pen.lineTo(right, y(value));
-      drawing = true;
-    }
-    pen.stroke();
-    pen.setLineDash([]);
-    pen.globalAlpha = 1;
   }
 }

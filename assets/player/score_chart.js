@@ -1,27 +1,44 @@
-// The scores of all methods for one target: a chart over time and a table.
+// The scores of all methods for one target: a chart second by second, and a table of all metrics.
 
+import { chartFigure, chartLegend } from "./chart_figure.js";
 import { make } from "./dom.js";
-import { drawScores } from "./drawing.js";
 import { word } from "./i18n.js";
-import { stemLabel } from "./stems.js";
-import { drawnCanvas, seekable, timeRuler, waveform } from "./timeline.js";
+import { lineChart } from "./line_chart.js";
+import { stemColour } from "./method_style.js";
+import { scrollable } from "./scrollable.js";
+import { sortStems, stemLabel } from "./stems.js";
+import { ascending, quantile, signed } from "./svg.js";
+import { seekable, timeRuler, waveform } from "./timeline.js";
 
-const LINE_COLOURS = ["--player-vocals", "--player-drums", "--player-other", "--player-bass", "--player-residual"];
-const LINE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
-const FRAME_METRICS = ["SDR", "ISR", "SIR", "SAR"];
-const TRACK_METRICS = [...FRAME_METRICS, "uSDR", "SI-SDR"];
+export const FRAME_METRICS = ["SDR", "ISR", "SIR", "SAR"];
+
+// Return the range of the chart in whole dB: at least 4 and at most 60 dB, without the outliers.
+export function scoreRange(values) {
+  if (!values.length) return [0, 4];
+  const sorted = ascending(values);
+  const low = Math.floor(Math.min(quantile(sorted, 0.03), 0));
+  const high = Math.ceil(Math.max(quantile(sorted, 0.97), low + 4));
+  return [Math.max(low, high - 60), high];
+}
+
+// Return the names of all metrics of some targets' scores, in their order.
+export function metricsOf(targets) {
+  const isMetric = ([, value]) => value === null || typeof value === "number";
+  return [...new Set(targets.flatMap((target) => Object.entries(target).filter(isMetric).map(([name]) => name)))];
+}
 
 export class ScoreChart {
-  // `listen(name)` plays only the chosen target.
-  constructor(player, listen) {
+  // `listen(name, method)` plays only the chosen target.
+  constructor(player, matrix, listen) {
     this.player = player;
+    this.matrix = matrix;
     this.listen = listen;
     this.metric = "SDR";
     this.target = null;
   }
 
   get #methods() {
-    return this.player.methods.filter((id) => this.player.groups.get(id).scores);
+    return this.matrix.methods.filter((id) => this.player.groups.get(id).scores);
   }
 
   #scores(method) {
@@ -31,34 +48,33 @@ export class ScoreChart {
   build() {
     const { player } = this;
     const methods = this.#methods;
+    this.figure = null;
     if (!methods.length) return [make("p", { class: "legend" }, word("no_scores"))];
-    const targets = [...new Set(methods.flatMap((id) => Object.keys(player.groups.get(id).scores.targets)))];
+    const targets = sortStems([...new Set(methods.flatMap((id) => Object.keys(player.groups.get(id).scores.targets)))]);
     if (!targets.includes(this.target)) this.target = targets[0];
-    const chart = drawnCanvas(player, "chart", (canvas) => {
-      drawScores(canvas, this.#lines(), player.duration, { ink: player.inkColour, unit: "dB" });
-    });
-    const wave = waveform(player, () => [`references/${this.target}`, "song/mixture"]);
-    const legend = this.#lines().map((line) =>
-      make("span", { style: `--line:${line.colour}` }, make("i"), player.methodTitle(line.id)),
-    );
-    const pictures = make("div", {}, timeRuler(player), wave, chart);
+    this.targets = targets;
+    this.place = make("div", {});
     this.table = make("div", { class: "score-table" });
-    this.#fillTable();
-    return [
-      this.#choices(targets),
-      seekable(player, pictures, { listen: () => this.listen(this.target), ruler: true }),
-      make("p", { class: "legend" }, ...legend),
-      this.table,
-    ];
+    this.#fill();
+    return [this.#choices(targets), this.place, this.table];
+  }
+
+  // Show another metric if it has values second by second.
+  showMetric(metric) {
+    if (!FRAME_METRICS.includes(metric) || metric === this.metric || !this.place) return;
+    this.metric = metric;
+    this.metricSelect.value = metric;
+    this.#fill();
   }
 
   #choices(targets) {
+    this.metricSelect = this.#select(FRAME_METRICS, "metric", word("metric"));
     return make(
       "div",
       { class: "choices" },
       make("h3", {}, word("scores_over_time")),
       this.#select(targets, "target", word("source")),
-      this.#select(FRAME_METRICS, "metric", word("metric")),
+      this.metricSelect,
       make("button", { id: this.player.elementId("worst"), onclick: () => this.#loopWorst() }, word("worst")),
     );
   }
@@ -67,32 +83,57 @@ export class ScoreChart {
   #select(values, key, label) {
     const choose = (event) => {
       this[key] = event.target.value;
-      this.player.draw();
-      this.#fillTable();
+      this.#fill();
     };
     const options = values.map((value) => make("option", { value, selected: value === this[key] }, stemLabel(value)));
     return make("select", { "aria-label": label, onchange: choose }, ...options);
   }
 
-  #lines() {
-    const style = getComputedStyle(this.player);
-    return this.#methods.map((id, index) => ({
-      id,
-      colour: style.getPropertyValue(LINE_COLOURS[index % LINE_COLOURS.length]).trim(),
-      dash: LINE_DASHES[index % LINE_DASHES.length],
-      chosen: id === this.player.method,
-      points: (this.#scores(id)?.frames ?? []).map((frame) => ({
-        from: frame.time, to: frame.time + frame.duration, value: frame[this.metric],
-      })),
-    }));
+  #fill() {
+    const { player } = this;
+    const title = `${stemLabel(this.target)}: ${this.metric} (dB)`;
+    const overlay = (place) => {
+      const wave = waveform(player, () => [`references/${this.target}`, "song/mixture"]);
+      const pictures = make("div", {}, timeRuler(player), wave, place);
+      return seekable(player, pictures, { listen: () => this.listen(this.target), ruler: true });
+    };
+    const lines = this.#lines();
+    const [low, high] = scoreRange(lines.flatMap(({ points }) => points.filter(Boolean).map(({ y }) => y)));
+    const colour = stemColour(this.target, this.targets.indexOf(this.target));
+    const render = (width) =>
+      lineChart({
+        lines, colour, width, height: 220, margins: { left: 0, right: 0, bottom: 0 }, names: ["time (s)", `${this.metric} (dB)`],
+        x: { range: [0, player.duration] }, y: { range: [low, high], unit: "dB" },
+      });
+    const pick = ({ key }) => this.listen(this.target, key);
+    const legend = chartLegend(lines, (key) => this.listen(this.target, key));
+    const name = `${this.metric}-${this.target}`;
+    this.place.replaceChildren(chartFigure({ title, name, render, overlay, legend, pick, heading: "h4" }));
+    this.#fillTable();
+    player.draw();
   }
 
-  // Loop the frame in which the current method scores worst.
+  // A line runs through the middle of each second, with a gap where a second has no score.
+  #lines() {
+    return this.#methods.map((id) => {
+      const label = this.player.methodTitle(id);
+      const points = (this.#scores(id)?.frames ?? []).map((frame) => {
+        const y = frame[this.metric];
+        if (y === null || y === undefined) return null;
+        const tip = `${label}, ${frame.time.toFixed(0)} s: ${signed(y.toFixed(1))} dB`;
+        return { x: frame.time + frame.duration / 2, y, tip, from: frame.time, to: frame.time + frame.duration };
+      });
+      return { key: id, label, ...this.matrix.style(id), chosen: id === this.player.method, points };
+    });
+  }
+
+  // Loop the second in which the current method scores worst.
   async #loopWorst() {
     const { player } = this;
-    const points = this.#lines().find((line) => line.chosen)?.points.filter((point) => point.value !== null) ?? [];
+    const lines = this.#lines();
+    const points = (lines.find((line) => line.chosen) ?? lines[0]).points.filter(Boolean);
     if (!points.length) return;
-    const worst = points.reduce((one, other) => (other.value < one.value ? other : one));
+    const worst = points.reduce((one, other) => (other.y < one.y ? other : one));
     this.listen(this.target);
     await player.setLoop(worst.from, Math.min(player.duration, worst.to));
     await player.seek(worst.from);
@@ -101,13 +142,15 @@ export class ScoreChart {
 
   #fillTable() {
     const { player } = this;
-    const cell = (value) => make("td", {}, value === null || value === undefined ? "–" : value.toFixed(2));
+    const metrics = metricsOf(this.#methods.map((id) => this.#scores(id) ?? {}));
+    const cell = (value) => make("td", {}, value === null || value === undefined ? "–" : signed(value.toFixed(2)));
     const rows = this.#methods.map((id) => {
       const scores = this.#scores(id) ?? {};
-      const values = [...TRACK_METRICS.map((metric) => scores[metric]), scores.masks?.average_precision];
-      return make("tr", {}, make("th", { scope: "row" }, player.methodTitle(id)), ...values.map(cell));
+      const values = [...metrics.map((metric) => scores[metric]), scores.masks?.average_precision];
+      const title = make("th", { scope: "row" }, make("b", {}, this.matrix.style(id).letter), player.methodTitle(id));
+      return make("tr", {}, title, ...values.map(cell));
     });
-    const titles = [stemLabel(this.target), ...TRACK_METRICS, word("mask_ap")];
+    const titles = [stemLabel(this.target), ...metrics, word("mask_ap")];
     const head = make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
     const notes = this.#methods
@@ -115,6 +158,6 @@ export class ScoreChart {
       .filter(([, note]) => note)
       .map((parts) => parts.join(": "));
     const lines = [word("frames_and_track"), ...notes].map((text) => make("p", { class: "legend" }, text));
-    this.table.replaceChildren(make("div", { class: "wide" }, table), ...lines);
+    this.table.replaceChildren(scrollable(table, word("scores_over_time")), ...lines);
   }
 }

@@ -12,10 +12,12 @@ const MOST_ERRORS = 20; // in a row, before the result counts as gone
 
 const sessions = new Map(); // URL of the manifest -> session
 
-// Return the session of a manifest; call `release` when it is no longer shown.
+// Return the session of a manifest; call `release` when it is no longer shown. A result that was worked on again has
+// "?run=..." in its URL; the other pages join that session.
 export function openSession(url, token) {
-  if (!sessions.has(url)) sessions.set(url, new Session(url, token));
-  const session = sessions.get(url);
+  const joined = [...sessions.values()].find((other) => other.token === token && !url.includes("?"));
+  const session = sessions.get(url) ?? joined ?? new Session(url, token);
+  sessions.set(session.url, session);
   session.views += 1;
   return session;
 }

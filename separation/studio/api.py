@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import blind_test, components, errors, jobs, songs, storage
+from separation.studio import blind_test, comparison, components, errors, jobs, rating_agreement, songs, storage
 from separation.studio.arguments import ENDPOINTS, check_arguments
 from separation.studio.checks import usable_part
 from separation.studio.i18n import Translator
@@ -55,7 +55,8 @@ def build() -> None:
     go[5].click(job, token, answer, api_name="job", concurrency_limit=4)
     hidden: dict[str, Any] = {"api_visibility": "undocumented", "concurrency_limit": 2}
     gr.api(keep, api_name="keep", **hidden)
-    gr.api(reveal, api_name="reveal", **hidden)
+    for function in (reveal, compare_ratings, compare_methods, published):
+        gr.api(function, api_name=function.__name__, **hidden)
 
 
 @contextmanager
@@ -259,7 +260,28 @@ def _kept(order: str) -> dict[str, Any]:
         raise ValueError("the request for a download is invalid") from error
 
 
-def reveal(token: str, ratings: str) -> dict[str, Any]:
+def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
     """Return the results of a blind test."""
     with _as_gradio_errors():
-        return blind_test.reveal(token, ratings)
+        return blind_test.reveal(token, ratings, share=share)
+
+
+def compare_ratings(ratings: str) -> dict[str, Any]:
+    """Return how ratings agree with each metric."""
+    with _as_gradio_errors():
+        return rating_agreement.compare_ratings(ratings)
+
+
+def compare_methods(token: str) -> dict[str, Any]:
+    """Return the best method of a result for each source and metric."""
+    with _as_gradio_errors():
+        folder = storage.find_result(token)
+        if folder is None:
+            raise ValueError("this result no longer exists")
+        return comparison.compare_result(folder)
+
+
+def published(metric: str) -> dict[str, Any]:
+    """Return the scores of the published systems."""
+    with _as_gradio_errors():
+        return comparison.published(metric)

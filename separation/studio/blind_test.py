@@ -11,7 +11,6 @@ ITU-R BS.1534-3, "Method for the subjective assessment of intermediate quality l
 
 from __future__ import annotations
 
-import csv
 import json
 import secrets
 import string
@@ -23,7 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from separation.studio import components, storage
+from separation.studio import storage
+from separation.studio.comparison import metrics_of
+from separation.studio.rating_pool import add_ratings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,7 @@ class Stimulus:
 
     title: str
     method: str
-    scores: Mapping[str, Any]
+    scores: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class BlindTest:
 
 
 _tests: dict[str, BlindTest] = {}  # by the token of its folder; kept in memory so that the page cannot read it
+_shared: set[str] = set()  # tokens of tests whose ratings are in the pool, each once
 
 
 def ratable_sources(folder: Path) -> list[str]:
@@ -122,14 +124,14 @@ def begin_test(folder: Path, source: str) -> Path:
 
 def _estimates(
     document: Mapping[str, Any], folder: Path, source: str
-) -> dict[str, tuple[str, Path, Mapping[str, Any]]]:
+) -> dict[str, tuple[str, Path, Mapping[str, float | None]]]:
     """Return group -> title, file and scores, for groups with the source."""
-    found = {}
+    found: dict[str, tuple[str, Path, Mapping[str, float | None]]] = {}
     for group in document["groups"]:
         track = next((track for track in group["tracks"] if track["name"] == source and track["wav"]), None)
         if track is not None:
             scores = ((group["scores"] or {}).get("targets") or {}).get(source, {})
-            found[group["id"]] = (group["title"], folder / unquote(track["wav"]), scores)
+            found[group["id"]] = (group["title"], folder / unquote(track["wav"]), metrics_of(scores))
     return found
 
 
@@ -151,10 +153,11 @@ def _forget_old() -> None:
     now = time.time()
     for token in [token for token, test in _tests.items() if now - test.began > storage.KEEP_SECONDS]:
         del _tests[token]
+        _shared.discard(token)
 
 
-def reveal(token: str, ratings: str) -> dict[str, Any]:
-    """Return the methods behind the letters with ratings and scores, and the address of a CSV of them.
+def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
+    """Return the methods behind the letters with ratings and scores.
 
     Parameters
     ----------
@@ -162,6 +165,14 @@ def reveal(token: str, ratings: str) -> dict[str, Any]:
         Token of the test.
     ratings : str
         JSON: letter -> 0..100, or null.
+    share : bool
+        Whether the visitor lets this server keep the ratings for its pooled figures.
+
+    Returns
+    -------
+    dict
+        ``{"rows": [{"song", "source", "letter", "title", "method", "rating", "scores": {metric: number or None}}]}``,
+        the highest rating first.
 
     Raises
     ------
@@ -172,22 +183,23 @@ def reveal(token: str, ratings: str) -> dict[str, Any]:
     if folder is None or test is None:
         raise ValueError("this test no longer exists")
     given = _checked(ratings, test)
-    metrics = ("SDR", "ISR", "SIR", "SAR")
-    rows = [
-        {"letter": letter, "title": stimulus.title, "method": stimulus.method, "rating": given[letter]}
-        | {metric: stimulus.scores.get(metric) for metric in metrics}
+    rows: list[dict[str, Any]] = [
+        {
+            "song": test.song,
+            "source": test.source,
+            "letter": letter,
+            "title": stimulus.title,
+            "method": stimulus.method,
+            "rating": given[letter],
+            "scores": dict(stimulus.scores),
+        }
         for letter, stimulus in test.stimuli.items()
     ]
     rows.sort(key=lambda row: -1 if row["rating"] is None else row["rating"], reverse=True)
-    path = folder / "ratings.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["song", "source", "letter", "method", "rating", *metrics])
-        for row in rows:
-            scores = ["" if row[metric] is None else round(row[metric], 3) for metric in metrics]
-            rating = "" if row["rating"] is None else row["rating"]
-            writer.writerow([_plain(test.song), _plain(test.source), row["letter"], row["method"], rating, *scores])
-    return {"rows": rows, "csv": components.file_url(path)}
+    if share and token not in _shared:
+        _shared.add(token)
+        add_ratings(rows)
+    return {"rows": rows}
 
 
 def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
@@ -201,8 +213,3 @@ def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
         if value is not None and not (isinstance(value, int | float) and 0 <= value <= 100):
             raise ValueError("the ratings must be one number from 0 to 100 for each letter")
     return {letter: given.get(letter) for letter in test.stimuli}
-
-
-def _plain(text: str) -> str:
-    """Escape text for a spreadsheet, which would take a leading =, +, - or @ for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "about",
-    "figure",
+    "blind_session",
     "file_url",
     "folded_line",
     "hero",
@@ -23,8 +24,6 @@ __all__ = [
     "masthead",
     "method_texts",
     "player",
-    "small_figures",
-    "table",
     "work",
 ]
 
@@ -135,33 +134,10 @@ def player(folder: Path, *, view: str = "stems", run: int = 1) -> str:
     return f'<stem-player view="{view}" manifest="{manifest}" token="{escape(folder.name)}"></stem-player>'
 
 
-def figure(title: str, image: Path, *, text: str, note: str = "") -> str:
-    """Return an image with a heading; `text` is its alternative text."""
-    below = f"<p>{escape(note)}</p>" if note else ""
-    return (
-        f'<div class="figure"><h3>{escape(title)}</h3><div class="scroll" tabindex="0" role="region"'
-        f' aria-label="{escape(title)}"><img src="{file_url(image)}" alt="{escape(text)}"></div>{below}</div>'
-    )
-
-
-def small_figures(title: str, images: Mapping[str, Path]) -> str:
-    """Return related images side by side, each with its name."""
-    figures = "".join(
-        f"<figure><figcaption>{escape(name)}</figcaption>"
-        f'<img src="{file_url(path)}" alt="{escape(title)}: {escape(name)}"></figure>'
-        for name, path in images.items()
-    )
-    return f'<div class="figure"><h3>{escape(title)}</h3><div class="small-figures">{figures}</div></div>'
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """Return a table whose first column names the rows."""
-    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption or head[0])}"><table>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+def blind_session(tests: Iterable[tuple[str, Path]]) -> str:
+    """Return a blind test of several stems, each with the folder of its player; without any, earlier ratings only."""
+    listed = [
+        {"source": source, "token": folder.name, "manifest": file_url(folder / "player.json")}
+        for source, folder in tests
+    ]
+    return f'<blind-session class="score-page" tests="{escape(json.dumps(listed))}"></blind-session>'

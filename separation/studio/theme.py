@@ -85,7 +85,7 @@ _FOOTER = "@media (max-width: 640px) { footer .divider { display: none !importan
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css"))
+    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css"))
     return f'<style>{style}{_FOOTER}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 

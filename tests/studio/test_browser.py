@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+import xml.etree.ElementTree as ET
 import zipfile
 from pathlib import Path
 
@@ -221,17 +222,82 @@ def test_methods_are_compared(page: Page, result: str) -> None:
     page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
     loop = page.evaluate("document.querySelector('stem-player[view=compare]').engine.loop")
     assert loop["to"] - loop["from"] == 48000
-    page.click("#draw-figures")
-    expect(page.locator("#figures img")).to_have_count(5, timeout=60 * SECOND)
-    page.wait_for_timeout(500)
+    expect(page.locator(".small-charts svg")).to_have_count(4)
+    expect(page.locator(".published .chart-place svg")).to_be_visible()
     save(page, "compare")
+
+
+def open_comparison(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
+    open_tab(page, "Compare")
+    expect(page.locator(".matrix tfoot")).to_be_visible()
+
+
+def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, result: str) -> None:
+    open_comparison(page, result)
+    expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
+    expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
+    assert page.locator(".matrix .best").count() >= 4
+    page.locator("[data-hear='demucs/drums']").click()
+    page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
+    audible = "['demucs/drums', 'demucs/vocals'].map(id => document.querySelector('stem-player').engine.isAudible(id))"
+    assert page.evaluate(audible) == [True, False]
+    expect(page.locator("[data-hear='demucs/drums']")).to_have_class(re.compile("heard"))
+    page.locator("#compare-matrix-metric").select_option("SIR")
+    expect(page.locator(".metric-choice")).to_contain_text("other sources")
+    expect(page.locator(".published h3")).to_contain_text("SIR")
+    expect(page.locator(".seconds h4")).to_contain_text("SIR")
+
+
+def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str, tmp_path: Path) -> None:
+    open_comparison(page, result)
+    chart = page.locator(".published .chart-place")
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("line.song").first).to_be_attached()
+    box = chart.locator("line.song").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 2, box["y"])  # left of all violins
+    tip = page.locator(".published .chart-tip")
+    expect(tip).to_contain_text("this song")
+    page.mouse.click(box["x"] + 2, box["y"])
+    page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
+    figure = page.locator(".published .chart-downloads")
+    for kind in ("SVG", "PNG", "CSV"):
+        with page.expect_download() as caught:
+            figure.get_by_text(kind).click()
+        caught.value.save_as(tmp_path / f"chart.{kind}")
+    svg = (tmp_path / "chart.SVG").read_text(encoding="utf-8")
+    assert "var(" not in svg
+    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    assert (tmp_path / "chart.PNG").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.reader((tmp_path / "chart.CSV").open(encoding="utf-8")))
+    assert rows[0] == ["target", "method", "track", "dB"]
+    assert len(rows) > 4 * 20 * 50
+
+
+def test_legends_show_the_line_and_letter_of_each_method(page: Page, result: str) -> None:
+    open_comparison(page, result)
+    legend = page.evaluate(
+        """[...document.querySelectorAll('.seconds .chart-legend > *')].map((entry) => [
+            entry.querySelector('b').textContent, entry.querySelector('line').getAttribute('stroke-dasharray')])"""
+    )
+    lines = page.evaluate(
+        "[...document.querySelectorAll('.seconds path.line')].map((line) => line.getAttribute('stroke-dasharray'))"
+    )
+    letters = page.evaluate("[...document.querySelectorAll('.matrix tbody th b')].map((letter) => letter.textContent)")
+    assert [dash for _, dash in legend] == lines
+    assert [letter for letter, _ in legend] == letters[:-1] == ["A", "B", "C"]
+    assert len(set(lines)) == 3
 
 
 def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
     page.goto(result)
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     open_tab(page, "Blind test")
+    page.locator("#blind-sources").get_by_label("Drums").check()
     page.click("#begin")
+    expect(page.locator(".step")).to_have_text("1 of 2: Vocals")
     expect(page.locator(".stimulus")).to_have_count(4)
     before = page.locator("stem-player[view=blind]").inner_text()
     assert "Open-Unmix" not in before
@@ -240,18 +306,50 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.click("#blind-hear-B")
     page.keyboard.press("3")
     expect(page.locator("#blind-hear-C")).to_have_attribute("aria-pressed", "true")
-    page.click("#blind-play")
+    page.click("#dock-play")
     page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
+    page.click("#blind-next")
+    expect(page.locator(".step")).to_have_text("2 of 2: Drums")
+    expect(page.locator("#blind-number-A")).to_have_value("")
+    slider = page.locator("#blind-rate-A")
+    slider.click()  # in the middle, where it stands before a rating
+    expect(page.locator("#blind-number-A")).to_have_value("50")
+    for letter, rating in {"B": 60, "C": 70, "D": 90}.items():
+        page.locator(f"#blind-number-{letter}").fill(str(rating))
+    page.click("#blind-back")
+    expect(page.locator("#blind-number-A")).to_have_value("20")
+    page.click("#blind-next")
     page.click("#blind-reveal")
-    expect(page.locator(".revealed table")).to_contain_text("Open-Unmix")
+    expect(page.locator(".revealed table").first).to_contain_text("Open-Unmix")
+    expect(page.locator(".agreement .lead")).to_contain_text("over 4 rated stems")
     save(page, "blind")
     with page.expect_download() as caught:
-        page.get_by_role("link", name="Ratings (CSV)").click()
+        page.get_by_role("button", name="Ratings (CSV)").click()
     caught.value.save_as(tmp_path / "ratings.csv")
     with (tmp_path / "ratings.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["rating"] for row in rows] == ["80", "60", "40", "20"]
+    assert [row["rating"] for row in rows] == ["80", "60", "40", "20", "90", "70", "60", "50"]
     assert {row["method"] for row in rows} == {"open-unmix", "demucs", "references", "song"}
+    assert {row["source"] for row in rows} == {"vocals", "drums"}
+    page.reload()  # the ratings stay in the browser until they are deleted
+    open_tab(page, "Blind test")
+    expect(page.get_by_text("All ratings of this browser")).to_be_visible()
+    page.get_by_role("button", name="Forget my ratings").click()
+    expect(page.get_by_text("All ratings of this browser")).to_have_count(0)
+
+
+def test_revealing_without_a_rating_warns_first(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
+    open_tab(page, "Blind test")
+    page.click("#begin")
+    expect(page.locator(".stimulus")).to_have_count(4)
+    page.click("#blind-reveal")
+    expect(page.get_by_role("alert")).to_contain_text("You have not rated anything")
+    expect(page.locator(".revealed table")).to_have_count(0)
+    page.click("#blind-reveal")
+    expect(page.locator(".revealed table")).to_contain_text("Open-Unmix")
+    page.evaluate("localStorage.clear()")
 
 
 def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
@@ -269,17 +367,18 @@ def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
                     page.click("#begin")
                 player = page.locator(f"stem-player[view={view}]")
                 expect(player.locator(parts).first).to_be_visible()
-                expect(player.locator(".clock")).to_have_text(f"0:00.0 / 0:0{seconds}.0")
+                expect(page.locator(".stem-dock .clock")).to_have_text(f"0:00.0 / 0:0{seconds}.0")
                 open_tab(page, "About")
 
 
 def test_benchmark_models_and_about_pages(page: Page) -> None:
     open_tab(page, "Benchmark")
-    expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
+    expect(page.locator("#benchmark svg")).to_be_visible()
+    expect(page.locator("#benchmark .lead")).to_contain_text("Best offline is best for vocals", timeout=60 * SECOND)
     page.locator("#benchmark summary").click()
     expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
     page.locator("#bench-metric").get_by_label("SIR").check()  # drawn again by itself
-    expect(page.locator("#benchmark img")).to_have_attribute("alt", re.compile("^SIR"), timeout=60 * SECOND)
+    expect(page.locator("#benchmark h3")).to_contain_text("SIR", timeout=60 * SECOND)
     save(page, "benchmark")
     open_tab(page, "Models")
     expect(page.locator("#models article")).to_have_count(20)
@@ -364,7 +463,9 @@ def test_pages_have_no_serious_accessibility_violations(browser: Browser, result
                 page.click("#begin")
                 expect(page.locator(".stimulus").first).to_be_visible()
             if name == "Benchmark":
-                expect(page.locator("#benchmark img")).to_be_visible(timeout=60 * SECOND)
+                expect(page.locator("#benchmark svg").first).to_be_visible(timeout=60 * SECOND)
+            if name == "Compare":
+                expect(page.locator(".matrix tfoot")).to_be_visible()
             page.wait_for_timeout(800)
             found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
             serious = [

@@ -1,25 +1,25 @@
-"""The Benchmark page: violin plots over a data set, of our, published and uploaded scores."""
+"""The Benchmark page: scores over a data set, of our, published and uploaded methods."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from functools import cache
+import json
+from functools import cache, lru_cache
 from html import escape
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from separation.resources import ASSETS
 from separation.studio import components, storage
-from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.comparison import outside_ranking, pack_scores
+from separation.studio.i18n import translatable, translator_for
 
-__all__ = ["add", "build", "draw", "our_scores"]
+__all__ = ["METRICS", "add", "build", "draw", "our_scores"]
 
 FILE = ASSETS / "results" / "musdb18-test.csv"
-METRICS = ("SDR", "ISR", "SIR", "SAR")
-SHOWN = ("open-unmix", "demucs", "hpss", "mix")
+METRICS = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
+SHOWN = ("best-offline", "open-unmix", "demucs", "hpss", "mix")
 
 Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> dB
 
@@ -39,9 +39,12 @@ def build(tab: gr.Tab) -> None:
     """Lay out the page in the current tab and connect its events."""
     gr.Markdown(translatable("bench_intro"), elem_classes="intro")
     ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
+    choices = [(translatable(f"method_{name}"), name) for name in ours]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            methods = gr.CheckboxGroup(ours, value=list(SHOWN), label=translatable("methods"), elem_id="bench-methods")
+            methods = gr.CheckboxGroup(
+                choices, value=list(SHOWN), label=translatable("methods"), elem_id="bench-methods"
+            )
         with gr.Column(scale=1, min_width=300):
             metric = gr.Radio(list(METRICS), value="SDR", label=translatable("metric"), elem_id="bench-metric")
     published = gr.Checkbox(True, label=translatable("published"), elem_id="bench-published", container=False)
@@ -50,7 +53,7 @@ def build(tab: gr.Tab) -> None:
             label=translatable("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=150
         )
         name = gr.Textbox("mine", label=translatable("own_scores_name"), elem_id="bench-name", max_length=40)
-    place = gr.HTML(elem_id="benchmark")
+    place = gr.HTML(_element(_scores(SHOWN, "SDR"), "SDR", published=True), elem_id="benchmark")
     choice = [methods, metric, published, files, name]
     chosen = [tab.select, methods.input, metric.input, published.input, files.change, name.submit, name.blur]
     gr.on(
@@ -60,7 +63,7 @@ def build(tab: gr.Tab) -> None:
         place,
         trigger_mode="always_last",
         concurrency_limit=2,
-        show_progress="minimal",
+        show_progress="hidden",
         api_visibility="private",
     )
 
@@ -86,77 +89,51 @@ def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
 def draw(
     methods: list[str], metric: str, published: bool, files: list[str] | None, name: str, request: gr.Request
 ) -> str:
-    """Return the figure and the table."""
-    words = translator_for(request)
+    """Return the element that draws the scores, with the answer and the table."""
     try:
-        ours = {
-            target: {method: tracks for method, tracks in found.items() if method in methods}
-            for target, found in our_scores(metric).items()
-        }
-        if files:
-            ours = add(files, name, metric, ours)
-        return _figure(ours, metric, published, words) + _table(ours, metric, words)
+        if not files:
+            return _compared(tuple(methods), metric, published)
+        scores = add(files, name, metric, _scores(methods, metric))
+        return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
     except (ValueError, KeyError) as error:
-        return components.work(words("failed_title"), problems=[str(error)])
+        return components.work(translator_for(request)("failed_title"), problems=[str(error)])
 
 
-def _figure(ours: Scores, metric: str, published: bool, words: Translator) -> str:
-    from separation.evaluation.published import published_scores
-    from separation.plots import draw_violins, save
+@lru_cache(maxsize=32)
+def _compared(methods: tuple[str, ...], metric: str, published: bool) -> str:
+    """Return the element for our own methods; the same choice is compared once."""
+    scores = _scores(methods, metric)
+    return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
 
-    chosen = list(dict.fromkeys(method for methods in ours.values() for method in methods))
-    others = published_scores(metric) if published else {}
-    targets = {
-        words.named("stem", target, target): {
-            method: np.array(list(tracks.values()))
-            for method, tracks in {**others.get(target, {}), **ours[target]}.items()
-        }
-        for target in storage.sort_sources(ours)
+
+def _scores(methods: tuple[str, ...] | list[str], metric: str) -> Scores:
+    return {
+        target: {method: tracks for method, tracks in found.items() if method in methods}
+        for target, found in our_scores(metric).items()
     }
-    figure = draw_violins(targets, metric=metric, aggregation=words("per_track"), chosen=chosen)
-    storage.remove_expired()
-    path = save(figure, storage.new_folder() / "violins.png")
-    return components.figure(metric, path, text=f"{metric}: {', '.join(chosen)}")
 
 
-def _table(ours: Scores, metric: str, words: Translator) -> str:
-    """Return the medians per target, best first, and the tests of their differences."""
+def _comparison(scores: Scores, metric: str) -> dict[str, Any]:
+    """Return medians with intervals, tests of all pairs, and the ranking for the answer."""
     from separation.evaluation.comparison import compare
+    from separation.evaluation.ranking import rank_scores
 
-    targets = compare(ours, metric)["targets"]
-    html = "".join(_of_target(target, targets[target], metric, words) for target in storage.sort_sources(targets))
-    if not html:
-        return ""
-    return (
-        f'<details class="figure"><summary>{escape(words("table"))}</summary><div class="tables">{html}</div>'
-        f"<p>{escape(words('wilcoxon'))}</p></details>"
-    )
+    compared = compare(scores, metric)["targets"]
+    targets = {target: compared[target] for target in storage.sort_sources(compared) if compared[target]["methods"]}
+    ranking = {
+        target: {
+            metric: rank_scores(
+                {method: row["median"] for method, row in its["methods"].items()},
+                scores[target],
+                outside=outside_ranking(its["methods"]),
+            )
+        }
+        for target, its in targets.items()
+    }
+    return {"targets": targets, "ranking": ranking}
 
 
-def _of_target(target: str, found: Mapping[str, Any], metric: str, words: Translator) -> str:
-    title = words.named("stem", target, target)
-    medians = [(method, row) for method, row in found["methods"].items() if row["median"] is not None]
-    medians.sort(key=lambda pair: -pair[1]["median"])
-    rows = [
-        (
-            method,
-            f"{row['median']:.2f}",
-            "" if row["low"] is None else words("to", low=f"{row['low']:.2f}", high=f"{row['high']:.2f}"),
-            str(row["tracks"]),
-        )
-        for method, row in medians
-    ]
-    html = components.table((title, f"{metric} (dB)", "95 %", "n"), rows, caption=f"{title}: {metric}")
-    pairs = [
-        (
-            " \N{EN DASH} ".join(pair["methods"]),
-            f"{pair['median_difference']:+.2f}",
-            f"{pair['p_holm']:.2g}",
-            str(pair["tracks"]),
-        )
-        for pair in found["comparisons"]
-        if pair["p_holm"] is not None
-    ]
-    if pairs:
-        html += components.table(("", "Δ (dB)", "p", "n"), pairs, caption=f"{title}: {words('wilcoxon')}")
-    return f"<div>{html}</div>" if rows else ""
+def _element(scores: Scores, metric: str, *, published: bool, comparison: dict[str, Any] | None = None) -> str:
+    document = {"metric": metric, "published": published, "ours": pack_scores(scores), "comparison": comparison}
+    text = escape(json.dumps(document, allow_nan=False))
+    return f'<score-benchmark class="score-page" scores="{text}"></score-benchmark>'

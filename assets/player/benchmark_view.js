@@ -1,0 +1,115 @@
+// The element <score-benchmark scores="...">: the answer, violins over a data set, and a table of medians and differences.
+
+import { answerSentence, methodName } from "./comparison_answer.js";
+import { FRAME_METRICS } from "./score_chart.js";
+import { chartFigure } from "./chart_figure.js";
+import { fetchPublished } from "./comparison_figures.js";
+import { make } from "./dom.js";
+import { word } from "./i18n.js";
+import { stemColour } from "./method_style.js";
+import { scrollable } from "./scrollable.js";
+import { sortStems, stemLabel } from "./stems.js";
+import { signed } from "./svg.js";
+import { violinChart } from "./violin_chart.js";
+
+// Return the rows of the violins: our methods in the stem's colour, and the published systems in grey.
+export function benchmarkRows(ours, published) {
+  const violins = (scores, target, own) =>
+    Object.entries(scores?.targets[target] ?? {}).map(([name, values]) => {
+      return { name, label: own ? methodName(name) : name, own, tracks: scores.tracks, values };
+    });
+  const targets = sortStems(Object.keys(ours.targets)).filter((target) => Object.keys(ours.targets[target]).length);
+  return targets.map((target, index) => ({
+    label: stemLabel(target), colour: stemColour(target, index),
+    methods: [...violins(ours, target, true), ...violins(published, target, false)],
+  }));
+}
+
+class ScoreBenchmark extends HTMLElement {
+  static observedAttributes = ["scores"];
+
+  attributeChangedCallback(name, before) {
+    if (before !== null) setTimeout(() => this.isConnected && this.#build());
+  }
+
+  connectedCallback() {
+    this.#build();
+  }
+
+  async #build() {
+    const text = this.getAttribute("scores");
+    if (text === this.built) return;
+    this.built = text;
+    const document = JSON.parse(text);
+    const wantsPublished = document.published && FRAME_METRICS.includes(document.metric);
+    this.replaceChildren(...this.#content(document, null));
+    if (!wantsPublished) return;
+    try {
+      const published = await fetchPublished(document.metric);
+      if (this.built === text) this.replaceChildren(...this.#content(document, published));
+    } catch (error) {
+      this.append(make("p", { class: "problem", role: "alert" }, error.message));
+    }
+  }
+
+  #content({ metric, ours, comparison }, published) {
+    const rows = benchmarkRows(ours, published);
+    if (!rows.length) return [make("p", { class: "hint", role: "status" }, word("bench_none"))];
+    const render = (width) => violinChart({ rows, unit: "dB", width });
+    const title = `${metric}, MUSDB18`;
+    const chart = chartFigure({ title, name: `benchmark-${metric}`, render, note: word("bench_note") });
+    return [this.#answer(comparison, metric), chart, comparison ? benchmarkTables(comparison.targets, metric) : null].filter(Boolean);
+  }
+
+  #answer(comparison, metric) {
+    if (!comparison) return make("p", { class: "lead skeleton", role: "status" }, word("answer_working"));
+    const ranking = { metrics: [{ name: metric, unit: "dB" }], floor: "mix", sources: comparison.ranking };
+    return make("p", { class: "lead", role: "status" }, answerSentence(ranking, metric) || word("answer_none"));
+  }
+}
+
+function benchmarkTables(targets, metric) {
+  const tables = Object.entries(targets).map(([target, found]) =>
+    make("div", {}, medianTable(target, found, metric), differenceTable(target, found)),
+  );
+  return make(
+    "details",
+    { class: "bench-tables" },
+    make("summary", {}, word("table")),
+    make("div", { class: "tables" }, ...tables),
+    make("p", { class: "note" }, word("wilcoxon")),
+  );
+}
+
+function plainTable(head, rows, label) {
+  const top = head.map((text) => make("th", { scope: "col" }, text));
+  const body = rows.map(([first, ...rest]) =>
+    make("tr", {}, make("th", { scope: "row" }, first), ...rest.map((text) => make("td", {}, text))),
+  );
+  return scrollable(make("table", {}, make("thead", {}, make("tr", {}, ...top)), make("tbody", {}, ...body)), label);
+}
+
+function medianTable(target, { methods }, metric) {
+  const known = Object.entries(methods).filter(([, row]) => row.median !== null);
+  known.sort(([, one], [, other]) => other.median - one.median);
+  const rows = known.map(([name, row]) => {
+    const [low, high] = [row.low, row.high].map((value) => (value === null ? "" : signed(value.toFixed(2))));
+    return [methodName(name), signed(row.median.toFixed(2)), low && word("to", { low, high }), String(row.tracks)];
+  });
+  const label = `${stemLabel(target)}: ${metric}`;
+  return plainTable([stemLabel(target), `${metric} (dB)`, "95 %", "n"], rows, label);
+}
+
+function differenceTable(target, { comparisons }) {
+  const tested = comparisons.filter((pair) => pair.p_holm !== null);
+  if (!tested.length) return null;
+  const rows = tested.map((pair) => [
+    pair.methods.map((name) => methodName(name)).join(" – "),
+    signed(pair.median_difference.toFixed(2)),
+    Number(pair.p_holm.toPrecision(2)).toString(),
+    String(pair.tracks),
+  ]);
+  return plainTable([word("difference"), "Δ (dB)", "p", "n"], rows, `${stemLabel(target)}: ${word("difference")}`);
+}
+
+if (!customElements.get("score-benchmark")) customElements.define("score-benchmark", ScoreBenchmark);

@@ -1,0 +1,95 @@
+// The element <blind-session tests='[{"manifest", "token", "source"}]'>: a blind test of several stems, one after the
+// other, then the methods, and all ratings of this browser.
+
+import { callApi, make } from "./dom.js";
+import { word } from "./i18n.js";
+import { ratingSummary, revealedTable } from "./rating_results.js";
+import { addRatings, clearRatings, loadRatings } from "./rating_store.js";
+import { stemLabel } from "./stems.js";
+
+class BlindSession extends HTMLElement {
+  static observedAttributes = ["tests"];
+
+  // Gradio reuses the element for another test but removes its content.
+  attributeChangedCallback(name, before) {
+    if (before !== null) setTimeout(() => this.isConnected && this.replaceWith(this.cloneNode(false)));
+  }
+
+  connectedCallback() {
+    if (this.tests) return;
+    this.tests = JSON.parse(this.getAttribute("tests"));
+    this.given = new Map(); // token -> letter -> rating
+    this.rows = loadRatings();
+    this.results = make("div", { class: "revealed" });
+    if (this.tests.length) this.#show(0);
+    else this.replaceChildren(this.results);
+    this.#summarise();
+  }
+
+  ratingsOf(token) {
+    if (!this.given.has(token)) this.given.set(token, {});
+    return this.given.get(token);
+  }
+
+  #show(index) {
+    const { manifest, token, source } = this.tests[index];
+    const count = this.tests.length;
+    const title = word("blind_step", { number: index + 1, all: count, stem: stemLabel(source) });
+    const player = make("stem-player", { view: "blind", manifest, token });
+    const step = (id, text, to) => make("button", { type: "button", id, onclick: () => this.#show(to) }, text);
+    const isLast = index === count - 1;
+    this.warning = make("p", { class: "problem", role: "alert" });
+    const share = make("input", { type: "checkbox", id: "blind-share", checked: this.share === true, onchange: (event) => (this.share = event.target.checked) });
+    const reveal = make("button", { type: "button", class: "reveal", id: "blind-reveal", onclick: () => this.#reveal() }, word("reveal"));
+    this.controls = make(
+      "div",
+      { class: "session-actions" },
+      index ? step("blind-back", word("blind_back"), index - 1) : null,
+      isLast ? reveal : step("blind-next", word("blind_next"), index + 1),
+      isLast ? make("label", { for: "blind-share" }, share, word("blind_share")) : null,
+    );
+    this.replaceChildren(make("h3", { class: "step" }, title), player, this.controls, this.warning, this.results);
+  }
+
+  get #isRated() {
+    return [...this.given.values()].some((ratings) => Object.values(ratings).some((rating) => rating !== null));
+  }
+
+  async #reveal() {
+    if (!this.#isRated && !this.warned) {
+      this.warned = true;
+      this.warning.textContent = word("blind_unrated");
+      return;
+    }
+    this.warning.textContent = "";
+    const button = this.querySelector("#blind-reveal");
+    button.disabled = true;
+    try {
+      const answers = this.tests.map(({ token }) =>
+        callApi("reveal", token, JSON.stringify(this.ratingsOf(token)), this.share === true),
+      );
+      this.revealed = (await Promise.all(answers)).flatMap(({ rows }) => rows);
+      this.rows = addRatings(this.revealed);
+      this.controls.replaceChildren();
+      this.#summarise();
+      this.results.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      this.warning.textContent = error.message;
+      button.disabled = false;
+    }
+  }
+
+  #summarise() {
+    const forget = () => {
+      clearRatings();
+      this.rows = [];
+      this.revealed = null;
+      this.#summarise();
+    };
+    const table = this.revealed ? [make("h3", {}, word("blind_revealed")), revealedTable(this.revealed)] : [];
+    const summary = this.rows.length ? ratingSummary(this.rows, forget) : [];
+    this.results.replaceChildren(...table, ...summary);
+  }
+}
+
+if (!customElements.get("blind-session")) customElements.define("blind-session", BlindSession);

@@ -1,0 +1,160 @@
+// The answer of the Compare page: a sentence, and a table of methods by stems whose cells play.
+
+import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "./comparison_answer.js";
+import { callApi, make } from "./dom.js";
+import { word } from "./i18n.js";
+import { methodStyle, stemColour } from "./method_style.js";
+import { scrollable } from "./scrollable.js";
+import { sortStems, stemLabel } from "./stems.js";
+
+export class ComparisonMatrix {
+  // `play(stem, method)` plays one stem; `changed()` is called when another metric is chosen.
+  constructor(player, { play, changed }) {
+    this.player = player;
+    this.play = play;
+    this.changed = changed;
+    this.metric = "SDR";
+    this.ranking = null;
+  }
+
+  // The estimates, in the order of their letters.
+  get methods() {
+    const { player } = this;
+    return player.methods.filter((id) => id !== "references" && !player.groups.get(id).working);
+  }
+
+  style(method) {
+    return methodStyle(this.methods.indexOf(method));
+  }
+
+  build() {
+    this.element = make("section", { class: "answer" });
+    this.#fill();
+    if (this.#scored) this.#load();
+    return this.element;
+  }
+
+  get #scored() {
+    return this.methods.some((id) => this.player.groups.get(id).scores);
+  }
+
+  async #load() {
+    const { element } = this;
+    try {
+      this.ranking = await callApi("compare_methods", this.player.getAttribute("token"));
+    } catch (error) {
+      if (element === this.element) element.prepend(make("p", { class: "problem", role: "alert" }, error.message));
+      return;
+    }
+    if (element !== this.element) return; // built again meanwhile
+    this.#fill();
+    this.changed();
+  }
+
+  #fill() {
+    const { player } = this;
+    const titles = Object.fromEntries(this.methods.map((id) => [id, player.groups.get(id).title]));
+    const playable = this.methods.flatMap((id) => player.groups.get(id).tracks.map((track) => track.name));
+    const stems = sortStems([...new Set(playable)]).filter((name) => name !== "residual");
+    const content = [this.#sentence(titles), this.ranking ? this.#choice() : null, this.#table(stems, titles)];
+    this.element.replaceChildren(...content.filter(Boolean));
+    this.update();
+  }
+
+  #sentence(titles) {
+    if (!this.#scored) return make("p", { class: "lead" }, word("answer_unscored"));
+    if (!this.ranking) return make("p", { class: "lead skeleton", role: "status" }, word("answer_working"));
+    const sentence = answerSentence(this.ranking, this.metric, titles);
+    return make("p", { class: "lead", role: "status" }, sentence || word("answer_none"));
+  }
+
+  #choice() {
+    const select = make(
+      "select",
+      {
+        id: this.player.elementId("matrix-metric"), "aria-label": word("metric"),
+        onchange: (event) => {
+          this.metric = event.target.value;
+          this.#fill();
+          this.element.querySelector("select").focus();
+          this.changed();
+        },
+      },
+      ...this.ranking.metrics.map(({ name }) => make("option", { value: name, selected: name === this.metric }, metricName(name))),
+    );
+    const key = `metric_${this.metric}`;
+    const meaning = word(key) === key ? "" : word(key);
+    return make("div", { class: "metric-choice" }, select, make("span", {}, meaning));
+  }
+
+  #table(stems, titles) {
+    const { player } = this;
+    const head = make(
+      "tr",
+      {},
+      make("th", { scope: "col" }, word("method")),
+      ...stems.map((stem, index) => {
+        return make("th", { scope: "col", style: `--stem:${stemColour(stem, index)}` }, make("i"), stemLabel(stem));
+      }),
+    );
+    const rows = this.methods.map((id) => {
+      const { letter } = this.style(id);
+      const title = make("th", { scope: "row" }, make("b", {}, letter), player.methodTitle(id));
+      return make("tr", {}, title, ...stems.map((stem, index) => this.#cell(stem, id, index)));
+    });
+    if (player.groups.get("references")?.tracks.length) {
+      const cells = stems.map((stem, index) => this.#cell(stem, "references", index));
+      rows.push(make("tr", {}, make("th", { scope: "row" }, make("b", {}), player.methodTitle("references")), ...cells));
+    }
+    const table = make("table", { class: "matrix" }, make("thead", {}, head), make("tbody", {}, ...rows));
+    if (this.ranking) table.append(make("tfoot", {}, this.#certainty(stems, titles)));
+    return scrollable(table, word("matrix"));
+  }
+
+  #certainty(stems, titles) {
+    const { floor, metrics } = this.ranking;
+    const unit = metrics.find(({ name }) => name === this.metric)?.unit ?? "";
+    const cells = stems.map((stem) => {
+      const found = this.#found(stem);
+      const text = found ? certaintyText(found, { unit, floor, titles }) : "";
+      const title = found && found.p !== null ? `p = ${found.p.toPrecision(2)}` : null;
+      return make("td", { title }, text);
+    });
+    return make("tr", {}, make("th", { scope: "row" }, word("how_sure")), ...cells);
+  }
+
+  #found(stem) {
+    return this.ranking?.sources[stem]?.[this.metric];
+  }
+
+  #cell(stem, method, index) {
+    const { player } = this;
+    if (!player.track(stem, method)) return make("td", { class: "none" }, "–");
+    const found = this.#found(stem);
+    const score = found?.scores[method];
+    const isFloor = found && verdictOf(found, this.ranking.floor) === "floor";
+    const mark = !found || isFloor ? "" : found.best === method ? "best" : found.ties.includes(method) ? "tied" : "";
+    const text = typeof score === "number" ? scoreText(score) : "▶";
+    const what = `${stemLabel(stem)}, ${player.methodTitle(method)}`;
+    const said = [word("hear", { what }), typeof score === "number" ? `${metricName(this.metric)} ${text}` : "", mark && word(mark)];
+    const button = make(
+      "button",
+      {
+        type: "button", class: mark, "data-hear": `${method}/${stem}`, style: `--stem:${stemColour(stem, index)}`,
+        "aria-label": said.filter(Boolean).join(", "), onclick: () => this.play(stem, method),
+      },
+      make("span", {}, text),
+      mark ? make("small", {}, word(mark)) : null,
+    );
+    return make("td", {}, button);
+  }
+
+  // Mark the cell that is audible.
+  update() {
+    for (const button of this.element?.querySelectorAll("[data-hear]") ?? []) {
+      const [method, ...stem] = button.dataset.hear.split("/");
+      const id = this.player.trackId(stem.join("/"), method);
+      button.classList.toggle("heard", this.player.engine.isAudible(id));
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// The ratings that this browser has given in all its blind tests. They survive a reload and stay in the browser.
+
+const RATINGS_KEY = "stemscope-ratings";
+const MAX_RATINGS = 2000; // the server compares at most as many
+
+export function loadRatings(storage = globalThis.localStorage) {
+  try {
+    const rows = JSON.parse(storage.getItem(RATINGS_KEY) ?? "[]");
+    return Array.isArray(rows) ? rows : [];
+  } catch {
+    return []; // a browser that stores nothing, or something else under this name
+  }
+}
+
+// Add rows and return all; the oldest ones go if there are too many.
+export function addRatings(rows, storage = globalThis.localStorage) {
+  const all = [...loadRatings(storage), ...rows].slice(-MAX_RATINGS);
+  try {
+    storage.setItem(RATINGS_KEY, JSON.stringify(all));
+  } catch {
+    // A full or forbidden storage: the ratings last as long as the page.
+  }
+  return all;
+}
+
+export function clearRatings(storage = globalThis.localStorage) {
+  storage.removeItem(RATINGS_KEY);
+}

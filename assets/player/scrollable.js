@@ -1,0 +1,17 @@
+// Wide content in a narrow place: it can be scrolled by touch, wheel and keys, and fades out where there is more.
+
+import { make } from "./dom.js";
+
+export function scrollable(content, label) {
+  const area = make("div", { class: "scrollable", tabindex: 0, role: "region", "aria-label": label }, content);
+  const mark = () => {
+    const before = area.scrollLeft > 2;
+    const after = area.scrollLeft < area.scrollWidth - area.clientWidth - 2;
+    area.dataset.more = before && after ? "both" : before ? "before" : after ? "after" : "none";
+  };
+  area.addEventListener("scroll", mark, { passive: true });
+  const observer = new ResizeObserver(mark);
+  observer.observe(area);
+  observer.observe(content);
+  return area;
+}

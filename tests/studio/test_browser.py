@@ -429,6 +429,12 @@ def test_pages_fit_a_phone_screen(browser: Browser, result: str, scheme: str) ->
             open_tab(page, name)  # all of them can be reached, none behind a menu
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+            page.evaluate("window.scrollTo(0, 1e6)")
+            bottom, top = (
+                page.evaluate(f"document.querySelector('{part}').getBoundingClientRect().{side}")
+                for part, side in (("footer", "bottom"), (".stem-dock", "top"))
+            )
+            assert bottom <= top, f"the transport covers the end of {name}"
 
 
 def test_pages_load_no_external_resources(browser: Browser, server: Server, result: str) -> None:

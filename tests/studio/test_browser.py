@@ -298,6 +298,8 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
     page.click("#blind-next")
     expect(page.locator(".step")).to_have_text("2 of 2: Drums")
+    expect(page.locator(".step")).to_be_focused()
+    expect(page.locator(".stem-dock")).not_to_contain_text("null")
     expect(page.locator("#blind-number-A")).to_have_value("")
     slider = page.locator("#blind-rate-A")
     slider.click()  # in the middle, where it stands before a rating

@@ -20,7 +20,7 @@ class BlindSession extends HTMLElement {
     this.tests = JSON.parse(this.getAttribute("tests"));
     this.given = new Map(); // token -> letter -> rating
     this.rows = loadRatings();
-    this.results = make("div", { class: "revealed" });
+    this.results = make("div", { class: "revealed", tabindex: -1 });
     if (this.tests.length) this.#show(0);
     else this.replaceChildren(this.results);
     this.#summarise();
@@ -36,7 +36,7 @@ class BlindSession extends HTMLElement {
     const count = this.tests.length;
     const title = word("blind_step", { number: index + 1, all: count, stem: stemLabel(source) });
     const player = make("stem-player", { view: "blind", manifest, token });
-    const step = (id, text, to) => make("button", { type: "button", id, onclick: () => this.#show(to) }, text);
+    const step = (id, text, to) => make("button", { type: "button", id, onclick: () => this.#goTo(to) }, text);
     const isLast = index === count - 1;
     this.warning = make("p", { class: "problem", role: "alert" });
     const share = make("input", { type: "checkbox", id: "blind-share", checked: this.share === true, onchange: (event) => (this.share = event.target.checked) });
@@ -48,7 +48,13 @@ class BlindSession extends HTMLElement {
       isLast ? reveal : step("blind-next", word("blind_next"), index + 1),
       isLast ? make("label", { for: "blind-share" }, share, word("blind_share")) : null,
     );
-    this.replaceChildren(make("h3", { class: "step" }, title), player, this.controls, this.warning, this.results);
+    this.replaceChildren(make("h3", { class: "step", tabindex: -1 }, title), player, this.controls, this.warning, this.results);
+  }
+
+  // Show another stem; the focus goes to its title, since the button that was pressed is gone.
+  #goTo(index) {
+    this.#show(index);
+    this.querySelector(".step").focus();
   }
 
   get #isRated() {
@@ -72,7 +78,7 @@ class BlindSession extends HTMLElement {
       this.rows = addRatings(this.revealed);
       this.controls.replaceChildren();
       this.#summarise();
-      this.results.scrollIntoView({ block: "nearest" });
+      this.results.focus();
     } catch (error) {
       this.warning.textContent = error.message;
       button.disabled = false;

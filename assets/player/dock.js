@@ -51,7 +51,7 @@ class Dock {
       this.#playback(),
       isBlind ? make("div", { class: "methods" }) : this.#methodSwitch(),
       this.#volume(),
-      isBlind ? null : this.#lossless(),
+      ...(isBlind ? [] : [this.#lossless()]),
     );
     if (!this.element.isConnected) document.body.append(this.element);
     if (focused) this.element.querySelector(`#${CSS.escape(focused)}`)?.focus();

@@ -6,13 +6,14 @@ import { escapeXml, gridLines, linearScale, niceTicks, round, signed, spreadLabe
 // {range, unit, label}. Letters stand at the lines' ends, or near the x that
 // `letterAt(index)` returns. Returns {width, height, markup, points, table}.
 export function lineChart({ lines, x, y, colour, width, height, margins, letterAt, names = [x.label, y.label] }) {
-  const { left = 40, right = 24, top = 10, bottom = 34 } = margins ?? {};
+  const { left = 40, right = 24, top = y.label ? 26 : 10, bottom = 34 } = margins ?? {};
   const across = linearScale(x.range, [left, width - right]);
   const down = linearScale(y.range, [height - bottom, top]);
   const clip = (value) => Math.min(y.range[1], Math.max(y.range[0], value));
   const place = (point) => ({ x: across(point.x), y: down(clip(point.y)) });
   const points = [];
   const parts = [gridLines(niceTicks(...y.range), { y: down, left, right: width - right, unit: y.unit })];
+  if (y.label) parts.push(svgTag("text", { x: left - 26, y: 13 }, escapeXml(y.label)));
   if (bottom) parts.push(lineAxis(x, { across, y: height - bottom, left, right: width - right }));
   const ends = lines.map((line, index) => letterPoint(line.points, letterAt?.(index))).map((point) => point && place(point));
   const letters = letterAt ? ends.map((end) => end?.y) : spreadLabels(ends.map((end) => end?.y ?? -100));

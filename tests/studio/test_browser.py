@@ -310,6 +310,8 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.wait_for_function("document.querySelector('stem-player[view=blind]').engine.playing")
     page.click("#blind-next")
     expect(page.locator(".step")).to_have_text("2 of 2: Drums")
+    expect(page.locator(".step")).to_be_focused()
+    expect(page.locator(".stem-dock")).not_to_contain_text("null")
     expect(page.locator("#blind-number-A")).to_have_value("")
     slider = page.locator("#blind-rate-A")
     slider.click()  # in the middle, where it stands before a rating
@@ -491,6 +493,12 @@ def test_pages_fit_the_screen(visitor: BrowserContext, result: str, width: int) 
             open_tab(page, name)  # all of them can be reached, none behind a menu
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            page.evaluate("window.scrollTo(0, 1e6)")
+            bottom, top = (
+                page.evaluate(f"document.querySelector('{part}').getBoundingClientRect().{side}")
+                for part, side in (("footer", "bottom"), (".stem-dock", "top"))
+            )
+            assert bottom <= top, f"the transport covers the end of {name}"
         open_tab(page, "Separate")
         page.click("#change")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the form"

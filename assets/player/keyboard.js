@@ -36,6 +36,8 @@ function shortcuts(player, shift) {
     ArrowLeft: () => player.seek(player.seconds - (shift ? 1 : 5)),
     ArrowRight: () => player.seek(player.seconds + (shift ? 1 : 5)),
     l: () => player.toggleLoop(),
+    "<": () => player.engine.setSpeed(player.engine.speed - 0.05),
+    ">": () => player.engine.setSpeed(player.engine.speed + 0.05),
     ...(name && {
       ArrowUp: () => player.view.changeVolume(name, 0.1),
       ArrowDown: () => player.view.changeVolume(name, -0.1),

@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { downloadBar } from "./downloads.js";
 import { colourOf } from "./drawing.js";
 import { speedText, word } from "./i18n.js";
+import { levelMeter } from "./meters.js";
 import { isStem, stemLabel } from "./stems.js";
 import { seekable, spectrogram, timeRuler, waveform } from "./timeline.js";
 
@@ -65,7 +66,7 @@ export class StemsView {
       make("span", {}, label),
       this.#score(name),
     );
-    return make("div", { class: "controls" }, title, this.#buttons(name, label), volume);
+    return make("div", { class: "controls" }, title, this.#buttons(name, label), volume, levelMeter(player.engine, player.trackId(name)));
   }
 
   #buttons(name, label) {

@@ -3,6 +3,8 @@
 import { make } from "./dom.js";
 import { formatTime } from "./drawing.js";
 import { word } from "./i18n.js";
+import { levelMeter } from "./meters.js";
+import { speedControls } from "./speed.js";
 
 export class Transport {
   constructor(player) {
@@ -15,12 +17,14 @@ export class Transport {
       word("loop"),
     );
     this.methodButtons = [];
+    this.speed = speedControls(player.engine, player.elementId("stretch"));
     this.element = make(
       "div",
       { class: "transport" },
       make("div", { class: "left" }, this.playButton, this.clock, this.loopButton),
       player.viewName === "blind" ? null : this.#methodSwitch(),
       this.#volume(),
+      this.speed.element,
       player.viewName === "stems" ? this.#lossless() : null,
     );
   }
@@ -43,7 +47,7 @@ export class Transport {
       type: "range", min: 0, max: 1.5, step: 0.01, value: engine.volume, "aria-label": word("volume"),
       oninput: (event) => engine.setVolume(Number(event.target.value)),
     });
-    return make("label", { class: "volume" }, word("volume"), slider);
+    return make("label", { class: "volume" }, word("volume"), make("span", {}, slider, levelMeter(engine)));
   }
 
   #lossless() {
@@ -61,6 +65,7 @@ export class Transport {
     this.playButton.textContent = active ? "❚❚" : "▶";
     this.playButton.setAttribute("aria-label", word(active ? "pause" : "play"));
     this.loopButton.setAttribute("aria-pressed", String(!!engine.loop));
+    this.speed.update();
     for (const button of this.methodButtons) {
       const group = groups.get(button.dataset.method);
       button.setAttribute("aria-checked", String(button.dataset.method === method));

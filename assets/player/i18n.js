@@ -4,7 +4,7 @@ const WORDS = globalThis.stemscopeWords ?? {};
 
 // Return the text for a key in the browser's language, or in English, with its {placeholders} filled in.
 export function word(key, values = {}) {
-  const language = (navigator.language || "en").slice(0, 2);
+  const language = (globalThis.navigator?.language || "en").slice(0, 2);
   const text = WORDS[language]?.[key] ?? WORDS.en?.[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }

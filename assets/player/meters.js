@@ -8,6 +8,10 @@ const HOLD = 1.5; // seconds for which the highest peak is marked
 const WINDOW = 1024; // samples that a meter looks at, more than pass between two frames of the screen
 
 const meters = new Set();
+const visible = new WeakSet(); // elements on the screen; asking each of them in each frame would cost a layout
+const observer = globalThis.IntersectionObserver && new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) visible[isIntersecting ? "add" : "delete"](target);
+});
 
 // The movement of a meter: up at once, down steadily, with a mark at the highest peak of the last moments.
 export class Ballistics {
@@ -44,34 +48,35 @@ export function levelMeter(engine, id = null) {
   const onChange = () => {
     if (meter.wasConnected && !element.isConnected) {
       engine.removeEventListener("change", onChange);
-      disconnect(meter);
-    } else if (engine.playing) begin(meter);
+      disconnectMeter(meter);
+    } else if (engine.playing) startMeter(meter);
   };
   engine.addEventListener("change", onChange);
+  observer.observe(element);
   onChange();
   return element;
 }
 
-function begin(meter) {
+function startMeter(meter) {
   if (!meters.size) requestAnimationFrame((now) => animate(now, now));
   meters.add(meter);
 }
 
 function animate(now, before) {
-  for (const meter of meters) move(meter, (now - before) / 1000);
+  for (const meter of meters) moveMeter(meter, (now - before) / 1000);
   if (meters.size) requestAnimationFrame((next) => animate(next, now));
 }
 
-function move(meter, seconds) {
+function moveMeter(meter, seconds) {
   const { engine, element, ballistics } = meter;
   if (element.isConnected) meter.wasConnected = true;
-  else if (meter.wasConnected) return disconnect(meter);
-  ballistics.update(engine.playing && element.offsetParent ? readPeak(meter) : 0, seconds);
-  show(meter);
+  else if (meter.wasConnected) return disconnectMeter(meter);
+  ballistics.update(engine.playing && visible.has(element) ? readPeak(meter) : 0, seconds);
+  showLevel(meter);
   if (!engine.playing && ballistics.isAtRest) meters.delete(meter);
 }
 
-function show({ ballistics, bar, mark, element }) {
+function showLevel({ ballistics, bar, mark, element }) {
   bar.style.transform = `scaleX(${meterPlace(ballistics.level).toFixed(3)})`;
   mark.style.left = `${(100 * meterPlace(ballistics.peak)).toFixed(1)}%`;
   element.classList.toggle("over", ballistics.peak > 0);
@@ -81,7 +86,7 @@ function show({ ballistics, bar, mark, element }) {
 function readPeak(meter) {
   const node = meter.id === null ? meter.engine.level : meter.engine.tracks.get(meter.id)?.gain;
   if (!node) return 0;
-  if (meter.node !== node) connect(meter, node);
+  if (meter.node !== node) connectMeter(meter, node);
   let peak = 0;
   for (const analyser of meter.analysers) {
     analyser.getFloatTimeDomainData(meter.samples);
@@ -90,8 +95,8 @@ function readPeak(meter) {
   return peak;
 }
 
-function connect(meter, node) {
-  disconnect(meter);
+function connectMeter(meter, node) {
+  disconnectMeter(meter);
   meter.node = node;
   meter.splitter = node.context.createChannelSplitter(2);
   meter.samples = new Float32Array(WINDOW);
@@ -105,7 +110,7 @@ function connect(meter, node) {
   meters.add(meter);
 }
 
-function disconnect(meter) {
+function disconnectMeter(meter) {
   if (meter.node?.context.state !== "closed") meter.node?.disconnect(meter.splitter);
   meter.node = null;
   meters.delete(meter);

@@ -39,6 +39,8 @@ function registerProcessors() {
   registerProcessor("stretch-tape", TapeProcessor);
 }
 
+const MOST_PIECES = 3; // of a track on the audio thread, unless more are needed: a short loop is sent once
+
 export class StretchNodes {
   constructor(context, chunk) {
     this.context = context;
@@ -82,10 +84,11 @@ export class StretchNodes {
     node.port.postMessage({ number, channels }, channels.map((samples) => samples.buffer));
   }
 
-  // Take the pieces that are not among the `needed` numbers away from the audio thread.
+  // Take the oldest pieces that are not among the `needed` numbers away from the audio thread.
   keep(needed) {
     for (const { node, sent } of this.nodes.values()) {
       for (const number of [...sent.keys()].filter((candidate) => !needed.has(candidate))) {
+        if (sent.size <= MOST_PIECES) break;
         sent.delete(number);
         node.port.postMessage({ number });
       }

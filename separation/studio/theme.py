@@ -44,7 +44,7 @@ _FOOTER = "@media (max-width: 640px) { footer .divider { display: none !importan
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    style = (_PLAYER / "player.css").read_text("utf-8")
+    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css"))
     return f'<style>{style}{_FOOTER}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 

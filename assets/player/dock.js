@@ -4,6 +4,8 @@ import { make } from "./dom.js";
 import { formatTime } from "./drawing.js";
 import { word } from "./i18n.js";
 import { icon } from "./icons.js";
+import { levelMeter } from "./meters.js";
+import { speedControls } from "./speed.js";
 
 class Dock {
   constructor() {
@@ -46,9 +48,11 @@ class Dock {
     this.element ??= make("section", { class: "stem-dock", "aria-label": word("playback") });
     if (!player) return this.element.remove();
     const isBlind = player.viewName === "blind";
+    this.speed = speedControls(player.session);
     const focused = this.element.contains(document.activeElement) ? document.activeElement.id : "";
     this.element.replaceChildren(
       this.#playback(),
+      this.speed.element,
       isBlind ? make("div", { class: "methods" }) : this.#methodSwitch(),
       this.#volume(),
       ...(isBlind ? [] : [this.#lossless()]),
@@ -105,7 +109,7 @@ class Dock {
       type: "range", min: 0, max: 1.5, step: 0.01, value: session.engine.volume, "aria-label": word("volume"),
       id: "dock-volume", oninput: (event) => session.setMasterVolume(Number(event.target.value)),
     });
-    return make("label", { class: "volume", title: word("volume") }, icon("volume"), slider);
+    return make("label", { class: "volume", title: word("volume") }, icon("volume"), make("span", {}, slider, levelMeter(session.engine)));
   }
 
   #lossless() {
@@ -127,6 +131,7 @@ class Dock {
     }
     this.playButton.setAttribute("aria-label", word(active ? "pause" : "play"));
     this.loopButton.setAttribute("aria-pressed", String(!!session.engine.loop));
+    this.speed.update();
     this.song.textContent = session.manifest.name;
     this.#showTime();
     if (this.player.viewName === "blind") return;

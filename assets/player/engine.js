@@ -1,26 +1,34 @@
 // Plays the tracks in sync: one Web Audio clock and one gain node per track.
 //
 // All times on the clock are whole numbers of samples, so that tracks that start together stay aligned.
-// Switching methods only changes gains, because all tracks play all the time.
+// Switching methods only changes gains, because all tracks play all the time. At another speed or pitch the tracks
+// come from one time-stretcher, which keeps them in step.
 
+import { fadeGain, rampGain } from "./gains.js";
+import { Passes } from "./passes.js";
 import { PieceLoader } from "./pieces.js";
+import { SourceNodes } from "./source_nodes.js";
+import { StretchNodes } from "./stretch_nodes.js";
 
-const RAMP = 0.012; // seconds of a gain change: long enough for no click, too short to be heard as a fade
 const AHEAD = 1.2; // seconds scheduled in advance
-const NOTICE = 0.03; // seconds that the audio thread needs between the scheduling and the start of a source
+const DELAY = 0.06; // seconds from a request to the start of playback
+const MARGIN = 0.1; // seconds of the song around the position that the time-stretcher needs
+const BLOCK = 128; // samples that the audio thread computes at a time
 
 export class Engine extends EventTarget {
   constructor() {
     super();
     this.tracks = new Map(); // id -> {id, info, gain, target, pieces, header}
     this.context = null;
-    this.passes = []; // what is scheduled: {when, from, to}, in samples of the clock and of the song
-    this.sources = new Set();
+    this.passes = new Passes(); // what is scheduled
     this.playing = false;
     this.wanted = false; // play as soon as the audible pieces are loaded
     this.rest = 0; // position while nothing plays, in samples
     this.loop = null; // {from, to} in samples
     this.volume = 1;
+    this.speed = 1; // samples of the song per sample of the clock
+    this.semitones = 0; // transposition
+    this.stretching = false; // whether the time-stretcher plays
     this.loader = new PieceLoader(() => this.#tick());
   }
 
@@ -44,6 +52,7 @@ export class Engine extends EventTarget {
     for (const [id, track] of this.tracks) {
       if (ids.has(id)) continue;
       track.gain?.disconnect();
+      this.stretch?.remove(id);
       this.tracks.delete(id);
     }
     this.#tick();
@@ -52,17 +61,17 @@ export class Engine extends EventTarget {
 
   // The audible position in samples: what the loudspeakers play now.
   get position() {
-    if (!this.playing) return this.rest;
-    const now = this.#now() - this.#latency();
-    let current = this.passes[0];
-    for (const pass of this.passes) if (pass.when <= now) current = pass;
-    if (!current) return this.rest;
-    return Math.max(current.from, Math.min(current.to, current.from + now - current.when));
+    return (this.playing ? this.passes.positionAt(this.#now() - this.#latency()) : null) ?? this.rest;
   }
 
   // Set the gains of the audible tracks, {id: gain}, and mute all others.
   mix(gains) {
-    for (const [id, track] of this.tracks) this.#ramp(track, gains[id] ?? 0);
+    for (const [id, track] of this.tracks) {
+      const gain = gains[id] ?? 0;
+      if (track.target === gain) continue;
+      track.target = gain;
+      if (track.gain) rampGain(this.context, track.gain.gain, gain);
+    }
   }
 
   isAudible(id) {
@@ -71,7 +80,7 @@ export class Engine extends EventTarget {
 
   setVolume(volume) {
     this.volume = volume;
-    if (this.master) this.#ramp({ gain: this.level, target: null }, volume);
+    if (this.context) rampGain(this.context, this.level.gain, volume);
   }
 
   async play() {
@@ -84,12 +93,13 @@ export class Engine extends EventTarget {
     this.#notify();
     const from = this.rest;
     if (from >= this.#end()) return this.#waitForMore();
-    await this.#fetchAudible(from);
+    await Promise.all([this.#fetchAudible(from), this.isStretched && this.#openStretch()]);
     if (!this.wanted || this.playing || from !== this.rest) return;
     this.playing = true;
-    const when = this.#toSamples(this.context.currentTime + 2 * NOTICE);
-    this.passes = [{ when, from, to: this.#passEnd(from) }];
-    this.#fade(1, when);
+    this.stretching = this.isStretched;
+    const when = this.#soon();
+    this.#addPass(when, from, this.#passEnd(from));
+    fadeGain(this.context, this.master.gain, 1, when / this.rate);
     this.#tick();
     this.timer = setInterval(() => this.#tick(), 100);
     this.#notify();
@@ -120,6 +130,35 @@ export class Engine extends EventTarget {
     else this.#notify();
   }
 
+  // Whether speed or pitch differ from the song's.
+  get isStretched() {
+    return this.speed !== 1 || this.semitones !== 0;
+  }
+
+  // Set the speed, 0.5 to 1.5, without change of pitch.
+  setSpeed(speed) {
+    return this.#setStretch({ speed: Math.max(0.5, Math.min(1.5, Math.round(100 * speed) / 100)) });
+  }
+
+  // Transpose by -12 to 12 semitones without change of speed.
+  setTransposition(semitones) {
+    return this.#setStretch({ semitones: Math.max(-12, Math.min(12, Math.round(semitones))) });
+  }
+
+  // While the time-stretcher plays, it goes on without a gap.
+  async #setStretch(values) {
+    if (!StretchNodes.areSupported) return;
+    Object.assign(this, values);
+    if (this.playing && this.stretching) {
+      const when = this.#soon();
+      const from = this.passes.positionAt(when);
+      this.passes.cancel(when);
+      this.#addPass(when, from, this.#passEnd(from));
+      this.#tick();
+    } else if (this.playing && this.isStretched) await this.seek(this.position);
+    this.#notify();
+  }
+
   get lossless() {
     return this.loader.lossless;
   }
@@ -127,18 +166,14 @@ export class Engine extends EventTarget {
   // Play the WAV files instead of the compressed pieces, or the other way round.
   async setLossless(enabled) {
     this.loader.lossless = enabled;
-    const resume = this.playing || this.wanted;
-    const position = this.position;
-    if (this.playing) this.#stop();
     for (const track of this.tracks.values()) track.pieces.clear();
-    this.rest = position;
-    if (resume) await this.play();
+    await this.seek(this.position);
   }
 
   close() {
     this.pause();
     this.context?.close();
-    this.context = null;
+    this.context = this.stretch = this.opened = null;
     for (const track of this.tracks.values()) {
       track.gain = null;
       track.pieces.clear();
@@ -154,7 +189,14 @@ export class Engine extends EventTarget {
     this.level.gain.value = this.volume;
     this.master = this.context.createGain(); // fades out and in when the position jumps
     this.master.connect(this.level).connect(this.context.destination);
+    this.sources = new SourceNodes(this.context, this.rate);
     for (const track of this.tracks.values()) this.#connect(track);
+  }
+
+  async #openStretch() {
+    this.stretch ??= new StretchNodes(this.context, this.chunk);
+    this.opened ??= this.stretch.open();
+    await this.opened.catch(() => Object.assign(this, { speed: 1, semitones: 0 })); // a page that forbids worklets
   }
 
   #connect(track) {
@@ -164,45 +206,21 @@ export class Engine extends EventTarget {
     track.gain.connect(this.master);
   }
 
-  #ramp(track, value) {
-    if (track.target === value) return;
-    track.target = value;
-    if (!track.gain) return;
-    const gain = track.gain.gain;
-    const now = this.context.currentTime;
-    if (gain.cancelAndHoldAtTime) gain.cancelAndHoldAtTime(now);
-    else {
-      gain.cancelScheduledValues(now);
-      gain.setValueAtTime(gain.value, now);
-    }
-    gain.setValueAtTime(gain.value, now);
-    gain.linearRampToValueAtTime(value, now + RAMP);
-  }
-
-  #fade(value, when) {
-    const gain = this.master.gain;
-    const now = this.context.currentTime;
-    gain.cancelScheduledValues(now);
-    gain.setValueAtTime(value ? 0 : gain.value, Math.max(now, when / this.rate - 0.004));
-    gain.linearRampToValueAtTime(value, Math.max(now, when / this.rate) + 0.004);
-  }
-
   #stop() {
     this.playing = false;
     clearInterval(this.timer);
-    this.#fade(0, this.#now());
-    const end = this.context.currentTime + 0.01;
-    for (const source of this.sources) source.stop(end);
-    this.sources.clear();
-    this.passes = [];
+    fadeGain(this.context, this.master.gain, 0, this.context.currentTime);
+    (this.stretching ? this.stretch : this.sources).stop(this.#now() + 0.01 * this.rate);
+    this.passes.clear();
   }
 
   #now() {
     return this.context.currentTime * this.rate;
   }
 
-  #toSamples(seconds) {
-    return Math.ceil(seconds * this.rate);
+  // The beginning of the first block of samples that can still be scheduled.
+  #soon() {
+    return BLOCK * Math.ceil((this.#now() + DELAY * this.rate) / BLOCK);
   }
 
   #latency() {
@@ -224,19 +242,23 @@ export class Engine extends EventTarget {
     return this.loop && from < this.loop.to ? this.loop.to : this.frames;
   }
 
+  #addPass(when, from, to) {
+    const [speed, pitch] = this.stretching ? [this.speed, 2 ** (this.semitones / 12)] : [1, 1];
+    const pass = { when, from, to, speed, pitch };
+    if (this.stretching) this.stretch[this.passes.last ? "follow" : "begin"](pass);
+    this.passes.add(pass);
+  }
+
   // Schedule the next pieces, forget finished passes, and stop at the end of the song or of the available audio.
   #tick() {
     if (!this.playing) return;
     const now = this.#now();
     if (this.position >= this.#end() - 1) return this.#stopAtEnd();
     const horizon = now + AHEAD * this.rate;
-    let last = this.passes[this.passes.length - 1];
-    while (this.loop && last.when + last.to - last.from < horizon) {
-      last = { when: last.when + last.to - last.from, from: this.loop.from, to: this.loop.to };
-      this.passes.push(last);
-    }
-    while (this.passes.length > 1 && this.passes[1].when + this.rate < now) this.passes.shift();
-    for (const pass of this.passes) this.#schedule(pass, now, horizon);
+    while (this.loop && this.passes.end < horizon) this.#addPass(this.passes.end, this.loop.from, this.loop.to);
+    this.passes.forget(now - this.rate);
+    const needed = new Set(this.passes.list.flatMap((pass) => this.#schedule(pass, now, horizon)));
+    if (this.stretching) this.stretch.keep(needed);
     if (this.#stalled()) {
       const position = this.position;
       this.#stop();
@@ -257,50 +279,32 @@ export class Engine extends EventTarget {
     this.#notify();
   }
 
+  // Return the numbers of the pieces.
   #schedule(pass, now, horizon) {
-    const start = pass.from + Math.max(0, now - pass.when);
-    const stop = Math.min(pass.to, pass.from + horizon - pass.when);
-    pass.scheduled ??= new Set();
-    for (let number = Math.floor(start / this.chunk); number * this.chunk < stop; number++) {
-      for (const track of this.tracks.values()) {
-        const key = `${track.id}:${number}`;
-        if (pass.scheduled.has(key)) continue;
-        const piece = track.pieces.get(number);
-        if (!piece?.buffer) {
-          this.loader.fetch(track, number);
-          continue;
-        }
-        pass.scheduled.add(key);
-        this.#start(track, piece.buffer, number, pass);
-      }
+    const margin = this.stretching ? MARGIN * this.rate : 0;
+    const start = pass.from + Math.max(0, now - pass.when) * pass.speed - margin;
+    const stop = Math.min(pass.to, pass.from + (horizon - pass.when) * pass.speed) + margin;
+    const numbers = [];
+    for (let number = Math.max(0, Math.floor(start / this.chunk)); number * this.chunk < stop; number++) {
+      numbers.push(number);
+      for (const track of this.tracks.values()) this.#provide(track, number, pass);
     }
     // Fetch the next piece early.
     const next = Math.floor(Math.min(pass.to - 1, start + this.chunk) / this.chunk);
     for (const track of this.tracks.values()) this.loader.fetch(track, next);
+    return numbers;
   }
 
-  #start(track, buffer, number, pass) {
-    const begin = number * this.chunk;
-    let from = Math.max(begin, pass.from);
-    const to = Math.min(begin + buffer.length, pass.to);
-    let when = pass.when + from - pass.from;
-    const earliest = this.#toSamples(this.context.currentTime + NOTICE);
-    if (when < earliest) {
-      from += earliest - when; // a late piece starts where the other tracks are
-      when = earliest;
-    }
-    if (from >= to) return;
-    const source = this.context.createBufferSource();
-    source.buffer = buffer;
-    source.connect(track.gain);
-    source.start(when / this.rate, (from - begin) / this.rate, (to - from) / this.rate);
-    if (this.#now() >= when) {
-      source.stop(); // on a busy machine the start was scheduled too late, so it would lag behind the others
-      this.#start(track, buffer, number, pass);
-      return;
-    }
-    source.onended = () => this.sources.delete(source);
-    this.sources.add(source);
+  // Have a piece played in a pass, or fetch it.
+  #provide(track, number, pass) {
+    const piece = track.pieces.get(number);
+    if (!piece?.buffer) return this.loader.fetch(track, number);
+    if (this.stretching) return this.stretch.send(track, number, piece.buffer);
+    pass.scheduled ??= new Set();
+    const key = `${track.id}:${number}`;
+    if (pass.scheduled.has(key)) return;
+    pass.scheduled.add(key);
+    this.sources.start(track, piece.buffer, number * this.chunk, pass);
   }
 
   // Return true if an audible piece of the next 100 ms is missing. Broken pieces are skipped.
@@ -312,7 +316,8 @@ export class Engine extends EventTarget {
 
   // Return the numbers of the pieces of the 100 ms after a position: two if a piece ends there.
   #nextPieces(position) {
-    const last = Math.min(position + 0.1 * this.rate, this.#end() - 1, this.#passEnd(position) - 1);
+    const seconds = this.isStretched ? 0.1 * this.speed + MARGIN : 0.1;
+    const last = Math.min(position + seconds * this.rate, this.#end() - 1, this.#passEnd(position) - 1);
     return [...new Set([position, last].map((sample) => Math.floor(sample / this.chunk)))];
   }
 

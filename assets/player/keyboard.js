@@ -11,7 +11,7 @@ function isShortcut(player, event) {
   const isOurs = target === document.body || target.closest?.("stem-player") === player || target.closest?.(".stem-dock");
   if (!isOurs) return false;
   if (target.type === "range" && event.key.startsWith("Arrow")) return false;
-  return !(event.key === " " && target.tagName === "BUTTON");
+  return !(event.key === " " && ["BUTTON", "SUMMARY"].includes(target.tagName));
 }
 
 export function handleKey(player, event) {
@@ -38,6 +38,8 @@ function shortcuts(player, shift) {
     ArrowLeft: () => session.seek(session.seconds - (shift ? 1 : 5)),
     ArrowRight: () => session.seek(session.seconds + (shift ? 1 : 5)),
     l: () => session.toggleLoop(),
+    "<": () => session.setSpeed(session.engine.speed - 0.05),
+    ">": () => session.setSpeed(session.engine.speed + 0.05),
     ...(name && {
       ArrowUp: () => player.view.changeVolume(name, 0.1),
       ArrowDown: () => player.view.changeVolume(name, -0.1),

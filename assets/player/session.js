@@ -188,6 +188,16 @@ export class Session extends EventTarget {
     this.#keep();
   }
 
+  // Set the speed without change of pitch, 0.5 to 1.5.
+  setSpeed(speed) {
+    return this.engine.setSpeed(speed);
+  }
+
+  // Transpose by a number of semitones, -12 to 12.
+  transpose(semitones) {
+    return this.engine.setTransposition(semitones);
+  }
+
   // The one-click mixes of a method with vocals: name -> its stems.
   get presets() {
     const stems = this.names.filter(isStem);
@@ -294,6 +304,8 @@ export class Session extends EventTarget {
       ...(viewport.isZoomed && { view: [viewport.from, viewport.to].map((share) => Number(share.toFixed(5))) }),
       ...(engine.loop && { loop: [engine.loop.from, engine.loop.to] }),
       ...(engine.volume !== 1 && { volume: engine.volume }),
+      ...(engine.speed !== 1 && { speed: engine.speed }),
+      ...(engine.semitones !== 0 && { semitones: engine.semitones }),
     };
   }
 
@@ -307,7 +319,7 @@ export class Session extends EventTarget {
   }
 
   #restore() {
-    const { method, mix, view, loop, volume } = loadSettings(this.token);
+    const { method, mix, view, loop, volume, speed, semitones } = loadSettings(this.token);
     const isRange = (range) => Array.isArray(range) && range.length === 2 && range.every(Number.isFinite);
     if (typeof method === "string") {
       this.wantedMethod = method;
@@ -316,6 +328,8 @@ export class Session extends EventTarget {
     this.mix.restore(mix);
     if (isRange(view)) this.pendingView = view;
     if (isRange(loop)) this.engine.loop = { from: loop[0], to: loop[1] };
+    if (speed >= 0.5 && speed <= 1.5) this.engine.speed = Number(speed);
+    if (Number.isInteger(semitones) && Math.abs(semitones) <= 12) this.engine.semitones = semitones;
     if (Number.isFinite(volume)) this.engine.setVolume(Math.max(0, Math.min(1.5, volume)));
   }
 }

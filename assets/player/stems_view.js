@@ -5,6 +5,7 @@ import { downloadBar } from "./downloads.js";
 import { colourOf } from "./drawing.js";
 import { speedText, word } from "./i18n.js";
 import { icon } from "./icons.js";
+import { levelMeter } from "./meters.js";
 import { overview } from "./overview.js";
 import { cursorReadout } from "./readout.js";
 import { isStem, stemLabel } from "./stems.js";
@@ -129,6 +130,7 @@ export class StemsView {
       title,
       this.#buttons(name, label),
       make("div", { class: "fader" }, volume, level),
+      levelMeter(session.engine, session.trackId(name)),
     );
   }
 

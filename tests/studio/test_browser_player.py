@@ -162,6 +162,58 @@ def assert_together(page: Page) -> None:
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_stems_stay_in_sync_at_another_speed_and_pitch(page: Page, tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((40 * RATE, 1))
+    own_result(page, tmp_path / "own", {"vocals": noise, "drums": noise.copy()})
+    player(page, "(p.engine.setSpeed(0.8), p.engine.setTransposition(3))")
+    play(page)
+    page.wait_for_function("document.querySelector('stem-player').seconds > 3.5")  # a join at 4 s will be heard
+    assert_together(page)
+    where = "[p.engine.context.currentTime, p.seconds]"
+    before = np.array(player(page, where))
+    page.wait_for_timeout(2 * SECOND)
+    clock, song = np.array(player(page, where)) - before
+    assert song / clock == pytest.approx(0.8, abs=0.02)
+    player(page, "p.engine.setSpeed(1.5)")
+    page.wait_for_timeout(0.2 * SECOND)
+    assert player(page, "p.engine.playing") is True
+    assert_together(page)
+    player(page, "p.setLoop(2, 2.9)")
+    page.wait_for_timeout(SECOND)
+    assert_together(page)
+    assert 2 <= float(str(player(page, "p.seconds"))) <= 2.9
+
+
+def test_speed_keeps_the_pitch_and_transposition_changes_it(page: Page, tmp_path: Path) -> None:
+    time = np.arange(40 * RATE) / RATE
+    own_result(page, tmp_path / "own", {"vocals": 0.25 * np.sin(2 * np.pi * 440 * time)[:, None]})
+
+    def pitch(samples: np.ndarray) -> float:
+        spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 8 * len(samples)))
+        return float(spectrum.argmax() * 48000 / (8 * len(samples)))
+
+    page.locator("#dock-stretch").click()
+    page.get_by_role("slider", name="Speed without change of pitch").fill("75")
+    play(page)
+    page.wait_for_function("document.querySelector('stem-player').seconds > 0.3")
+    heard = record(page, "[p.engine.level]", 2, "p.engine.setSpeed(0.6)")[0]
+    assert pitch(heard) == pytest.approx(440, abs=1)
+    power = np.square(heard[: len(heard) // 240 * 240]).reshape(-1, 240).mean(1)  # 5 ms each
+    assert power.min() > 0.2 * np.median(power), "the change is heard as a gap"
+    meter = page.locator(f"{lane_selector(page, 'vocals')} .meter i")
+    meter.evaluate("bar => bar.scrollIntoView({ block: 'center' })")
+    page.wait_for_timeout(0.5 * SECOND)
+    level = float(meter.evaluate("bar => new DOMMatrix(getComputedStyle(bar).transform).a"))
+    assert level == pytest.approx(1 - 12 / 60, abs=0.03), "-12 dB of full scale"
+    page.get_by_role("slider", name="Transpose without change of speed").fill("12")
+    page.wait_for_timeout(0.3 * SECOND)
+    assert pitch(record(page, "[p.engine.level]", 1)[0]) == pytest.approx(880, abs=2)
+    page.get_by_role("button", name="Original", exact=True).click()
+    assert player(page, "[p.engine.speed, p.engine.semitones]") == [1, 0]
+    page.wait_for_timeout(0.3 * SECOND)
+    assert pitch(record(page, "[p.engine.level]", 1)[0]) == pytest.approx(440, abs=2)
+
+
 def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result: str) -> None:
     """Nothing of the song plays meanwhile, least of all its beginning."""
 
@@ -255,7 +307,7 @@ def test_keyboard_shortcuts(page: Page, result: str) -> None:
     assert player(page, "p.engine.playing") is False
     player(page, "(p.engine.rest = 48000.4, p.toggle())")  # wherever it was paused
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
-    assert player(page, "p.engine.passes[0].from") == 48000, "it goes on between two samples"
+    assert player(page, "p.engine.passes.list[0].from") == 48000, "it goes on between two samples"
     player(page, "(p.toggle(), p.seek(0))")
     page.keyboard.press("ArrowRight")
     assert player(page, "Math.round(p.seconds)") == 5
@@ -374,6 +426,7 @@ def test_settings_survive_a_reload_and_are_in_the_link(page: Page, result: str) 
     page.get_by_role("radio", name="Demucs").click()
     page.locator("#stems-zoom_in").click()
     page.locator("#dock-loop").click()
+    player(page, "(p.session.setSpeed(0.75), p.session.transpose(-2))")
     wanted = player(page, "JSON.stringify(p.session.settings)")
     page.reload()
     expect(page.get_by_role("button", name="Karaoke")).to_have_attribute("aria-pressed", "true")

@@ -76,14 +76,15 @@ IN_THE_STUDIO = """
 import json, centre
 from separation.studio import app, session, songs
 from separation.studio.i18n import Translator
+from separation.studio.method_cards import method_cards
 from separation.studio.request import SeparationRequest
-methods = next(block for block in app.build().blocks.values() if getattr(block, "elem_id", "") == "methods")
+app.build()
 song = songs.open_song("sample", "Paper boats", duration=2)
 *_, last = session.separate_song(song, SeparationRequest(methods=["centre"]))
 player = json.loads((last.folder / "player.json").read_text())
 group = next(group for group in player["groups"] if group["id"] == "centre")
-names = [[Translator("en")(f"method_{name}"), name] for _, name in methods.choices]
-print(json.dumps({"choices": names, "failed": last.failed, "scored": list(group["scores"]["targets"])}))
+scored = list(group["scores"]["targets"])
+print(json.dumps({"cards": method_cards(Translator("en")), "failed": last.failed, "scored": scored}))
 """
 
 
@@ -91,6 +92,6 @@ def test_the_studio_offers_and_scores_the_method(example: Path) -> None:
     done = run(example, "-c", IN_THE_STUDIO)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert ["Centre", "centre"] in report["choices"]
+    assert ">Centre<" in report["cards"] and 'value="centre"' in report["cards"]
     assert report["failed"] == []
     assert report["scored"] == ["vocals", "accompaniment"]

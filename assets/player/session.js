@@ -8,6 +8,7 @@ import { addressWith, addressWithout, loadSettings, saveSettings } from "./setti
 import { isStem, sortStems } from "./stems.js";
 import { Viewport } from "./viewport.js";
 
+const SIMPLE_METHODS = ["mix", "hpss", "ica", "irm", "ibm", "mwf"]; // baselines and oracles
 const MOST_ERRORS = 20; // in a row, before the result counts as gone
 
 const sessions = new Map(); // URL of the manifest -> session
@@ -94,15 +95,19 @@ export class Session extends EventTarget {
     if (this.pendingView) this.viewport.show(...this.pendingView);
     this.pendingView = null;
     this.engine.load(manifest, this.base);
-    const playable = this.methods.filter((id) => this.groups.get(id).tracks.length);
-    // Prefer an estimate to the references unless the user chose them.
-    if (!playable.includes(this.method) || (this.method === "references" && !this.chosen)) {
-      const wanted = playable.includes(this.wantedMethod) ? this.wantedMethod : null;
-      this.method = wanted ?? playable.find((id) => id !== "references") ?? playable[0] ?? null;
-    }
+    this.#chooseMethod(this.methods.filter((id) => this.groups.get(id).tracks.length));
     this.peaks.load(manifest, this.base, () => this.#emit("peaks"));
     this.#emit("manifest");
     this.applyMix();
+  }
+
+  // Keep the method that the listener has chosen or hears; else prefer networks to simple estimates, and those to the
+  // true sources.
+  #chooseMethod(playable) {
+    const isKept = this.chosen || (this.isActive && this.method !== "references");
+    if (isKept && playable.includes(this.method)) return;
+    const rank = (id) => (id === this.wantedMethod ? 0 : id === "references" ? 3 : SIMPLE_METHODS.includes(id) ? 2 : 1);
+    this.method = [...playable].sort((one, other) => rank(one) - rank(other))[0] ?? null;
   }
 
   // The ids of all groups except the song itself.

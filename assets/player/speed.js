@@ -41,7 +41,7 @@ export function speedControls(session) {
   const update = () => {
     const { engine } = session;
     const percent = Math.round(100 * engine.speed);
-    const texts = [word("percent", { percent }), word("semitones", { semitones: signed(engine.semitones) })];
+    const texts = [word("percent", { percent }), word("semitones", { semitones: signedNumber(engine.semitones) })];
     showValue(speed, percent, texts[0]);
     showValue(pitch, engine.semitones, texts[1]);
     const changed = [percent !== 100 && texts[0], engine.semitones !== 0 && texts[1]].filter(Boolean);
@@ -57,7 +57,7 @@ function showValue({ input, value }, number, text) {
   input.setAttribute("aria-valuetext", text);
 }
 
-function signed(number) {
+function signedNumber(number) {
   return `${number > 0 ? "+" : number < 0 ? "−" : ""}${Math.abs(number)}`;
 }
 

@@ -18,21 +18,15 @@ from separation.studio.limits import may_manage_models
 from separation.studio.quality import vocals_sdr
 from separation.studio.speeds import speed_of
 
-__all__ = ["GROUPS", "method_cards", "method_choice"]
+__all__ = ["method_cards", "method_choice"]
 
 _SCRIPT = (ASSETS / "page" / "method_cards.js").read_text("utf-8")
-
-#: Group -> its methods; each method is in one group.
-GROUPS: dict[str, list[str]] = {
-    "neural": [name for name, method in METHODS.items() if method.has_model or method.preset is not None],
-    "classical": ["hpss", "ica"],
-    "bounds": ["mix", *(name for name, method in METHODS.items() if method.needs_references)],
-}
 
 #: Button -> the methods that it chooses; "all" chooses every single method that can work.
 _SETS = {"best": ["best"], "fast": ["fast"], "all": [name for name, method in METHODS.items() if not method.preset]}
 _SET_ICONS = {"best": "star", "fast": "bolt", "all": "compare"}
 
+_GROUPS = ("neural", "classical", "bounds")
 _BEST_SDR = 10.0  # dB; fills the quality bar
 
 
@@ -61,7 +55,7 @@ def method_cards(words: Translator, fetching: dict[str, str] | None = None) -> s
         f"{icon(_SET_ICONS[name])}{escape(words(f'set_{name}'))}</button>"
         for name in _SETS
     )
-    groups = "".join(_group(group, words, fetching or {}) for group in GROUPS)
+    groups = "".join(_group(group, words, fetching or {}) for group in _GROUPS)
     return (
         f'<fieldset class="methods"><legend>{escape(words("methods_label"))}</legend>'
         f'<div class="sets" role="group" aria-label="{escape(words("sets"))}">{sets}</div>'
@@ -69,8 +63,14 @@ def method_cards(words: Translator, fetching: dict[str, str] | None = None) -> s
     )
 
 
+def _group_of(method: Method) -> str:
+    if method.needs_references or method.name == "mix":
+        return "bounds"
+    return "neural" if method.has_model or method.preset is not None else "classical"
+
+
 def _group(group: str, words: Translator, fetching: dict[str, str]) -> str:
-    cards = "".join(_card(METHODS[name], words, fetching) for name in GROUPS[group])
+    cards = "".join(_card(method, words, fetching) for method in METHODS.values() if _group_of(method) == group)
     return (
         f'<div class="method-group" role="group" aria-labelledby="group-{group}">'
         f'<h3 id="group-{group}">{escape(words(f"methods_{group}"))}</h3><div class="method-cards">{cards}</div></div>'
@@ -88,7 +88,7 @@ def _card(method: Method, words: Translator, fetching: dict[str, str]) -> str:
         f'<div class="method{"" if here else " missing"}"{oracle}>'
         f'<input type="checkbox" id="method-{name}" value="{name}" aria-describedby="about-{name}"'
         f'{"" if here else " disabled"}><label for="method-{name}">{title}</label>'
-        f'<p id="about-{name}" class="about-method">{escape(words(f"line_{name}"))}</p>{need}'
+        f'<p id="about-{name}" class="about-method">{escape(words.named("line", name, method.summary))}</p>{need}'
         f'<div class="method-foot">{foot}</div></div>'
     )
 

@@ -146,7 +146,7 @@ def test_a_program_sends_a_song_and_hears_of_its_progress(client: Client, tmp_pa
 
 
 def obey(job: Job, topic: str | None = None) -> JobResult:
-    """Separate on a worker; a song called slow takes 2 s, one called endless never ends, one called deadly kills."""
+    """Separate on a worker; a song called slow takes 4 s, one called endless never ends, one called deadly kills."""
     if job.file.name == "deadly.wav":
         with ((job.options.command and Path(job.options.command)) or Path(os.devnull)).open("a") as log:
             log.write("died\n")
@@ -155,7 +155,7 @@ def obey(job: Job, topic: str | None = None) -> JobResult:
 
     def slow(self: Mix, mixture: Signal) -> Iterator[Tensor]:
         yield mixture.read(0, mixture.frames).expand(4, -1, -1) / 4
-        steps = {"slow.wav": 40, "endless.wav": 10**9}.get(job.file.name, 0)
+        steps = {"slow.wav": 80, "endless.wav": 10**9}.get(job.file.name, 0)
         for _ in range(steps):
             time.sleep(0.05)
             yield torch.zeros(4, 2, 0)

@@ -165,8 +165,8 @@ def test_only_results_are_served(server: Server) -> None:
             urllib.request.urlopen(f"{server.url}/gradio_api/file={path}", timeout=10)
 
 
-@pytest.mark.parametrize("endpoint", ["keep", "reveal"])
+@pytest.mark.parametrize(("endpoint", "more"), [("keep", []), ("reveal", [False])])
 @pytest.mark.parametrize("token", ["..", "a" * 22, "/etc", ""])
-def test_player_endpoints_refuse_invalid_tokens(client: Client, endpoint: str, token: str) -> None:
+def test_player_endpoints_refuse_invalid_tokens(client: Client, endpoint: str, more: list[bool], token: str) -> None:
     with pytest.raises(Exception, match="no longer exists"):
-        client.predict(token, "{}", api_name=f"/{endpoint}")
+        client.predict(token, "{}", *more, api_name=f"/{endpoint}")

@@ -12,6 +12,7 @@ import gradio as gr
 import pytest
 
 from separation.separators import METHODS
+from separation.separators.hpss import HarmonicPercussive
 from separation.separators.mixture import Mix
 from separation.studio import i18n, job_page, job_store, jobs, songs, storage
 from separation.studio.job_store import JobState
@@ -235,8 +236,21 @@ def test_the_status_says_seconds_left_and_speed(language: str, factor: float, sp
         assert words in status
 
 
+@pytest.fixture
+def slow_hpss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its only segment takes long enough to press Stop meanwhile."""
+    stream = HarmonicPercussive.stream
+
+    def slow(self: HarmonicPercussive, mixture: Any) -> Any:
+        time.sleep(2)
+        yield from stream(self, mixture)
+
+    monkeypatch.setattr(HarmonicPercussive, "stream", slow)
+
+
+@pytest.mark.usefixtures("slow_hpss")
 def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None:
-    token = press(pressed("hpss", "mix", duration=8.0)).token
+    token = press(pressed("hpss", duration=2.0)).token
     wait_until(token, "Harmonic-percussive")
     assert token in look(token).place["value"], "the player was there"
     job_page.ask_to_stop(token)
@@ -246,8 +260,9 @@ def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None
     assert not view.go_on["visible"]
 
 
+@pytest.mark.usefixtures("slow_hpss")
 def test_stop_keeps_what_is_finished_and_go_on_does_the_rest() -> None:
-    token = press(pressed("mix", "hpss", upload=UPLOAD, duration=8.0)).token
+    token = press(pressed("mix", "hpss", upload=UPLOAD, duration=2.0)).token
     wait_until(token, "Harmonic-percussive")
     job_page.ask_to_stop(token)
     view = wait_until(token, "Stopped")

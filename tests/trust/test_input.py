@@ -160,14 +160,14 @@ def test_paths_in_api_calls_are_not_read(
         "separate": [file(path), ["mix"], 0, None],
         "score": [file(path), file(path)],
         "separate_1": page(file(path)),
-        "draw_1": [["mix"], "SDR", False, [file(path, "x.json")], "mine"],
+        "draw": [["mix"], "SDR", False, [file(path, "x.json")], "mine"],
     }
     for name, data in calls.items():
         assert visitor.ask(name, *data).error is not None, name
     for own in ("references", "estimates"):
         assert visitor.separate(page(good, **{own: [file(path)]})).error is not None, own
-    for name in ("keep", "reveal"):
-        assert visitor.ask(name, path, "{}").error == "this result no longer exists" or name == "reveal"
+    for name, more in (("keep", ()), ("reveal", (False,))):
+        assert visitor.ask(name, path, "{}", *more).error == "this result no longer exists" or name == "reveal"
     record_attack(f"calls with the path {Path(path).name}", "refused by every endpoint")
 
 
@@ -225,7 +225,7 @@ def test_nothing_is_unpickled(studio: Server, visitor: Visitor, tmp_path: Path, 
         record_attack(f"a pickle that executes, uploaded as {name}", said)
         archive = visitor.upload("stems.zip", zipped({"vocals.wav": content, "drums.wav": content}))
         refusal_message(visitor.ask("score", archive, archive), studio.folder)
-        scores = visitor.ask("draw_1", ["mix"], "SDR", False, [visitor.upload("scores.json", content)], "mine")
+        scores = visitor.ask("draw", ["mix"], "SDR", False, [visitor.upload("scores.json", content)], "mine")
         assert_reveals_nothing(str(scores), studio.folder)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Bomb(mark)))

@@ -2,14 +2,15 @@
 
 import { FLOOR, interpolateColours, logBands, lowestFrequency, N_FFT, powerSpectrum } from "./spectrum.js";
 
-const MOST_SECONDS = 40; // longer parts are shown from the picture of the whole song
-const SLICE = 8; // milliseconds of computing at a time, so that the page stays smooth
+const MOST_SECONDS = 12; // longer parts are shown from the picture of the whole song
+const SLICE = 6; // milliseconds of computing at a time, so that the page stays smooth
 
 export class Detail {
   constructor(session) {
     this.session = session;
     this.power = powerSpectrum(N_FFT);
-    this.finished = new Map(); // track id -> {key, canvas}
+    this.turn = Promise.resolve(); // one spectrogram after the other
+    this.latest = new Map(); // track id -> {key, peaks}
   }
 
   // Return whether the part that is shown is short enough for a closer look.
@@ -39,6 +40,9 @@ export class Detail {
   // Return the minima and maxima of `columns` parts of what is shown, in the form of the song's peaks; null if not yet.
   peaks(id, columns, onReady) {
     const { from, to } = this.#range();
+    const key = [from, to, columns].join();
+    const known = this.latest.get(id);
+    if (known?.key === key) return known.peaks;
     const samples = this.samples(id, from, to, onReady);
     if (!samples) return null;
     const peaks = new Float32Array(2 * columns);
@@ -47,36 +51,47 @@ export class Detail {
       const stop = Math.max(start + 1, Math.floor(((column + 1) * samples.length) / columns));
       let [low, high] = [Infinity, -Infinity];
       for (let index = start; index < stop; index++) {
-        low = Math.min(low, samples[index]);
-        high = Math.max(high, samples[index]);
+        const value = samples[index];
+        if (value < low) low = value;
+        if (value > high) high = value;
       }
       peaks[column] = low;
       peaks[columns + column] = high;
     }
+    this.latest.set(id, { key, peaks });
     return peaks;
   }
 
   // Draw the spectrogram of what is shown on a canvas, a few columns at a time. `onReady` is called if audio was missing.
-  async draw(id, canvas, columns, rows, onReady) {
-    const { session } = this;
-    const { from, to } = this.#range();
-    const key = [from, to, columns, rows, session.manifest.loudest].join();
-    if (canvas.dataset.key === key) return;
+  draw(id, canvas, columns, rows, onReady) {
+    const range = this.#range();
+    const key = [range.from, range.to, columns, rows].join();
+    if (canvas.dataset.key === key) return this.turn;
+    canvas.dataset.key = key;
+    this.turn = this.turn.then(() => this.#draw(id, canvas, { ...range, key, columns, rows }, onReady));
+    return this.turn;
+  }
+
+  async #draw(id, canvas, { from, to, key, columns, rows }, onReady) {
+    if (canvas.dataset.key !== key) return; // the view has changed meanwhile
+    const { manifest } = this.session;
     const margin = N_FFT / 2;
     const samples = this.samples(id, from - margin, to + margin, onReady);
-    if (!samples) return;
-    canvas.dataset.key = key;
-    this.colours ??= interpolateColours(session.manifest.palette);
-    const low = lowestFrequency(session.manifest);
-    const bands = logBands(rows, low, session.manifest.highest, session.manifest.rate);
+    if (!samples) {
+      delete canvas.dataset.key;
+      return;
+    }
+    this.colours ??= Uint32Array.from(interpolateColours(manifest.palette), packColour);
+    const bands = logBands(rows, lowestFrequency(manifest), manifest.highest, manifest.rate);
     const image = new ImageData(columns, rows);
+    const pixels = new Uint32Array(image.data.buffer);
     let began = performance.now();
     for (let column = 0; column < columns; column++) {
       const start = Math.floor(((column + 0.5) * (to - from)) / columns);
-      this.#paint(image, column, bands(this.power(samples, start)));
+      this.#paint(pixels, column, columns, bands(this.power(samples, start)));
       if (performance.now() - began < SLICE) continue;
-      await new Promise((resolve) => setTimeout(resolve));
-      if (canvas.dataset.key !== key) return; // the view has changed meanwhile
+      await new Promise((resolve) => setTimeout(resolve, SLICE)); // as long for the rest of the page
+      if (canvas.dataset.key !== key) return;
       began = performance.now();
     }
     canvas.width = columns;
@@ -85,12 +100,12 @@ export class Detail {
     canvas.dataset.done = key;
   }
 
-  #paint(image, column, powers) {
+  #paint(pixels, column, columns, powers) {
     const { loudest } = this.session.manifest;
     powers.forEach((power, row) => {
       const level = 10 * Math.log10(Math.max(power, 1e-20) / loudest);
-      const colour = this.colours[Math.round(255 * Math.max(0, Math.min(1, 1 - level / FLOOR)))];
-      image.data.set([...colour, 255], 4 * ((powers.length - 1 - row) * image.width + column));
+      const shade = Math.round(255 * Math.max(0, Math.min(1, 1 - level / FLOOR)));
+      pixels[(powers.length - 1 - row) * columns + column] = this.colours[shade];
     });
   }
 
@@ -99,6 +114,11 @@ export class Detail {
     const { viewport, manifest } = this.session;
     return { from: Math.floor(viewport.from * manifest.frames), to: Math.ceil(viewport.to * manifest.frames) };
   }
+}
+
+// A colour as canvases store it: red in the lowest byte, opaque.
+function packColour([red, green, blue]) {
+  return ((255 << 24) | (Math.round(blue) << 16) | (Math.round(green) << 8) | Math.round(red)) >>> 0;
 }
 
 // Add the mean of a buffer's channels to `mono`, at `offset`, as far as it lies inside.

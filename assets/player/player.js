@@ -54,10 +54,13 @@ class StemPlayer extends HTMLElement {
     document.addEventListener("keydown", (event) => handleKey(this, event), { signal });
     const sizeObserver = new ResizeObserver(() => this.draw());
     sizeObserver.observe(this);
+    const screenObserver = new IntersectionObserver(([entry]) => (this.isOnScreen = entry.isIntersecting));
+    screenObserver.observe(this);
     const themeObserver = new MutationObserver(() => this.draw());
     themeObserver.observe(document.body, { attributeFilter: ["class"] });
     signal.addEventListener("abort", () => {
       sizeObserver.disconnect();
+      screenObserver.disconnect();
       themeObserver.disconnect();
     });
   }
@@ -139,14 +142,14 @@ class StemPlayer extends HTMLElement {
     this.classList.toggle("waiting", this.session.isActive && !this.engine.playing);
     this.view.update();
     dock.update(this);
-    showLoopHandles(this);
+    this.#showLoop();
     this.draw();
     this.#movePlayheads();
   }
 
   #animate() {
     if (this.removed) return;
-    if (this.manifest && this.engine.playing && this.offsetParent) {
+    if (this.isOnScreen && this.manifest && this.engine.playing) {
       if (this.isZoomable) this.session.followPlayhead();
       this.#movePlayheads();
     }
@@ -154,17 +157,23 @@ class StemPlayer extends HTMLElement {
   }
 
   #movePlayheads() {
-    const { viewport, loopSeconds: loop, duration } = this;
-    const place = viewport.place(this.seconds / duration);
-    const from = loop && Math.max(0, viewport.place(loop.from / duration));
-    const to = loop && Math.min(1, viewport.place(loop.to / duration));
-    for (const { playhead, region } of this.places) {
+    const place = this.viewport.place(this.seconds / this.duration);
+    for (const { playhead } of this.places) {
       playhead.hidden = place < 0 || place > 1;
       playhead.style.left = `${100 * place}%`;
+    }
+  }
+
+  #showLoop() {
+    const { viewport, loopSeconds: loop, duration } = this;
+    const from = loop && Math.max(0, viewport.place(loop.from / duration));
+    const to = loop && Math.min(1, viewport.place(loop.to / duration));
+    for (const { region } of this.places) {
       if (!region) continue;
       region.hidden = !loop || to <= from;
       if (!region.hidden) Object.assign(region.style, { left: `${100 * from}%`, width: `${100 * (to - from)}%` });
     }
+    showLoopHandles(this);
   }
 }
 

@@ -37,7 +37,8 @@ def float32_arithmetic(*, allow_tf32: bool) -> Iterator[None]:
 
 def _flags() -> tuple[Any, ...]:
     """Return the settings of torch that replace ``allow_tf32`` since torch 2.9; the two must not be mixed."""
-    return torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn  # its type lacks these attributes
+    return cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul
 
 
 def _set_flags() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -17,12 +18,8 @@ Flags = tuple[str, str, str]
 
 
 def flags() -> Flags:
-    backends = torch.backends
-    return (
-        backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
-        backends.cudnn.rnn.fp32_precision,  # type: ignore[attr-defined]
-        backends.cuda.matmul.fp32_precision,
-    )
+    cudnn: Any = torch.backends.cudnn
+    return cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, torch.backends.cuda.matmul.fp32_precision
 
 
 EXACT: Flags = ("ieee", "ieee", "ieee")

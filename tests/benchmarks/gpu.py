@@ -73,8 +73,7 @@ def _separation(name: str, device: torch.device, lengths: tuple[float, ...], dea
             }
         excerpt = _noise(min(12.0, lengths[0]))
         exact = create(method, device="cpu", **build).separate(excerpt)  # type: ignore[arg-type]
-        result["agreement_db"] = snr(separator.separate(excerpt), exact)
-        for precision in ("tf32", "bf16") if cuda else ():
+        for precision in ("fp32", "tf32", "bf16") if cuda else ():
             other = create(method, device="cuda", precision=precision, **build)  # type: ignore[arg-type]
             result[f"agreement_{precision}_db"] = snr(other.separate(excerpt), exact)
     return result
@@ -82,15 +81,15 @@ def _separation(name: str, device: torch.device, lengths: tuple[float, ...], dea
 
 def evaluation(device: torch.device, *, small: bool) -> dict[str, Any]:
     """Return the seconds that BSSEval takes on both devices, and the largest difference of the scores in dB."""
-    from separation.evaluation.bss_eval import bss_eval
+    from separation.evaluation.bss_eval import ArraySignals, bss_eval
 
     seconds = 3.0 if small else 240.0
     references = torch.stack([_noise(seconds, seed=number) for number in range(4)])
-    estimates = references + 0.3 * references.roll(1, 0)
+    both = [ArraySignals(x.numpy()) for x in (references, references + 0.3 * references.roll(1, 0))]
     times, scores = {}, {}
     for kind in ("cpu", device.type):
         start = time.monotonic()
-        scores[kind] = bss_eval(references, estimates, device=kind)
+        scores[kind] = bss_eval(*both, device=kind)
         times[kind] = time.monotonic() - start
     difference = (torch.as_tensor(scores["cpu"].sdr) - torch.as_tensor(scores[device.type].sdr)).abs()
     return {"audio_seconds": seconds, "seconds": times, "largest_difference_db": float(difference.nan_to_num().max())}

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "resources",
         "audio",
         "workers",
+        "spectral",
         "weights",
         "separators",
         "datasets",

@@ -1,6 +1,12 @@
 // The blind test: anonymous stimuli that are rated against the reference, then revealed.
 
-class BlindTestView {
+import { callApi, make } from "./dom.js";
+import { download } from "./downloads.js";
+import { displayName, word } from "./i18n.js";
+import { stemLabel } from "./stems.js";
+import { seekable, timeRuler, waveform } from "./timeline.js";
+
+export class BlindTestView {
   constructor(player) {
     this.player = player;
     this.ratings = null; // letter -> 0..100, or null before the first rating

@@ -1,6 +1,12 @@
 // The view of all methods: a grid of spectrograms with a row per stem and a column per method, and the scores.
 
-class ComparisonView {
+import { make } from "./dom.js";
+import { word } from "./i18n.js";
+import { ScoreChart } from "./score_chart.js";
+import { sortStems, stemLabel } from "./stems.js";
+import { seekable, spectrogram } from "./timeline.js";
+
+export class ComparisonView {
   constructor(player) {
     this.player = player;
     this.scores = new ScoreChart(player, (name) => this.listen(name));

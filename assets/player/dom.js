@@ -1,7 +1,9 @@
 // Helpers for elements and for calls of the studio's API.
 
+import { word } from "./i18n.js";
+
 // Create an element: make("button", {class: "x", onclick: f, "aria-label": "..."}, child, "text").
-function make(tag, attributes = {}, ...children) {
+export function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -13,7 +15,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 // Call an endpoint of the studio's public API and return its first output.
-async function callApi(endpoint, ...data) {
+export async function callApi(endpoint, ...data) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ data }) };
   const response = await fetch(`gradio_api/call/${endpoint}`, post);
   if (!response.ok) throw new Error(`${response.status}`);

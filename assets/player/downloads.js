@@ -1,5 +1,9 @@
 // The bar below the stems: downloads of the mix, of stems and of the archive, and the link to the result.
 
+import { callApi, make } from "./dom.js";
+import { word } from "./i18n.js";
+import { stemLabel } from "./stems.js";
+
 const FORMATS = {
   wav24: "WAV 24",
   wav16: "WAV 16",
@@ -9,7 +13,7 @@ const FORMATS = {
   stem: ".stem.mp4",
 };
 
-function downloadBar(player) {
+export function downloadBar(player) {
   const content = make(
     "select",
     { "aria-label": word("keep_what"), id: player.elementId("keep-what") },
@@ -48,7 +52,7 @@ function archiveLink(base, archive) {
 }
 
 // Let the studio write the file, then download it.
-async function download(player, button, what, format, status) {
+export async function download(player, button, what, format, status) {
   button.disabled = true;
   status.textContent = word("working");
   try {

@@ -11,7 +11,7 @@ const COLOURS = {
 const CYCLE = ["--player-vocals", "--player-drums", "--player-bass", "--player-other"];
 
 // Return the colour of a stem. Custom stems take turns with the colours of the four usual ones.
-function colourOf(element, name, index = 0) {
+export function colourOf(element, name, index = 0) {
   const property = COLOURS[name] ?? CYCLE[index % CYCLE.length];
   return getComputedStyle(element).getPropertyValue(property).trim() || "#888";
 }
@@ -30,22 +30,24 @@ function clearCanvas(canvas) {
 }
 
 // Decode peaks: all columns' minima, then all maxima, as signed bytes that store sqrt(|sample| / 4).
-function decodePeaks(bytes) {
+export function decodePeaks(bytes) {
   return Float32Array.from(new Int8Array(bytes), (value) => Math.sign(value) * (value / 127) ** 2 * 4);
 }
 
-function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
+// Draw peaks: those of the whole song, of which the part in the viewport is shown, or without one all of them.
+export function drawWaveform(canvas, peaks, { colour, edge, dimmed, viewport = null }) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width || !peaks) return;
   const columns = peaks.length / 2;
+  const columnAt = (place) => Math.min(columns - 1e-6, Math.max(0, (viewport ? viewport.position(place) : place) * columns));
   const middle = height / 2;
   const scale = (0.94 * middle) / edge;
   pen.globalAlpha = dimmed ? 0.35 : 1;
   pen.fillStyle = colour;
   const steps = Math.max(1, Math.round(width));
   for (let x = 0; x < steps; x++) {
-    const first = Math.floor((x * columns) / steps);
-    const last = Math.max(first + 1, Math.floor(((x + 1) * columns) / steps));
+    const first = Math.floor(columnAt(x / steps));
+    const last = Math.max(first + 1, Math.floor(columnAt((x + 1) / steps)));
     let low = Infinity;
     let high = -Infinity;
     for (let column = first; column < last; column++) {
@@ -60,7 +62,7 @@ function drawWaveform(canvas, peaks, { colour, edge, dimmed }) {
 }
 
 // Format seconds as m:ss.s or h:mm:ss.s.
-function formatTime(seconds) {
+export function formatTime(seconds) {
   const time = Math.max(0, seconds);
   const hours = Math.floor(time / 3600);
   const minutes = Math.floor((time % 3600) / 60);
@@ -68,36 +70,36 @@ function formatTime(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-// Return ruler ticks at round numbers of seconds, about 70 pixels apart.
-function ticksFor(duration, width) {
-  const spacing = (duration / Math.max(width, 1)) * 70;
-  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+// Return ruler ticks between two times at round numbers of seconds, about 70 pixels apart.
+export function ticksBetween(from, to, width) {
+  const spacing = ((to - from) / Math.max(width, 1)) * 70;
+  const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
   const step = steps.find((candidate) => candidate >= spacing) ?? 7200;
   const ticks = [];
-  for (let time = 0; time <= duration + 1e-9; time += step) ticks.push(time);
+  for (let index = Math.ceil(from / step - 1e-9); index * step <= to + 1e-9; index++) ticks.push(index * step);
   return { ticks, step };
 }
 
-function drawRuler(canvas, duration, { ink, loop }) {
+function tickLabel(time, step) {
+  const minutes = Math.floor(time / 60 + 1e-9);
+  const digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
+  return `${minutes}:${Math.max(0, time - 60 * minutes).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+}
+
+export function drawRuler(canvas, duration, { ink, viewport }) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width) return;
   pen.fillStyle = ink;
-  pen.strokeStyle = ink;
   pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "top";
-  const { ticks, step } = ticksFor(duration, width);
+  const { ticks, step } = ticksBetween(viewport.from * duration, viewport.to * duration, width);
   for (const time of ticks) {
-    const x = (time / duration) * width;
+    const x = viewport.place(time / duration) * width;
     pen.globalAlpha = 0.6;
     pen.fillRect(x, height - 5, 1, 5);
     pen.globalAlpha = 1;
-    const text = step < 1 ? time.toFixed(1) : `${Math.floor(time / 60)}:${String(Math.round(time % 60)).padStart(2, "0")}`;
+    const text = tickLabel(time, step);
     if (x + pen.measureText(text).width + 3 < width) pen.fillText(text, x + 3, 2);
-  }
-  if (loop) {
-    pen.globalAlpha = 0.25;
-    pen.fillRect((loop.from / duration) * width, 0, ((loop.to - loop.from) / duration) * width, height);
-    pen.globalAlpha = 1;
   }
 }
 
@@ -128,7 +130,7 @@ function drawScoreLevels(pen, width, y, { low, high }, { ink, unit }) {
 }
 
 // Draw one line per method over time, with gaps where a frame has no score.
-function drawScores(canvas, lines, duration, style) {
+export function drawScores(canvas, lines, duration, style) {
   const { pen, width, height } = clearCanvas(canvas);
   if (!width) return;
   const range = scoreRange(lines);

@@ -3,11 +3,13 @@
 // All times on the clock are whole numbers of samples, so that tracks that start together stay aligned.
 // Switching methods only changes gains, because all tracks play all the time.
 
+import { PieceLoader } from "./pieces.js";
+
 const RAMP = 0.012; // seconds of a gain change: long enough for no click, too short to be heard as a fade
 const AHEAD = 1.2; // seconds scheduled in advance
 const NOTICE = 0.03; // seconds that the audio thread needs between the scheduling and the start of a source
 
-class Engine extends EventTarget {
+export class Engine extends EventTarget {
   constructor() {
     super();
     this.tracks = new Map(); // id -> {id, info, gain, target, pieces, header}

@@ -8,12 +8,13 @@ function isShortcut(player, event) {
   if (!player.offsetParent || !player.manifest || event.ctrlKey || event.metaKey || event.altKey) return false;
   const target = event.target;
   if (target.closest?.(TEXT_FIELDS)) return false;
-  if (target !== document.body && target.closest?.("stem-player") !== player) return false;
+  const isOurs = target === document.body || target.closest?.("stem-player") === player || target.closest?.(".stem-dock");
+  if (!isOurs) return false;
   if (target.type === "range" && event.key.startsWith("Arrow")) return false;
   return !(event.key === " " && target.tagName === "BUTTON");
 }
 
-function handleKey(player, event) {
+export function handleKey(player, event) {
   if (!isShortcut(player, event)) return;
   const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -24,24 +25,35 @@ function handleKey(player, event) {
 }
 
 function shortcuts(player, shift) {
-  const names = player.viewName === "stems" ? player.names : [];
-  const methods = player.viewName === "blind" ? [] : player.methods;
-  const name = names.includes(player.selected) ? player.selected : names[0];
+  const { session, viewName } = player;
+  const names = viewName === "stems" ? session.names : [];
+  const methods = viewName === "blind" ? [] : session.methods;
+  const name = names.includes(session.selected) ? session.selected : names[0];
   const switchMethod = (step) => {
-    const index = methods.indexOf(player.method) + step;
-    player.choose(methods[Math.max(0, Math.min(methods.length - 1, index))]);
+    const index = methods.indexOf(session.method) + step;
+    session.choose(methods[Math.max(0, Math.min(methods.length - 1, index))]);
   };
   return {
     " ": () => player.toggle(),
-    ArrowLeft: () => player.seek(player.seconds - (shift ? 1 : 5)),
-    ArrowRight: () => player.seek(player.seconds + (shift ? 1 : 5)),
-    l: () => player.toggleLoop(),
+    ArrowLeft: () => session.seek(session.seconds - (shift ? 1 : 5)),
+    ArrowRight: () => session.seek(session.seconds + (shift ? 1 : 5)),
+    l: () => session.toggleLoop(),
     ...(name && {
       ArrowUp: () => player.view.changeVolume(name, 0.1),
       ArrowDown: () => player.view.changeVolume(name, -0.1),
-      m: () => player.mute(name),
-      s: () => player.solo(name, { add: shift }),
-      x: () => player.without(name),
+      m: () => session.mute(name),
+      s: () => session.solo(name, { add: shift }),
+      x: () => session.without(name),
+    }),
+    ...(player.isZoomable && {
+      "+": () => session.zoom(1.5),
+      "=": () => session.zoom(1.5), // the key of + without Shift
+      "-": () => session.zoom(1 / 1.5),
+      0: () => session.showAll(),
+      ...(session.viewport.isZoomed && {
+        PageUp: () => session.scroll(-0.8),
+        PageDown: () => session.scroll(0.8),
+      }),
     }),
     ...(methods.length && {
       a: () => switchMethod(-1),

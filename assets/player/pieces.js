@@ -2,9 +2,11 @@
 //
 // A piece is {buffer, used, broken, promise}. The pieces of a track are kept in `track.pieces` (number -> piece).
 
+import { fetchRange, readWavHeader, wavFile } from "./wav.js";
+
 const BUDGET = 160e6; // bytes of decoded audio to keep
 
-class PieceLoader {
+export class PieceLoader {
   // `onLoaded` is called after each decoded piece.
   constructor(onLoaded) {
     this.onLoaded = onLoaded;

@@ -1,11 +1,17 @@
 // The scores of all methods for one target: a chart over time and a table.
 
+import { make } from "./dom.js";
+import { drawScores } from "./drawing.js";
+import { word } from "./i18n.js";
+import { stemLabel } from "./stems.js";
+import { drawnCanvas, seekable, timeRuler, waveform } from "./timeline.js";
+
 const LINE_COLOURS = ["--player-vocals", "--player-drums", "--player-other", "--player-bass", "--player-residual"];
 const LINE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const FRAME_METRICS = ["SDR", "ISR", "SIR", "SAR"];
 const TRACK_METRICS = [...FRAME_METRICS, "uSDR", "SI-SDR"];
 
-class ScoreChart {
+export class ScoreChart {
   // `listen(name)` plays only the chosen target.
   constructor(player, listen) {
     this.player = player;

@@ -1,7 +1,7 @@
 // Reads parts of WAV files over HTTP.
 
 // Return bytes from..to (exclusive) of a file as an ArrayBuffer.
-async function fetchRange(url, from, to) {
+export async function fetchRange(url, from, to) {
   const response = await fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` } });
   if (!response.ok) throw new Error(`${response.status}`);
   const data = await response.arrayBuffer();
@@ -9,7 +9,7 @@ async function fetchRange(url, from, to) {
 }
 
 // Return the format chunk of a RIFF file (plain or extensible) and the byte range of its samples.
-async function readWavHeader(url) {
+export async function readWavHeader(url) {
   const head = new DataView(await fetchRange(url, 0, 4096));
   let offset = 12;
   const header = { dataEnd: Infinity };
@@ -32,7 +32,7 @@ async function readWavHeader(url) {
 }
 
 // Return a complete WAV file with a given format chunk and samples.
-function wavFile({ format }, samples) {
+export function wavFile({ format }, samples) {
   const file = new Uint8Array(28 + format.length + samples.byteLength);
   const view = new DataView(file.buffer);
   const write = (offset, text) => file.set([...text].map((letter) => letter.charCodeAt(0)), offset);

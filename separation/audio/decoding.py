@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from separation.audio.integrity import (
     read_bytes_at,
     w64_frames,
 )
+from separation.audio.joined import extra_data, joined_files
 from separation.audio.limits import Limits, check_duration, limit_duration, limit_size
 from separation.audio.ogg import OggLink, ogg_links
 from separation.audio.speakers import WAVE_ORDER
@@ -36,6 +37,7 @@ from separation.audio.stream import AudioError, AudioStream, DamageReport, Excer
 
 __all__ = ["open_audio"]
 
+_COPIED = 1 << 20  # bytes copied at a time
 _MALFORMED = (3, 24)  # libsndfile's error codes for a malformed file of a known format, or one without length
 
 
@@ -145,6 +147,21 @@ def _decode(file: IO[bytes], opening: _Opening) -> AudioStream:
     head = read_bytes_at(file, 0, 4)
     if head == b"OggS":
         return _decode_ogg(file, opening)
+    parts = joined_files(file)
+    if len(parts) > 1:
+        return _decode_parts(file, [_Part(start, stop, _decode_one) for start, stop in parts], opening)
+    return _decode_one(file, opening)
+
+
+def _decode_one(file: IO[bytes], opening: _Opening) -> AudioStream:
+    """Decode a file that is not a chain of several."""
+    if extra := extra_data(file):
+        opening.damage.add("the file has a second data chunk, which is ignored")
+        return _Part(0, extra, _decode_file).open(file, opening)
+    return _decode_file(file, opening)
+
+
+def _decode_file(file: IO[bytes], opening: _Opening) -> AudioStream:
     if is_truncated(file):
         opening.damage.add("the file is cut off: its last part is incomplete")
     sound = _open_sndfile(file, opening) if is_for_sndfile(file) else None
@@ -194,24 +211,11 @@ def _decode_ogg(file: IO[bytes], opening: _Opening) -> AudioStream:
         if link.cut:
             opening.damage.add("the file is cut off: the end of its audio is missing")
     if len(links) == 1 and (links[0].start, links[0].stop) == (0, file_size(file)):
-        return _decode_link(file, links[0], opening)
-    whole = replace(opening, excerpt=Excerpt())
-    decoded = _decode_link(_copy_link(file, links[0], whole.closing), links[0], whole)
-
-    def blocks() -> Iterator[np.ndarray]:
-        yield from decoded.blocks
-        for link in links[1:]:
-            with ExitStack() as closing:
-                one = _decode_link(_copy_link(file, link, closing), link, replace(whole, closing=closing))
-                if (one.sample_rate, one.channels) != (decoded.sample_rate, decoded.channels):
-                    raise AudioError("its sample rate or number of channels changes partway through")
-                yield from one.blocks
-
-    everything = limit_size(blocks(), opening.limits)
-    return replace(decoded, frames=None, blocks=opening.excerpt.cut(everything, decoded.sample_rate))
+        return _decode_link(links[0], file, opening)
+    return _decode_parts(file, [_Part(link.start, link.stop, partial(_decode_link, link)) for link in links], opening)
 
 
-def _decode_link(file: IO[bytes], link: OggLink, opening: _Opening) -> AudioStream:
+def _decode_link(link: OggLink, file: IO[bytes], opening: _Opening) -> AudioStream:
     sound = _open_sndfile(file, opening) if link.is_simple else None
     if sound is None:
         return opening.by_pyav(file)
@@ -219,9 +223,36 @@ def _decode_link(file: IO[bytes], link: OggLink, opening: _Opening) -> AudioStre
     return replace(decoded, speakers=WAVE_ORDER.get(decoded.channels))
 
 
-def _copy_link(file: IO[bytes], link: OggLink, closing: ExitStack) -> IO[bytes]:
-    """Return a temporary file that holds one stream of a chain."""
-    part = closing.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-    part.write(read_bytes_at(file, link.start, link.stop - link.start))
-    part.seek(0)
-    return part
+@dataclass(frozen=True)
+class _Part:
+    """A part of a file that is decoded like a file of its own: its first byte, the one after its last, its decoder."""
+
+    start: int
+    stop: int
+    decode: Callable[[IO[bytes], _Opening], AudioStream]
+
+    def open(self, file: IO[bytes], opening: _Opening) -> AudioStream:
+        """Decode a temporary copy, which `opening` removes."""
+        part = opening.closing.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        for position in range(self.start, self.stop, _COPIED):
+            part.write(read_bytes_at(file, position, min(_COPIED, self.stop - position)))
+        part.seek(0)
+        return self.decode(part, opening)
+
+
+def _decode_parts(file: IO[bytes], parts: Sequence[_Part], opening: _Opening) -> AudioStream:
+    """Decode the parts of a file one after the other; all must have one sample rate and number of channels."""
+    whole = replace(opening, excerpt=Excerpt())
+    first = parts[0].open(file, whole)
+
+    def blocks() -> Iterator[np.ndarray]:
+        yield from first.blocks
+        for part in parts[1:]:
+            with ExitStack() as closing:
+                later = part.open(file, replace(whole, closing=closing))
+                if (later.sample_rate, later.channels) != (first.sample_rate, first.channels):
+                    raise AudioError("its sample rate or number of channels changes partway through")
+                yield from later.blocks
+
+    everything = limit_size(blocks(), opening.limits)
+    return replace(first, frames=None, blocks=opening.excerpt.cut(everything, first.sample_rate))

@@ -28,9 +28,17 @@ Json = Annotated[
 ]
 
 
+#: Control characters and overrides of the text direction, as escapes: file names may contain any of them.
+_ESCAPES = {
+    code: ascii(chr(code))[1:-1]
+    for codes in (range(0x20), range(0x7F, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A))
+    for code in codes
+}
+
+
 def log_line(message: str) -> None:
-    """Print a message to standard error; standard output is reserved for results."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a message as one line to standard error; standard output is reserved for results."""
+    print(message.translate(_ESCAPES), file=sys.stderr, flush=True)
 
 
 def _json(document: dict[str, Any]) -> str:

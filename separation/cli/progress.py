@@ -38,8 +38,8 @@ def progress(*, unit: str = "percent", lines: int = 4, transient: bool = True) -
     from rich.console import Console
 
     count = {"percent": rich.TaskProgressColumn, "count": rich.MofNCompleteColumn, "bytes": rich.DownloadColumn}[unit]
-    columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), count(), rich.TimeRemainingColumn()]
-    columns.append(rich.TextColumn("{task.fields[text]}"))
+    title, text = (rich.TextColumn(field, markup=False) for field in ("{task.description}", "{task.fields[text]}"))
+    columns = [title, rich.BarColumn(), count(), rich.TimeRemainingColumn(), text]
     with rich.Progress(*columns, console=Console(stderr=True), transient=transient) as bar:
         tasks: dict[str, Any] = {}
 

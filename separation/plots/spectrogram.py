@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -22,6 +24,8 @@ __all__ = [
     "StreamingSpectrogram",
     "draw_spectrogram",
     "draw_waveform",
+    "palette",
+    "reference_power",
     "save_difference",
     "save_spectrogram",
     "spectrogram",
@@ -29,6 +33,7 @@ __all__ = [
 
 F_MIN = 40.0  # Hz, at the bottom of the spectrogram
 FLOOR = -80.0  # dB, black
+PALETTE = "magma"
 _N_FFT = 4096
 _FULL_SCALE = (_N_FFT / 4) ** 2  # power of a sine of amplitude 1 in its bin
 _QUIETEST = 1e-5 * _FULL_SCALE  # smallest power at 0 dB; with less, the noise of a silent sound would be bright
@@ -212,7 +217,7 @@ def draw_spectrogram(
         origin="lower",
         aspect="auto",
         extent=(*extent, 0, picture.power.shape[0]),
-        cmap="magma",
+        cmap=PALETTE,
         vmin=FLOOR,
         vmax=0,
         interpolation="nearest",
@@ -232,7 +237,7 @@ def save_spectrogram(picture: Spectrogram, path: Path, *, loudest: float) -> Pat
     `loudest` is the power at 0 dB; less than that of a sine at -50 dB of full scale counts as such a sine, so that
     silence and the noise of rounding stay dark.
     """
-    return _save_image(path, _decibels(picture.power, loudest), "magma", (FLOOR, 0.0))
+    return _save_image(path, _decibels(picture.power, loudest), PALETTE, (FLOOR, 0.0))
 
 
 def save_difference(estimate: Spectrogram, reference: Spectrogram, path: Path, *, loudest: float) -> Path:
@@ -244,8 +249,18 @@ def save_difference(estimate: Spectrogram, reference: Spectrogram, path: Path, *
     return _save_image(path, levels[0] - levels[1], "RdBu_r", (-20.0, 20.0))
 
 
+def reference_power(loudest: float) -> float:
+    """Return the power at 0 dB in pictures whose loudest bin has the power `loudest`."""
+    return max(loudest, _QUIETEST)
+
+
+def palette(count: int = 33) -> list[str]:
+    """Return evenly spaced colours of the pictures, from the floor to 0 dB, such as "#000004"."""
+    return [to_hex(colour) for colour in colormaps[PALETTE](np.linspace(0, 1, count))]
+
+
 def _decibels(power: np.ndarray, loudest: float) -> np.ndarray:
-    decibels: np.ndarray = 10 * np.log10(np.maximum(power, 1e-20) / max(loudest, _QUIETEST))
+    decibels: np.ndarray = 10 * np.log10(np.maximum(power, 1e-20) / reference_power(loudest))
     return decibels
 
 

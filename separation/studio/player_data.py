@@ -28,7 +28,16 @@ from torch import Tensor
 
 from separation.audio.channels import downmix
 from separation.audio.resampling import Resampler
-from separation.plots import F_MIN, Spectrogram, StreamingSpectrogram, save_difference, save_spectrogram
+from separation.plots import (
+    F_MIN,
+    Spectrogram,
+    StreamingSpectrogram,
+    palette,
+    reference_power,
+    save_difference,
+    save_spectrogram,
+)
+from separation.spectral.tempo_key import estimate_key, estimate_tempo
 
 __all__ = ["RATE", "Group", "Player", "TrackWriter"]
 
@@ -204,6 +213,12 @@ class Player:
         self.groups: dict[str, Group] = {}
         self.working = True
         self.loudest = 0.0
+        self.tempo: float | None = None  # beats per minute
+        self.key: str | None = None
+
+    def describe(self, song: Tensor) -> None:
+        """Estimate tempo and key from the song or its beginning, (channels, time) at the song's rate."""
+        self.tempo, self.key = estimate_tempo(song, self.rate), estimate_key(song, self.rate)
 
     def group(self, name: str, title: str) -> Group:
         """Add a group."""
@@ -255,6 +270,10 @@ class Player:
             "frames": -(-self.frames * RATE // self.rate),
             "lowest": F_MIN,
             "highest": min(self.rate, RATE) / 2,
+            "loudest": reference_power(self.loudest),
+            "palette": palette(),
+            "tempo": self.tempo,
+            "key": self.key,
             "groups": [self._group(group) for group in self.groups.values()],
         }
 

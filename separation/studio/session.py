@@ -126,6 +126,7 @@ class _Session:
         self.results: list[Result] = []
         self.failed: list[str] = []
         self.doing = 0
+        self.described = False
 
     def steps(self) -> Iterator[SessionUpdate]:
         try:
@@ -191,7 +192,14 @@ class _Session:
         group = self._known(USER_STEMS, title, _in_memory({**stems, "residual": residual}))
         energy = float(song.double().square().sum())
         group.details = {"residual_db": _decibels(float(residual.double().square().sum()), energy)}
+        self._describe_song()
         self.player.publish()
+
+    def _describe_song(self) -> None:
+        """Estimate tempo and key, once, when there is something to hear: they are no reason to wait for it."""
+        if not self.described:
+            self.described = True
+            self.player.describe(self.song.audio.read(0, min(self.song.audio.frames, 60 * self.song.audio.sample_rate)))
 
     def _known(self, name: str, title: str, sounds: Mapping[str, Signal]) -> Group:
         import torch
@@ -285,6 +293,7 @@ class _Session:
         }
         self.player.finish(group)
         self.results.append(result)
+        self._describe_song()
         self.player.publish()
 
     def _origin(self, method: Method) -> dict[str, Any]:

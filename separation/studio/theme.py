@@ -6,6 +6,7 @@ import gradio as gr
 
 from separation.resources import ASSETS
 from separation.studio import i18n
+from separation.studio.scripts import join_modules
 
 __all__ = ["CSS", "HEAD", "theme"]
 
@@ -37,36 +38,14 @@ _PLAYER = ASSETS / "player"
 
 CSS = (_PLAYER / "page.css").read_text("utf-8")
 
-#: The player's scripts in the order in which they are joined to one module.
-_SCRIPTS = (
-    "i18n",
-    "dom",
-    "stems",
-    "wav",
-    "pieces",
-    "engine",
-    "drawing",
-    "timeline",
-    "transport",
-    "downloads",
-    "stems_view",
-    "score_chart",
-    "comparison_view",
-    "blind_test_view",
-    "keyboard",
-    "player",
-)
-
-
 #: Gradio hides the link to the API on phones but not the dot after it, and applies `css` to its pages only.
 _FOOTER = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
 
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    script = "\n".join((_PLAYER / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
-    style = (_PLAYER / "player.css").read_text("utf-8")
-    return f'<style>{style}{_FOOTER}</style>\n<script type="module">{script}</script>\n'
+    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css"))
+    return f'<style>{style}{_FOOTER}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 
 HEAD = i18n.language_script() + _head()

@@ -21,6 +21,8 @@ from tests.conftest import snr
 FRAMES = 4 * RATE
 HOLE = 2000  # bytes
 
+JOINED = ["ogg", "opus", "wav-16", "wav-24", "aiff-16", "flac-16", "alac.m4a", "m4a"]
+
 
 def as_mp3(path: Path, waveform: np.ndarray, *, index: bool = True) -> bytes:
     encode(
@@ -54,8 +56,8 @@ def test_joined_mp3_files_are_read_to_the_end(index: bool, tmp_path: Path) -> No
     assert audio.warnings == ()
 
 
-@pytest.mark.parametrize("kind", ["ogg", "opus"])
-def test_all_streams_of_chained_ogg_are_read_in_full(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", JOINED)
+def test_joined_files_are_read_in_full(kind: str, tmp_path: Path) -> None:
     parts, content = [], b""
     for seed in range(3):
         path = tmp_path / f"{seed}.{kind}"
@@ -94,6 +96,18 @@ def test_a_chain_of_different_rates_is_refused(tmp_path: Path) -> None:
     chain = tmp_path / "chain.ogg"
     chain.write_bytes((tmp_path / "0").read_bytes() + (tmp_path / "1").read_bytes())
     assert "changes partway through" in refusal_message(chain)
+
+
+def test_a_second_data_chunk_is_ignored_with_a_warning(tmp_path: Path) -> None:
+    """Libsndfile and FFmpeg read the last one."""
+    path = tmp_path / "song.wav"
+    EVERY["wav-16"](path, noise(FRAMES))
+    whole = read(path).waveform
+    path.write_bytes(path.read_bytes() + b"data" + struct.pack("<I", 400) + bytes(400))
+    audio = read(path)
+    assert torch.equal(audio.waveform, whole)
+    assert audio.warnings == ("the file has a second data chunk, which is ignored",)
+    assert "second data chunk" in refusal_message(path, strict=True)
 
 
 def test_checksums_of_ogg_pages_are_verified(tmp_path: Path) -> None:

@@ -276,6 +276,16 @@ def test_song_names_cannot_leave_the_output_folder(
     assert card.parent.parent.parent == out
 
 
+def test_control_characters_in_file_names_are_printed_as_escapes(tmp_path: Path, out: Path) -> None:
+    name = "a\nb\x1b[31m\u202ec.wav"
+    write_song(tmp_path / name)
+    outcome = separation("separate", tmp_path / name, "-m", "mix", "--out", out)
+    assert outcome.code == 0
+    assert "\x1b" not in outcome.stderr and "\u202e" not in outcome.stderr
+    assert all(line.startswith(("a\\nb\\x1b[31m\\u202ec.wav: ", "  ")) for line in outcome.stderr.splitlines())
+    assert (out / name.removesuffix(".wav") / "mix" / "vocals.wav").is_file()
+
+
 def test_a_file_name_that_is_not_unicode_is_accepted(tmp_path: Path, out: Path) -> None:
     name = os.fsdecode(b"caf\xe9.wav")
     write_song(tmp_path / "song.wav")

@@ -105,7 +105,7 @@ def test_switching_methods_leaves_no_gap_and_keeps_the_level(page: Page, tmp_pat
     wait_for(page, "Done")
     play(page)
     page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
-    heard = record(page, "[p.engine.level]", 2.4, "p.choose('references')")[0]
+    heard = record(page, "[p.engine.level]", 2.4, "p.session.choose('references')")[0]
     assert player(page, "p.method") == "references"
     power = np.square(heard[: len(heard) // 240 * 240]).reshape(-1, 240).mean(1)  # 5 ms each
     envelope = 10 * np.log10(np.convolve(power, np.ones(4) / 4, "valid") + 1e-12)
@@ -282,6 +282,7 @@ def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     page.goto(result)
     place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()
+    place.evaluate("node => node.scrollIntoView({ block: 'center' })")
     box = place.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
@@ -307,7 +308,7 @@ def test_lossless_playback_uses_the_wav_file(page: Page, tmp_path: Path) -> None
     noise = np.random.default_rng(1).standard_normal((9 * RATE, 2))
     noise = 0.1 * oaconvolve(noise, firwin(501, 12_000, fs=RATE)[:, None], "same", axes=0)
     own_result(page, tmp_path / "own", {"vocals": noise})
-    page.check("#stems-lossless")
+    page.check("#dock-lossless")
     play(page)
     player(page, "p.seek(3.5)")
     page.wait_for_function("document.querySelector('stem-player').seconds > 4.6")
@@ -339,3 +340,61 @@ def test_controls_have_accessible_names_and_states(page: Page, result: str) -> N
     expect(page.get_by_role("button", name="Mute: Vocals")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert page.get_by_role("img", name="Spectrogram: Vocals").count() == 1
+
+
+def test_zoom_shows_a_part_and_a_click_there_seeks(page: Page, result: str) -> None:
+    page.goto(result)
+    place = page.locator(f"{lane_selector(page, 'vocals')} .place")
+    expect(place).to_be_visible()
+    for _ in range(2):
+        page.locator("#stems-zoom_in").click()
+    assert player(page, "p.viewport.length") == pytest.approx(0.25)
+    expect(page.locator(f"{lane_selector(page, 'vocals')} canvas.closer.ready")).to_be_attached()
+    place.evaluate("node => node.scrollIntoView({ block: 'center' })")
+    box = place.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
+    middle = player(page, "(p.viewport.from + p.viewport.to) / 2 * p.duration")
+    assert player(page, "p.seconds") == pytest.approx(middle, abs=0.02)
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60)
+    expect(page.locator(f"{lane_selector(page, 'vocals')} .readout")).to_contain_text(re.compile(r"0:0.* k?Hz .* dB"))
+    page.keyboard.press("0")
+    assert player(page, "p.viewport.length") == 1
+    page.mouse.wheel(0, 0)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    assert float(str(player(page, "p.viewport.length"))) < 0.5
+
+
+def test_settings_survive_a_reload_and_are_in_the_link(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
+    page.get_by_role("button", name="Karaoke").click()
+    page.get_by_role("radio", name="Demucs").click()
+    page.locator("#stems-zoom_in").click()
+    page.locator("#dock-loop").click()
+    wanted = player(page, "JSON.stringify(p.session.settings)")
+    page.reload()
+    expect(page.get_by_role("button", name="Karaoke")).to_have_attribute("aria-pressed", "true")
+    assert player(page, "JSON.stringify(p.session.settings)") == wanted
+    assert player(page, "Object.keys(p.gains)") == ["drums", "bass", "other"]
+    link = str(player(page, "p.link.href"))
+    page.evaluate("sessionStorage.clear()")
+    page.goto(link)
+    expect(page.get_by_role("button", name="Karaoke")).to_have_attribute("aria-pressed", "true")
+    assert player(page, "JSON.stringify(p.session.settings)") == wanted
+
+
+def test_the_bar_plays_on_every_page(page: Page, result: str) -> None:
+    page.goto(result)
+    expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing")
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("stem-player[view=compare] .grid")).to_be_visible()
+    assert (
+        page.evaluate("new Set([...document.querySelectorAll('stem-player')].map((player) => player.engine)).size") == 1
+    ), "both pages show the same music"
+    page.get_by_role("button", name="Pause", exact=True).click()
+    assert player(page, "p.engine.playing") is False

@@ -1,0 +1,319 @@
+// One result: its manifest, its audio and what the listener has set. Several views may show the same session.
+
+import { Engine } from "./engine.js";
+import { displayName } from "./i18n.js";
+import { Mix } from "./mix.js";
+import { Peaks } from "./peaks.js";
+import { addressWith, addressWithout, loadSettings, saveSettings } from "./settings.js";
+import { isStem, sortStems } from "./stems.js";
+import { Viewport } from "./viewport.js";
+
+const MOST_ERRORS = 20; // in a row, before the result counts as gone
+
+const sessions = new Map(); // URL of the manifest -> session
+
+// Return the session of a manifest; call `release` when it is no longer shown.
+export function openSession(url, token) {
+  if (!sessions.has(url)) sessions.set(url, new Session(url, token));
+  const session = sessions.get(url);
+  session.views += 1;
+  return session;
+}
+
+// Events: "manifest" (methods or stems have changed), "change" (playback, mix or method), "view" (zoom), "peaks", "gone".
+export class Session extends EventTarget {
+  constructor(url, token) {
+    super();
+    this.url = url;
+    this.token = token;
+    this.base = url.replace(/[^/]*$/, "");
+    this.views = 0;
+    this.manifest = null;
+    this.engine = new Engine();
+    this.engine.addEventListener("change", () => this.#changed());
+    this.mix = new Mix();
+    this.viewport = new Viewport();
+    this.selected = null; // the stem that keyboard shortcuts change
+    this.peaks = new Peaks();
+    this.#restore();
+    this.#poll();
+  }
+
+  // Close the session with its last view. A moved view is disconnected and connected again at once.
+  release() {
+    this.views -= 1;
+    setTimeout(() => {
+      if (this.views || sessions.get(this.url) !== this) return;
+      sessions.delete(this.url);
+      this.closed = true;
+      this.engine.close();
+      const address = new URL(window.location.href);
+      if (address.searchParams.get("result") === this.token) {
+        history.replaceState(null, "", addressWithout(address));
+      }
+    });
+  }
+
+  #emit(type) {
+    this.dispatchEvent(new Event(type));
+  }
+
+  // -- the manifest
+
+  async #poll() {
+    let errors = 0;
+    while (!this.closed) {
+      try {
+        const response = await fetch(this.url, { cache: "no-store" });
+        if (!response.ok) throw new Error(`${response.status}`);
+        const text = await response.text();
+        if (text !== this.text) {
+          this.text = text;
+          this.#load(JSON.parse(text));
+        }
+        if (!this.manifest.working) return;
+        errors = 0;
+      } catch {
+        errors += 1;
+        if (errors > MOST_ERRORS) {
+          this.isGone = true;
+          return this.#emit("gone");
+        }
+      }
+      const started = this.manifest && this.methods.some((id) => id !== "references");
+      await new Promise((resolve) => setTimeout(resolve, started ? 1000 : 250)); // show the first stem quickly
+    }
+  }
+
+  #load(manifest) {
+    this.manifest = manifest;
+    this.groups = new Map(manifest.groups.map((group) => [group.id, group]));
+    this.viewport.setDuration(this.duration);
+    if (this.pendingView) this.viewport.show(...this.pendingView);
+    this.pendingView = null;
+    this.engine.load(manifest, this.base);
+    const playable = this.methods.filter((id) => this.groups.get(id).tracks.length);
+    // Prefer an estimate to the references unless the user chose them.
+    if (!playable.includes(this.method) || (this.method === "references" && !this.chosen)) {
+      const wanted = playable.includes(this.wantedMethod) ? this.wantedMethod : null;
+      this.method = wanted ?? playable.find((id) => id !== "references") ?? playable[0] ?? null;
+    }
+    this.peaks.load(manifest, this.base, () => this.#emit("peaks"));
+    this.#emit("manifest");
+    this.applyMix();
+  }
+
+  // The ids of all groups except the song itself.
+  get methods() {
+    return this.manifest.groups.map((group) => group.id).filter((id) => id !== "song");
+  }
+
+  // The group of the current method.
+  get group() {
+    return this.groups.get(this.method);
+  }
+
+  // The stems of the current method, then its residual, then the mixture.
+  get names() {
+    return [...sortStems((this.group?.tracks ?? []).map((track) => track.name)), "mixture"];
+  }
+
+  track(name, method = this.method) {
+    const group = this.groups.get(name === "mixture" ? "song" : method);
+    return group?.tracks.find((track) => track.name === name);
+  }
+
+  trackId(name, method = this.method) {
+    return name === "mixture" ? "song/mixture" : `${method}/${name}`;
+  }
+
+  methodTitle(method) {
+    return displayName("method", method, this.groups.get(method).title);
+  }
+
+  choose(method) {
+    if (!this.groups.get(method)?.tracks.length) return;
+    this.method = this.wantedMethod = method;
+    this.chosen = true;
+    this.#emit("manifest");
+    this.applyMix();
+  }
+
+  // -- the mix
+
+  // The gains of the audible stems of the current method, {name: gain}.
+  get gains() {
+    return this.mix.gains(this.names);
+  }
+
+  applyMix() {
+    if (!this.manifest || this.groups.has("blind")) return; // the blind test mixes by itself
+    const gains = Object.entries(this.gains).map(([name, gain]) => [this.trackId(name), gain]);
+    this.engine.mix(Object.fromEntries(gains));
+    this.#changed();
+  }
+
+  solo(name, options) {
+    this.mix.solo(name, this.names, options);
+    this.selected = name;
+    this.applyMix();
+  }
+
+  soloOnly(name) {
+    this.mix.soloOnly(name);
+    this.applyMix();
+  }
+
+  mute(name) {
+    this.mix.mute(name);
+    this.selected = name;
+    this.applyMix();
+  }
+
+  without(name) {
+    this.mix.without(name, this.names);
+    this.selected = name;
+    this.applyMix();
+  }
+
+  setVolume(name, volume) {
+    this.mix.setVolume(name, volume);
+    this.applyMix();
+  }
+
+  setMasterVolume(volume) {
+    this.engine.setVolume(volume);
+    this.#keep();
+  }
+
+  // The one-click mixes of a method with vocals: name -> its stems.
+  get presets() {
+    const stems = this.names.filter(isStem);
+    const others = stems.filter((name) => name !== "vocals");
+    return stems.includes("vocals") && others.length ? { all: stems, karaoke: others, a_cappella: ["vocals"] } : {};
+  }
+
+  hear(chosen) {
+    this.mix.hear(chosen, this.names);
+    this.applyMix();
+  }
+
+  // -- playback
+
+  async toggle() {
+    if (this.engine.playing || this.engine.wanted) return this.engine.pause();
+    for (const other of sessions.values()) if (other !== this) other.engine.pause(); // one plays at a time
+    return this.engine.play();
+  }
+
+  get isActive() {
+    return this.engine.playing || this.engine.wanted;
+  }
+
+  seek(seconds) {
+    return this.engine.seek(seconds * this.manifest.rate);
+  }
+
+  get seconds() {
+    return this.engine.position / (this.manifest?.rate ?? 1);
+  }
+
+  get duration() {
+    return this.manifest.frames / this.manifest.rate;
+  }
+
+  get loopSeconds() {
+    const { loop } = this.engine;
+    return loop && { from: loop.from / this.manifest.rate, to: loop.to / this.manifest.rate };
+  }
+
+  setLoop(from, to) {
+    return this.engine.setLoop(this.#samples(from, to));
+  }
+
+  // Show a loop while its ends are dragged; playback goes on as before until `setLoop`.
+  previewLoop(from, to) {
+    this.engine.loop = this.#samples(from, to);
+    this.#emit("change");
+  }
+
+  #samples(from, to) {
+    return { from: Math.round(from * this.manifest.rate), to: Math.round(to * this.manifest.rate) };
+  }
+
+  // Turn the loop off, or loop four seconds from the current position.
+  toggleLoop() {
+    if (this.engine.loop) return this.engine.setLoop(null);
+    const from = Math.min(this.seconds, Math.max(0, this.duration - 4));
+    return this.setLoop(from, Math.min(this.duration, from + 4));
+  }
+
+  // -- zoom
+
+  // Zoom around the playhead if it is visible, else around the middle.
+  zoom(factor, around) {
+    const { viewport } = this;
+    const playhead = this.seconds / this.duration;
+    const isVisible = playhead >= viewport.from && playhead <= viewport.to;
+    this.#viewChanged(viewport.zoom(factor, around ?? (isVisible ? playhead : undefined)));
+  }
+
+  scroll(pages) {
+    this.#viewChanged(this.viewport.scroll(pages));
+  }
+
+  showAll() {
+    this.#viewChanged(this.viewport.show(0, 1));
+  }
+
+  // Turn the page if the playhead has left the view.
+  followPlayhead() {
+    this.#viewChanged(this.viewport.follow(this.seconds / this.duration));
+  }
+
+  #viewChanged(changed) {
+    if (!changed) return;
+    this.#keep();
+    this.#emit("view");
+  }
+
+  // -- settings
+
+  #changed() {
+    this.#keep();
+    this.#emit("change");
+  }
+
+  get settings() {
+    const { viewport, mix, engine } = this;
+    return {
+      ...(this.chosen && { method: this.method }),
+      ...(Object.keys(mix.toJSON()).length && { mix: mix.toJSON() }),
+      ...(viewport.isZoomed && { view: [viewport.from, viewport.to].map((share) => Number(share.toFixed(5))) }),
+      ...(engine.loop && { loop: [engine.loop.from, engine.loop.to] }),
+      ...(engine.volume !== 1 && { volume: engine.volume }),
+    };
+  }
+
+  // The address of this page with the result and the settings.
+  get link() {
+    return addressWith(window.location.href, this.token, this.settings);
+  }
+
+  #keep() {
+    saveSettings(this.token, this.settings);
+  }
+
+  #restore() {
+    const { method, mix, view, loop, volume } = loadSettings(this.token);
+    const isRange = (range) => Array.isArray(range) && range.length === 2 && range.every(Number.isFinite);
+    if (typeof method === "string") {
+      this.wantedMethod = method;
+      this.chosen = true;
+    }
+    this.mix.restore(mix);
+    if (isRange(view)) this.pendingView = view;
+    if (isRange(loop)) this.engine.loop = { from: loop[0], to: loop[1] };
+    if (Number.isFinite(volume)) this.engine.setVolume(Math.max(0, Math.min(1.5, volume)));
+  }
+}

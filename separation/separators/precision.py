@@ -1,8 +1,9 @@
 """The numerical precision of a separator's networks, and the implementation that runs them.
 
 "auto" is "fp32" everywhere: on CPUs because its output equals upstream's to more than 120 dB, on GPUs because torch by
-default computes convolutions and recurrent layers in TF32, which rounds their inputs to 10 bits of mantissa; stems then
-agree with a CPU's to 66 to 86 dB only. "tf32" allows this on NVIDIA GPUs, for all matrix products.
+default computes convolutions and recurrent layers in TF32, which rounds their inputs to 10 bits of mantissa. With that
+default, stems agreed with a CPU's to 66 to 86 dB; the agreement without TF32 has not been measured.
+"tf32" allows this on NVIDIA GPUs, for all matrix products.
 
 The table compares "bf16" with "fp32" on two cores of an AMD EPYC (avx512_bf16, without AMX). Agreement is the energy of
 the fp32 stems over that of the difference, time the ratio of the CPU times.

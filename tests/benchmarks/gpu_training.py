@@ -1,4 +1,4 @@
-"""Training on a GPU: the product's loop, and upstream's stock loop with its data sets on disk."""
+"""Training on a GPU: the product's loop, and a plain loop with upstream's networks, losses and optimiser."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure_training(device: torch.device, *, small: bool, steps: int) -> dict[s
             found[name] = {
                 "options": options,
                 "ours": _timed(_our_steps(name, root, run, options, device), device, steps),
-                "upstream": _timed(_upstream_steps(name, root, options, device), device, steps),
+                "plain": _timed(_plain_steps(name, root, options, device), device, steps),
             }
     return found
 
@@ -74,7 +74,7 @@ def _our_steps(name: str, root: Path, run: Path, options: dict[str, Any], device
 
 
 class _Excerpts(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
-    """Random excerpts of the tracks, decoded for every item as upstream's data sets do."""
+    """Random excerpts of the tracks, decoded for every item."""
 
     def __init__(self, root: Path, frames: int) -> None:
         self.tracks, self.frames = sorted((root / "train").iterdir()), frames
@@ -92,12 +92,12 @@ class _Excerpts(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return sources.sum(0), sources
 
 
-def _upstream_steps(name: str, root: Path, options: dict[str, Any], device: torch.device) -> Iterator[int]:
-    """Yield the batch size after every step of upstream's training script: a loader, float32, a loss that is read."""
+def _plain_steps(name: str, root: Path, options: dict[str, Any], device: torch.device) -> Iterator[int]:
+    """Yield the batch size after every step of a plain loop: a loader, float32, a loss that is read in every step."""
     from separation.training.setup import RECIPES
 
     config: Any = RECIPES[name][0](**options)
-    network, step = _upstream_network(name, config, device)
+    network, step = _plain_network(name, config, device)
     data = _Excerpts(root, round(config.seconds * RATE))
     workers = 8 if device.type == "cuda" else 0
     loader = torch.utils.data.DataLoader(data, config.batch, shuffle=True, num_workers=workers, drop_last=True)
@@ -107,11 +107,11 @@ def _upstream_steps(name: str, root: Path, options: dict[str, Any], device: torc
         loss = step(mixture.to(device), sources.to(device))
         loss.backward()
         optimizer.step()
-        loss.item()  # upstream's loops average it in every step
+        loss.item()  # read in every step, as a plain loop that reports its mean does
         yield config.batch
 
 
-def _upstream_network(
+def _plain_network(
     name: str, config: Any, device: torch.device
 ) -> tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]:
     if name == "demucs":

@@ -34,7 +34,7 @@ def test_the_check_runs_on_a_cpu() -> None:
     document = json.loads(done.stdout, parse_constant=refuse)
     for recipe in ("open-unmix", "demucs"):
         assert document["training"][recipe]["ours"]["examples_per_second"] > 0
-        assert document["training"][recipe]["upstream"]["examples_per_second"] > 0
+        assert document["training"][recipe]["plain"]["examples_per_second"] > 0
     assert document["separation"]["open-unmix"]["3 s"]["real_time_factor"] > 0
     assert document["evaluation"]["largest_difference_db"] < 1e-6
     assert "separation / open-unmix / 3 s / seconds" in done.stderr

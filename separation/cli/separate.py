@@ -62,7 +62,10 @@ def separate(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse files that are cut off or damaged.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto, fp32 or bf16; bf16 is faster for large networks and less exact.")
+        str,
+        typer.Option(
+            help="auto, fp32, tf32 or bf16; bf16 is faster for large networks and less exact, tf32 is for NVIDIA GPUs."
+        ),
     ] = "auto",
     jobs: Annotated[int, typer.Option(help="Number of songs to process in parallel.")] = 1,
     cluster: Annotated[

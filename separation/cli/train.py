@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ def train(
     with one_line_errors():
         from separation.training.distributed import join, leave
         from separation.training.setup import build_trainer
+        from separation.training.trainer import CHECK_EVERY
 
         processes = join(device)
         say = log_line if processes.first else lambda text: None
@@ -74,8 +76,11 @@ def train(
             )
             try:
                 with _errors_as_sentences(out):
+                    loss = math.nan
                     for step in trainer.train(resume=resume):
-                        report("training", step.step, step.steps, _line(step))
+                        if math.isnan(loss) or step.validation or step.step % CHECK_EVERY == 0:
+                            loss = step.loss  # waits for a GPU
+                        report("training", step.step, step.steps, _line(step, loss))
                         if step.validation:
                             say(_epoch(step))
             finally:
@@ -107,10 +112,10 @@ def _conclude(trainer: Trainer, choice: str, out: Path, failed: list[SkippedTrac
         print_json({"run": str(out), "job": job, "steps": trainer.step, "best": best, "skipped": skipped})
 
 
-def _line(report: Report) -> str:
+def _line(report: Report, loss: float) -> str:
     minutes, seconds = divmod(round(report.seconds_left), 60)
     return (
-        f"epoch {report.epoch} of {report.epochs}, loss {report.loss:.4g}, "
+        f"epoch {report.epoch} of {report.epochs}, loss {loss:.4g}, "
         f"{report.examples_per_second:.1f} examples/s, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
     )
 

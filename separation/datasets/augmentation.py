@@ -1,8 +1,8 @@
 """Augmentations of excerpts before they are mixed, each a deterministic function of audio and parameters.
 
 Parameters are tensors whose shape equals the leading dimensions of the audio: scalars for a single excerpt. In a
-batch, every item is augmented independently of the others. Neutral values (gain 1, tilt 0,
-width 1) leave an item unchanged.
+batch, every item is augmented independently of the others, and all of them by the same few operations. Neutral values
+(gain 1, tilt 0, width 1) leave an item unchanged. Nothing waits for the audio's device.
 """
 
 from __future__ import annotations
@@ -13,37 +13,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from separation.datasets.excerpts import to_device
+
 __all__ = [
-    "apply_gain",
     "apply_tilt",
+    "channel_matrix",
     "impulse_response",
     "pitch_shift",
+    "pitch_shift_batch",
     "pitch_shift_length",
     "reverberate",
-    "set_width",
     "shift_in_time",
     "shuffle_sources",
-    "swap_channels",
 ]
 
 FRAME, HOP, SEARCH = 2048, 1024, 512  # frame length, hop length and search radius of the time stretch, in samples
 _MARGIN = 4 * FRAME  # extra samples at the end of a pitch-shifted excerpt, for overlap and search
 
 
-def apply_gain(audio: Tensor, gain: Tensor) -> Tensor:
-    """Scale audio (..., channels, time) by gains (...); a negative gain also inverts polarity."""
-    return audio * gain[..., None, None]
+def channel_matrix(gain: Tensor, width: Tensor, swapped: Tensor, *, channels: int) -> Tensor:
+    """Return the matrix that applies gain, stereo width and exchange of channels to audio (..., channels, time).
 
+    Parameters
+    ----------
+    gain : Tensor, shape (...)
+        Factor; a negative one also inverts polarity.
+    width : Tensor, shape (...)
+        Factor of the side signal, the difference from the mean of the channels: 0 is mono, 1 changes nothing.
+    swapped : Tensor, shape (...), bool
+        Whether to reverse the order of the channels.
 
-def swap_channels(audio: Tensor, swapped: Tensor) -> Tensor:
-    """Reverse the channels of audio (..., channels, time) where `swapped` (...) is True."""
-    return torch.where(swapped[..., None, None], audio.flip(-2), audio)
-
-
-def set_width(audio: Tensor, width: Tensor) -> Tensor:
-    """Scale the side signal of audio (..., channels, time) by widths (...): 0 is mono, 1 changes nothing."""
-    mid = audio.mean(-2, keepdim=True)
-    return mid + width[..., None, None] * (audio - mid)
+    Returns
+    -------
+    Tensor, shape (..., channels, channels)
+        To be multiplied with the audio from the left.
+    """
+    width = width[..., None, None]
+    matrix = width * torch.eye(channels) + (1 - width) / channels
+    return gain[..., None, None] * torch.where(swapped[..., None, None], matrix.flip(-2), matrix)
 
 
 def apply_tilt(audio: Tensor, tilt: Tensor) -> Tensor:
@@ -85,10 +92,10 @@ def impulse_response(decay: float, level: float, seed: int, *, channels: int, sa
 
 
 def reverberate(audio: Tensor, response: Tensor) -> Tensor:
-    """Convolve audio (channels, time) with an impulse response (channels, taps), cut off at the audio's length."""
+    """Convolve audio (..., channels, time) with impulse responses (..., channels, taps), cut off at its length."""
     length = audio.shape[-1]
     n_fft = 1 << (length + response.shape[-1] - 1).bit_length()
-    spectrum = torch.fft.rfft(audio, n_fft) * torch.fft.rfft(response.to(audio.device), n_fft)
+    spectrum = torch.fft.rfft(audio, n_fft) * torch.fft.rfft(response, n_fft)
     return torch.fft.irfft(spectrum, n_fft)[..., :length]
 
 
@@ -97,8 +104,10 @@ def shift_in_time(audio: Tensor, start: Tensor, length: int) -> Tensor:
 
     Upstream's Demucs trains with shifts of up to 1 s.
     """
-    indices = start[..., None, None] + torch.arange(length, device=audio.device)
-    return audio.gather(-1, indices.expand(*audio.shape[:-1], length))
+    rows = audio.reshape(-1, *audio.shape[-2:])
+    windows = rows.unfold(-1, length, 1).transpose(1, 2)  # a view, (rows, positions, channels, length)
+    cut = windows[torch.arange(len(rows), device=audio.device), start.reshape(-1)]
+    return cut.reshape(*audio.shape[:-1], length)
 
 
 def shuffle_sources(sources: Tensor, order: Tensor) -> Tensor:
@@ -137,44 +146,81 @@ def pitch_shift(audio: Tensor, *, semitones: float, tempo: float, length: int) -
     needed = pitch_shift_length(length, tempo=tempo)
     if audio.shape[-1] < needed:
         raise ValueError(f"pitch shifting to {length} samples requires {needed} samples, got {audio.shape[-1]}")
-    pitch = 2 ** (semitones / 12)
-    flat = audio[..., :needed].reshape(-1, needed)
-    stretched = _stretch(flat, tempo / pitch)[:, : int(needed * pitch / tempo)]
-    return _resample(stretched, pitch)[..., :length].reshape(*audio.shape[:-1], length)
+    flat = audio.reshape(1, -1, audio.shape[-1])
+    one = {"semitones": torch.tensor([semitones]), "tempo": torch.tensor([tempo], dtype=torch.float64)}
+    return pitch_shift_batch(flat, **one, length=length).reshape(*audio.shape[:-1], length)
 
 
-def _stretch(rows: Tensor, rate: float) -> Tensor:
-    """Stretch signals (rows, time) to play `rate` times faster at the same pitch, by WSOLA.
+def pitch_shift_batch(audio: Tensor, *, semitones: Tensor, tempo: Tensor, length: int) -> Tensor:
+    """Change pitch and tempo of every item of a batch as :func:`pitch_shift` does.
 
-    Each frame is taken from the position near its nominal one where it best continues the frame before.
+    Parameters
+    ----------
+    audio : Tensor, shape (items, rows, time)
+        As many samples as the item with the fastest tempo needs; those that an item does not need are ignored.
+    semitones, tempo : Tensor, shape (items,)
+        On the CPU.
+
+    Returns
+    -------
+    Tensor, shape (items, rows, `length`)
     """
-    guide = rows.sum(0)
-    n_frames = int(rows.shape[-1] / rate) // HOP + 1
-    rows, guide = (F.pad(x, (FRAME, 2 * FRAME + SEARCH)) for x in (rows, guide))
-    window = torch.hann_window(FRAME, device=rows.device)
-    stretched = rows.new_zeros(len(rows), (n_frames + 1) * HOP + FRAME)
-    position = FRAME - HOP  # the first frame starts one hop early, so that two frames overlap at every sample
-    for number in range(n_frames + 1):
-        if number:
-            target = guide[position + HOP : position + HOP + FRAME]  # the natural continuation of the last frame
-            first = max(0, FRAME - HOP + round(number * HOP * rate) - SEARCH)
-            position = first + _best_match(guide[first : first + 2 * SEARCH + FRAME], target)
-        start = number * HOP
-        stretched[:, start : start + FRAME] += rows[:, position : position + FRAME] * window
-    return stretched[:, HOP:]
+    needed = torch.tensor([pitch_shift_length(length, tempo=value) for value in tempo.tolist()])
+    n_samples = int(needed.max())
+    ignored = torch.arange(n_samples, device=audio.device) >= to_device(needed, audio.device)[:, None, None]
+    audio = audio[..., :n_samples].masked_fill(ignored, 0)
+    stretched = _stretch(audio, tempo.double() / 2 ** (semitones.double() / 12), needed)
+    shifted = audio.new_empty(*audio.shape[:-1], length)
+    for value in semitones.unique().tolist():
+        items = to_device((semitones == value).nonzero()[:, 0], audio.device)
+        in_length = round((length + _MARGIN) * 2 ** (value / 12))
+        shifted[items] = _resample(stretched[items, :, :in_length], length + _MARGIN)[..., :length]
+    return shifted
 
 
-def _best_match(region: Tensor, target: Tensor) -> int:
-    """Return the offset in `region` with the highest normalised correlation with `target`."""
-    correlation = F.conv1d(region[None, None], target[None, None])[0, 0]
-    energy = F.avg_pool1d(region[None, None].square(), len(target), 1)[0, 0]
-    return int((correlation / energy.clamp_min(1e-9).sqrt()).argmax())
+def _stretch(audio: Tensor, rate: Tensor, needed: Tensor) -> Tensor:
+    """Stretch the items of audio (items, rows, time) to play `rate` (items,) times faster at the same pitch, by WSOLA.
+
+    Each frame is taken from the position near its nominal one where it best continues the frame before. The positions
+    of an item maximise the normalised correlation of the sum of its rows. `needed` (items,) is the length of the items.
+    """
+    n_frames = int((needed / rate).long().max()) // HOP + 1
+    audio = F.pad(audio, (FRAME, 2 * FRAME + SEARCH))
+    guide = audio.sum(1)
+    firsts = (torch.arange(n_frames + 1) * HOP * rate[:, None]).round().long() + (FRAME - HOP - SEARCH)
+    firsts.clamp_(0, guide.shape[-1] - FRAME - HOP - 2 * SEARCH)  # frames after the end of an item are discarded
+    positions = _best_positions(guide, to_device(firsts, audio.device))
+    item = torch.arange(len(audio), device=audio.device)[:, None]
+    frames = audio.unfold(-1, FRAME, 1).transpose(1, 2)[item, positions]  # (items, frames, rows, FRAME)
+    frames *= torch.hann_window(FRAME, device=audio.device)
+    # The first frame starts one hop early, so that two frames overlap at every sample.
+    stretched = frames[:, 1:, :, :HOP] + frames[:, :-1, :, HOP:]
+    return stretched.transpose(1, 2).reshape(*audio.shape[:2], -1)
 
 
-def _resample(audio: Tensor, speed: float) -> Tensor:
-    """Resample audio to play `speed` times faster, by cutting or padding its spectrum."""
-    in_length = audio.shape[-1]
-    out_length = round(in_length / speed)
+def _best_positions(guide: Tensor, firsts: Tensor) -> Tensor:
+    """Return the position of every frame in signals (items, time), at most 2 SEARCH after `firsts` (items, frames)."""
+    n_fft = 2 * FRAME  # circular correlation of FRAME with FRAME + 2 SEARCH samples does not wrap around at these lags
+    item = torch.arange(len(guide), device=guide.device)
+    regions = guide.unfold(-1, FRAME + 2 * SEARCH, 1)[item[:, None], firsts]
+    energy = F.pad(regions.double().square().cumsum(-1), (1, 0))
+    energy = (energy[..., FRAME:] - energy[..., :-FRAME]) / FRAME
+    scale = energy.clamp_min(1e-9).rsqrt().float()
+    spectra = torch.fft.rfft(regions, n_fft)
+    windows = guide.unfold(-1, FRAME, 1)
+    position = torch.full_like(item, FRAME - HOP)
+    positions = [position]
+    for number in range(1, firsts.shape[1]):
+        target = windows[item, position + HOP]  # the natural continuation of the last frame
+        spectrum = spectra[:, number] * torch.fft.rfft(target, n_fft).conj()
+        correlation = torch.fft.irfft(spectrum, n_fft)[:, : 2 * SEARCH + 1] * scale[:, number]
+        position = firsts[:, number] + correlation.argmax(-1)
+        positions.append(position)
+    return torch.stack(positions, 1)
+
+
+def _resample(audio: Tensor, out_length: int) -> Tensor:
+    """Resample audio (..., time) to another length, by cutting or padding its spectrum."""
     spectrum = torch.fft.rfft(audio)
     spectrum = F.pad(spectrum, (0, out_length // 2 + 1 - spectrum.shape[-1]))
-    return torch.fft.irfft(spectrum, out_length) * (out_length / in_length)
+    return torch.fft.irfft(spectrum, out_length) * (out_length / audio.shape[-1])

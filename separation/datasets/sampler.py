@@ -7,28 +7,30 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from separation.datasets.augmentation import (
-    apply_gain,
     apply_tilt,
+    channel_matrix,
     impulse_response,
-    pitch_shift,
+    pitch_shift_batch,
     pitch_shift_length,
     reverberate,
-    set_width,
     shift_in_time,
     shuffle_sources,
-    swap_channels,
 )
+from separation.datasets.excerpts import to_device
 from separation.datasets.mix_config import MixConfig
 from separation.datasets.store import StemStore, StoredTrack
 
 __all__ = ["MixParameters", "MixSampler"]
 
+_CACHED = 4  # excerpts augmented at a time on a CPU, since they then stay in its cache; a GPU augments all at once
+
 
 @dataclass(frozen=True, kw_only=True)
 class MixParameters:
-    """All random parameters of a batch; every tensor has a row per item.
+    """All random parameters of a batch, on the CPU; every tensor has a row per item.
 
     Shapes are (batch, sources, takes) for parameters of an excerpt, (batch, sources) for those of a
     source, and (batch,) for those of an item. A take is one recording of a source; there are two
@@ -56,10 +58,6 @@ class MixParameters:
         """Return the parameters of one item alone, before sources are exchanged between items."""
         rows = {f.name: getattr(self, f.name)[index : index + 1] for f in fields(self)}
         return MixParameters(**rows | {"order": torch.zeros_like(rows["order"])})
-
-    def to(self, device: torch.device) -> MixParameters:
-        """Return the parameters on a device."""
-        return MixParameters(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 class _Uniforms(NamedTuple):
@@ -125,6 +123,8 @@ class MixSampler:
             )
         if unknown := sorted(set(config.doubled) - set(store.sources)):
             raise ValueError(f"unknown source {unknown[0]!r} in `doubled`; the sources are {', '.join(store.sources)}")
+        self._frames = torch.tensor([recording.frames for recording in store.recordings])
+        self._reverb = torch.tensor([config.reverb.get(recording.collection, 0.0) for recording in store.recordings])
         self._takes = 2 if any(config.doubled.values()) else 1
         self._cumulative = torch.stack([self._probabilities(source).cumsum(0) for source in store.sources])
         self._cumulative_original = torch.zeros(len(store.recordings), dtype=torch.float64)
@@ -206,58 +206,84 @@ class MixSampler:
         -------
         Tensor, shape (batch, sources, channels, time), on the store's device
         """
-        size = len(parameters.recording), len(self.store.sources), self.store.samples.shape[-1], self.length
-        sources = torch.empty(size, device=self.store.device)
-        # The parameters are also kept on the CPU, so that decisions do not wait for a GPU.
-        on_device = parameters.to(self.store.device)
-        for row in range(len(sources)):
-            sources[row] = self._item(parameters, on_device, row)
-        return shuffle_sources(sources, on_device.order) if self.config.shuffle_groups else sources
+        device = self.store.device
+        repitched = (parameters.semitones != 0) | (parameters.tempo != 1)
+        items, length = torch.arange(len(repitched)), self._length_before_shift
+        if not repitched.any():
+            sources = self._sources(parameters, items, length)
+        else:
+            channels = self.store.samples.shape[-1]
+            sources = torch.empty(len(items), len(self.store.sources), channels, length, device=device)
+            plain, changed = items[~repitched], items[repitched]
+            if len(plain):
+                sources[to_device(plain, device)] = self._sources(parameters, plain, length)
+            sources[to_device(changed, device)] = self._repitched(parameters, changed)
+        if length != self.length:
+            starts = (parameters.shift * (length - self.length + 1)).long()
+            sources = shift_in_time(sources, to_device(starts, device), self.length)
+        return shuffle_sources(sources, to_device(parameters.order, device)) if self.config.shuffle_groups else sources
 
-    def _item(self, parameters: MixParameters, on_device: MixParameters, row: int) -> Tensor:
-        """Return the sources of one item, shape (sources, channels, time)."""
-        length = self._length_before_shift
-        semitones, tempo = float(parameters.semitones[row]), float(parameters.tempo[row])
-        repitched = semitones != 0 or tempo != 1
-        read = pitch_shift_length(length, tempo=tempo) if repitched else length
-        n_sources = len(self.store.sources)
-        sources = torch.stack([self._source(parameters, on_device, row, s, read) for s in range(n_sources)])
-        if repitched:
-            sources = pitch_shift(sources, semitones=semitones, tempo=tempo, length=length)
-        if length == self.length:
-            return sources
-        starts = (on_device.shift[row] * (length - self.length + 1)).long()
-        return shift_in_time(sources, starts, self.length)
+    def _repitched(self, parameters: MixParameters, items: Tensor) -> Tensor:
+        """Return the sources of items whose pitch or tempo changes, (items, sources, channels, time)."""
+        length, tempo = self._length_before_shift, parameters.tempo[items]
+        needed = torch.tensor([pitch_shift_length(length, tempo=value) for value in tempo.tolist()])
+        sources = self._sources(parameters, items, needed)
+        rows = sources.flatten(1, 2)
+        semitones = parameters.semitones[items]
+        return pitch_shift_batch(rows, semitones=semitones, tempo=tempo, length=length).reshape(*sources.shape[:3], -1)
 
-    def _source(
-        self, parameters: MixParameters, on_device: MixParameters, row: int, source: int, length: int
-    ) -> Tensor:
-        """Return the sum of the augmented takes of one source of an item, shape (channels, time)."""
-        takes = [
-            self._take(parameters, on_device, (row, source, take), length)
-            for take, index in enumerate(parameters.recording[row, source].tolist())
-            if index >= 0
-        ]
-        return sum(takes[1:], start=takes[0])
+    def _sources(self, parameters: MixParameters, items: Tensor, lengths: Tensor | int) -> Tensor:
+        """Return the augmented sources of some items, with all takes summed, (items, sources, channels, time).
 
-    def _take(
-        self, parameters: MixParameters, on_device: MixParameters, at: tuple[int, int, int], length: int
-    ) -> Tensor:
-        """Read one excerpt and augment it, skipping augmentations with neutral parameters."""
-        recording = self.store.recordings[int(parameters.recording[at])]
-        slack = recording.frames - length  # negative if the recording is shorter than the excerpt and is padded
-        start = int(parameters.start[at] * (abs(slack) + 1)) * (1 if slack >= 0 else -1)
-        audio = self.store.excerpt(recording, at[1], start, length)
-        coin, decay, level = parameters.reverb[at].tolist()
-        if coin < self.config.reverb.get(recording.collection, 0.0):
-            audio = reverberate(audio, self._impulse_response(decay, level))
-        if parameters.tilt[at] != 0:
-            audio = apply_tilt(audio, on_device.tilt[at])
-        if parameters.width[at] != 1:
-            audio = set_width(audio, on_device.width[at])
-        if parameters.swapped[at]:
-            audio = swap_channels(audio, on_device.swapped[at])
-        return apply_gain(audio, on_device.gain[at])
+        The excerpts of an item are placed for its entry of `lengths`; all items are read as long as the longest.
+        """
+        recording = parameters.recording[items]
+        size = recording.shape[:2]
+        # In the order of the takes: the first take of every source, then the others that there are.
+        take, row, source = (recording.permute(2, 0, 1) >= 0).nonzero(as_tuple=True)
+        lengths = torch.as_tensor(lengths).expand(len(items))[row]
+        shape = len(row), self.store.samples.shape[-1], int(lengths.max())
+        audio = torch.empty(shape, device=self.store.device)
+        step = _CACHED if audio.device.type == "cpu" else len(row)
+        for part in map(slice, range(0, len(row), step), range(step, len(row) + step, step)):
+            self._augment(parameters, (items[row[part]], source[part], take[part]), lengths[part], out=audio[part])
+        count = size.numel()
+        if len(audio) > count:
+            slots = row[count:] * size[1] + source[count:]
+            audio[:count].index_add_(0, to_device(slots, audio.device), audio[count:])
+        return audio[:count].unflatten(0, size)
+
+    def _augment(
+        self, parameters: MixParameters, at: tuple[Tensor, Tensor, Tensor], lengths: Tensor, *, out: Tensor
+    ) -> None:
+        """Read and augment excerpts, given by item, source and take, into `out` (excerpts, channels, time).
+
+        Only the excerpts that an augmentation changes are copied for it.
+        """
+        device, recording = self.store.device, parameters.recording[at]
+        slack = self._frames[recording] - lengths  # negative if the recording is shorter and is padded
+        starts = (parameters.start[at] * (slack.abs() + 1)).long() * torch.where(slack >= 0, 1, -1)
+        audio = self.store.excerpts(recording, at[1], starts, out.shape[-1])
+        coin, decay, level = parameters.reverb[at].unbind(-1)
+        if (chosen := coin < self._reverb[recording]).any():
+            where = to_device(chosen.nonzero()[:, 0], device)
+            audio[where] = reverberate(audio[where], self._impulse_responses(decay[chosen], level[chosen]))
+        tilt = parameters.tilt[at]
+        if (chosen := tilt != 0).any():
+            where = to_device(chosen.nonzero()[:, 0], device)
+            audio[where] = apply_tilt(audio[where], to_device(tilt[chosen], device))
+        gain, width, swapped = parameters.gain[at], parameters.width[at], parameters.swapped[at]
+        matrix = channel_matrix(gain, width, swapped, channels=audio.shape[1])
+        torch.matmul(to_device(matrix, device), audio, out=out)
+
+    def _impulse_responses(self, decays: Tensor, levels: Tensor) -> Tensor:
+        """Return an impulse response for each pair of numbers in 0..1, padded to the longest, on the store's device.
+
+        Each has a generator of its own, so that an excerpt does not depend on the others in its batch.
+        """
+        pairs = zip(decays.tolist(), levels.tolist(), strict=True)
+        responses = [self._impulse_response(decay, level).T for decay, level in pairs]
+        return to_device(pad_sequence(responses, batch_first=True).mT, self.store.device)
 
     def _impulse_response(self, decay: float, level: float) -> Tensor:
         return impulse_response(

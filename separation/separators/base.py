@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from separation.audio.signal import Signal, TensorSignal
+from separation.separators.tf32 import float32_arithmetic
 
 if TYPE_CHECKING:
     from separation.spectral.stft import StftConfig
@@ -38,6 +39,8 @@ class Separator(ABC):
         Length in samples of the shortest mixture that the method accepts.
     model : str or None
         Name of the weights, if any; `model_hash` identifies their content.
+    allow_tf32 : bool
+        Whether an NVIDIA GPU may compute in TF32, as with ``precision="tf32"``.
     notes : list of str
         Sentences for the user about the last separation, such as a warning that it did not converge.
     """
@@ -50,6 +53,7 @@ class Separator(ABC):
     model: str | None = None
     model_hash: str | None = None
     device: torch.device = torch.device("cpu")
+    allow_tf32: bool = False
     options: Any = None
 
     def __init__(self) -> None:
@@ -105,7 +109,16 @@ class Separator(ABC):
                 f"at {self.sample_rate} Hz, but it has {mixture.frames}"
             )
         self.notes.clear()
-        yield from self._stream(mixture)
+        blocks = self._stream(mixture)
+        while (block := self._next(blocks)) is not None:
+            yield block
+
+    def _next(self, blocks: Iterator[Tensor]) -> Tensor | None:
+        """Compute the next block; on a GPU, with the arithmetic of the precision."""
+        if self.device.type != "cuda":
+            return next(blocks, None)
+        with float32_arithmetic(allow_tf32=self.allow_tf32):
+            return next(blocks, None)
 
     def _shape_error(self, shape: tuple[int, ...]) -> str:
         channels = "any number of" if self.channels is None else self.channels

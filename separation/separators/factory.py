@@ -36,7 +36,7 @@ def create(
     model : str, optional
         Name of a known model, a folder with one, or a RoFormer's checkpoint file; by default the method's own.
     device : "auto", "cpu", "cuda" or "mps"
-    precision : "auto", "fp32" or "bf16"
+    precision : "auto", "fp32", "tf32" or "bf16"
         Precision of the network, for methods that have one. See :mod:`separation.separators.precision`.
     options : mapping, optional
         Fields of the method's options dataclass; strings are converted. Missing ones default to the
@@ -75,7 +75,9 @@ def create(
     if entry.needs_references:
         return separator(method, references, options=parsed)
     if weights:
-        return separator(weights, device=torch_device, precision=precision, options=parsed)
+        built: Separator = separator(weights, device=torch_device, precision=precision, options=parsed)
+        built.allow_tf32 = precision == "tf32"
+        return built
     return separator(options=parsed)
 
 
@@ -107,7 +109,9 @@ def _create_preset(preset: Preset, *, device: str, precision: str, options: Mapp
                 options=part.options,
             )
         parts[name] = shared[key]
-    return EnsembleSeparator(preset, parts, options=parsed)
+    ensemble = EnsembleSeparator(preset, parts, options=parsed)
+    ensemble.allow_tf32 = precision == "tf32"
+    return ensemble
 
 
 def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:

@@ -15,7 +15,7 @@ from separation.models.onednn_roformer import OneDnnRoformer
 from separation.models.roformer import BANDS, Roformer, mel_bands, split_bands
 from separation.separators.base import Separator
 from separation.separators.overlap_add import fade_window, overlap_add
-from separation.separators.precision import waveform_estimator
+from separation.separators.precision import batch_seconds, waveform_estimator
 from separation.weights.model import Model
 
 __all__ = ["RoformerOptions", "RoformerSeparator"]
@@ -90,23 +90,37 @@ class RoformerSeparator(Separator):
         """Return the number of blocks for a mixture of `frames` samples."""
         return len(self._starts(frames))
 
+    @property
+    def segments_per_batch(self) -> int:
+        """Number of segments per batch: one on a CPU, whose cores are busy with it."""
+        return max(1, int(batch_seconds(self.device) // self.options.segment)) if self.device.type == "cuda" else 1
+
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        def process(start: int, stop: int) -> Tensor:
-            first = max(0, min(start, mixture.frames - self._segment))  # the last segment is as long as the others
-            return self._estimate(mixture.read(first, stop))[..., start - first :]
-
+        starts = self._starts(mixture.frames)
+        estimates = self._estimates(mixture, starts)
         window = fade_window(self._segment, self._segment // 10)  # fades of a tenth of a segment, as upstream
-        return overlap_add(process, mixture.frames, starts=self._starts(mixture.frames), window=window)
+        return overlap_add(lambda start, stop: next(estimates), mixture.frames, starts=starts, window=window)
 
-    def _estimate(self, mixture: Tensor) -> Tensor:
-        """Return the stems (sources, channels, time) of a segment (channels, time)."""
-        length = mixture.shape[-1]
-        padded = F.pad(mixture, (0, max(0, self._shortest - length)))
-        (stems,) = self.network([padded.to(self.device)])
-        stems = stems[..., :length].cpu()
+    def _estimates(self, mixture: Signal, starts: range) -> Iterator[Tensor]:
+        """Yield the stems (sources, channels, time) of every segment, in order, several computed in one batch."""
+        for batch in (starts[i : i + self.segments_per_batch] for i in range(0, len(starts), self.segments_per_batch)):
+            # The last segment is as long as the others.
+            firsts = [max(0, min(start, mixture.frames - self._segment)) for start in batch]
+            inputs = [mixture.read(first, min(first + self._segment, mixture.frames)) for first in firsts]
+            estimates = self._estimate(inputs)
+            for start, first in zip(batch, firsts, strict=True):
+                yield estimates.pop(0)[..., start - first :]
+
+    def _estimate(self, mixtures: list[Tensor]) -> list[Tensor]:
+        """Return the stems (sources, channels, time) of segments (channels, time) of equal length."""
+        length = mixtures[0].shape[-1]
+        missing = max(0, self._shortest - length)
+        found = self.network([F.pad(mixture, (0, missing)).to(self.device) for mixture in mixtures])
+        estimates = [stems[..., :length].cpu() for stems in found]
         if self._n_stems < len(self.sources):
-            stems = torch.cat([stems, (mixture - stems.sum(0))[None]])
-        return stems
+            pairs = zip(estimates, mixtures, strict=True)
+            estimates = [torch.cat([stems, (mixture - stems.sum(0))[None]]) for stems, mixture in pairs]
+        return estimates
 
 
 def _network(model: Model, shape: dict[str, Any]) -> Roformer:

@@ -19,7 +19,7 @@ from separation.models.demucs import center_trim
 from separation.separators.base import Separator
 from separation.separators.level import LevelledSignal, check_level, input_matrices
 from separation.separators.overlap_add import fade_window, in_step, overlap_add
-from separation.separators.precision import Estimator
+from separation.separators.precision import Estimator, batch_seconds
 from separation.spectral.masks import ratio_mask
 from separation.spectral.stft import StftConfig, istft, stft
 from separation.weights.model import Model
@@ -143,8 +143,8 @@ class WaveformSeparator(Separator):
 
     @property
     def segments_per_batch(self) -> int:
-        """Number of segments per batch, 40 s in all; a wide LSTM takes little longer for several than for one."""
-        limit = max(1, int(40 // self.options.segment))
+        """Number of segments per batch; a wide LSTM takes little longer for several than for one."""
+        limit = max(1, int(batch_seconds(self.device) // self.options.segment))
         return min(limit, torch.get_num_threads()) if self.one_segment_per_core and self.device.type == "cpu" else limit
 
     def input_length(self, length: int) -> int:

@@ -5,12 +5,13 @@
 - ``open_unmix``       the Open-Unmix recipe: options and loss
 - ``demucs``           the Demucs recipe: options and loss
 - ``trainer``          the training loop: steps, epochs, checkpoints
+- ``average``          the moving average of the weights
 - ``validation``       scores on whole tracks, the best epoch, early stopping
 - ``loader``           batches, mixed in the background
 - ``run_folder``       the files of a run
 - ``tensorboard``      training curves
 - ``throughput``       speed and remaining time
 - ``distributed``      data-parallel training in several processes
-- ``autocast_check``   detection of CPUs that compute wrongly in half precision
+- ``autocast_check``   the precision of training, and detection of CPUs that compute wrongly in half precision
 - ``setup``            preparing a run from command-line arguments
 """

@@ -1,4 +1,4 @@
-"""Detect CPUs that compute wrongly in half precision."""
+"""The precision of training, and detection of CPUs that compute wrongly in half precision."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_autocast_accuracy"]
+__all__ = ["autocast_dtype", "check_autocast_accuracy"]
 
 _MAX_ERROR = 0.1  # relative; bfloat16 rounds to 0.4 %, and the error of a wrong kernel is as large as its output
+
+
+def autocast_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of a precision of :class:`~separation.training.config.TrainingConfig`; weights stay float32."""
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 def check_autocast_accuracy(objective: nn.Module, inputs: tuple[Tensor, ...], precision: torch.dtype) -> None:

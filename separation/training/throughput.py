@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 __all__ = ["Report", "Throughput"]
 
 
@@ -22,8 +24,8 @@ class Report:
         The epoch of this step, counted from 1, and the number of epochs.
     step, steps : int
         Number of steps done, and total number of steps.
-    loss : float
-        Loss of this step, averaged over targets and processes.
+    losses : Tensor, shape (objectives,)
+        Losses of this step, averaged over processes, on the device of the training.
     examples_per_second, seconds_left : float
         Speed over the last 50 steps, excluding validation; remaining time in seconds at that speed.
     waiting : float
@@ -37,11 +39,16 @@ class Report:
     epochs: int
     step: int
     steps: int
-    loss: float
+    losses: Tensor
     examples_per_second: float
     seconds_left: float
     waiting: float
     validation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float:
+        """Loss of this step, averaged over targets and processes. Reading it waits until a GPU has computed it."""
+        return float(self.losses.mean())
 
 
 class Throughput:
@@ -78,7 +85,7 @@ class Throughput:
         """Examples per second."""
         return self.batch * len(self.times) / max(1e-9, sum(self.times))
 
-    def report(self, step: int, loss: float, validation: dict[str, Any]) -> Report:
+    def report(self, step: int, losses: Tensor, validation: dict[str, Any]) -> Report:
         """End the step, unless :meth:`paused` has ended it, and return its report."""
         if not validation:
             self._tick()
@@ -88,7 +95,7 @@ class Throughput:
             epochs=self.epochs,
             step=step,
             steps=steps,
-            loss=loss,
+            losses=losses,
             examples_per_second=self.speed,
             seconds_left=(steps - step) * self.batch / self.speed,
             waiting=sum(self.waits) / max(1e-9, sum(self.times)),

@@ -2,7 +2,8 @@
 
 Every step draws a batch from its own seed, mixes it on the device, and computes one loss, one backward pass and
 one clipped update for each network of the recipe. Seeds depend only on the run's seed, the step and the process,
-so that a run that was killed resumes as if it had not been interrupted; on a CPU, bit by bit.
+so that a run that was killed resumes as if it had not been interrupted; on a CPU, bit by bit. A step only launches
+operations: losses stay on the device and are checked together every few steps, so that a GPU never waits for the host.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from separation.datasets.store import StemStore
-from separation.training.autocast_check import check_autocast_accuracy
+from separation.training.autocast_check import autocast_dtype, check_autocast_accuracy
+from separation.training.average import WeightAverage
 from separation.training.config import as_dict
 from separation.training.distributed import ProcessGroup, without_gradient_averaging
 from separation.training.loader import BatchLoader, batch_seed
@@ -28,9 +29,10 @@ from separation.training.tensorboard import TensorBoardWriter
 from separation.training.throughput import Report, Throughput
 from separation.training.validation import is_out_of_patience, validate, validation_score
 
-__all__ = ["Trainer"]
+__all__ = ["CHECK_EVERY", "Trainer"]
 
 WARM_UP = 50  # steps of the "decay" schedule
+CHECK_EVERY = 50  # steps after which the losses are read from the device
 NOT_FINITE_ADVICE = 'start a new run with a lower learning_rate or with precision = "fp32"'
 
 
@@ -73,20 +75,16 @@ class Trainer:
                 recipe.objectives[name].network.load_state_dict(state)
         self.sampler = recipe.sampler(store)
         self.objectives = nn.ModuleDict(recipe.objectives).to(self.device)
-        self.average = None
-        if config.ema:
-            self.average = AveragedModel(
-                self.objectives, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True
-            )
-        parameters = [p for p in self.objectives.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.average = WeightAverage(self.objectives, config.ema) if config.ema else None
+        parameters, decay = [p for p in self.objectives.parameters() if p.requires_grad], config.weight_decay
+        self.optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=decay, fused=True)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
             factor=config.plateau_factor,
             patience=config.plateau_patience,
             cooldown=config.plateau_cooldown,
         )
-        self.precision = _precision(config.precision, self.device)
+        self.precision = autocast_dtype(config.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
         tracks = sum(recording.speed == 1 for recording in store.recordings)
         per_epoch = tracks * config.excerpts_per_track / (config.batch * processes.size)
@@ -127,8 +125,8 @@ class Trainer:
         throughput = Throughput(
             batch=config.batch * self.processes.size, epoch_steps=self.epoch_steps, epochs=config.epochs
         )
-        losses: list[Tensor] = []
-        first = self.step
+        losses: list[Tensor] = []  # of this epoch, per step
+        checked, first = 0, self.step
         with self._batches(steps) as batches:
             while self.step < steps and not is_out_of_patience(self.log, config):
                 self._set_learning_rate(steps)
@@ -137,13 +135,16 @@ class Trainer:
                 if self.step == first:
                     self._check_autocast(sources)
                 losses.append(self._one_step(sources))
-                loss = float(losses[-1].mean())
                 self.step += 1
-                validation: dict[str, Any] = {}
-                if self.step % self.epoch_steps == 0:
+                loss, validation = losses[-1], {}
+                ends_epoch = self.step % self.epoch_steps == 0
+                if ends_epoch or len(losses) - checked == CHECK_EVERY:
+                    self._check_finite(losses[checked:])
+                    checked = len(losses)
+                if ends_epoch:
                     with throughput.paused():
                         validation = self._end_epoch(torch.stack(losses).mean(0), throughput, self.step == steps)
-                    losses = []
+                    losses, checked = [], 0
                 yield throughput.report(self.step, loss, validation)
 
     @contextlib.contextmanager
@@ -174,16 +175,14 @@ class Trainer:
     def _one_step(self, sources: Tensor) -> Tensor:
         """Update every network on one batch; return the losses (objectives,), averaged over all processes."""
         losses = self.processes.mean(self._gradients(sources))
-        if not torch.isfinite(losses).all():
-            self._raise_not_finite(losses)
         self.scaler.unscale_(self.optimizer)
         if self.config.clip:
             for module in self.objectives.values():
-                nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
+                nn.utils.clip_grad_norm_(module.parameters(), self.config.clip, foreach=True)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
-            self.average.update_parameters(self.objectives)
+            self.average.update(self.objectives, first=self.step == 0)
         return losses
 
     def _gradients(self, sources: Tensor) -> Tensor:
@@ -204,14 +203,21 @@ class Trainer:
                 losses[index] += loss.detach()
         return losses
 
-    def _raise_not_finite(self, losses: Tensor) -> None:
+    def _check_finite(self, steps: list[Tensor]) -> None:
+        """Raise FloatingPointError for the first of the last steps whose losses are not finite."""
+        losses = torch.stack(steps).cpu()
+        for index, finite in enumerate(losses.isfinite().all(1).tolist()):
+            if not finite:
+                self._raise_not_finite(losses[index], self.step - len(steps) + index)
+
+    def _raise_not_finite(self, losses: Tensor, step: int) -> None:
         values = [str(float(loss)) for loss in losses]
-        seeds = [batch_seed(self.config.seed, self.step, rank) for rank in range(self.processes.size)]
-        entry = {"step": self.step, "losses": values, "batch_seed": seeds[0] if len(seeds) == 1 else seeds}
+        seeds = [batch_seed(self.config.seed, step, rank) for rank in range(self.processes.size)]
+        entry = {"step": step, "losses": values, "batch_seed": seeds[0] if len(seeds) == 1 else seeds}
         if self.processes.first:
             self.run_folder.write_log([*self.log, {"not finite": entry}])
         raise FloatingPointError(
-            f"the loss is not finite at step {self.step} ({', '.join(values)}); the batch's seed is "
+            f"the loss is not finite at step {step} ({', '.join(values)}); the batch's seed is "
             f"{', '.join(map(str, seeds))}. The last checkpoint is from before; {NOT_FINITE_ADVICE}"
         )
 
@@ -328,6 +334,8 @@ class Trainer:
         self.objectives.load_state_dict(weights)
         if self.average is not None:
             self.average.load_state_dict(averages)
+        for group in state["optimizer"]["param_groups"]:
+            group |= {"fused": True, "foreach": None}  # as here, whichever implementation wrote the checkpoint
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])
         self.scaler.load_state_dict(state["scaler"])
@@ -336,11 +344,3 @@ class Trainer:
         if self.device.type == "cuda" and state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
         return True
-
-
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]

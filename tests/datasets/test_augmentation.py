@@ -12,21 +12,37 @@ from torch import Tensor
 
 from separation.audio.files import read
 from separation.datasets.augmentation import (
-    apply_gain,
     apply_tilt,
+    channel_matrix,
     impulse_response,
     pitch_shift,
     pitch_shift_length,
     reverberate,
-    set_width,
     shift_in_time,
     shuffle_sources,
-    swap_channels,
 )
 from tests.conftest import SAMPLES, relative_error, snr
 
 RATE = 44100
 Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def mixed_channels(audio: Tensor, *, gain: Tensor, width: Tensor, swapped: Tensor) -> Tensor:
+    return channel_matrix(gain, width, swapped, channels=audio.shape[-2]) @ audio
+
+
+def apply_gain(audio: Tensor, gain: Tensor) -> Tensor:
+    return mixed_channels(audio, gain=gain, width=torch.ones_like(gain), swapped=torch.zeros_like(gain).bool())
+
+
+def set_width(audio: Tensor, width: Tensor) -> Tensor:
+    return mixed_channels(audio, gain=torch.ones_like(width), width=width, swapped=torch.zeros_like(width).bool())
+
+
+def swap_channels(audio: Tensor, swapped: Tensor) -> Tensor:
+    one = torch.ones(swapped.shape)
+    return mixed_channels(audio, gain=one, width=one, swapped=swapped)
+
 
 #: Each step with a parameter, the value that changes nothing, and six that do.
 STEPS = [

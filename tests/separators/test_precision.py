@@ -15,7 +15,7 @@ from separation.models.demucs import Demucs
 from separation.models.onednn_demucs import OneDnnDemucs
 from separation.models.onednn_hybrid_demucs import OneDnnHybridDemucs
 from separation.separators import create
-from separation.separators.precision import apply_precision, check_precision, waveform_estimator
+from separation.separators.precision import _PlainEstimator, apply_precision, check_precision, waveform_estimator
 from tests.conftest import snr
 from tests.models.helpers import NO_BFLOAT16, loud_lstm, randomise
 
@@ -60,11 +60,17 @@ def test_the_lstm_of_demucs_runs_in_the_precision(precision: str, least: float) 
 
 
 def test_unknown_and_unsupported_precisions_are_refused() -> None:
-    with pytest.raises(ValueError, match="must be one of auto, fp32, bf16, got 'fp8'"):
+    with pytest.raises(ValueError, match="must be one of auto, fp32, tf32, bf16, got 'fp8'"):
         create("demucs", device="cpu", precision="fp8")
     with pytest.raises(ValueError, match="hpss has no network, so that --precision does not apply"):
         create("hpss", precision="bf16")
     assert check_precision("auto", CPU) == "fp32"
+
+
+def test_tf32_is_refused_elsewhere_than_on_nvidia_gpus() -> None:
+    with pytest.raises(ValueError, match="TF32 is arithmetic of NVIDIA GPUs, not of cpu: use precision fp32"):
+        create("demucs", device="cpu", precision="tf32")
+    assert check_precision("tf32", torch.device("cuda")) == "tf32"
 
 
 def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,3 +113,31 @@ def test_only_large_layers_are_converted(precision: str, least: float) -> None:
     changed: Any = apply_precision(copy.deepcopy(network), precision, CPU)
     with torch.inference_mode():
         assert least < snr(changed[1](changed[0](x)[:, None])[0][:, 0], expected) < 100
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8])
+def test_a_batch_is_halved_until_the_memory_suffices(most: int) -> None:
+    sizes: list[int] = []
+
+    class Small(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > most:
+                raise torch.OutOfMemoryError("out of memory")
+            sizes.append(len(x))
+            return x[:, None] * 2
+
+    mixtures = [torch.full((2, 5), float(number)) for number in range(8)] + [torch.full((2, 3), 8.0)]
+    estimates = _PlainEstimator(Small(), False, CPU)(mixtures)
+    for estimate, mixture in zip(estimates, mixtures, strict=True):
+        assert torch.equal(estimate, mixture[None] * 2)
+    assert max(sizes) <= most
+    assert sum(sizes) == 9
+
+
+def test_a_single_segment_that_does_not_fit_is_an_error() -> None:
+    class Never(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        _PlainEstimator(Never(), False, CPU)([torch.zeros(2, 5)])

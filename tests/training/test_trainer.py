@@ -116,6 +116,18 @@ def test_a_step_in_bfloat16_is_finite_and_keeps_float32_weights(name: str, make_
     assert reports[0].loss != expected[0].loss
 
 
+@pytest.mark.slow  # fast: test_a_step_in_bfloat16_is_finite_and_keeps_float32_weights
+@BOTH
+def test_the_loss_curve_in_bfloat16_follows_that_in_float32(name: str, make_trainer: MakeTrainer) -> None:
+    curves = []
+    for precision in ("fp32", "bf16"):
+        trainer = make_trainer(name, folder=precision, epochs=4, epoch_steps=25, precision=precision, ema=0.9)
+        run_all(trainer)
+        curves.append([np.mean(list(entry["train_loss"].values())) for entry in trainer.log])
+    assert curves[0][-1] < 0.97 * curves[0][0], "the network has learned"
+    assert curves[1] == pytest.approx(curves[0], rel=0.03)
+
+
 def test_the_default_precision_on_a_cpu_is_float32(make_trainer: MakeTrainer) -> None:
     assert make_trainer("demucs").precision == torch.float32
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from separation.datasets.excerpts import to_device
 
 __all__ = [
+    "apply_matrix",
     "apply_tilt",
     "channel_matrix",
     "impulse_response",
@@ -51,6 +52,20 @@ def channel_matrix(gain: Tensor, width: Tensor, swapped: Tensor, *, channels: in
     width = width[..., None, None]
     matrix = width * torch.eye(channels) + (1 - width) / channels
     return gain[..., None, None] * torch.where(swapped[..., None, None], matrix.flip(-2), matrix)
+
+
+def apply_matrix(matrix: Tensor, audio: Tensor, *, out: Tensor) -> None:
+    """Write the product of matrices (..., channels, channels) and audio (..., channels, time) to `out`.
+
+    On a CPU, sums of products of rows take a third of the time of a product of matrices this small.
+    """
+    if audio.device.type != "cpu":
+        torch.matmul(matrix, audio, out=out)
+        return
+    for row in range(audio.shape[-2]):
+        torch.mul(audio[..., 0, :], matrix[..., row, 0, None], out=out[..., row, :])
+        for column in range(1, audio.shape[-2]):
+            out[..., row, :].addcmul_(audio[..., column, :], matrix[..., row, column, None])
 
 
 def apply_tilt(audio: Tensor, tilt: Tensor) -> Tensor:

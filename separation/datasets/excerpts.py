@@ -32,11 +32,12 @@ def read_excerpts(samples: Tensor, sources: Tensor, starts: Tensor, bounds: Tens
     Tensor, shape (excerpts, channels, length), of the type of `samples`
     """
     numbers = torch.stack([starts, sources, *bounds.T])
+    read_whole = _sliced_windows if samples.device.type == "cpu" else _windows
     whole = (starts >= bounds[:, 0]) & (starts + length <= bounds[:, 1])
     if whole.all():
-        return _windows(samples, numbers, length)
+        return read_whole(samples, numbers, length)
     excerpts = samples.new_empty(len(starts), samples.shape[-1], length)
-    for chosen, read in ((whole, _windows), (~whole, _padded_windows)):
+    for chosen, read in ((whole, read_whole), (~whole, _padded_windows)):
         if chosen.any():
             where = to_device(chosen.nonzero()[:, 0], samples.device)
             excerpts[where] = read(samples, numbers[:, chosen], length)
@@ -48,6 +49,12 @@ def _windows(samples: Tensor, numbers: Tensor, length: int) -> Tensor:
     starts, sources, *_ = to_device(numbers, samples.device)
     windows = samples.unfold(0, length, 1)  # a view, (positions, sources, channels, length)
     return windows[starts, sources]
+
+
+def _sliced_windows(samples: Tensor, numbers: Tensor, length: int) -> Tensor:
+    """As `_windows`, in an operation per excerpt: on a CPU, slices are copied three times as fast as by indices."""
+    places = zip(numbers[0].tolist(), numbers[1].tolist(), strict=True)
+    return torch.stack([samples[start : start + length, source].T for start, source in places])
 
 
 def _padded_windows(samples: Tensor, numbers: Tensor, length: int) -> Tensor:

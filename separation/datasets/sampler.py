@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from separation.datasets.augmentation import (
+    apply_matrix,
     apply_tilt,
     channel_matrix,
     impulse_response,
@@ -25,7 +26,7 @@ from separation.datasets.store import StemStore, StoredTrack
 
 __all__ = ["MixParameters", "MixSampler"]
 
-_CACHED = 4  # excerpts augmented at a time on a CPU, since they then stay in its cache; a GPU augments all at once
+_CACHED = 8  # excerpts augmented at a time on a CPU, since they then stay in its cache; a GPU augments all at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,8 +274,7 @@ class MixSampler:
             where = to_device(chosen.nonzero()[:, 0], device)
             audio[where] = apply_tilt(audio[where], to_device(tilt[chosen], device))
         gain, width, swapped = parameters.gain[at], parameters.width[at], parameters.swapped[at]
-        matrix = channel_matrix(gain, width, swapped, channels=audio.shape[1])
-        torch.matmul(to_device(matrix, device), audio, out=out)
+        apply_matrix(to_device(channel_matrix(gain, width, swapped, channels=audio.shape[1]), device), audio, out=out)
 
     def _impulse_responses(self, decays: Tensor, levels: Tensor) -> Tensor:
         """Return an impulse response for each pair of numbers in 0..1, padded to the longest, on the store's device.

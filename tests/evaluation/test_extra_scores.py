@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from log_wmse_audio_quality import calculate_log_wmse
 
 from separation.evaluation.extra_scores import extra_scores
 from separation.evaluation.metrics import (
@@ -67,10 +66,10 @@ def test_the_blocks_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> No
     assert score(*waves, names=EXTRA_METRICS) == pytest.approx(usual, rel=1e-9)
 
 
-@pytest.mark.parametrize("rate", [16000, 48000])
-def test_log_wmse_at_other_rates_is_close_to_that_of_resampled_signals(rate: int) -> None:
+@pytest.mark.parametrize(("rate", "expected"), [(16000, 13.148888), (48000, 12.893642)])
+def test_log_wmse_at_other_rates_is_close_to_that_of_resampled_signals(rate: int, expected: float) -> None:
+    """The package log-wmse-audio-quality 0.2.0 resamples the signals to 44.1 kHz."""
     reference, estimate, mixture = (soxr.resample(wave.T, RATE, rate).T for wave in CASES["leaky"])
-    expected = calculate_log_wmse(mixture, estimate, reference, rate)
     found = score(reference, estimate, mixture, rate=rate, names=("log_wmse",))["log_wmse"]
     assert found == pytest.approx(expected, abs=0.01)
 

@@ -83,7 +83,7 @@ def excerpt(page: Page, start: float, seconds: float) -> None:
 def separate(page: Page) -> None:
     open_form(page)
     page.click("#separate")
-    expect(page.locator("#form")).to_be_hidden(timeout=PATIENCE)  # short work may have ended before Stop is enabled
+    expect(page.locator("#stop")).to_be_enabled(timeout=PATIENCE)
 
 
 def wait_for(page: Page, words: str) -> None:

@@ -52,7 +52,7 @@ def _windows(samples: Tensor, numbers: Tensor, length: int) -> Tensor:
 
 
 def _sliced_windows(samples: Tensor, numbers: Tensor, length: int) -> Tensor:
-    """As `_windows`, in an operation per excerpt: on a CPU, slices are copied three times as fast as by indices."""
+    """Return the same as `_windows`, slice by slice: on a CPU, that is three times as fast as reading by indices."""
     places = zip(numbers[0].tolist(), numbers[1].tolist(), strict=True)
     return torch.stack([samples[start : start + length, source].T for start, source in places])
 

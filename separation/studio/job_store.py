@@ -34,7 +34,7 @@ MOST_LISTED = 20  # jobs in a visitor's history
 
 @dataclass(frozen=True, kw_only=True)
 class JobOrder:
-    """What a job has to do; enough to go on with it after its process has died.
+    """The order of a job: the song and the request, with which another process can go on if this one dies.
 
     Attributes
     ----------

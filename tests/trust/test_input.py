@@ -353,6 +353,7 @@ def test_a_file_that_is_too_large_is_refused(studio: Server, visitor: Visitor, r
 
 
 def test_an_interrupted_upload_leaves_nothing(studio: Server, record_attack: RecordAttack) -> None:
+    """The fixture `studio_survives` checks that no file is left."""
     host, port = studio.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = '--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'

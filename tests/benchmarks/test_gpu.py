@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
+import torch
 
 from tests.benchmarks.gpu import table
+from tests.benchmarks.gpu_separation import measure_separation
 from tests.benchmarks.gpu_training import covered
 
 
@@ -21,6 +24,11 @@ def test_overlapping_spans_are_counted_once() -> None:
 def test_the_table_has_a_line_per_number() -> None:
     lines = table({"what": "", "a": {"b": 1.23456, "c": None}, "d": {"skipped": "no time"}}).splitlines()
     assert [line.split(maxsplit=3) for line in lines] == [["a", "/", "b", "1.235"], ["d", "/", "skipped", "no time"]]
+
+
+def test_no_measurement_starts_after_the_deadline() -> None:
+    found = measure_separation(torch.device("cpu"), small=True, deadline=time.monotonic())
+    assert found == {method: {"skipped": "the time is over"} for method in ("open-unmix", "spleeter")}
 
 
 @pytest.mark.slow  # fast tests of what it measures: those of training, separators and BSSEval
@@ -35,6 +43,7 @@ def test_the_check_runs_on_a_cpu() -> None:
     for recipe in ("open-unmix", "demucs"):
         assert document["training"][recipe]["ours"]["examples_per_second"] > 0
         assert document["training"][recipe]["plain"]["examples_per_second"] > 0
-    assert document["separation"]["open-unmix"]["3 s"]["real_time_factor"] > 0
+    for method in ("open-unmix", "spleeter"):
+        assert document["separation"][method]["3 s"]["real_time_factor"] > 0
     assert document["evaluation"]["largest_difference_db"] < 1e-6
     assert "separation / open-unmix / 3 s / seconds" in done.stderr

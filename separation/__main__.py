@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -52,6 +54,8 @@ def main() -> None:
     """Run the command line: parse ``sys.argv``, execute a command and exit with its code."""
     # Exit normally on SIGTERM, so that clean-up code removes partial output.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Before it exits, Python searches all objects for garbage: with torch imported, that takes 0.35 s.
+    atexit.register(gc.freeze)
     name = Path(sys.argv[0]).stem
     app(prog_name="stemscope" if name == "stemscope" else "python -m separation")
 

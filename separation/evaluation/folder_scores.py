@@ -14,6 +14,7 @@ from separation.datasets.stem_map import read_stem_map
 from separation.evaluation.file_signals import FileSignals
 from separation.evaluation.track_scores import score_signals
 from separation.sources import PARTS_OF_OTHER, is_rest
+from separation.workers.threads import map_threads
 
 __all__ = ["OpenFolders", "match_sources", "open_folders", "score_folders"]
 
@@ -115,7 +116,8 @@ def _files(stems: StemFiles, names: Sequence[str]) -> list[Path]:
 
 def _measure_references(stems: StemFiles) -> tuple[int, int, int]:
     """Decode all references once; return their sample rate in Hz, number of channels and length in samples."""
-    formats = {path: measure_stem(stems, path) for path in stems.files}
+    paths = list(stems.files)
+    formats = dict(zip(paths, map_threads(lambda path: measure_stem(stems, path), paths), strict=True))
     check_formats(stems, formats)
     each = list(formats.values())
     return each[0].sample_rate, max(one.channels for one in each), max(one.frames or 0 for one in each)
@@ -127,14 +129,10 @@ def _check_estimates(
     """Decode all estimates once; return why some targets cannot be scored, and notes on the others."""
     failed: dict[str, str] = {}
     notes = []
-    for target, names in pairs.items():
-        problems = [stems.problems[name] for name in names if name in stems.problems]
-        try:
-            if problems:
-                raise ValueError(problems[0])
-            lengths = {path: _fitting_length(stems, path, expected) for path in _files(stems, names)}
-        except ValueError as error:
-            failed[target] = str(error)
+    measured = map_threads(lambda names: _fitting_lengths(stems, names, expected), list(pairs.values()))
+    for target, lengths in zip(pairs, measured, strict=True):
+        if isinstance(lengths, ValueError):
+            failed[target] = str(lengths)
             continue
         for path, frames in lengths.items():
             if frames != expected[2] and not (stems.mapped and frames < expected[2]):
@@ -144,6 +142,19 @@ def _check_estimates(
                     f"it is {change}"
                 )
     return failed, notes
+
+
+def _fitting_lengths(
+    stems: StemFiles, names: Sequence[str], expected: tuple[int, int, int]
+) -> dict[Path, int] | ValueError:
+    """Return the lengths of a target's files in samples, or the error that says why one cannot be used."""
+    problems = [stems.problems[name] for name in names if name in stems.problems]
+    if problems:
+        return ValueError(problems[0])
+    try:
+        return {path: _fitting_length(stems, path, expected) for path in _files(stems, names)}
+    except ValueError as error:
+        return error
 
 
 def _fitting_length(stems: StemFiles, path: Path, expected: tuple[int, int, int]) -> int:

@@ -47,8 +47,9 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
         total = torch.zeros(4, references.shape[0], dtype=torch.float64)
         for start in range(first, last):
             stop = min((start + 1) * BLOCK, time)
-            s, e = (signals.read(start * BLOCK, stop) for signals in (references, estimates))
-            total += torch.stack([product.sum((1, 2)) for product in (s * s, (s - e).square_(), s * e, e * e)])
+            s, e = (signals.read(start * BLOCK, stop).flatten(1) for signals in (references, estimates))
+            pairs = (s, s), (s - e, s - e), (s, e), (e, e)
+            total += torch.stack([torch.linalg.vecdot(x, y) for x, y in pairs])
         return total
 
     energy, error, inner, estimated = torch.stack(map_parts(sums, -(-time // BLOCK))).sum(0).numpy()

@@ -493,12 +493,11 @@ def test_pages_fit_the_screen(visitor: BrowserContext, result: str, width: int) 
             open_tab(page, name)  # all of them can be reached, none behind a menu
             page.wait_for_timeout(300)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-            page.evaluate("window.scrollTo(0, 1e6)")
-            bottom, top = (
-                page.evaluate(f"document.querySelector('{part}').getBoundingClientRect().{side}")
-                for part, side in (("footer", "bottom"), (".stem-dock", "top"))
+            footer, dock = page.evaluate(  # in one call, since the page may grow between two
+                "window.scrollTo(0, 1e6);"
+                "['footer', '.stem-dock'].map(part => document.querySelector(part).getBoundingClientRect().toJSON())"
             )
-            assert bottom <= top, f"the transport covers the end of {name}"
+            assert footer["bottom"] <= dock["top"], f"the transport covers the end of {name}"
         open_tab(page, "Separate")
         page.click("#change")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the form"

@@ -153,7 +153,7 @@ def _submit(
 
 def _results(token: str, state: JobState) -> dict[str, Any]:
     """Return the finished methods, and a sentence for each that failed."""
-    sentences = [*state.problems, *state.failed, *([state.error] if state.error is not None else [])]
+    sentences = [*state.problems, *state.failed.values(), *([state.error] if state.error is not None else [])]
     failed = [{"input": state.name, "error": sentence} for sentence in sentences]
     return {"results": [_served(result, storage.RESULTS / token) for result in state.results], "failed": failed}
 

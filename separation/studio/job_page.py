@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.job_store import JobOrder, JobState
 from separation.studio.queue import MAX_PER_VISITOR, QUEUE
 
-__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "separate", "watch", "wire"]
+__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "watch", "wire"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,15 @@ _ADDRESS = """(token) => {
   else url.searchParams.delete("result");
   window.history.replaceState(null, "", url);
 }"""
+
+
+_RETRY = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-method]");
+  if (!button) return;
+  element.focus({ preventScroll: true }); // the button disappears
+  trigger("retry", { method: button.dataset.method });
+});"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +92,11 @@ class JobParts:
         ]
 
 
+def status_line() -> gr.HTML:
+    """Return the status; it triggers ``retry`` with the method that is to be tried again."""
+    return gr.HTML(components.hint(Translator("en")("ready")), js_on_load=_RETRY, elem_id="status")
+
+
 def go_on_button() -> gr.Button:
     return gr.Button(translatable("go_on"), variant="primary", elem_id="go-on", visible=False, min_width=100)
 
@@ -95,6 +110,7 @@ def wire(parts: JobParts, choice: list[Any]) -> None:
         # Unlimited here: QUEUE decides whose turn it is.
         parts.run.click(separate, [*known, *choice], parts.shown, concurrency_limit=None, **private),
         parts.go_on.click(go_on, known, parts.shown, concurrency_limit=None, **private),
+        parts.status.retry(retry, known, parts.shown, concurrency_limit=None, **private),
         parts.timer.tick(watch, [*known, parts.place, parts.history], parts.shown, **at_once),
     ]
     parts.stop.click(ask_to_stop, parts.token, parts.stop, **at_once)
@@ -131,9 +147,21 @@ def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any)
 
 def go_on(request: gr.Request, token: str | None, visitor: Any) -> tuple[Any, ...]:
     """Go on with the interrupted job that the page shows."""
+    return _again(request, token, visitor, jobs.go_on)
+
+
+def retry(request: gr.Request, token: str | None, visitor: Any, event: gr.EventData) -> tuple[Any, ...]:
+    """Try a failed method of the job that the page shows again; what a program sends may be anything."""
+    method = event._data.get("method") if isinstance(event._data, dict) else None
+    return _again(request, token, visitor, lambda token, who: jobs.retry(token, who, method))
+
+
+def _again(
+    request: gr.Request, token: str | None, visitor: Any, begin: Callable[[str | None, str], None]
+) -> tuple[Any, ...]:
     words, who = translator_for(request), _visitor(visitor, request)
     try:
-        jobs.go_on(token, who)
+        begin(token, who)
     except (ValueError, OSError) as error:
         return _refused(errors.visitor_message(error, words), None, who, words)
     return _view(token, who, words)
@@ -224,13 +252,22 @@ def describe(state: JobState | None, words: Translator) -> str:
         return components.work(words("queue"), details, problems=state.problems)
     if state.state == "working":
         return components.work(*_progress(state, words), share=state.share, problems=state.problems)
-    problems = [*state.problems, *map(words.sentence, state.failed)]
+    problems = [*state.problems, *(_failure(state, method, words) for method in state.failed)]
     if state.state == "failed":
         if state.error is not None:
-            return components.work(words("failed_title"), problems=[*state.problems, state.error])
+            return components.work(words("failed_title"), problems=[*state.problems, words.sentence(state.error)])
         return components.work(words("nothing"), [words("finished", done=0, all=state.total)], problems=problems)
     kept = words("finished" if state.state == "done" else "kept", done=state.finished, all=state.total)
     return components.work(words(state.state), [kept], problems=problems)
+
+
+def _failure(state: JobState, method: str, words: Translator) -> str | components.Retry:
+    """Return why a method failed, with a button if it can be tried again."""
+    sentence = words.sentence(state.failed[method])
+    if not state.can_retry(method):
+        return sentence
+    label = words("retry_method", method=words.named("method", method, method))
+    return components.Retry(sentence, method, words("retry"), label)
 
 
 def _progress(state: JobState, words: Translator) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -73,6 +74,51 @@ def test_a_job_goes_on_without_its_page_and_is_in_the_history(
     link.click()
     wait_for(page, "Done.*2 of 2 methods")
     expect(page.get_by_role("radio", name="Demucs")).to_be_visible()
+
+
+#: Drops a song on the page as soon as a part of it is there.
+DROP_EARLY = """(bytes) => {
+  const drop = (where) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "dropped.ogg", { type: "audio/ogg" }));
+    const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+    return !where.dispatchEvent(new DragEvent("drop", options)); // whether the browser stays on the page
+  };
+  const look = () => {
+    const where = document.querySelector(window.dropAt);
+    if (where === null || window.stayed !== undefined) return;
+    window.stayed = drop(where);
+  };
+  new MutationObserver(look).observe(document, { subtree: true, childList: true });
+}"""
+
+
+@pytest.mark.parametrize("where", ["#upload button", ".masthead"])
+def test_a_song_dropped_while_the_page_loads_is_not_lost(visitor: BrowserContext, server: Server, where: str) -> None:
+    page = visitor.new_page()
+    song = list((SAMPLES / "night-drive" / "bass.ogg").read_bytes())
+    page.add_init_script(f"window.dropAt = {json.dumps(where)}; ({DROP_EARLY})({song})")
+    page.goto(server.url)
+    expect(page.locator("#choice strong")).to_have_text("dropped.ogg")
+    assert page.evaluate("window.stayed") is True
+    page.close()
+
+
+def test_a_method_that_failed_says_why_and_can_be_tried_again(page: Page) -> None:
+    upload(page, SONG)
+    choose(page, "Mixture ÷ 4", "ICA")
+    excerpt(page, 0, 1)
+    page.get_by_label("Karaoke: vocals and instrumental only").check()  # ICA has no vocals
+    page.click("#separate")
+    wait_for(page, "ICA: ica has no stem 'vocals'")
+    runs: list[str] = []
+    page.on("request", lambda request: runs.append(request.url) if "player.json?run=2" in request.url else None)
+    page.get_by_role("button", name="Retry ICA").click()
+    expect(page.locator("stem-player[view=stems][manifest$='run=2']")).to_be_visible()
+    wait_for(page, "Done.*1 of 2 methods.*ICA: ica has no stem")
+    expect(page.get_by_role("button", name="Retry ICA")).to_be_visible()
+    assert page.evaluate("document.activeElement.tagName") != "BODY"
+    assert runs
 
 
 def test_several_songs_at_once_wait_in_turn(page: Page) -> None:

@@ -289,6 +289,43 @@ def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatc
     assert (view.place, view.token) == (gr.skip(), None)
 
 
+def test_a_failed_method_is_tried_again_alone_into_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, calls = HarmonicPercussive.stream, []
+
+    def fail_once(self: HarmonicPercussive, mixture: Any) -> Any:
+        calls.append(self)
+        if len(calls) == 1:
+            raise MemoryError
+        yield from stream(self, mixture)
+
+    def press_retry(method: object) -> View:
+        event = gr.EventData(None, {"method": method})
+        return View(*job_page.retry(Request(), token, VISITOR, event))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HarmonicPercussive, "stream", fail_once)
+    view = ended(*pressed("mix", "hpss", "ica", upload=UPLOAD, karaoke=True))  # ICA has no vocals
+    token = view.token
+    assert "1 of 3 methods" in view.status
+    assert "Harmonic-percussive: the server has too little memory for this: try a shorter excerpt" in view.status
+    assert 'data-method="hpss" aria-label="Retry Harmonic-percussive"' in view.status
+    assert view.status.count('class="retry"') == 2
+    before = (storage.RESULTS / str(token) / "mix" / "result.json").stat().st_mtime_ns
+    for nonsense in ("mix", "no such", None, ["hpss"]):
+        press_retry(nonsense)
+        assert jobs.find(token).run == 1  # type: ignore[union-attr]
+    press_retry("hpss")
+    jobs.wait(str(token))
+    view = look(token)
+    assert "2 of 3 methods" in view.status
+    assert 'data-method="hpss"' not in view.status
+    assert 'data-method="ica"' in view.status, "the other failure was not tried and is still told"
+    assert "player.json?run=2" in view.place["value"]
+    folder = storage.RESULTS / str(token)
+    assert [group["id"] for group in storage.read_player(folder)["groups"]] == ["song", "mix", "hpss"]
+    assert (folder / "mix" / "result.json").stat().st_mtime_ns == before, "it was not separated again"
+    assert "ICA" in job_page.describe(jobs.find(token), i18n.Translator("de"))
+
+
 def test_a_song_that_cannot_be_read_to_its_end_is_reported(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp3"
     noise.write_bytes(UPLOAD.read_bytes()[:200])

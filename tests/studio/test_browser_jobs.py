@@ -8,7 +8,9 @@ import re
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import SAMPLES
@@ -119,6 +121,31 @@ def test_a_method_that_failed_says_why_and_can_be_tried_again(page: Page) -> Non
     expect(page.get_by_role("button", name="Retry ICA")).to_be_visible()
     assert page.evaluate("document.activeElement.tagName") != "BODY"
     assert runs
+
+
+def test_a_stranger_saves_a_karaoke_file_with_four_clicks(page: Page, server: Server, tmp_path: Path) -> None:
+    clicks = ["choose the file"]  # its dialog is the browser's
+    page.set_input_files("#upload input[type=file]", str(SONG))
+    expect(page.locator("#choice strong")).to_have_text(SONG.name)
+
+    def click(name: str) -> None:
+        clicks.append(name)
+        page.get_by_role("button", name=name, exact=True).click(timeout=120 * SECOND)
+
+    click("Separate")
+    wait_for(page, "Done")
+    click("Karaoke")
+    with page.expect_download() as caught:
+        click("Download")
+    assert len(clicks) <= 4
+    caught.value.save_as(tmp_path / "karaoke.wav")
+    expect(page.locator(".expires")).to_have_text(re.compile(r"The link expires at \d\d:\d\d.*, in (59|60) min"))
+    song, rate = soundfile.read(SONG, always_2d=True)
+    saved, saved_rate = soundfile.read(tmp_path / "karaoke.wav", always_2d=True)
+    folder = next(server.folder.glob(f"stemscope-*/{page.url.partition('result=')[2]}"))
+    vocals = soundfile.read(next(folder.glob("*/vocals.wav")), always_2d=True)[0]
+    assert (saved_rate, saved.shape) == (rate, song.shape)
+    np.testing.assert_allclose(saved, song - vocals, atol=2**-20)
 
 
 def test_several_songs_at_once_wait_in_turn(page: Page) -> None:

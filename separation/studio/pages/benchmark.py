@@ -96,7 +96,8 @@ def draw(
         scores = add(files, name, metric, _scores(methods, metric))
         return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
     except (ValueError, KeyError) as error:
-        return components.work(translator_for(request)("failed_title"), problems=[str(error)])
+        words = translator_for(request)
+        return components.work(words("failed_title"), problems=[words.sentence(str(error))])
 
 
 @lru_cache(maxsize=32)

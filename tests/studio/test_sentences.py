@@ -11,7 +11,7 @@ import pytest
 
 from separation.studio import i18n
 from tests.conftest import ROOT
-from tests.studio.test_scripts import NODE
+from tests.studio.server import NODE
 
 #: Files whose sentences are for hosts, for programs and for developers.
 NOT_FOR_VISITORS = ("studio/limits.py", "studio/scripts.py", "studio/arguments.py")
@@ -54,11 +54,9 @@ def sentences() -> Iterator[tuple[str, str]]:
                 continue
             function = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             text = _said(node.args[0])
-            if (
-                function in (CALLS if not name.startswith("separators") else ("append",))
-                and text.count(" ") > 1
-                and not text.startswith(("<", "7it", *ONLY_PROGRAMS))
-            ):
+            calls = CALLS if name != "separators/ica.py" else ("append",)
+            is_sentence = text.count(" ") > 1 and not text.startswith(("<", "7it", *ONLY_PROGRAMS))
+            if function in calls and is_sentence:
                 yield name, text
 
 

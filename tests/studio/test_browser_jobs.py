@@ -148,6 +148,27 @@ def test_a_stranger_saves_a_karaoke_file_with_four_clicks(page: Page, server: Se
     np.testing.assert_allclose(saved, song - vocals, atol=2**-20)
 
 
+def test_a_dot_of_benchmark_separates_its_song_by_its_method(page: Page) -> None:
+    page.get_by_role("tab", name="Benchmark").click()
+    element = page.locator("score-benchmark")
+    expect(element.locator("svg").first).to_be_visible()
+    document = json.loads(element.get_attribute("scores") or "")
+    document["songs"] = {document["ours"]["tracks"][0]: "Paper boats"}  # as if it were a track of this studio
+    document["ours"]["targets"] = {"vocals": {"mix": document["ours"]["targets"]["vocals"]["mix"][:1]}}
+    document["published"] = False
+    element.evaluate("(element, scores) => element.setAttribute('scores', scores)", json.dumps(document))
+    dot = element.locator("path.dots.large")
+    expect(dot).to_have_count(1)
+    box = dot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(element.locator(".chart-tip")).to_contain_text("Click to separate and hear it.")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    wait_for(page, "Done.*1 of 1 methods")
+    expect(page.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+    expect(page.locator("#folded")).to_contain_text("Paper boats")
+
+
 def test_several_songs_at_once_wait_in_turn(page: Page) -> None:
     expect(page.locator("#history")).to_contain_text("200 MB and 30 min per song, 4 songs at a time")
     start(page, "Demucs", "Open-Unmix")

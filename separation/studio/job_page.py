@@ -7,8 +7,6 @@ second tab shows the same job.
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +21,13 @@ from separation.studio.history import history, time_span
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.job_store import JobOrder, JobState
 from separation.studio.queue import MAX_PER_VISITOR, QUEUE
+from separation.studio.visitor import is_name, new_name, visitor_name
 
 __all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "watch", "wire"]
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-_VISITOR = re.compile(r"[A-Za-z0-9_-]{22}")
 
 #: Puts the token into the page's address, or takes it out.
 _ADDRESS = """(token) => {
@@ -128,7 +126,7 @@ def wire_load(studio: gr.Blocks, parts: JobParts) -> None:
 
 def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any) -> tuple[Any, ...]:
     """Start a job for the values of a :class:`separation.studio.form.Form` and show it, or say why not."""
-    words, who = translator_for(request), _visitor(visitor, request)
+    words, who = translator_for(request), visitor_name(visitor, request)
     try:
         form = Form.from_values(values)
         seconds = form.check_song()
@@ -159,7 +157,7 @@ def retry(request: gr.Request, token: str | None, visitor: Any, event: gr.EventD
 def _again(
     request: gr.Request, token: str | None, visitor: Any, begin: Callable[[str | None, str], None]
 ) -> tuple[Any, ...]:
-    words, who = translator_for(request), _visitor(visitor, request)
+    words, who = translator_for(request), visitor_name(visitor, request)
     try:
         begin(token, who)
     except (ValueError, OSError) as error:
@@ -175,14 +173,14 @@ def ask_to_stop(token: str | None) -> dict[str, Any]:
 
 def watch(request: gr.Request, token: str | None, visitor: Any, place: str, listed: str) -> tuple[Any, ...]:
     """Show how far the page's job is; `place` and `listed` are what the page has as player and as history."""
-    return _view(token, _visitor(visitor, request), translator_for(request), place=place, listed=listed)
+    return _view(token, visitor_name(visitor, request), translator_for(request), place=place, listed=listed)
 
 
 def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
     """Show the job that the page's address names, and give a new visitor a secret name."""
     words, token = translator_for(request), request.query_params.get("result")
-    if not _is_visitor(visitor):
-        visitor = secrets.token_urlsafe(16)
+    if not is_name(visitor):
+        visitor = new_name()
     view = list(_view(token, visitor, words))
     if token is None:
         view[0] = components.hint(words("ready"))
@@ -192,15 +190,6 @@ def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
 
 
 # -- what the page shows
-
-
-def _is_visitor(name: object) -> bool:
-    return isinstance(name, str) and _VISITOR.fullmatch(name) is not None
-
-
-def _visitor(name: Any, request: gr.Request) -> str:
-    """Return the visitor's name: what the browser keeps, or the session's."""
-    return name if _is_visitor(name) else str(request.session_hash)
 
 
 def _refused(sentence: str, token: str | None, visitor: str, words: Translator) -> tuple[Any, ...]:
@@ -224,13 +213,14 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     if folder is not None and (folder / "player.json").exists() and not over:
         player = components.player(folder, run=state.run if state else 1)
     others = job_store.jobs_of(visitor)
-    list_of_jobs = history(others, words, shown=token)
+    busy = QUEUE.count(visitor)
+    list_of_jobs = history(others, words, shown=token, busy=busy)
     unfinished = state is not None and state.unfinished
     stoppable = unfinished and folder is not None and not job_store.is_stop_asked(folder)
     watching = unfinished or any(other.unfinished for _, other in others)
     return (
         gr.skip() if folder is None else describe(state, words),
-        gr.update(interactive=QUEUE.count(visitor) < MAX_PER_VISITOR),
+        gr.update(interactive=busy < MAX_PER_VISITOR),
         gr.update(interactive=stoppable),
         gr.update(visible=state is not None and state.can_go_on),
         gr.skip() if player == place else gr.update(value=player, visible=bool(player)),

@@ -14,9 +14,10 @@ import pytest
 from separation.separators import METHODS
 from separation.separators.hpss import HarmonicPercussive
 from separation.separators.mixture import Mix
-from separation.studio import i18n, job_page, job_store, jobs, songs, storage
+from separation.studio import fetching, i18n, job_page, job_store, jobs, songs, storage
 from separation.studio.job_store import JobState
 from separation.studio.queue import FairQueue
+from separation.studio.visitor import visitor_name
 from tests.conftest import SAMPLES
 from tests.studio.conftest import Request, run_session, short_song
 
@@ -197,6 +198,29 @@ def test_four_songs_of_a_visitor_are_the_limit_that_the_page_shows(monkeypatch: 
         for view in views:
             jobs.stop(view.token)
             jobs.wait(str(view.token))
+    assert look(None).run["interactive"]
+
+
+def test_downloads_and_songs_share_a_visitors_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = i18n.Translator("en")
+    with busy_queue(monkeypatch) as turns:
+        monkeypatch.setattr(fetching, "QUEUE", turns)
+        request = Request()
+        fetches = [
+            fetching.fetch_in_turn(lambda hear: None, visitor_name(VISITOR, request), words, retry="")  # type: ignore[arg-type]
+            for _ in range(3)
+        ]
+        for fetch in fetches:
+            assert "ahead of you" in next(fetch)
+        assert "3 of 4 places taken" in look(None).history
+        view = press(pressed("mix", upload=UPLOAD))
+        assert not view.run["interactive"]
+        refused = fetching.fetch_in_turn(lambda hear: None, VISITOR, words, retry="")
+        with pytest.raises(fetching.FetchError, match="4 of your requests are in the queue already"):
+            next(refused)
+        del fetch, fetches  # closes them
+        jobs.stop(view.token)
+        jobs.wait(str(view.token))
     assert look(None).run["interactive"]
 
 

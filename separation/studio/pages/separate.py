@@ -71,8 +71,8 @@ def build() -> SeparatePage:
     choice = [*song.values, methods, start, duration, *own, *advanced, *weights.values()]
     job = JobParts.around(run=run, stop=stop, go_on=go_on, status=status, place=place, history=earlier)
     wire(job, choice)
-    song_choice.wire(song, references=own[0], methods=methods, folded=folded)
-    wire_methods(methods)
+    song_choice.wire(song, references=own[0], methods=methods, folded=folded, visitor=job.visitor)
+    wire_methods(methods, job.visitor)
     return SeparatePage(
         token=job.token,
         job=job,

@@ -11,6 +11,7 @@ element.addEventListener("click", (event) => {
   if (card) trigger("choose_example", { song: card.dataset.song });
   if (event.target.closest(".get-tracks")) trigger("fetch_tracks");
 });
+element.addEventListener("song", (event) => trigger("choose_example", { song: event.detail })); // asked for by a chart
 element.addEventListener("keydown", (event) => {
   const forward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
   const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 };

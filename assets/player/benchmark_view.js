@@ -6,6 +6,7 @@ import { chartFigure } from "./chart_figure.js";
 import { fetchPublished } from "./comparison_figures.js";
 import { make } from "./dom.js";
 import { word } from "./i18n.js";
+import { hearingHint, requestSong } from "./song_request.js";
 import { stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
@@ -52,12 +53,14 @@ class ScoreBenchmark extends HTMLElement {
     }
   }
 
-  #content({ metric, ours, comparison }, published) {
+  #content({ metric, ours, comparison, songs }, published) {
     const rows = benchmarkRows(ours, published);
     if (!rows.length) return [make("p", { class: "hint", role: "status" }, word("bench_none"))];
-    const render = (width) => violinChart({ rows, unit: "dB", width });
+    const keyOf = ({ name, own, track }) => (own && songs[track] ? { song: songs[track], method: name } : undefined);
+    const hint = (dot) => hearingHint(dot, songs);
+    const render = (width) => violinChart({ rows, unit: "dB", width, keyOf, hint });
     const title = `${metric}, MUSDB18`;
-    const chart = chartFigure({ title, name: `benchmark-${metric}`, render, note: word("bench_note") });
+    const chart = chartFigure({ title, name: `benchmark-${metric}`, render, note: word("bench_note"), pick: ({ key }) => requestSong(key) });
     return [this.#answer(comparison, metric), chart, comparison ? benchmarkTables(comparison.targets, metric) : null].filter(Boolean);
   }
 

@@ -4,6 +4,7 @@ import { chartFigure, chartLegend } from "./chart_figure.js";
 import { callApi, make } from "./dom.js";
 import { word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
+import { hearingHint } from "./song_request.js";
 import { stemColour } from "./method_style.js";
 import { sortStems, stemLabel } from "./stems.js";
 import { violinChart } from "./violin_chart.js";
@@ -86,7 +87,7 @@ function publishedContent({ tracks, targets }, { methods, metric, play }) {
     return lines.length ? [{ label: stemLabel(target), colour: stemColour(target, index), methods: violins, lines }] : [];
   });
   if (!rows.length) return [];
-  const render = (width) => violinChart({ rows, unit: "dB", width });
+  const render = (width) => violinChart({ rows, unit: "dB", width, hint: hearingHint });
   const pick = ({ key }) => play(key.stem, key.method);
   const title = `${word("among")}: ${metric}`;
   const legend = chartLegend(methods);

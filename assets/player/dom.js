@@ -1,6 +1,6 @@
 // Helpers for elements and for calls of the studio's API.
 
-import { word } from "./i18n.js";
+import { sentence, word } from "./i18n.js";
 
 // Create an element: make("button", {class: "x", onclick: f, "aria-label": "..."}, child, "text").
 export function make(tag, attributes = {}, ...children) {
@@ -23,6 +23,6 @@ export async function callApi(endpoint, ...data) {
   const events = await (await fetch(`gradio_api/call/${endpoint}/${id}`)).text();
   const end = events.split("\n\n").findLast((event) => /^event: (complete|error)/.test(event)) ?? "";
   const content = /^data: (.*)$/m.exec(end)?.[1];
-  if (!end.startsWith("event: complete")) throw new Error(JSON.parse(content ?? "null")?.error ?? word("failed"));
+  if (!end.startsWith("event: complete")) throw new Error(sentence(JSON.parse(content ?? "null")?.error ?? word("failed")));
   return JSON.parse(content)[0];
 }

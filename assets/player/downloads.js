@@ -1,6 +1,7 @@
 // The bar below the stems: downloads of the mix, of stems and of the archive, and the link to the result.
 
 import { callApi, make } from "./dom.js";
+import { expiryNote } from "./expiry.js";
 import { word } from "./i18n.js";
 import { stemLabel } from "./stems.js";
 
@@ -43,6 +44,7 @@ export function downloadBar(player) {
     format,
     archive ? archiveLink(player.base, archive) : null,
     make("a", { class: "link", href: String(player.link), onclick: copy }, word("link")),
+    expiryNote(player.getAttribute("token")),
     status,
   );
 }

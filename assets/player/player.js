@@ -6,6 +6,7 @@ import { Detail } from "./detail.js";
 import { dock } from "./dock.js";
 import { make } from "./dom.js";
 import { word } from "./i18n.js";
+import { FrameQueue } from "./frame_queue.js";
 import { handleKey } from "./keyboard.js";
 import { showLoopHandles } from "./loop_handles.js";
 import { openSession } from "./session.js";
@@ -31,6 +32,7 @@ class StemPlayer extends HTMLElement {
     this.session = openSession(this.getAttribute("manifest"), this.getAttribute("token"));
     this.isZoomable = this.viewName === "stems";
     this.detail = new Detail(this.session);
+    this.frames = new FrameQueue(({ canvas, draw }) => draw(canvas));
     this.view = new VIEWS[this.viewName](this);
     this.#forgetContent();
     this.classList.add("stem-player");
@@ -98,6 +100,7 @@ class StemPlayer extends HTMLElement {
   #forgetContent() {
     this.places = []; // {area, playhead, region} of every time axis
     this.canvases = []; // {canvas, draw}
+    this.frames.clear();
     this.handles = []; // {handle, end} of the loop
   }
 
@@ -126,14 +129,9 @@ class StemPlayer extends HTMLElement {
     return getComputedStyle(this).getPropertyValue("--player-ink").trim();
   }
 
-  // Redraw all canvases in the next animation frame.
+  // Redraw all canvases in the next animation frames.
   draw() {
-    if (!this.manifest || this.drawing) return;
-    this.drawing = requestAnimationFrame(() => {
-      this.drawing = null;
-      if (!this.offsetParent) return; // on a hidden page; resizing draws it later
-      for (const { canvas, draw } of this.canvases) draw(canvas);
-    });
+    if (this.manifest && this.offsetParent) this.frames.add(this.canvases); // resizing draws what is hidden now
   }
 
   // Update everything that depends on the state of the playback, of the mix and of the zoom.

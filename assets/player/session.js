@@ -206,8 +206,9 @@ export class Session extends EventTarget {
   // The one-click mixes of a method with vocals: name -> its stems.
   get presets() {
     const stems = this.names.filter(isStem);
-    const others = stems.filter((name) => name !== "vocals");
-    return stems.includes("vocals") && others.length ? { all: stems, karaoke: others, a_cappella: ["vocals"] } : {};
+    const others = this.names.filter((name) => name !== "vocals" && name !== "mixture"); // the song minus the vocals
+    const hasOthers = stems.includes("vocals") && stems.length > 1;
+    return hasOthers ? { all: stems, karaoke: others, a_cappella: ["vocals"] } : {};
   }
 
   hear(chosen) {

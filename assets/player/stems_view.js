@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { downloadBar } from "./downloads.js";
 import { colourOf } from "./drawing.js";
-import { speedText, word } from "./i18n.js";
+import { sentence, speedText, word } from "./i18n.js";
 import { icon } from "./icons.js";
 import { levelMeter } from "./meters.js";
 import { overview } from "./overview.js";
@@ -169,7 +169,7 @@ export class StemsView {
     const { group } = this.session;
     const details = group?.details ?? {};
     const facts = describe(details);
-    const warnings = (details.warnings ?? []).map((text) => make("em", {}, text));
+    const warnings = (details.warnings ?? []).map((text) => make("em", {}, sentence(text)));
     return make(
       "div",
       { class: "details" },

@@ -13,8 +13,9 @@ const VIOLIN_COLUMN = 22; // narrowest column
 const MIN_SHAPED = 4; // fewest tracks for a violin
 
 // Draw the chart. `rows` is [{label, colour, methods: [{name, label, tracks, values, own}], lines}], with a value or
-// null per track; `lines` is [{value, letter, dash, label, key}]. Returns {width, height, markup, points, table}.
-export function violinChart({ rows, unit = "", width, tip = defaultTip }) {
+// null per track; `lines` is [{value, letter, dash, label, key}]. `keyOf(dot)` returns the key of a dot that can be picked,
+// `hint(dot)` a text after its values; a dot is {name, own, track}. Returns {width, height, markup, points, table}.
+export function violinChart({ rows, unit = "", width, keyOf = () => undefined, hint = () => "" }) {
   const drawn = rows.filter((row) => row.methods.some((method) => finite(method).length));
   const order = orderByMedian(drawn);
   const labelHeight = leaningSize(order.map(({ label }) => label), 50).height;
@@ -25,7 +26,7 @@ export function violinChart({ rows, unit = "", width, tip = defaultTip }) {
   const points = [];
   const parts = drawn.map((row, index) => {
     const top = index * (VIOLIN_ROW + VIOLIN_GAP) + VIOLIN_GAP;
-    return drawRow(row, { order, x, room, top, full, unit, points, tip });
+    return drawRow(row, { order, x, room, top, full, unit, points, keyOf, hint });
   });
   const bottom = drawn.length * (VIOLIN_ROW + VIOLIN_GAP) + 8;
   const labels = order.map(({ label, own }, index) => {
@@ -35,8 +36,9 @@ export function violinChart({ rows, unit = "", width, tip = defaultTip }) {
   return { width: full, height, markup: [...parts, ...labels].join(""), points, table: violinTable(drawn, unit) };
 }
 
-function defaultTip({ method, track, value, unit }) {
-  return `${method}, ${track}: ${value.toFixed(2)} ${unit}`.trim();
+function tipOf(label, track, value, unit, hint) {
+  const values = `${label}, ${track}: ${value.toFixed(2)} ${unit}`.trim();
+  return hint ? `${values}. ${hint}` : values;
 }
 
 function finite(method) {
@@ -70,7 +72,7 @@ export function limitsOf(values, lines = []) {
   return [low - short / 2 - margin, high + short / 2 + margin];
 }
 
-function drawRow(row, { order, x, room, top, full, unit, points, tip }) {
+function drawRow(row, { order, x, room, top, full, unit, points, keyOf, hint }) {
   const lines = (row.lines ?? []).filter((line) => Number.isFinite(line.value));
   const [low, high] = limitsOf(row.methods.flatMap(finite), lines.map((line) => line.value));
   const y = linearScale([low, high], [top + VIOLIN_ROW, top]);
@@ -82,7 +84,7 @@ function drawRow(row, { order, x, room, top, full, unit, points, tip }) {
     const index = order.findIndex(({ name }) => name === method.name);
     if (index < 0 || !finite(method).length) continue;
     const colour = method.own ? row.colour : "var(--chart-others)";
-    parts.push(drawViolin(method, { centre: x(index), room, y, low, high, colour, row, unit, points, tip }));
+    parts.push(drawViolin(method, { centre: x(index), room, y, low, high, colour, unit, points, keyOf, hint }));
   }
   const letters = spreadLabels(lines.map((line) => y(line.value)));
   for (const [index, line] of lines.entries()) {
@@ -97,7 +99,7 @@ function drawRow(row, { order, x, room, top, full, unit, points, tip }) {
   return parts.join("");
 }
 
-function drawViolin(method, { centre, room, y, low, high, colour, row, unit, points, tip }) {
+function drawViolin(method, { centre, room, y, low, high, colour, unit, points, keyOf, hint }) {
   const values = ascending(finite(method));
   const inside = values.filter((value) => value >= low && value <= high);
   const clip = (value) => Math.min(high, Math.max(low, value));
@@ -114,7 +116,9 @@ function drawViolin(method, { centre, room, y, low, high, colour, row, unit, poi
     const px = centre + 0.18 * room * jitter(index);
     const py = y(clip(value));
     const track = method.tracks[index];
-    points.push({ x: px, y: py, tip: tip({ method: method.label ?? method.name, track, value, unit, row }), track });
+    const dot = { name: method.name, own: method.own, track };
+    const tip = tipOf(method.label ?? method.name, track, value, unit, hint(dot));
+    points.push({ x: px, y: py, tip, track, key: keyOf(dot) });
     if (value < low) parts.push(triangle(px, y(low), -1, colour));
     else if (value > high) parts.push(triangle(px, y(high), 1, colour));
     else dots += `M${round(px)} ${round(py)}h0`;

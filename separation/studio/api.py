@@ -55,7 +55,7 @@ def build() -> None:
     go[5].click(job, token, answer, api_name="job", concurrency_limit=4)
     hidden: dict[str, Any] = {"api_visibility": "undocumented", "concurrency_limit": 2}
     gr.api(keep, api_name="keep", **hidden)
-    for function in (reveal, compare_ratings, compare_methods, published):
+    for function in (expiry, reveal, compare_ratings, compare_methods, published):
         gr.api(function, api_name=function.__name__, **hidden)
 
 
@@ -153,7 +153,7 @@ def _submit(
 
 def _results(token: str, state: JobState) -> dict[str, Any]:
     """Return the finished methods, and a sentence for each that failed."""
-    sentences = [*state.problems, *state.failed, *([state.error] if state.error is not None else [])]
+    sentences = [*state.problems, *state.failed.values(), *([state.error] if state.error is not None else [])]
     failed = [{"input": state.name, "error": sentence} for sentence in sentences]
     return {"results": [_served(result, storage.RESULTS / token) for result in state.results], "failed": failed}
 
@@ -245,10 +245,7 @@ def keep(token: str, order: str) -> str:
     from separation.studio import downloads
 
     with _as_gradio_errors():
-        folder = storage.find_result(token)
-        if folder is None:
-            raise ValueError("this result no longer exists")
-        return components.file_url(downloads.export(folder, **_kept(order)))
+        return components.file_url(downloads.export(_result(token), **_kept(order)))
 
 
 def _kept(order: str) -> dict[str, Any]:
@@ -258,6 +255,20 @@ def _kept(order: str) -> dict[str, Any]:
         return {name: str(wanted[name]) for name in ("what", "method", "format")} | {"gains": gains}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("the request for a download is invalid") from error
+
+
+def expiry(token: str) -> float:
+    """Return the seconds until a result expires."""
+    with _as_gradio_errors():
+        return storage.seconds_left(_result(token))
+
+
+def _result(token: str) -> Path:
+    """Return the folder of a result; raise ValueError if it does not exist or has expired."""
+    folder = storage.find_result(token)
+    if folder is None:
+        raise ValueError("this result no longer exists")
+    return folder
 
 
 def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
@@ -275,10 +286,7 @@ def compare_ratings(ratings: str) -> dict[str, Any]:
 def compare_methods(token: str) -> dict[str, Any]:
     """Return the best method of a result for each source and metric."""
     with _as_gradio_errors():
-        folder = storage.find_result(token)
-        if folder is None:
-            raise ValueError("this result no longer exists")
-        return comparison.compare_result(folder)
+        return comparison.compare_result(_result(token))
 
 
 def published(metric: str) -> dict[str, Any]:

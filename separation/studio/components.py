@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from separation.separators import METHODS
+from separation.studio.icons import icon
 
 if TYPE_CHECKING:
     from separation.studio.i18n import Translator
 
 __all__ = [
+    "Retry",
     "about",
     "blind_session",
     "file_url",
@@ -106,7 +108,18 @@ def hint(text: str) -> str:
     return f'<div class="hint" role="status">{escape(text)}</div>'
 
 
-def work(title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str] = ()) -> str:
+class Retry(NamedTuple):
+    """A problem with a button that tries a method again; `label` names the method for screen readers."""
+
+    sentence: str
+    method: str
+    text: str
+    label: str
+
+
+def work(
+    title: str, details: Iterable[str] = (), *, share: float | None = None, problems: Iterable[str | Retry] = ()
+) -> str:
     """Show progress: a title, details, a bar if `share` is in 0..1, and a line per problem."""
     details = list(details)
     words = "".join(f"<span>{escape(detail)}</span>" for detail in details)
@@ -117,10 +130,20 @@ def work(title: str, details: Iterable[str] = (), *, share: float | None = None,
             f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
             f' aria-label="{escape(title)}"><i style="width:{percent}%"></i></div>'
         )
-    lines = "".join(f"<p>{escape(problem)}</p>" for problem in problems)
+    lines = "".join(map(_problem, problems))
     head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
     refused = "" if details or share is not None or not lines else " refused"  # nothing was begun
     return f'<div class="work{refused}" role="status">{head}{bar}{lines}</div>'
+
+
+def _problem(problem: str | Retry) -> str:
+    if isinstance(problem, str):
+        return f"<p>{escape(problem)}</p>"
+    button = (
+        f'<button type="button" class="retry" data-method="{escape(problem.method)}"'
+        f' aria-label="{escape(problem.label)}">{icon("retry")}{escape(problem.text)}</button>'
+    )
+    return f"<p>{escape(problem.sentence)}{button}</p>"
 
 
 def file_url(path: Path) -> str:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 
-import gradio as gr
-
 from separation.studio.errors import visitor_message
 from separation.studio.i18n import Translator
 from separation.studio.icons import icon
@@ -32,7 +30,7 @@ class _ClosedError(Exception):
 
 
 def fetch_in_turn(
-    work: Callable[[DownloadCallback], object], request: gr.Request, words: Translator, *, retry: str
+    work: Callable[[DownloadCallback], object], visitor: str, words: Translator, *, retry: str
 ) -> Iterator[str]:
     """Wait in the queue, then call `work` in a thread, yielding its progress as HTML.
 
@@ -40,6 +38,8 @@ def fetch_in_turn(
 
     Parameters
     ----------
+    visitor : str
+        The visitor's name in the queue: downloads count like songs.
     retry : str
         Attributes of the button with which a failed download is tried again.
 
@@ -51,7 +51,7 @@ def fetch_in_turn(
     try:
         if not may_manage_models():
             raise ValueError(words("models_off"))
-        with QUEUE.queue(str(request.session_hash)) as turn:
+        with QUEUE.queue(visitor) as turn:
             for ahead in turn.wait():
                 yield _progress(f"{words('queue')}: {words('ahead', ahead=ahead)}", None)
             yield from _work(work, words)

@@ -14,19 +14,21 @@ from separation.studio.queue import MAX_PER_VISITOR
 __all__ = ["history", "summary", "time_span"]
 
 
-def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: str | None = None) -> str:
-    """List jobs by token and state, the newest first; `shown` is the one on this page."""
+def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: str | None = None, busy: int = 0) -> str:
+    """List jobs by token and state, the newest first; `shown` is the one on this page.
+
+    `busy` is the number of the visitor's places in the queue that jobs and downloads take.
+    """
     limits = words(
         "limits",
         songs=MAX_PER_VISITOR,
         megabytes=f"{LIMITS.file_bytes / 1e6:g}",
         minutes=f"{LIMITS.seconds / 60:g}",
     )
-    head = note = items = ""
+    head = items = ""
+    note = f"<p>{escape(words('places', busy=busy, most=MAX_PER_VISITOR))}</p>" if busy else ""
     if jobs:
         head = f'<h2 id="history-title">{escape(words("history"))}</h2>'
-        busy = sum(state.unfinished for _, state in jobs)
-        note = f"<p>{escape(words('places', busy=busy, most=MAX_PER_VISITOR))}</p>" if busy else ""
         items = f"<ul>{''.join(_item(token, state, words, token == shown) for token, state in jobs)}</ul>"
     label = ' aria-labelledby="history-title"' if jobs else ""
     return f'<nav class="history"{label}>{head}{note}{items}<p class="limits">{escape(limits)}</p></nav>'

@@ -61,7 +61,9 @@ class Translator:
         return self("faster" if factor <= 1 else "slower", factor=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
 
     def sentence(self, english: str) -> str:
-        """Translate a message of the library, which is in English; one without a translation is returned as it is."""
+        """Translate a message of the library, or a method's title; other English texts are returned as they are."""
+        if english in _titles():
+            return self(_titles()[english])
         for key, pattern in _messages():
             if found := pattern.fullmatch(english):
                 blanks = {name: self.sentence(text) for name, text in found.groupdict().items()}
@@ -79,6 +81,12 @@ def _messages() -> list[tuple[str, re.Pattern[str]]]:
     """Return the keys and patterns of the library's messages: the English texts whose keys begin with ``error_``."""
     texts = {key: text for key, text in languages()["en"].items() if key.startswith("error_")}
     return [(key, _pattern(text)) for key, text in texts.items()]
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """Return the key of each method's English title."""
+    return {method.title: f"method_{method.name}" for method in METHODS.values()}
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -7,8 +7,7 @@ second tab shows the same job.
 from __future__ import annotations
 
 import logging
-import re
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +21,13 @@ from separation.studio.history import history, time_span
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.job_store import JobOrder, JobState
 from separation.studio.queue import MAX_PER_VISITOR, QUEUE
+from separation.studio.visitor import is_name, new_name, visitor_name
 
-__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "separate", "watch", "wire"]
+__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "watch", "wire"]
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-_VISITOR = re.compile(r"[A-Za-z0-9_-]{22}")
 
 #: Puts the token into the page's address, or takes it out.
 _ADDRESS = """(token) => {
@@ -38,6 +37,15 @@ _ADDRESS = """(token) => {
   else url.searchParams.delete("result");
   window.history.replaceState(null, "", url);
 }"""
+
+
+_RETRY = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-method]");
+  if (!button) return;
+  element.focus({ preventScroll: true }); // the button disappears
+  trigger("retry", { method: button.dataset.method });
+});"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +90,11 @@ class JobParts:
         ]
 
 
+def status_line() -> gr.HTML:
+    """Return the status; it triggers ``retry`` with the method that is to be tried again."""
+    return gr.HTML(components.hint(Translator("en")("ready")), js_on_load=_RETRY, elem_id="status")
+
+
 def go_on_button() -> gr.Button:
     return gr.Button(translatable("go_on"), variant="primary", elem_id="go-on", visible=False, min_width=100)
 
@@ -95,6 +108,7 @@ def wire(parts: JobParts, choice: list[Any]) -> None:
         # Unlimited here: QUEUE decides whose turn it is.
         parts.run.click(separate, [*known, *choice], parts.shown, concurrency_limit=None, **private),
         parts.go_on.click(go_on, known, parts.shown, concurrency_limit=None, **private),
+        parts.status.retry(retry, known, parts.shown, concurrency_limit=None, **private),
         parts.timer.tick(watch, [*known, parts.place, parts.history], parts.shown, **at_once),
     ]
     parts.stop.click(ask_to_stop, parts.token, parts.stop, **at_once)
@@ -112,7 +126,7 @@ def wire_load(studio: gr.Blocks, parts: JobParts) -> None:
 
 def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any) -> tuple[Any, ...]:
     """Start a job for the values of a :class:`separation.studio.form.Form` and show it, or say why not."""
-    words, who = translator_for(request), _visitor(visitor, request)
+    words, who = translator_for(request), visitor_name(visitor, request)
     try:
         form = Form.from_values(values)
         seconds = form.check_song()
@@ -131,9 +145,21 @@ def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any)
 
 def go_on(request: gr.Request, token: str | None, visitor: Any) -> tuple[Any, ...]:
     """Go on with the interrupted job that the page shows."""
-    words, who = translator_for(request), _visitor(visitor, request)
+    return _again(request, token, visitor, jobs.go_on)
+
+
+def retry(request: gr.Request, token: str | None, visitor: Any, event: gr.EventData) -> tuple[Any, ...]:
+    """Try a failed method of the job that the page shows again; what a program sends may be anything."""
+    method = event._data.get("method") if isinstance(event._data, dict) else None
+    return _again(request, token, visitor, lambda token, who: jobs.retry(token, who, method))
+
+
+def _again(
+    request: gr.Request, token: str | None, visitor: Any, begin: Callable[[str | None, str], None]
+) -> tuple[Any, ...]:
+    words, who = translator_for(request), visitor_name(visitor, request)
     try:
-        jobs.go_on(token, who)
+        begin(token, who)
     except (ValueError, OSError) as error:
         return _refused(errors.visitor_message(error, words), None, who, words)
     return _view(token, who, words)
@@ -147,14 +173,14 @@ def ask_to_stop(token: str | None) -> dict[str, Any]:
 
 def watch(request: gr.Request, token: str | None, visitor: Any, place: str, listed: str) -> tuple[Any, ...]:
     """Show how far the page's job is; `place` and `listed` are what the page has as player and as history."""
-    return _view(token, _visitor(visitor, request), translator_for(request), place=place, listed=listed)
+    return _view(token, visitor_name(visitor, request), translator_for(request), place=place, listed=listed)
 
 
 def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
     """Show the job that the page's address names, and give a new visitor a secret name."""
     words, token = translator_for(request), request.query_params.get("result")
-    if not _is_visitor(visitor):
-        visitor = secrets.token_urlsafe(16)
+    if not is_name(visitor):
+        visitor = new_name()
     view = list(_view(token, visitor, words))
     if token is None:
         view[0] = components.hint(words("ready"))
@@ -164,15 +190,6 @@ def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
 
 
 # -- what the page shows
-
-
-def _is_visitor(name: object) -> bool:
-    return isinstance(name, str) and _VISITOR.fullmatch(name) is not None
-
-
-def _visitor(name: Any, request: gr.Request) -> str:
-    """Return the visitor's name: what the browser keeps, or the session's."""
-    return name if _is_visitor(name) else str(request.session_hash)
 
 
 def _refused(sentence: str, token: str | None, visitor: str, words: Translator) -> tuple[Any, ...]:
@@ -196,13 +213,14 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     if folder is not None and (folder / "player.json").exists() and not over:
         player = components.player(folder, run=state.run if state else 1)
     others = job_store.jobs_of(visitor)
-    list_of_jobs = history(others, words, shown=token)
+    busy = QUEUE.count(visitor)
+    list_of_jobs = history(others, words, shown=token, busy=busy)
     unfinished = state is not None and state.unfinished
     stoppable = unfinished and folder is not None and not job_store.is_stop_asked(folder)
     watching = unfinished or any(other.unfinished for _, other in others)
     return (
         gr.skip() if folder is None else describe(state, words),
-        gr.update(interactive=QUEUE.count(visitor) < MAX_PER_VISITOR),
+        gr.update(interactive=busy < MAX_PER_VISITOR),
         gr.update(interactive=stoppable),
         gr.update(visible=state is not None and state.can_go_on),
         gr.skip() if player == place else gr.update(value=player, visible=bool(player)),
@@ -224,13 +242,22 @@ def describe(state: JobState | None, words: Translator) -> str:
         return components.work(words("queue"), details, problems=state.problems)
     if state.state == "working":
         return components.work(*_progress(state, words), share=state.share, problems=state.problems)
-    problems = [*state.problems, *map(words.sentence, state.failed)]
+    problems = [*state.problems, *(_failure(state, method, words) for method in state.failed)]
     if state.state == "failed":
         if state.error is not None:
-            return components.work(words("failed_title"), problems=[*state.problems, state.error])
+            return components.work(words("failed_title"), problems=[*state.problems, words.sentence(state.error)])
         return components.work(words("nothing"), [words("finished", done=0, all=state.total)], problems=problems)
     kept = words("finished" if state.state == "done" else "kept", done=state.finished, all=state.total)
     return components.work(words(state.state), [kept], problems=problems)
+
+
+def _failure(state: JobState, method: str, words: Translator) -> str | components.Retry:
+    """Return why a method failed, with a button if it can be tried again."""
+    sentence = words.sentence(state.failed[method])
+    if not state.can_retry(method):
+        return sentence
+    label = words("retry_method", method=words.named("method", method, method))
+    return components.Retry(sentence, method, words("retry"), label)
 
 
 def _progress(state: JobState, words: Translator) -> tuple[str, list[str]]:

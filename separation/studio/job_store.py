@@ -87,8 +87,12 @@ class JobState:
         folder.
     own : bool
         Whether another tool's stems are among the finished results.
-    problems, failed : sequence of str
-        A sentence for each method that could not work from the beginning, and for each that failed.
+    problems : sequence of str
+        A sentence for each method that could not work from the beginning.
+    failed : mapping of str to str
+        Method -> a sentence that tells why it failed, or why it has no scores.
+    only : str
+        The only method of this run, after a failure; empty for all that are not finished.
     error : str or None
         The sentence that tells why the whole job failed.
     paces : mapping of str to float
@@ -112,7 +116,8 @@ class JobState:
     results: Sequence[Mapping[str, Any]] = ()
     own: bool = False
     problems: Sequence[str] = ()
-    failed: Sequence[str] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    only: str = ""
     error: str | None = None
     paces: Mapping[str, float] = field(default_factory=dict)
     run: int = 1
@@ -130,6 +135,10 @@ class JobState:
     @property
     def can_go_on(self) -> bool:
         return self.state == "interrupted" or (self.state == "stopped" and self.finished > 0)
+
+    def can_retry(self, method: object) -> bool:
+        """Return whether a method has failed and can be tried again."""
+        return self.state == "done" and any(method == name for name in self.failed)
 
 
 # -- order and input

@@ -20,9 +20,10 @@ from separation.studio.errors import visitor_message
 from separation.studio.job_store import JobOrder, JobState
 from separation.studio.pace import Clock, Paces
 from separation.studio.queue import QUEUE, Ticket
+from separation.studio.request import SeparationRequest
 from separation.studio.songs import StudioError
 
-__all__ = ["UNWATCHED_SECONDS", "find", "go_on", "release", "run_job", "stop", "submit", "wait"]
+__all__ = ["UNWATCHED_SECONDS", "find", "go_on", "release", "retry", "run_job", "stop", "submit", "wait"]
 
 log = logging.getLogger(__name__)
 
@@ -82,25 +83,40 @@ def go_on(token: str | None, visitor: object) -> None:
     ValueError
         If it has expired, is not interrupted, or as :func:`submit`.
     """
+    _run_again(token, visitor, lambda state: state.can_go_on)
+
+
+def retry(token: str | None, visitor: object, method: object) -> None:
+    """Do a failed method of a finished job again; what is finished is kept, and other failures stay as they are.
+
+    Raises
+    ------
+    ValueError
+        As :func:`go_on`.
+    """
+    _run_again(token, visitor, lambda state: state.can_retry(method), only=str(method))
+
+
+def _run_again(token: str | None, visitor: object, is_allowed: Callable[[JobState], bool], only: str = "") -> None:
     folder = storage.find_result(token)
-    state = job_store.read_state(folder)
-    if folder is None or state is None:
+    if folder is None or job_store.read_state(folder) is None:
         raise StudioError("this result no longer exists")
-    if not state.can_go_on:
-        return  # another tab was faster
     with _going_on, ExitStack() as place:
+        state = job_store.read_state(folder)
+        if state is None or not is_allowed(state):
+            return  # another tab was faster
         if (thread := _threads.get(folder.name)) is not None:
             thread.join(ENDING_SECONDS)  # it has written its last state
             if thread.is_alive():
                 return  # it was only slow, not interrupted
         turn = place.enter_context(QUEUE.queue(visitor))
-        order = job_store.load_order(folder)
+        order = _rest(job_store.load_order(folder), replace(state, only=only))
         job_store.forget_stop(folder)
         job_store.watch(folder)
         with suppress(ValueError, OSError):  # pages load it until it is finished again
             storage.write_player(folder, {**storage.read_player(folder), "working": True})
         ahead = QUEUE.ahead_of(turn)
-        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1))
+        job_store.write_state(folder, replace(state, state="waiting", place=ahead, run=state.run + 1, only=only))
         _start(folder, order, turn, place.pop_all(), watched=True)
 
 
@@ -227,7 +243,10 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
     first = job_store.read_state(folder)
     if first is None or first.run != (run or first.run):
         return
-    state = replace(first, state="working", place=0, seconds_left=None, failed=(), error=None, **_kept(folder, first))
+    others = {name: why for name, why in first.failed.items() if first.only and name != first.only}
+    state = replace(
+        first, state="working", place=0, seconds_left=None, failed=others, error=None, **_kept(folder, first)
+    )
     with job_store.alive(folder):
         try:
             for step in _steps(folder, state):
@@ -239,7 +258,7 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
             state = replace(state, state="failed", error=visitor_message(error))
             _drop_unfinished(folder)
         try:
-            if not state.can_go_on:
+            if not (state.can_go_on or any(map(state.can_retry, state.failed))):
                 job_store.drop_input(folder)
             job_store.write_state(folder, replace(state, seconds_left=None))
         except OSError:
@@ -263,8 +282,8 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
     song = order.open_song()
     kept = tuple(state.results)
     clock = Clock(song.audio.duration)
-    finished = [result["method"] for result in kept]
-    with closing(session.separate_song(song, order.request, folder, finished)) as updates:
+    finished, others = [result["method"] for result in kept], state.failed
+    with closing(session.separate_song(song, _asked(order, state), folder, finished)) as updates:
         for update in updates:
             results = (*kept, *(_portable(result.document(), folder) for result in update.results))
             if len(results) > len(state.results):
@@ -278,7 +297,7 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
                 share=update.share,
                 seconds_left=None if update.stage == "scoring" else clock.seconds_left(update.share),
                 results=results,
-                failed=update.failed,
+                failed={**others, **update.failed},
             )
             if update.stage == "done":
                 if song.references:
@@ -290,6 +309,20 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
             if job_store.is_stop_asked(folder):
                 break
     yield replace(state, state="stopped")
+
+
+def _asked(order: JobOrder, state: JobState) -> SeparationRequest:
+    """Return the request of a run: all methods, or the finished ones and the only one that is tried again."""
+    done = [result["method"] for result in state.results]
+    methods = [name for name in order.request.methods if not state.only or name == state.only or name in done]
+    return replace(order.request, methods=methods)
+
+
+def _rest(order: JobOrder, state: JobState) -> JobOrder:
+    """Return the part of an order that a run has to do."""
+    done = [result["method"] for result in state.results]
+    request = _asked(order, state)
+    return replace(order, request=replace(request, methods=[name for name in request.methods if name not in done]))
 
 
 def _portable(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:

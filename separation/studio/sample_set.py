@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import gradio as gr
-
 from separation.datasets.sample_set import download_sample_set
 from separation.studio import songs
 from separation.studio.fetching import FetchError, fetch_in_turn
@@ -14,10 +12,10 @@ from separation.studio.i18n import Translator
 __all__ = ["fetch_sample_set"]
 
 
-def fetch_sample_set(request: gr.Request, words: Translator) -> Iterator[str]:
+def fetch_sample_set(visitor: str, words: Translator) -> Iterator[str]:
     """Download the sample set in turn, yielding HTML that shows how far it is, or that it failed."""
     try:
-        yield from fetch_in_turn(download_sample_set, request, words, retry='class="get get-tracks"')
+        yield from fetch_in_turn(download_sample_set, visitor, words, retry='class="get get-tracks"')
     except FetchError as error:
         yield str(error)
     songs.musdb_tracks.cache_clear()

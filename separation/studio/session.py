@@ -100,7 +100,7 @@ class _Session:
             self.folder, song.name, rate=audio.sample_rate, frames=audio.frames, speakers=audio.speakers
         )
         self.results: list[Result] = []
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}
         self.doing = 0
 
     def steps(self) -> Iterator[SessionUpdate]:
@@ -116,7 +116,7 @@ class _Session:
                 try:
                     yield from self._separate(METHODS[name])
                 except Exception as error:  # the other methods continue
-                    self.failed.append(f"{METHODS[name].title}: {visitor_message(error)}")
+                    self.failed[name] = f"{METHODS[name].title}: {visitor_message(error)}"
                     self._drop_unfinished()
             if self.song.estimates:
                 self._take_estimates()
@@ -133,7 +133,7 @@ class _Session:
             stage=stage,
             share=share if stage in ("done", "scoring") else 0.95 * (self.doing + share) / total,
             results=tuple(self.results),
-            failed=tuple(self.failed),
+            failed=dict(self.failed),
             **more,
         )
 
@@ -317,7 +317,7 @@ class _Session:
             try:
                 group.scores = score_group(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
             except Exception as error:  # the stems remain usable
-                self.failed.append(f"{group.title}: no scores: {visitor_message(error)}")
+                self.failed[group.id] = f"{group.title}: no scores: {visitor_message(error)}"
             self.player.publish()
 
 

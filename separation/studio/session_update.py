@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,8 @@ class SessionUpdate:
         Fraction of all work that is finished, 0 to 1.
     results : tuple of Result
         The finished methods.
-    failed : tuple of str
-        A sentence for each method that failed.
+    failed : mapping of str to str
+        Method -> a sentence that tells why it failed, or why it has no scores.
     """
 
     folder: Path
@@ -49,4 +50,4 @@ class SessionUpdate:
     real_time_factor: float | None = None
     share: float = 0.0
     results: tuple[Result, ...] = ()
-    failed: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)

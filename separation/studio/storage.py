@@ -30,6 +30,7 @@ __all__ = [
     "remove_folder",
     "remove_results",
     "scratch",
+    "seconds_left",
     "sort_sources",
     "write_player",
 ]
@@ -92,6 +93,12 @@ def find_result(token: str | None) -> Path | None:
         return None
     folder = RESULTS / token
     return folder if folder.is_dir() else None
+
+
+def seconds_left(folder: Path, now: float | None = None) -> float:
+    """Return the seconds until a result expires; raise OSError if it is gone. Its hour begins when the work ends."""
+    now = time.time() if now is None else now
+    return max(0.0, folder.stat().st_mtime + KEEP_SECONDS - now)
 
 
 def read_player(folder: Path) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import "./words.mjs";
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
@@ -7,6 +9,7 @@ import { lineChart } from "../../assets/player/line_chart.js";
 import { methodStyle } from "../../assets/player/method_style.js";
 import { agreementChart, ratingChart } from "../../assets/player/rating_charts.js";
 import { scoreRange } from "../../assets/player/score_chart.js";
+import { hearingHint } from "../../assets/player/song_request.js";
 import { linearScale, niceTicks, quantile, spreadLabels, svgTag } from "../../assets/player/svg.js";
 import { limitsOf, orderByMedian, outline, violinChart } from "../../assets/player/violin_chart.js";
 
@@ -137,4 +140,21 @@ test("agreement has a dot per metric, and an interval where there is one", () =>
   assert.equal(chart.points.length, 2);
   assert.equal(chart.markup.match(/class="interval"/g).length, 1);
   assert.match(chart.points[0].tip, /yours, SDR: 0\.50 \(-0\.10 to 0\.90\), n = 5/);
+});
+
+test("dots say whether their track can be heard, and only those can be picked", () => {
+  const methods = ["ours", "published"].map((name) => ({ name, own: name === "ours", tracks: ["here", "away"], values: [1, 2] }));
+  const rows = [{ label: "vocals", colour: "red", methods }];
+  const songs = { here: "here (test)" };
+  const keyOf = ({ name, own, track }) => (own && songs[track] ? { song: songs[track], method: name } : undefined);
+  const { points } = violinChart({ rows, unit: "dB", width: 300, keyOf, hint: (dot) => hearingHint(dot, songs) });
+  assert.deepEqual(
+    points.map(({ tip, key }) => [tip, key]),
+    [
+      ["ours, here: 1.00 dB. Click to separate and hear it.", { song: "here (test)", method: "ours" }],
+      ["ours, away: 2.00 dB. This studio does not have the song.", undefined],
+      ["published, here: 1.00 dB. Published scores only: there is no audio of it.", undefined],
+      ["published, away: 2.00 dB. Published scores only: there is no audio of it.", undefined],
+    ],
+  );
 });

@@ -26,7 +26,8 @@ class open_page:  # noqa: N801  # used like a function
         self.page.goto(url)
 
     def __enter__(self) -> Page:
-        expect(self.page.locator("#separate:visible, #change:visible").first).to_be_visible()
+        expect(self.page.locator("#separate:visible, #change:visible").first).to_be_visible(timeout=PATIENCE)
+        self.page.wait_for_function("document.body.dataset.stage")  # the page's own scripts listen
         return self.page
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +61,7 @@ def choose_sample(page: Page, title: str = "Night drive") -> None:
 def upload(page: Page, path: Path) -> None:
     open_form(page)
     page.set_input_files("#upload input[type=file]", str(path))
-    expect(page.locator("#choice strong")).to_have_text(path.name)
+    expect(page.locator("#choice strong")).to_have_text(path.name, timeout=PATIENCE)
 
 
 def upload_stems(page: Page, where: str, *files: Path) -> None:

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import playwright
+
 from tests.conftest import ROOT
 
-__all__ = ["CHROMIUM", "Server", "running"]
+__all__ = ["CHROMIUM", "NODE", "Server", "running"]
 
 CHROMIUM = shutil.which("chromium")
+NODE = Path(playwright.__file__).parent / "driver" / "node"  # comes with playwright, so that it is always there
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import SAMPLES
@@ -73,6 +76,97 @@ def test_a_job_goes_on_without_its_page_and_is_in_the_history(
     link.click()
     wait_for(page, "Done.*2 of 2 methods")
     expect(page.get_by_role("radio", name="Demucs")).to_be_visible()
+
+
+#: Drops a song on the page as soon as a part of it is there.
+DROP_EARLY = """(bytes) => {
+  const drop = (where) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "dropped.ogg", { type: "audio/ogg" }));
+    const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+    return !where.dispatchEvent(new DragEvent("drop", options)); // whether the browser stays on the page
+  };
+  const look = () => {
+    const where = document.querySelector(window.dropAt);
+    if (where === null || window.stayed !== undefined) return;
+    window.stayed = drop(where);
+  };
+  new MutationObserver(look).observe(document, { subtree: true, childList: true });
+}"""
+
+
+@pytest.mark.parametrize("where", ["#upload button", ".masthead"])
+def test_a_song_dropped_while_the_page_loads_is_not_lost(visitor: BrowserContext, server: Server, where: str) -> None:
+    page = visitor.new_page()
+    song = list((SAMPLES / "night-drive" / "bass.ogg").read_bytes())
+    page.add_init_script(f"window.dropAt = {json.dumps(where)}; ({DROP_EARLY})({song})")
+    page.goto(server.url)
+    expect(page.locator("#choice strong")).to_have_text("dropped.ogg")
+    assert page.evaluate("window.stayed") is True
+    page.close()
+
+
+def test_a_method_that_failed_says_why_and_can_be_tried_again(page: Page) -> None:
+    upload(page, SONG)
+    choose(page, "Mixture ÷ 4", "ICA")
+    excerpt(page, 0, 1)
+    page.get_by_label("Karaoke: vocals and instrumental only").check()  # ICA has no vocals
+    page.click("#separate")
+    wait_for(page, "ICA: ica has no stem 'vocals'")
+    runs: list[str] = []
+    page.on("request", lambda request: runs.append(request.url) if "player.json?run=2" in request.url else None)
+    page.get_by_role("button", name="Retry ICA").click()
+    expect(page.locator("stem-player[view=stems][manifest$='run=2']")).to_be_visible()
+    wait_for(page, "Done.*1 of 2 methods.*ICA: ica has no stem")
+    expect(page.get_by_role("button", name="Retry ICA")).to_be_visible()
+    assert page.evaluate("document.activeElement.tagName") != "BODY"
+    assert runs
+
+
+def test_a_stranger_saves_a_karaoke_file_with_four_clicks(page: Page, server: Server, tmp_path: Path) -> None:
+    clicks = ["choose the file"]  # its dialog is the browser's
+    page.set_input_files("#upload input[type=file]", str(SONG))
+    expect(page.locator("#choice strong")).to_have_text(SONG.name)
+
+    def click(name: str) -> None:
+        clicks.append(name)
+        page.get_by_role("button", name=name, exact=True).click(timeout=120 * SECOND)
+
+    click("Separate")
+    wait_for(page, "Done")
+    click("Karaoke")
+    with page.expect_download() as caught:
+        click("Download")
+    assert len(clicks) <= 4
+    caught.value.save_as(tmp_path / "karaoke.wav")
+    expect(page.locator(".expires")).to_have_text(re.compile(r"The link expires at \d\d:\d\d.*, in (59|60) min"))
+    song, rate = soundfile.read(SONG, always_2d=True)
+    saved, saved_rate = soundfile.read(tmp_path / "karaoke.wav", always_2d=True)
+    folder = next(server.folder.glob(f"stemscope-*/{page.url.partition('result=')[2]}"))
+    vocals = soundfile.read(next(folder.glob("*/vocals.wav")), always_2d=True)[0]
+    assert (saved_rate, saved.shape) == (rate, song.shape)
+    np.testing.assert_allclose(saved, song - vocals, atol=2**-20)
+
+
+def test_a_dot_of_benchmark_separates_its_song_by_its_method(page: Page) -> None:
+    page.get_by_role("tab", name="Benchmark").click()
+    element = page.locator("score-benchmark")
+    expect(element.locator("svg").first).to_be_visible()
+    document = json.loads(element.get_attribute("scores") or "")
+    document["songs"] = {document["ours"]["tracks"][0]: "Paper boats"}  # as if it were a track of this studio
+    document["ours"]["targets"] = {"vocals": {"mix": document["ours"]["targets"]["vocals"]["mix"][:1]}}
+    document["published"] = False
+    element.evaluate("(element, scores) => element.setAttribute('scores', scores)", json.dumps(document))
+    dot = element.locator("path.dots.large")
+    expect(dot).to_have_count(1)
+    box = dot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(element.locator(".chart-tip")).to_contain_text("Click to separate and hear it.")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    wait_for(page, "Done.*1 of 1 methods")
+    expect(page.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
+    expect(page.locator("#folded")).to_contain_text("Paper boats")
 
 
 def test_several_songs_at_once_wait_in_turn(page: Page) -> None:

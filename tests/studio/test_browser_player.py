@@ -432,7 +432,7 @@ def test_settings_survive_a_reload_and_are_in_the_link(page: Page, result: str) 
     page.reload()
     expect(page.get_by_role("button", name="Karaoke")).to_have_attribute("aria-pressed", "true")
     assert player(page, "JSON.stringify(p.session.settings)") == wanted
-    assert player(page, "Object.keys(p.gains)") == ["drums", "bass", "other"]
+    assert player(page, "Object.keys(p.gains)") == ["drums", "bass", "other", "residual"]
     link = str(player(page, "p.link.href"))
     page.evaluate("sessionStorage.clear()")
     page.goto(link)

@@ -14,9 +14,10 @@ import pytest
 from separation.separators import METHODS
 from separation.separators.hpss import HarmonicPercussive
 from separation.separators.mixture import Mix
-from separation.studio import i18n, job_page, job_store, jobs, songs, storage
+from separation.studio import fetching, i18n, job_page, job_store, jobs, songs, storage
 from separation.studio.job_store import JobState
 from separation.studio.queue import FairQueue
+from separation.studio.visitor import visitor_name
 from tests.conftest import SAMPLES
 from tests.studio.conftest import Request, run_session, short_song
 
@@ -200,6 +201,29 @@ def test_four_songs_of_a_visitor_are_the_limit_that_the_page_shows(monkeypatch: 
     assert look(None).run["interactive"]
 
 
+def test_downloads_and_songs_share_a_visitors_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = i18n.Translator("en")
+    with busy_queue(monkeypatch) as turns:
+        monkeypatch.setattr(fetching, "QUEUE", turns)
+        request = Request()
+        fetches = [
+            fetching.fetch_in_turn(lambda hear: None, visitor_name(VISITOR, request), words, retry="")  # type: ignore[arg-type]
+            for _ in range(3)
+        ]
+        for fetch in fetches:
+            assert "ahead of you" in next(fetch)
+        assert "3 of 4 places taken" in look(None).history
+        view = press(pressed("mix", upload=UPLOAD))
+        assert not view.run["interactive"]
+        refused = fetching.fetch_in_turn(lambda hear: None, VISITOR, words, retry="")
+        with pytest.raises(fetching.FetchError, match="4 of your requests are in the queue already"):
+            next(refused)
+        del fetch, fetches  # closes them
+        jobs.stop(view.token)
+        jobs.wait(str(view.token))
+    assert look(None).run["interactive"]
+
+
 def test_the_history_belongs_to_one_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
     token = ended(*pressed("mix", upload=UPLOAD)).token
     assert f"?result={token}" in look(None).history
@@ -287,6 +311,43 @@ def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatc
     view = ended(*pressed("mix"))
     assert "Nothing could be separated" in view.status
     assert (view.place, view.token) == (gr.skip(), None)
+
+
+def test_a_failed_method_is_tried_again_alone_into_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, calls = HarmonicPercussive.stream, []
+
+    def fail_once(self: HarmonicPercussive, mixture: Any) -> Any:
+        calls.append(self)
+        if len(calls) == 1:
+            raise MemoryError
+        yield from stream(self, mixture)
+
+    def press_retry(method: object) -> View:
+        event = gr.EventData(None, {"method": method})
+        return View(*job_page.retry(Request(), token, VISITOR, event))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(HarmonicPercussive, "stream", fail_once)
+    view = ended(*pressed("mix", "hpss", "ica", upload=UPLOAD, karaoke=True))  # ICA has no vocals
+    token = view.token
+    assert "1 of 3 methods" in view.status
+    assert "Harmonic-percussive: the server has too little memory for this: try a shorter excerpt" in view.status
+    assert 'data-method="hpss" aria-label="Retry Harmonic-percussive"' in view.status
+    assert view.status.count('class="retry"') == 2
+    before = (storage.RESULTS / str(token) / "mix" / "result.json").stat().st_mtime_ns
+    for nonsense in ("mix", "no such", None, ["hpss"]):
+        press_retry(nonsense)
+        assert jobs.find(token).run == 1  # type: ignore[union-attr]
+    press_retry("hpss")
+    jobs.wait(str(token))
+    view = look(token)
+    assert "2 of 3 methods" in view.status
+    assert 'data-method="hpss"' not in view.status
+    assert 'data-method="ica"' in view.status, "the other failure was not tried and is still told"
+    assert "player.json?run=2" in view.place["value"]
+    folder = storage.RESULTS / str(token)
+    assert [group["id"] for group in storage.read_player(folder)["groups"]] == ["song", "mix", "hpss"]
+    assert (folder / "mix" / "result.json").stat().st_mtime_ns == before, "it was not separated again"
+    assert "ICA" in job_page.describe(jobs.find(token), i18n.Translator("de"))
 
 
 def test_a_song_that_cannot_be_read_to_its_end_is_reported(tmp_path: Path) -> None:

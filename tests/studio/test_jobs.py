@@ -235,6 +235,8 @@ def test_results_outlive_a_restart_until_their_hour_is_over() -> None:
     kept, old = waiting_job("mix"), waiting_job("mix")
     past = time.time() - storage.KEEP_SECONDS - 60
     os.utime(old, (past, past))
+    assert storage.seconds_left(kept) == pytest.approx(storage.KEEP_SECONDS, abs=5)
+    assert storage.seconds_left(old) == 0
     storage.prepare_folders()
     assert kept.is_dir()
     assert not old.exists()

@@ -20,6 +20,8 @@ from separation.studio.pages import method_choice, models
 from separation.studio.queue import FairQueue
 from separation.weights import download, model
 
+VISITOR = "v" * 22
+
 
 class Request:
     """What a handler sees of a visitor."""
@@ -33,11 +35,11 @@ def wanting(**data: object) -> Any:
 
 
 def on_models(name: str) -> Iterator[str]:
-    return models.download_weights(Request(), wanting(model=name))  # type: ignore[arg-type]
+    return models.download_weights(Request(), VISITOR, wanting(model=name))  # type: ignore[arg-type]
 
 
 def on_separate(method: str) -> Iterator[str]:
-    for update in method_choice.fetch_method(Request(), wanting(method=method)):  # type: ignore[arg-type]
+    for update in method_choice.fetch_method(Request(), VISITOR, wanting(method=method)):  # type: ignore[arg-type]
         yield update["cards"]
 
 
@@ -115,11 +117,11 @@ def test_models_are_downloaded_and_measured_in_turn(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(models, "QUEUE", turns)
     monkeypatch.setattr(fetching, "QUEUE", turns)
     with turns.queue("another"):
-        assert "1 ahead of you" in next(models.measure(Request()))[0]  # type: ignore[arg-type]
+        assert "1 ahead of you" in next(models.measure(Request(), VISITOR))[0]  # type: ignore[arg-type]
     with turns.queue("another"):
         assert "1 ahead of you" in next(on_models("umxse"))
-    with turns.queue("somebody"):  # their other request
-        *_, last = models.measure(Request())  # type: ignore[arg-type]
+    with turns.queue(VISITOR):  # their other request
+        *_, last = models.measure(Request(), VISITOR)  # type: ignore[arg-type]
         *_, refused = on_models("umxse")
     for html in (last[0], refused):
         assert "1 of your requests are in the queue already" in html
@@ -145,7 +147,7 @@ def test_a_host_can_switch_downloads_and_measurements_off(
     monkeypatch.setattr(models, "_measure", lambda words: iter([("measured", "")]))
     monkeypatch.setattr(download, "download_model", lambda model, progress: [])
     refusal = "does not let visitors download models"
-    *_, (measured, _) = models.measure(Request())  # type: ignore[arg-type]
+    *_, (measured, _) = models.measure(Request(), VISITOR)  # type: ignore[arg-type]
     *_, downloaded = on_models("umxse")
     assert (refusal in measured, refusal in downloaded) == (not allowed, not allowed)
     assert ("Get it" in method_cards(Translator("en"))) == allowed
@@ -169,5 +171,5 @@ def test_a_card_shows_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_anything_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "download_model", lambda *_: pytest.fail("something was downloaded"))
     for name in ("no such", "", None, ["umxse"]):
-        assert len(list(models.download_weights(Request(), wanting(model=name)))) == 1  # type: ignore[arg-type]
-        assert list(method_choice.fetch_method(Request(), wanting(method=name))) == []  # type: ignore[arg-type]
+        assert len(list(models.download_weights(Request(), VISITOR, wanting(model=name)))) == 1  # type: ignore[arg-type]
+        assert list(method_choice.fetch_method(Request(), VISITOR, wanting(method=name))) == []  # type: ignore[arg-type]

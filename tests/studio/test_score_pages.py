@@ -264,3 +264,11 @@ def test_ratings_of_a_visitor_and_of_all_are_compared_with_each_metric() -> None
 def test_ratings_of_another_form_are_refused(ratings: str) -> None:
     with pytest.raises(ValueError, match="the ratings must be a list"):
         rating_agreement.compare_ratings(ratings)
+
+
+def test_benchmark_knows_which_tracks_this_studio_can_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    track = "AM Contra - Heart Peripheral"
+    monkeypatch.setattr(benchmark.songs, "musdb_tracks", lambda: {f"{track} (test)": None, f"{track} (train)": None})
+    html = benchmark.draw(["mix"], "SDR", False, None, "", Request())  # type: ignore[arg-type]
+    document = json.loads(unescape(html.split('scores="')[1].split('"')[0]))
+    assert document["songs"] == {track: f"{track} (test)"}

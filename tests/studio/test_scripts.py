@@ -6,14 +6,13 @@ import subprocess
 from graphlib import CycleError
 from pathlib import Path
 
-import playwright
 import pytest
 
 from separation.studio.scripts import join_modules
 from tests.conftest import ROOT
+from tests.studio.server import NODE
 
 PLAYER = ROOT / "assets" / "player"
-NODE = Path(playwright.__file__).parent / "driver" / "node"  # comes with playwright, so that it is always there
 
 
 def test_the_modules_pass_their_own_tests() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from separation.resources import ASSETS
-from separation.studio import components, storage
+from separation.studio import components, songs, storage
 from separation.studio.comparison import outside_ranking, pack_scores
 from separation.studio.i18n import translatable, translator_for
 
@@ -92,18 +92,19 @@ def draw(
     """Return the element that draws the scores, with the answer and the table."""
     try:
         if not files:
-            return _compared(tuple(methods), metric, published)
+            own = _scores(methods, metric)
+            return _element(own, metric, published=published, comparison=_own_comparison(tuple(methods), metric))
         scores = add(files, name, metric, _scores(methods, metric))
         return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
     except (ValueError, KeyError) as error:
-        return components.work(translator_for(request)("failed_title"), problems=[str(error)])
+        words = translator_for(request)
+        return components.work(words("failed_title"), problems=[words.sentence(str(error))])
 
 
 @lru_cache(maxsize=32)
-def _compared(methods: tuple[str, ...], metric: str, published: bool) -> str:
-    """Return the element for our own methods; the same choice is compared once."""
-    scores = _scores(methods, metric)
-    return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
+def _own_comparison(methods: tuple[str, ...], metric: str) -> dict[str, Any]:
+    """Return the comparison of our own methods; the same choice is compared once."""
+    return _comparison(_scores(methods, metric), metric)
 
 
 def _scores(methods: tuple[str, ...] | list[str], metric: str) -> Scores:
@@ -134,6 +135,15 @@ def _comparison(scores: Scores, metric: str) -> dict[str, Any]:
 
 
 def _element(scores: Scores, metric: str, *, published: bool, comparison: dict[str, Any] | None = None) -> str:
-    document = {"metric": metric, "published": published, "ours": pack_scores(scores), "comparison": comparison}
+    ours = pack_scores(scores)
+    here = {name.removesuffix(" (test)"): name for name in songs.musdb_tracks() if name.endswith(" (test)")}
+    playable = {track: here[track] for track in ours["tracks"] if track in here}
+    document = {
+        "metric": metric,
+        "published": published,
+        "ours": ours,
+        "comparison": comparison,
+        "songs": playable,
+    }
     text = escape(json.dumps(document, allow_nan=False))
     return f'<score-benchmark class="score-page" scores="{text}"></score-benchmark>'

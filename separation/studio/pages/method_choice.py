@@ -12,18 +12,19 @@ from separation.separators import METHODS
 from separation.studio.fetching import FetchError, fetch_in_turn
 from separation.studio.i18n import translator_for
 from separation.studio.method_cards import method_cards
+from separation.studio.visitor import visitor_name
 
 __all__ = ["fetch_method", "wire_methods"]
 
 
-def wire_methods(methods: gr.HTML) -> None:
+def wire_methods(methods: gr.HTML, visitor: gr.BrowserState) -> None:
     """Connect the buttons with which weights are fetched."""
     methods.fetch_model(
-        fetch_method, None, methods, concurrency_limit=None, show_progress="hidden", api_visibility="private"
+        fetch_method, visitor, methods, concurrency_limit=None, show_progress="hidden", api_visibility="private"
     )
 
 
-def fetch_method(request: gr.Request, event: gr.EventData) -> Iterator[dict[str, Any]]:
+def fetch_method(request: gr.Request, visitor: Any, event: gr.EventData) -> Iterator[dict[str, Any]]:
     """Download a method's default weights in turn, with progress in its card."""
     from separation.weights import catalogue, download
 
@@ -33,9 +34,9 @@ def fetch_method(request: gr.Request, event: gr.EventData) -> Iterator[dict[str,
     model = next((one for one in known if method and one.name == method.default_model), None)
     if method is None or model is None:
         return
-    fetch = partial(download.download_model, model)
+    fetch, who = partial(download.download_model, model), visitor_name(visitor, request)
     try:
-        for news in fetch_in_turn(fetch, request, words, retry=f'class="get" data-method="{method.name}"'):
+        for news in fetch_in_turn(fetch, who, words, retry=f'class="get" data-method="{method.name}"'):
             yield gr.update(cards=method_cards(words, {method.name: news}))
     except FetchError as error:
         yield gr.update(cards=method_cards(words, {method.name: str(error)}))

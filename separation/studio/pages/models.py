@@ -21,6 +21,7 @@ from separation.studio.model_choice import choose_weights, default_weights, inst
 from separation.studio.pages.separate import SeparatePage
 from separation.studio.queue import QUEUE
 from separation.studio.speeds import note_speed
+from separation.studio.visitor import visitor_name
 from separation.studio.zero_gpu import with_gpu
 
 __all__ = ["build", "download_weights", "measure"]
@@ -52,7 +53,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
         }
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(_show, None, place, **private)
-    measured = speed.click(measure, None, [status, place], concurrency_limit=None, **private)
+    measured = speed.click(measure, separate.job.visitor, [status, place], concurrency_limit=None, **private)
     for method, dropdown in defaults.items():
         dropdown.input(
             lambda chosen, kept, method=method: ({**(kept or {}), method: chosen}, chosen),
@@ -62,7 +63,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
         )
     known = partial(_choices, list(defaults))
     everywhere = [*defaults.values(), *separate.weights.values()]
-    fetched = place.fetch_model(download_weights, None, place, concurrency_limit=None, **private)
+    fetched = place.fetch_model(download_weights, separate.job.visitor, place, concurrency_limit=None, **private)
     fetched.then(known, separate.defaults, everywhere, **private)
     for event in (measured, fetched):
         event.then(_method_cards, None, separate.methods, **private)
@@ -90,13 +91,13 @@ def _cards(words: Translator, fetching: dict[str, str] | None = None) -> str:
     return model_cards(catalogue.list_models(), words, fetching)
 
 
-def measure(request: gr.Request) -> Iterator[tuple[str, str]]:
+def measure(request: gr.Request, visitor: Any) -> Iterator[tuple[str, str]]:
     """Wait in the queue, then separate ten seconds with every method that can work, and report the speeds."""
     words = translator_for(request)
     try:
         if not may_manage_models():
             raise songs.StudioError(words("models_off"))
-        with QUEUE.queue(str(request.session_hash)) as turn:
+        with QUEUE.queue(visitor_name(visitor, request)) as turn:
             for ahead in turn.wait():
                 yield components.work(words("queue"), [words("ahead", ahead=ahead)]), _cards(words)
             yield from _measure(words)
@@ -142,7 +143,7 @@ def _speed(method: str, model: str | None, song: songs.Song) -> float:
     return (time.perf_counter() - began) / song.audio.duration
 
 
-def download_weights(request: gr.Request, event: gr.EventData) -> Iterator[str]:
+def download_weights(request: gr.Request, visitor: Any, event: gr.EventData) -> Iterator[str]:
     """Download a released model in turn, with progress in its card; an interrupted download resumes next time."""
     from separation.weights import catalogue, download
 
@@ -153,8 +154,9 @@ def download_weights(request: gr.Request, event: gr.EventData) -> Iterator[str]:
         yield _cards(words)
         return
     retry = f'class="get" data-model="{escape(model.name)}"'
+    fetch, who = partial(download.download_model, model), visitor_name(visitor, request)
     try:
-        for news in fetch_in_turn(partial(download.download_model, model), request, words, retry=retry):
+        for news in fetch_in_turn(fetch, who, words, retry=retry):
             yield _cards(words, {model.name: news})
     except FetchError as error:
         yield _cards(words, {model.name: str(error)})

@@ -12,7 +12,7 @@ from separation.separators import METHODS
 from separation.studio import components
 from separation.studio.history import history
 from separation.studio.i18n import Translator, translatable
-from separation.studio.job_page import JobParts, go_on_button, wire
+from separation.studio.job_page import JobParts, go_on_button, status_line, wire
 from separation.studio.method_cards import method_choice
 from separation.studio.model_choice import default_weights, installed_weights
 from separation.studio.pages import song_choice
@@ -63,7 +63,7 @@ def build() -> SeparatePage:
             elem_id="folded",
         )
         stop = gr.Button(translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=0, min_width=96)
-    status = gr.HTML(components.hint(Translator("en")("ready")), elem_id="status")
+    status = status_line()
     go_on = go_on_button()
     place = gr.HTML(visible=False, elem_id="result")
     earlier = gr.HTML(history([], Translator("en")), elem_id="history")
@@ -71,8 +71,8 @@ def build() -> SeparatePage:
     choice = [*song.values, methods, start, duration, *own, *advanced, *weights.values()]
     job = JobParts.around(run=run, stop=stop, go_on=go_on, status=status, place=place, history=earlier)
     wire(job, choice)
-    song_choice.wire(song, references=own[0], methods=methods, folded=folded)
-    wire_methods(methods)
+    song_choice.wire(song, references=own[0], methods=methods, folded=folded, visitor=job.visitor)
+    wire_methods(methods, job.visitor)
     return SeparatePage(
         token=job.token,
         job=job,

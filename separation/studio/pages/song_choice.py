@@ -12,6 +12,7 @@ from separation.studio import songs
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.sample_set import fetch_sample_set
 from separation.studio.song_cards import example_buttons, song_cards
+from separation.studio.visitor import visitor_name
 
 __all__ = ["SongChoice", "build", "choose_example", "describe_choice", "library", "wire"]
 
@@ -54,7 +55,7 @@ def build() -> SongChoice:
     return SongChoice(kind=kind, upload=upload, examples=examples, library=listed)
 
 
-def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.HTML) -> None:
+def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.HTML, visitor: gr.BrowserState) -> None:
     """Connect the events; oracles can be chosen once the true sources are known."""
     shown = [song.kind, methods, folded]
     for event in (song.upload.change, references.change):
@@ -71,7 +72,7 @@ def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.
         choose_example, references, [song.upload, song.library, *shown], queue=False, **_PRIVATE
     )
     chosen.then(None, None, None, js=_PRESS, queue=False, **_PRIVATE)
-    song.examples.fetch_tracks(fetch_tracks, None, [song.examples, song.library], concurrency_limit=None, **_PRIVATE)
+    song.examples.fetch_tracks(fetch_tracks, visitor, [song.examples, song.library], concurrency_limit=None, **_PRIVATE)
 
 
 def library() -> list[str]:
@@ -95,10 +96,10 @@ def choose_example(references: list[str] | None, event: gr.EventData) -> tuple[A
     return (None, known, *describe_choice(None, known, references))
 
 
-def fetch_tracks(request: gr.Request) -> Any:
+def fetch_tracks(request: gr.Request, visitor: Any) -> Any:
     """Download the sample set of MUSDB18 in turn, with progress in its card."""
     words = translator_for(request)
-    for news in fetch_sample_set(request, words):
+    for news in fetch_sample_set(visitor_name(visitor, request), words):
         yield song_cards(words, fetching=news), gr.skip()
     if songs.musdb_tracks():
         yield song_cards(words), gr.update(choices=library())

@@ -1,0 +1,27 @@
+"""Who a visitor is: a random name that the browser keeps, or the session of a program."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+import gradio as gr
+
+__all__ = ["is_name", "new_name", "visitor_name"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+def new_name() -> str:
+    """Return a secret name for a new visitor."""
+    return secrets.token_urlsafe(16)
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value from a page can be a visitor's name."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def visitor_name(kept: object, request: gr.Request) -> str:
+    """Return the name by which limits are counted: what the browser has `kept`, or else the session's."""
+    return str(kept) if is_name(kept) else str(request.session_hash)

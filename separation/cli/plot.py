@@ -34,7 +34,7 @@ def plot(
     """Draw violin plots, methods in columns. The first DIR is yellow; with --published, every DIR is."""
     with one_line_errors():
         from separation.evaluation.comparison import compare
-        from separation.evaluation.metrics import METRIC_DESCRIPTIONS
+        from separation.evaluation.metrics import METRIC_UNITS
         from separation.plots import draw_violins, save
 
         scores = _read(folders, metric)
@@ -46,7 +46,7 @@ def plot(
                 for target, methods in shown.items()
             },
             metric=metric,
-            unit=METRIC_DESCRIPTIONS[metric].unit,
+            unit=METRIC_UNITS[metric],
             aggregation="one point per track: " + _track_aggregation(metric),
             chosen=ours if published else ours[:1],
         )

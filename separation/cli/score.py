@@ -58,10 +58,10 @@ def score(
 
 
 def _print(document: dict[str, Any]) -> None:
-    from separation.evaluation.metrics import METRIC_DESCRIPTIONS
+    from separation.evaluation.metrics import METRIC_UNITS
 
     first = next(iter(document["targets"].values()))
-    metrics = [metric for metric in METRIC_DESCRIPTIONS if metric in first]
+    metrics = [metric for metric in METRIC_UNITS if metric in first]
     print(f"{'':12}" + "".join(f"{metric:>10}" for metric in metrics) + f"   dB; {document['aggregation']}")
     for target, scores in document["targets"].items():
         cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)

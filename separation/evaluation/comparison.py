@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from separation.evaluation.metrics import FRAME_METRICS, METRIC_DESCRIPTIONS
+from separation.evaluation.metrics import FRAME_METRICS, METRIC_UNITS
 from separation.evaluation.museval_json import AGGREGATION
 from separation.evaluation.statistics import compare_methods, confidence_interval
 from separation.evaluation.track_scores import finite, median
@@ -31,7 +31,7 @@ def compare(scores: Table, metric: str) -> dict[str, Any]:
     """
     aggregation = AGGREGATION if metric in FRAME_METRICS else "median over tracks"
     targets = {target: _compare_target(methods) for target, methods in scores.items()}
-    unit = METRIC_DESCRIPTIONS[metric].unit
+    unit = METRIC_UNITS[metric]
     return {"metric": metric, "unit": unit, "aggregation": aggregation, "targets": targets}
 
 

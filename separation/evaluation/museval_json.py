@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from separation.atomic import atomic_write
-from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS, METRIC_DESCRIPTIONS, TRACK_METRICS
+from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS, METRIC_UNITS, TRACK_METRICS
 from separation.evaluation.statistics import confidence_interval
 from separation.evaluation.track_scores import finite, median
 
@@ -169,15 +169,15 @@ def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, d
     ----------
     results : sequence of TrackResult
     metric : str
-        A key of :data:`separation.evaluation.metrics.METRIC_DESCRIPTIONS`. Tracks without its score are NaN.
+        A key of :data:`separation.evaluation.metrics.METRIC_UNITS`. Tracks without its score are NaN.
 
     Raises
     ------
     ValueError
         If the metric is unknown.
     """
-    if metric not in METRIC_DESCRIPTIONS:
-        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRIC_DESCRIPTIONS)}")
+    if metric not in METRIC_UNITS:
+        raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRIC_UNITS)}")
     scores: dict[str, dict[str, float]] = {}
     for result in results:
         values = result.medians if metric in FRAME_METRICS else result.whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -59,6 +60,16 @@ STUDIO = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+#: Importing torch and Gradio and collecting thousands of tests makes many objects and no garbage.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but do not search what was imported for it."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:

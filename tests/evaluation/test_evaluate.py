@@ -32,7 +32,7 @@ from separation.separators.base import Separator
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("vocals", "drums", "bass", "other")
 RATE = 44100
-SECONDS = 3
+SECONDS = 2
 
 
 #: A dask cluster takes 10 s to start; the test of a track that kills its workers covers it in `make test`.
@@ -61,7 +61,7 @@ def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
 
 @pytest.fixture(scope="module")
 def hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MUSDB18-HQ with five tracks of 3 s, the first in stereo."""
+    """MUSDB18-HQ with five tracks of 2 s, the first in stereo."""
     root = tmp_path_factory.mktemp("hq")
     for number in range(5):
         write_track(root / "test" / f"Band {number} - Søng №{number}", song(number, channels=1 if number else 2))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -15,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from typer.testing import CliRunner
 
+from separation.__main__ import app
 from separation.audio.signal import Audio
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
@@ -196,12 +196,15 @@ def test_song_names_are_quoted_in_the_command_of_result_json() -> None:
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
 
 
-def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path) -> None:
+def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = run_session(unscored(start=1.25), "hpss", sum_to_mixture=True)
     card = json.loads(last.results[0].card.read_text())
     assert card["start"] == 1.25
-    words = [*shlex.split(card["command"])[1:], "--out", str(tmp_path / "again")]
-    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
+    python, *module, command = shlex.split(card["command"])[:4]
+    assert (python, module, command) == ("python", ["-m", "separation"], "separate")
+    words = [*shlex.split(card["command"])[3:], "--out", str(tmp_path / "again")]
+    monkeypatch.chdir(ROOT)
+    assert CliRunner().invoke(app, words).exit_code == 0
     again = tmp_path / "again" / "mixture" / "hpss" / "drums.wav"
     np.testing.assert_array_equal(soundfile.read(again)[0], soundfile.read(last.results[0].stems["drums"])[0])
 

@@ -1,4 +1,4 @@
-"""What many tests need: real music, if it is there, and the sample tracks, which always are."""
+"""Fixtures of all tests: real music, if there is some, and the sample tracks."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and who has knocked there."""
+    """A port of this machine, and the list of connections to it."""
     calls: list[str] = []
     with socket.create_server(("0.0.0.0", 0)) as server:
 

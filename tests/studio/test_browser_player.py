@@ -46,7 +46,7 @@ def unpacked(text: str) -> np.ndarray:
 
 
 def record(page: Page, nodes: str, seconds: float, action: str = "") -> np.ndarray:
-    """What comes out of a player's audio nodes while an action is done: (nodes, samples) at 48 kHz.
+    """Return the output of a player's audio nodes while an action is done, shape (nodes, samples), at 48 kHz.
 
     `nodes` and `action` are scripts that know the player as `p`; the action is done half way.
     """

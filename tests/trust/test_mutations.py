@@ -33,7 +33,7 @@ def intact_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def damaged(intact_files: dict[str, bytes], number: int) -> tuple[str, bytes]:
-    """What was done to the file of that number, and what is left of it: the same every time."""
+    """Return the kind of damage and the damaged file of a number, the same for every call."""
     random = np.random.default_rng(number)
     kind, other = random.choice(KINDS, 2, replace=False)
     data = bytearray(intact_files[kind])
@@ -62,7 +62,7 @@ def damaged(intact_files: dict[str, bytes], number: int) -> tuple[str, bytes]:
 
 
 def outcome(path: Path, folder: Path) -> str:
-    """Read, separate and read again what came of it."""
+    """Separate a file; return "sound" or, if it is refused, "a sentence"."""
     separator = create("mix")
     try:
         with Recording(path, folder, limits=LIMITS) as recording:

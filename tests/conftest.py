@@ -1,7 +1,8 @@
-"""What many tests need: real music, if it is there, and the sample tracks, which always are."""
+"""Fixtures of all tests: real music, if there is some, and the sample tracks."""
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -59,6 +60,16 @@ STUDIO = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+#: Importing torch and Gradio and collecting thousands of tests makes many objects and no garbage.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but do not search what was imported for it."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
@@ -134,7 +145,7 @@ def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and who has knocked there."""
+    """A port of this machine, and the list of connections to it."""
     calls: list[str] = []
     with socket.create_server(("0.0.0.0", 0)) as server:
 

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, and says again what it said when it was committed."""
+"""Every notebook runs from top to bottom and prints what it printed when it was committed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:
-    """What the cells wrote, without pictures and warnings."""
+    """Return the text that the cells printed, without pictures and warnings."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
 
@@ -31,7 +31,7 @@ def numbers(text: str) -> list[float]:
 
 
 def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """What it said when it was committed, and what it says now."""
+    """Return the text that a notebook printed when it was committed, and the text that it prints now."""
     notebook = nbformat.read(path, as_version=4)
     before = printed(notebook)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

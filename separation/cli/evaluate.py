@@ -22,7 +22,7 @@ from separation.cli.progress import progress
 from separation.separators import DEFAULT_METHOD, find_method
 
 if TYPE_CHECKING:
-    from separation.evaluation.evaluate import TrackOutcome
+    from separation.evaluation.evaluate import Job, TrackOutcome
     from separation.evaluation.museval_json import TrackResult
 
 __all__ = ["evaluate"]
@@ -61,11 +61,10 @@ def evaluate(
     json_output: Json = False,
 ) -> None:
     """Separate and score a data set. Finished tracks are skipped."""
-    failed: list[TrackOutcome] = []
     with one_line_errors():
         from separation.datasets.dataset import find_tracks, unused_files
         from separation.datasets.musdb18 import require_ffmpeg
-        from separation.evaluation.evaluate import evaluate_tracks, plan_jobs
+        from separation.evaluation.evaluate import plan_jobs
         from separation.evaluation.metrics import parse_metrics
         from separation.evaluation.verification import require_museval
 
@@ -80,24 +79,12 @@ def evaluate(
             log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
         todo, done = plan_jobs(
-            tracks,
-            folder,
-            method=method,
-            model=model,
-            device=device,
-            options=options,
-            metrics=extra,
-            verify=verify,
+            tracks, folder, method=method, model=model, device=device, options=options, metrics=extra, verify=verify
         )
         if done:
             log_line(f"{len(done)} of {len(tracks)} tracks were finished earlier")
         try:
-            start = time.monotonic()
-            with one_line_warnings(), progress(unit="count", lines=0) as show:
-                for count, outcome in enumerate(evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
-                    line = _progress_line(outcome, count, len(todo), time.monotonic() - start)
-                    show("separating and scoring", count, len(todo), line, outcome.name)
-                    failed += [outcome] if outcome.error else []
+            failed = _evaluate_all(todo, jobs=jobs, cluster=cluster)
             results = _summarise(folder, [job.file for job in (*done, *todo)])
         except OSError as error:
             raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
@@ -107,6 +94,20 @@ def evaluate(
     _print(name, results, failed, json_output=json_output)
     if failed:
         raise typer.Exit(1 if results else 2)
+
+
+def _evaluate_all(todo: list[Job], *, jobs: int, cluster: str | None) -> list[TrackOutcome]:
+    """Separate and score tracks, showing the progress, and return the failures."""
+    from separation.evaluation.evaluate import evaluate_tracks
+
+    start, failed = time.monotonic(), []
+    with one_line_warnings(), progress(unit="count", lines=0) as show:
+        for count, outcome in enumerate(evaluate_tracks(todo, workers=jobs, cluster=cluster), start=1):
+            line = _progress_line(outcome, count, len(todo), time.monotonic() - start)
+            show("separating and scoring", count, len(todo), line, outcome.name)
+            if outcome.error:
+                failed.append(outcome)
+    return failed
 
 
 def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:

@@ -17,7 +17,7 @@ from separation.cli.progress import Show, progress
 from separation.separators import DEFAULT_METHOD
 
 if TYPE_CHECKING:
-    from separation.pipeline.batch import Job, JobResult
+    from separation.pipeline.batch import Job, JobOptions, JobResult
     from separation.pipeline.result import SeparationProgress
 
 __all__ = ["separate"]
@@ -82,13 +82,11 @@ def separate(
 ) -> None:
     """Separate songs: FILE -> OUT/<file>/<method>/<source>.wav and result.json. Finished songs are skipped."""
     from separation.pipeline import batch
-    from separation.pipeline.storage import location
     from separation.workers.threads import limit_malloc_arenas
 
     limit_malloc_arenas()
     start_time = time.monotonic()
     with one_line_errors():
-        chosen_stems = [stem.strip() for stem in stems.split(",") if stem.strip()] if stems is not None else None
         job_options = batch.JobOptions(
             method=method,
             model=model,
@@ -97,7 +95,7 @@ def separate(
             options=tuple(option_pair(text) for text in option or []),
             start=start,
             duration=duration,
-            stems=None if chosen_stems is None else tuple(chosen_stems),
+            stems=None if stems is None else tuple(stem.strip() for stem in stems.split(",") if stem.strip()),
             two_stems=two_stems,
             format=format,
             float32=float32,
@@ -105,19 +103,33 @@ def separate(
             strict=strict,
             command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
         )
-        try:
-            jobs_to_do = batch.find_jobs([location(file) for file in files], location(out), job_options)
-        except OSError as error:  # a folder or storage that cannot be read
-            raise ValueError(f"{error.filename}: {error.strerror}") from error
-        batch.check_options(job_options)
-        results = []
-        with closing(_outcomes(jobs_to_do, jobs=jobs, cluster=cluster)) as outcomes, one_line_warnings():
-            for outcome in outcomes:
-                _report(outcome)
-                results.append(outcome)
-    order = {job.file: number for number, job in enumerate(jobs_to_do)}
-    results.sort(key=lambda result: order[result.job.file])  # as without a cluster
+        jobs_to_do = _find_jobs(files, out, job_options)
+        results = _run(jobs_to_do, jobs=jobs, cluster=cluster)
     _conclude(results, time.monotonic() - start_time, json_output=json_output)
+
+
+def _find_jobs(files: list[str], out: str, options: JobOptions) -> list[Job]:
+    """Return one job per song; raise ValueError for a folder that cannot be read or invalid options."""
+    from separation.pipeline import batch
+    from separation.pipeline.storage import location
+
+    try:
+        found = batch.find_jobs([location(file) for file in files], location(out), options)
+    except OSError as error:  # a folder or storage that cannot be read
+        raise ValueError(f"{error.filename}: {error.strerror}") from error
+    batch.check_options(options)
+    return found
+
+
+def _run(jobs_to_do: list[Job], *, jobs: int, cluster: str | None) -> list[JobResult]:
+    """Separate all songs, printing each outcome, and return the results in the order of the jobs."""
+    results = []
+    with closing(_outcomes(jobs_to_do, jobs=jobs, cluster=cluster)) as outcomes, one_line_warnings():
+        for outcome in outcomes:
+            _report(outcome)
+            results.append(outcome)
+    order = {job.file: number for number, job in enumerate(jobs_to_do)}
+    return sorted(results, key=lambda result: order[result.job.file])
 
 
 def _conclude(outcomes: list[JobResult], seconds: float, *, json_output: bool) -> None:

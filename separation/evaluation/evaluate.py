@@ -106,21 +106,8 @@ def plan_jobs(
     ValueError
         If the method cannot be created, or `folder` holds scores of another model or other options.
     """
-    entry = find_method(method)
-    provenance: dict[str, Any] = {
-        "method": entry.name,
-        "model": None,
-        "model_sha256": None,
-        "options": dict(options or {}),
-    }
     chosen = tuple((options or {}).items())
-    if not entry.needs_references:
-        separator = _separator(method, model, device, chosen)
-        provenance |= {
-            "model": separator.model,
-            "model_sha256": separator.model_hash,
-            "options": asdict(separator.options),
-        }
+    provenance = _provenance(method, model, device, chosen)
     jobs = [
         Job(
             track=track,
@@ -129,7 +116,7 @@ def plan_jobs(
             model=model,
             device=device,
             options=chosen,
-            provenance=tuple(provenance.items()),
+            provenance=provenance,
             metrics=tuple(metrics),
             verify=number < verify,
         )
@@ -140,6 +127,22 @@ def plan_jobs(
             _refuse_other_origin(job)
     done = [job for job in jobs if _is_finished(job)]
     return [job for job in jobs if job not in done], done
+
+
+def _provenance(
+    method: str, model: str | None, device: str, options: tuple[tuple[str, Any], ...]
+) -> tuple[tuple[str, Any], ...]:
+    """Return what a file of scores records of its method; an oracle is not created, since it needs references."""
+    entry = find_method(method)
+    provenance = {"method": entry.name, "model": None, "model_sha256": None, "options": dict(options)}
+    if not entry.needs_references:
+        separator = _separator(method, model, device, options)
+        provenance |= {
+            "model": separator.model,
+            "model_sha256": separator.model_hash,
+            "options": asdict(separator.options),
+        }
+    return tuple(provenance.items())
 
 
 def _is_finished(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""The names of all metrics, and their units."""
+"""The names of all metrics and their units."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ FRAME_METRICS = ("SDR", "ISR", "SIR", "SAR")  #: BSSEval v4: one value per frame
 TRACK_METRICS = ("uSDR", "SI-SDR")  #: one value per track, always computed
 EXTRA_METRICS = ("bleedless", "fullness", "l1_freq", "aura_stft", "log_wmse")  #: one value per track, on request
 
-
-#: Metric -> its unit, or an empty text for a number without a unit; higher is better for every metric.
+#: The unit of each metric, empty for a number without one; higher is better for all.
 METRIC_UNITS = dict.fromkeys(FRAME_METRICS + TRACK_METRICS, "dB") | dict.fromkeys(EXTRA_METRICS, "")
 
 

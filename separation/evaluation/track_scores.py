@@ -14,7 +14,7 @@ from separation.evaluation.mask_scores import MaskCurve, mask_scores
 from separation.evaluation.metrics import FRAME_METRICS
 from separation.evaluation.signals import SelectedSignals, Signals, SumSignal
 from separation.evaluation.verification import verify_scores
-from separation.evaluation.whole_track import whole_track_scores
+from separation.evaluation.whole_track import WholeTrackScores, whole_track_scores
 
 __all__ = ["SILENT", "finite", "median", "score_signals"]
 
@@ -68,20 +68,6 @@ def score_signals(
     whole = {"uSDR": track.usdr, "SI-SDR": track.si_sdr, **extra}
     scored = 1 < len(targets) == len(assigned)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in assigned]
-    silent = {row: is_silent for (row, _), is_silent in zip(assigned, track.silent_references, strict=True)}
-    if rest := [row for row in range(len(targets)) if row not in silent]:
-        others = SelectedSignals(references, rest)
-        silent |= zip(rest, whole_track_scores(others, others).silent_references, strict=True)
-    notes = [f"{target} {SILENT}" for row, target in enumerate(targets) if silent[row]]
-    notes += [
-        f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
-        for (row, _), is_silent in zip(assigned, track.silent_estimates, strict=True)
-        if is_silent
-    ]
-    if permute:
-        unassigned = [target for target, column in zip(targets, scores.permutation, strict=True) if column is None]
-        notes += [f"no estimate is assigned to {target}" for target in unassigned]
-        notes += [f"estimate {column + 1} is assigned to {targets[row]}" for row, column in assigned]
     verification = (
         {"verification": verify_scores(scores, references, estimates, rate, permute=permute)} if verify else {}
     )
@@ -93,9 +79,35 @@ def score_signals(
             | (masks[index] if masks else {})
             for index, (row, _) in enumerate(assigned)
         },
-        "notes": notes,
+        "notes": _notes(targets, references, assigned, track, permute=permute),
         **verification,
     }
+
+
+def _notes(
+    targets: Sequence[str],
+    references: Signals,
+    assigned: Sequence[tuple[int, int]],
+    track: WholeTrackScores,
+    *,
+    permute: bool,
+) -> list[str]:
+    """Return sentences about silent signals and, if `permute`, about the assignment of estimates to targets."""
+    silent = {row: is_silent for (row, _), is_silent in zip(assigned, track.silent_references, strict=True)}
+    if rest := [row for row in range(len(targets)) if row not in silent]:
+        others = SelectedSignals(references, rest)
+        silent |= zip(rest, whole_track_scores(others, others).silent_references, strict=True)
+    notes = [f"{target} {SILENT}" for row, target in enumerate(targets) if silent[row]]
+    notes += [
+        f"the estimate of {targets[row]} {SILENT}, so that SDR, ISR, SIR and SAR are defined for no target"
+        for (row, _), is_silent in zip(assigned, track.silent_estimates, strict=True)
+        if is_silent
+    ]
+    if permute:
+        rows = [row for row, _ in assigned]
+        notes += [f"no estimate is assigned to {target}" for row, target in enumerate(targets) if row not in rows]
+        notes += [f"estimate {column + 1} is assigned to {targets[row]}" for row, column in assigned]
+    return notes
 
 
 def _target(

@@ -32,10 +32,10 @@ from separation.separators.base import Separator
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("vocals", "drums", "bass", "other")
 RATE = 44100
-SECONDS = 3
+SECONDS = 2
 
 
-#: A dask cluster takes 10 s to start; the test of a track that kills its workers covers it in `make test`.
+#: A dask cluster takes 10 s to start; tests/pipeline/test_cluster.py kills workers of one in `make test`.
 WORKERS = [
     pytest.param({"workers": 2}, id="joblib"),
     pytest.param({"cluster": "local:2"}, id="dask", marks=pytest.mark.slow),
@@ -61,7 +61,7 @@ def write_track(folder: Path, stems: dict[str, np.ndarray]) -> None:
 
 @pytest.fixture(scope="module")
 def hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MUSDB18-HQ with five tracks of 3 s, the first in stereo."""
+    """MUSDB18-HQ with five tracks of 2 s, the first in stereo."""
     root = tmp_path_factory.mktemp("hq")
     for number in range(5):
         write_track(root / "test" / f"Band {number} - Søng №{number}", song(number, channels=1 if number else 2))
@@ -407,7 +407,7 @@ class Deadly(Slow):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("how", [{"workers": 2}, {"cluster": "local:2"}], ids=["joblib", "dask"])
+@pytest.mark.parametrize("how", WORKERS)
 def test_a_track_that_kills_its_workers_fails_alone(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     tracks: Any = find_tracks(hq)[:3]
     tracks[1] = Deadly(tracks[1], tmp_path / "log")

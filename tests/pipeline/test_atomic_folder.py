@@ -21,16 +21,25 @@ from pathlib import Path
 from separation.pipeline import atomic_folder
 from tests.pipeline.helpers import Copies, noise, separate
 
-folder, function, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-real = getattr(atomic_folder, function)
+def run(folder, function, moment):
+    real = getattr(atomic_folder, function)
 
-def die(*arguments):
-    if moment == "after":
-        real(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
+    def die(*arguments):
+        if moment == "after":
+            real(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(atomic_folder, function, die)
-separate(noise(), Copies(), folder, float32=True)
+    setattr(atomic_folder, function, die)
+    separate(noise(), Copies(), folder, float32=True)
+
+statuses = []
+for folder in map(Path, sys.argv[1:]):
+    pid = os.fork()  # importing torch takes seconds: once for all
+    if pid == 0:
+        run(folder / "copies", *folder.name.split("-"))
+        os._exit(0)
+    statuses.append(os.waitpid(pid, 0)[1])
+print(*statuses)
 """
 
 
@@ -144,27 +153,29 @@ def test_a_failed_exchange_keeps_the_earlier_result(tmp_path: Path, monkeypatch:
     assert files(tmp_path) == before
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("function", ["_link_others", "_exchange", "_remove_old", "refuse_foreign"])
-def test_a_killed_process_leaves_one_result_complete(function: str, moment: str, tmp_path: Path) -> None:
-    folder = tmp_path / "copies"
-    foreign = with_foreign_files(folder)
-    separate(sound(), Copies(), folder)
-    old = files(folder)
-    arguments = [sys.executable, "-c", KILLED, str(folder), function, moment]
-    done = subprocess.run(arguments, check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL
-    left = {name: data for name, data in files(folder).items() if name != ".lock"}
-    assert left.items() >= foreign.items()
-    assert left.keys() == old.keys()
-    if left != old:
-        card = json.loads(left["result.json"])
-        assert card["frames"] == noise().frames
-        assert all(left[name] != old[name] for name in card["stems"].values())
-    separate(sound(), Copies(), folder)
-    assert files(folder).keys() == old.keys()
-    assert files(folder).items() >= foreign.items()
-    assert [path.name for path in tmp_path.iterdir()] == ["copies"]
+def test_a_killed_process_leaves_one_result_complete(tmp_path: Path) -> None:
+    functions = ("_link_others", "_exchange", "_remove_old", "refuse_foreign")
+    places = [tmp_path / f"{function}-{moment}" for function in functions for moment in ("before", "after")]
+    before = {}
+    for place in places:
+        foreign = with_foreign_files(place / "copies")
+        separate(sound(), Copies(), place / "copies")
+        before[place] = files(place / "copies")
+    command = [sys.executable, "-c", KILLED, *map(str, places)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * len(places)
+    for place, old in before.items():
+        left = {name: data for name, data in files(place / "copies").items() if name != ".lock"}
+        assert left.items() >= foreign.items(), place.name
+        assert left.keys() == old.keys(), place.name
+        if left != old:
+            card = json.loads(left["result.json"])
+            assert card["frames"] == noise().frames
+            assert all(left[name] != old[name] for name in card["stems"].values()), place.name
+        separate(sound(), Copies(), place / "copies")
+        assert files(place / "copies").keys() == old.keys()
+        assert files(place / "copies").items() >= foreign.items()
+        assert [path.name for path in place.iterdir()] == ["copies"]
 
 
 def test_runs_into_one_folder_publish_one_after_the_other(tmp_path: Path) -> None:

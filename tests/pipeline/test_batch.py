@@ -165,6 +165,7 @@ def test_parallel_jobs_give_the_same_results(tmp_path: Path) -> None:
             assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
 
 
+@pytest.mark.slow  # starts a cluster; test_cluster.py compares all files in `make test`
 def test_a_cluster_gives_the_same_results(tmp_path: Path) -> None:
     songs = find_jobs([album(tmp_path / "music", "a.wav", "b.wav")], tmp_path / "out", JobOptions(method="mix"))
     outcomes = list(separate_songs(songs, cluster="local:1"))

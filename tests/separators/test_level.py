@@ -16,7 +16,7 @@ from tests.conftest import snr
 
 @pytest.fixture(scope="module")
 def mixture(sample: Path) -> Tensor:
-    return read(sample / "mixture.flac", start=4.0, duration=3.0).waveform
+    return read(sample / "mixture.flac", start=4.0, duration=2.0).waveform
 
 
 @pytest.fixture(scope="module", params=["open-unmix", "demucs", "spleeter"])
@@ -34,10 +34,10 @@ def test_stems_scale_with_the_mixture(separator: Separator, mixture: Tensor, qui
 def test_quiet_mixtures_score_as_well_as_loud_ones(
     separator: Separator, sample: Path, mixture: Tensor, quiet: float
 ) -> None:
-    vocals = read(sample / "vocals.ogg", start=4.0, duration=3.0).waveform
+    vocals = read(sample / "vocals.ogg", start=4.0, duration=2.0).waveform
     known = {"vocals": vocals, "accompaniment": mixture - vocals}
     sources = [
-        known[name] if name in known else read(sample / f"{name}.ogg", start=4.0, duration=3.0).waveform
+        known[name] if name in known else read(sample / f"{name}.ogg", start=4.0, duration=2.0).waveform
         for name in separator.sources
     ]
     ordinary, stems = separator.separate(mixture), separator.separate(quiet * mixture) / quiet

@@ -1,4 +1,4 @@
-"""What the studio's tests share."""
+"""Fixtures of the studio's tests: a server, a browser, a result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from separation.studio import session, songs, storage
 from separation.studio.request import SeparationRequest
-from tests.studio.browser import LENGTH, PATIENCE, START, choose, choose_sample, excerpt, open_page, separate, wait_for
+from tests.studio.browser import (
+    LENGTH,
+    PATIENCE,
+    START,
+    choose,
+    choose_sample,
+    excerpt,
+    lane_selector,
+    open_page,
+    separate,
+    wait_for,
+)
 from tests.studio.server import CHROMIUM, Server, running
 
 
@@ -23,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where results go, for this test alone."""
+    """A folder of results for this test alone."""
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
@@ -31,7 +42,7 @@ def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Request:
-    """What a handler sees of a visitor."""
+    """The part of a visitor's request that handlers read."""
 
     def __init__(self, language: str = "en", **query: str) -> None:
         self.headers = {"accept-language": language}
@@ -44,7 +55,7 @@ def short_song(seconds: float = 2.0, start: float = 2.0) -> songs.Song:
 
 
 def run_session(song: songs.Song, *methods: str, **order: object) -> session.SessionUpdate:
-    """Everything, to the end."""
+    """Run a separation to its end and return the last update."""
     *_, last = session.separate_song(song, SeparationRequest(methods=methods, **order))  # type: ignore[arg-type]
     return last
 
@@ -61,15 +72,21 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def visitor(browser: Browser) -> Iterator[BrowserContext]:
-    """Somebody at a desktop, whose browser keeps the page's scripts from one test to the next."""
+    """A visitor at a desktop, whose browser keeps the page's scripts from one test to the next."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.new_page()  # without another page, opening one takes 0.5 s longer
     yield context
     context.close()
 
 
 @pytest.fixture
-def page(visitor: BrowserContext, server: Server) -> Iterator[Page]:
-    with open_page(visitor, server.url) as fresh:
+def page(request: pytest.FixtureRequest, visitor: BrowserContext, server: Server) -> Iterator[Page]:
+    """A fresh page: of the result in tests that use `result` or `own_result`, of an empty form in others."""
+    results = [name for name in ("result", "own_result") if name in request.fixturenames]
+    url = request.getfixturevalue(results[0]) if results else server.url
+    with open_page(visitor, url) as fresh:
+        if results:
+            expect(fresh.locator(lane_selector(fresh, "vocals"))).to_be_visible()
         yield fresh
 
 

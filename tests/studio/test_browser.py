@@ -59,7 +59,6 @@ def save(page: Page, name: str) -> None:
 
 
 def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -> None:
-    page.goto(result)
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
         page.get_by_role("radio", name=method).click()
         expect(page.locator("stem-player[view=stems] .lane")).to_have_count(rows)
@@ -96,7 +95,6 @@ def check_archive(archive: Path, song: Path) -> None:
 
 
 def test_the_current_mix_can_be_downloaded(page: Page, result: str, tmp_path: Path) -> None:
-    page.goto(result)
     page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     with page.expect_download() as caught:
         page.click("#stems-keep")
@@ -145,31 +143,25 @@ def test_waiting_visitors_see_their_position_and_can_cancel(
         wait_for(page, "Waiting.*1 ahead of you")
         page.click("#stop")
         wait_for(page, "Stopped")
-        other.click("#stop")
-        wait_for(other, "Stopped")
+        other.locator("#stop").dispatch_event("click")  # it may have ended meanwhile
+        wait_for(other, "Stopped|Done")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
+def test_files_that_are_not_audio_are_refused_in_one_sentence(page: Page, tmp_path: Path) -> None:
+    for name, content, words in (
         ("notes.mp3", b"these are my notes, not a song" * 20, "cannot read 'notes.mp3'"),
         ("list.mp3", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n", "cannot read 'list.mp3'"),
         ("<b>bold<.wav", b"RIFF....", "That did not work"),
-    ],
-)
-def test_files_that_are_not_audio_are_refused_in_one_sentence(
-    page: Page, tmp_path: Path, name: str, content: bytes, words: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    with page.expect_response(lambda answer: "/upload?" in answer.url):
-        page.set_input_files("#upload input[type=file]", str(path))
-    page.wait_for_timeout(1 * SECOND)
-    page.click("#separate")
-    wait_for(page, re.escape(words))
-    text = page.locator("#status").inner_text()
-    assert "Traceback" not in text
-    assert "/" not in text.replace("'", "")
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files("#upload input[type=file]", str(tmp_path / name))
+        expect(page.locator("#choice strong")).to_have_text(re.compile("notes|list|bold"))
+        page.click("#separate")
+        wait_for(page, re.escape(words))
+        text = page.locator("#status").inner_text()
+        assert "Traceback" not in text
+        assert "/" not in text.replace("'", "")
+        page.reload()
 
 
 def test_a_missing_song_or_method_is_told_at_its_field_until_it_is_chosen(page: Page) -> None:
@@ -188,8 +180,6 @@ def test_a_missing_song_or_method_is_told_at_its_field_until_it_is_chosen(page: 
 
 
 def test_the_result_is_found_after_a_reload_and_by_its_link(page: Page, result: str) -> None:
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.reload()
     expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     assert page.get_by_role("link", name="Link to this result").get_attribute("href") == result
@@ -204,15 +194,13 @@ def test_own_references_bring_scores(page: Page) -> None:
         page, "#references", *(path for path in folder.iterdir() if path.stem in ("vocals", "drums", "bass", "other"))
     )
     choose(page, "Mixture ÷ 4")
-    excerpt(page, 1, 4)
+    excerpt(page, 1, 1)
     separate(page)
     wait_for(page, "Done.*1 of 1 methods")
     expect(page.locator(lane_selector(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
 
 
 def test_methods_are_compared(page: Page, result: str) -> None:
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     open_tab(page, "Compare")
     cells = page.locator("stem-player[view=compare] .cell.picture")
     expect(cells.first).to_be_visible()
@@ -227,15 +215,13 @@ def test_methods_are_compared(page: Page, result: str) -> None:
     save(page, "compare")
 
 
-def open_comparison(page: Page, result: str) -> None:
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
+def open_comparison(page: Page) -> None:
     open_tab(page, "Compare")
     expect(page.locator(".matrix tfoot")).to_be_visible()
 
 
 def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, result: str) -> None:
-    open_comparison(page, result)
+    open_comparison(page)
     expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
     expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
     assert page.locator(".matrix .best").count() >= 4
@@ -251,7 +237,7 @@ def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, re
 
 
 def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str, tmp_path: Path) -> None:
-    open_comparison(page, result)
+    open_comparison(page)
     chart = page.locator(".published .chart-place")
     chart.scroll_into_view_if_needed()
     expect(chart.locator("line.song").first).to_be_attached()
@@ -277,7 +263,7 @@ def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str,
 
 
 def test_legends_show_the_line_and_letter_of_each_method(page: Page, result: str) -> None:
-    open_comparison(page, result)
+    open_comparison(page)
     legend = page.evaluate(
         """[...document.querySelectorAll('.seconds .chart-legend > *')].map((entry) => [
             entry.querySelector('b').textContent, entry.querySelector('line').getAttribute('stroke-dasharray')])"""
@@ -292,8 +278,6 @@ def test_legends_show_the_line_and_letter_of_each_method(page: Page, result: str
 
 
 def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     open_tab(page, "Blind test")
     page.locator("#blind-sources").get_by_label("Drums").check()
     page.click("#begin")
@@ -341,8 +325,6 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
 
 
 def test_revealing_without_a_rating_warns_first(page: Page, result: str) -> None:
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     open_tab(page, "Blind test")
     page.click("#begin")
     expect(page.locator(".stimulus")).to_have_count(4)
@@ -357,7 +339,7 @@ def test_revealing_without_a_rating_warns_first(page: Page, result: str) -> None
 def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
-    for seconds in (2, 3):
+    for seconds in (1, 2):
         open_tab(page, "Separate")
         excerpt(page, 1, seconds)
         separate(page)
@@ -397,6 +379,7 @@ def test_a_stranger_hears_an_example_after_two_clicks(page: Page) -> None:
     assert time.monotonic() - began < 6 * PATIENCE_FACTOR
     expect(page.locator("#folded")).to_contain_text("Paper boats")
     expect(page.locator("#form")).to_be_hidden()
+    page.locator("#stop").dispatch_event("click")  # the rest would slow down the next test
 
 
 def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: Page) -> None:
@@ -425,6 +408,7 @@ def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: P
     page.locator("#change").focus()
     page.keyboard.press("Enter")
     assert focused() not in ("BODY", "change")
+    page.locator("#stop").dispatch_event("click")
 
 
 def test_refusals_are_in_the_visitors_language(browser: Browser, server: Server, tmp_path: Path) -> None:
@@ -479,28 +463,25 @@ def test_pages_have_no_serious_accessibility_violations(browser: Browser, result
             assert serious == [], name
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280, 1920])
-def test_pages_fit_the_screen(visitor: BrowserContext, result: str, width: int) -> None:
-    with open_page(visitor, result) as page:
-        page.set_viewport_size({"width": width, "height": 740})
-        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
-        if width == 360:
-            save(page, "phone")
-            assert (
-                page.evaluate("new Set([...document.querySelectorAll('[role=tab]')].map(e => e.offsetTop)).size") == 1
-            )
-        for name in PAGES:
+def test_pages_fit_the_screen(page: Page, result: str) -> None:
+    for name in PAGES:
+        for width in (1920, 1280, 768, 390, 360):
+            page.set_viewport_size({"width": width, "height": 740})
             open_tab(page, name)  # all of them can be reached, none behind a menu
-            page.wait_for_timeout(300)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
             footer, dock = page.evaluate(  # in one call, since the page may grow between two
                 "window.scrollTo(0, 1e6);"
                 "['footer', '.stem-dock'].map(part => document.querySelector(part).getBoundingClientRect().toJSON())"
             )
-            assert footer["bottom"] <= dock["top"], f"the transport covers the end of {name}"
-        open_tab(page, "Separate")
-        page.click("#change")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, "the form"
+            assert footer["bottom"] <= dock["top"], f"the transport covers the end of {name} at {width} pixels"
+    assert page.evaluate("new Set([...document.querySelectorAll('[role=tab]')].map(e => e.offsetTop)).size") == 1
+    open_tab(page, "Separate")
+    save(page, "phone")
+    page.click("#change")
+    for width in (360, 390, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"the form at {width} pixels"
 
 
 @pytest.mark.slow  # a studio of its own; the German page covers translation
@@ -535,8 +516,6 @@ def test_pages_load_no_external_resources(browser: Browser, server: Server, resu
     page = browser.new_page()
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
     page.wait_for_timeout(2 * SECOND)
     page.close()
     assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []

@@ -19,7 +19,7 @@ from tests.studio.conftest import Request, run_session, short_song
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of three methods on eight seconds, enough for a test."""
+    """The folder of a result of three methods on seven seconds, enough for a test of significance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
         return run_session(short_song(7.0, 1.0), "hpss", "mix", "irm").folder
@@ -145,9 +145,16 @@ def test_sources_are_sorted_by_number_of_methods(result: Path, monkeypatch: pyte
     assert blind_test.ratable_sources(result) == ["drums", "vocals", "other", "component 1", "component 2"]
 
 
-def test_a_blind_test_does_not_reveal_the_methods(result: Path) -> None:
-    folder = blind_test.begin_test(result, "vocals")
-    text = (folder / "player.json").read_text()
+@pytest.fixture(scope="module")
+def vocals_test(result: Path) -> Path:
+    """The folder of a blind test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "RESULTS", result.parent)
+        return blind_test.begin_test(result, "vocals")
+
+
+def test_a_blind_test_does_not_reveal_the_methods(vocals_test: Path) -> None:
+    text = (vocals_test / "player.json").read_text()
     for telling in ("hpss", "irm", "Harmonic", "Oracle", "estimate"):
         assert telling not in text
     group = {g["id"]: g for g in json.loads(text)["groups"]}["blind"]
@@ -174,9 +181,8 @@ def test_several_stems_make_one_session(result: Path) -> None:
     assert "Choose at least one stem" in blind_page.begin(result.name, [], Request())  # type: ignore[arg-type]
 
 
-def test_ratings_are_returned_with_their_methods_and_all_metrics(result: Path) -> None:
-    folder = blind_test.begin_test(result, "vocals")
-    rows = blind_test.reveal(folder.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))["rows"]
+def test_ratings_are_returned_with_their_methods_and_all_metrics(vocals_test: Path) -> None:
+    rows = blind_test.reveal(vocals_test.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))["rows"]
     assert [row["rating"] for row in rows] == [100, 55.5, 20, None, None]
     assert {row["method"] for row in rows} == {"hpss", "mix", "irm", "references", "song"}
     assert {(row["song"], row["source"]) for row in rows} == {("night-drive", "vocals")}
@@ -187,10 +193,9 @@ def test_ratings_are_returned_with_their_methods_and_all_metrics(result: Path) -
 
 
 @pytest.mark.parametrize("ratings", ["", "[]", '{"A": 101}', '{"A": "good"}', '{"Z": 5}', '{"A": NaN}', "null"])
-def test_invalid_ratings_are_refused(result: Path, ratings: str) -> None:
-    token = blind_test.begin_test(result, "vocals").name
+def test_invalid_ratings_are_refused(vocals_test: Path, ratings: str) -> None:
     with pytest.raises(ValueError, match="one number from 0 to 100 for each letter"):
-        blind_test.reveal(token, ratings)
+        blind_test.reveal(vocals_test.name, ratings)
 
 
 def test_a_test_of_another_result_is_refused(result: Path) -> None:

@@ -52,7 +52,7 @@ from separation.studio.request import SeparationRequest
 assert torch.get_num_threads() == 1
 blind = Player(Path(tempfile.mkdtemp()), "noise", rate=44100, frames=400_000)
 blind.write(blind.group("blind", "blind"), {name: torch.rand(2, 400_000) for name in "AB"})
-song = songs.open_song("sample", next(iter(songs.samples())), duration=2)
+song = songs.open_song("sample", next(iter(songs.samples())), duration=1)
 *_, last = session.separate_song(song, SeparationRequest(methods=["mix", "open-unmix"]))
 print(json.dumps({"methods": [r.method for r in last.results], "failed": list(last.failed),
                   "there": all(path.is_file() for r in last.results for path in r.stems.values())}))
@@ -68,7 +68,7 @@ def test_jobs_run_through_spaces_if_installed(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     asked, result = (json.loads(line) for line in done.stdout.splitlines())
-    song = short_song()
+    song = short_song(1)
     assert asked == {
         "seconds": pytest.approx(session.gpu_seconds(song, SeparationRequest(methods=["mix", "open-unmix"]))),
         "work": "_separate_song",

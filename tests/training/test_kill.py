@@ -168,6 +168,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_weights(
     assert_equal_runs(tmp_path / "run", tmp_path / "run-whole", "vocals" if name == "open-unmix" else "all")
 
 
+@pytest.mark.slow  # three processes; the kills above and the option --resume in test_command.py cover it
 def test_the_command_line_resumes_a_killed_run(data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(toml(TINY_DEMUCS | CONFIGS["demucs"] | {"epochs": 10}))
     fixed = ["train", "demucs", "--root", str(data_root), "--config", str(tmp_path / "tiny.toml"), "--device", "cpu"]

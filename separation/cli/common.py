@@ -52,14 +52,14 @@ def log_line(message: str) -> None:
 
 
 def _json(document: dict[str, Any]) -> str:
-    """Return a document as JSON. An infinite score, of a perfect estimate, becomes the string "inf"."""
+    """Return a document as JSON. Infinite scores become the strings "inf", for a perfect estimate, and "-inf"."""
 
     def encode(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: encode(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [encode(item) for item in value]
-        return "inf" if value == math.inf else value
+        return str(value) if value in (math.inf, -math.inf) else value
 
     return json.dumps(encode(document), indent=2, allow_nan=False)
 

@@ -22,6 +22,7 @@ __all__ = [
     "one_line_warnings",
     "option_pair",
     "print_json",
+    "print_line",
     "verification_line",
     "write_json",
 ]
@@ -49,6 +50,12 @@ _ESCAPES = {
 def log_line(message: str) -> None:
     """Print a message as one line to standard error; standard output is reserved for results."""
     print(message.translate(_ESCAPES), file=sys.stderr, flush=True)
+
+
+def print_line(text: str) -> None:
+    """Print one line of a table on standard output, whatever characters it contains and whatever the encoding."""
+    encoding = sys.stdout.encoding
+    print(text.translate(_ESCAPES).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _json(document: dict[str, Any]) -> str:

@@ -222,7 +222,10 @@ def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[di
 def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
     """Write a CSV row per track and target: medians over the frames, and the scores of the whole track."""
     whole = [*TRACK_METRICS, *extra_metrics(results)]
-    with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_write(path, shared=True) as draft,
+        draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):  # names of files may be any bytes
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["method", "model", "subset", "track", "target", *FRAME_METRICS, *whole])
         for result in results:

@@ -92,7 +92,7 @@ def speakers_by_pyav(file: IO[bytes]) -> tuple[str, ...] | None:
 
 
 def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
-    """Return the container and its first audio stream."""
+    """Return the container and its audio stream; of several, the one that FFmpeg prefers, such as the default one."""
     import av  # slow to import and rarely needed
 
     options = {"format_whitelist": ",".join(_PYAV_FORMATS)}
@@ -103,7 +103,7 @@ def _open(file: IO[bytes], closing: ExitStack) -> tuple[Any, Any]:
             raise AudioError(f"{container.format.name} files are not supported")
         if not container.streams.audio:
             raise AudioError("it contains no audio")
-        stream = container.streams.audio[0]
+        stream: Any = container.streams.best("audio") or container.streams.audio[0]
         if stream.codec_context is None:
             raise AudioError("its audio codec is not supported")
         if stream.codec_context.name == "flac":  # by default damaged frames decode to noise

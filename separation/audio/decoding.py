@@ -21,6 +21,7 @@ from separation.audio.decode_sndfile import (
     decode_sndfile,
     tail_is_readable,
 )
+from separation.audio.flac_frames import flac_end
 from separation.audio.integrity import (
     file_size,
     is_for_sndfile,
@@ -190,7 +191,9 @@ def _open_sndfile(file: IO[bytes], opening: _Opening) -> soundfile.SoundFile | N
     if sound.frames == 0 and is_unfinished(file):
         opening.damage.add("its header was never finished: it announces no audio, but the file holds some")
         return None
-    if sound.frames >= UNKNOWN_LENGTH or (sound.format == "FLAC" and not tail_is_readable(sound)):
+    if sound.frames >= UNKNOWN_LENGTH:
+        return None
+    if sound.format == "FLAC" and (flac_end(file) > sound.frames or not tail_is_readable(sound)):
         return None
     check_claimed_size(sound, opening.damage)
     return sound

@@ -22,6 +22,7 @@ __all__ = [
     "one_line_warnings",
     "option_pair",
     "print_json",
+    "print_line",
     "verification_line",
     "write_json",
 ]
@@ -51,15 +52,21 @@ def log_line(message: str) -> None:
     print(message.translate(_ESCAPES), file=sys.stderr, flush=True)
 
 
+def print_line(text: str) -> None:
+    """Print one line of a table on standard output, whatever characters it contains and whatever the encoding."""
+    encoding = sys.stdout.encoding
+    print(text.translate(_ESCAPES).encode(encoding, "backslashreplace").decode(encoding))
+
+
 def _json(document: dict[str, Any]) -> str:
-    """Return a document as JSON. An infinite score, of a perfect estimate, becomes the string "inf"."""
+    """Return a document as JSON. Infinite scores become the strings "inf", for a perfect estimate, and "-inf"."""
 
     def encode(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: encode(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [encode(item) for item in value]
-        return "inf" if value == math.inf else value
+        return str(value) if value in (math.inf, -math.inf) else value
 
     return json.dumps(encode(document), indent=2, allow_nan=False)
 

@@ -132,7 +132,7 @@ def _print_silent(results: list[TrackResult]) -> None:
 
 def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:
     from separation.evaluation.museval_json import AGGREGATION, extra_metrics, medians, summary_rows
-    from separation.evaluation.track_scores import finite
+    from separation.evaluation.track_scores import defined
 
     extra = extra_metrics(results)
     verification = _verification(results)
@@ -141,8 +141,8 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
             {
                 "name": result.name,
                 "targets": {
-                    target: {name: finite(value) for name, value in values.items()}
-                    | {name: finite(result.whole[target].get(name, math.nan)) for name in extra}
+                    target: {name: defined(value) for name, value in values.items()}
+                    | {name: defined(result.whole[target].get(name, math.nan)) for name in extra}
                     for target, values in result.medians.items()
                 },
                 "file": str(result.file),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, print_json
+from separation.cli.common import Json, log_line, one_line_errors, print_json, print_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,11 +114,11 @@ def _print(document: dict[str, Any]) -> None:
         for method, row in table["methods"].items():
             if row["median"] is not None:
                 interval = "" if row["low"] is None else f"  {row['low']:.2f} to {row['high']:.2f}"
-                print(f"{target:14}{method:20}{row['median']:8.2f}{interval}")
+                print_line(f"{target:14}{method:20}{row['median']:8.2f}{interval}")
         for pair in table["comparisons"]:
             if pair["p_holm"] is not None:
                 first, second = pair["methods"]
-                print(
+                print_line(
                     f"{target:14}{first} - {second}: {pair['median_difference']:+.2f} over {pair['tracks']} tracks, "
                     f"p = {pair['p_holm']:.2g} (Wilcoxon signed-rank, Holm)"
                 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, print_json, verification_line, write_json
+from separation.cli.common import Json, log_line, one_line_errors, print_json, print_line, verification_line, write_json
 
 __all__ = ["score"]
 
@@ -65,6 +65,6 @@ def _print(document: dict[str, Any]) -> None:
     print(f"{'':12}" + "".join(f"{metric:>10}" for metric in metrics) + f"   dB; {document['aggregation']}")
     for target, scores in document["targets"].items():
         cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)
-        print(f"{target:12}" + "".join(f"{cell:>10}" for cell in cells))
+        print_line(f"{target:12}" + "".join(f"{cell:>10}" for cell in cells))
     if "verification" in document:
         print(verification_line(document["verification"]))

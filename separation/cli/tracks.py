@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from separation.cli.common import Json, log_line, one_line_errors, print_json
+from separation.cli.common import Json, log_line, one_line_errors, print_json, print_line
 from separation.cli.progress import progress
 
 __all__ = ["tracks"]
@@ -50,7 +50,7 @@ def tracks(
         print_json({"root": str(root), "tracks": rows, "failed": failed})
     else:
         for row in rows:
-            print(f"{row['subset'] or '-':5} {row['duration']:7.1f} s  {row['name']}")
+            print_line(f"{row['subset'] or '-':5} {row['duration']:7.1f} s  {row['name']}")
     if failed:
         raise typer.Exit(1 if rows else 2)
 

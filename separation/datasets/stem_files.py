@@ -166,8 +166,8 @@ def subset_folders(root: Path) -> dict[str, Path]:
 
 def _audio_files(folder: Path, *, deep: bool) -> list[Path]:
     visible = list_visible(folder)
-    # Broken links are included: opening them raises an error that names them.
-    files = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    # Broken links are included, and folders that stand in a stem's place: opening them raises an error that names them.
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES and not (deep and path.is_dir())]
     if deep:
         resolved = folder.resolve()
         for inner in (path for path in visible if path.is_dir()):

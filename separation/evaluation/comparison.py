@@ -9,8 +9,8 @@ import numpy as np
 
 from separation.evaluation.metrics import FRAME_METRICS, METRIC_UNITS
 from separation.evaluation.museval_json import AGGREGATION
-from separation.evaluation.statistics import compare_methods, confidence_interval
-from separation.evaluation.track_scores import finite, median
+from separation.evaluation.statistics import compare_methods, confidence_interval, median
+from separation.evaluation.track_scores import defined
 
 __all__ = ["Table", "compare"]
 
@@ -39,15 +39,15 @@ def _compare_target(methods: Mapping[str, Mapping[str, float]]) -> dict[str, Any
     rows = {}
     for method, tracks in methods.items():
         values = np.array(list(tracks.values()))
-        low, high = (finite(bound) for bound in confidence_interval(values))
-        rows[method] = {"median": finite(median(values)), "low": low, "high": high, "tracks": len(values)}
+        low, high = (defined(bound) for bound in confidence_interval(values))
+        rows[method] = {"median": defined(median(values)), "low": low, "high": high, "tracks": len(values)}
     pairs = [
         {
             "methods": [pair.first, pair.second],
             "tracks": pair.tracks,
-            "median_difference": finite(pair.median_difference),
-            "p": finite(pair.p),
-            "p_holm": finite(pair.p_holm),
+            "median_difference": defined(pair.median_difference),
+            "p": defined(pair.p),
+            "p_holm": defined(pair.p_holm),
         }
         for pair in compare_methods(methods)
     ]

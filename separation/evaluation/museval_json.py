@@ -1,7 +1,8 @@
 """Scores of data sets on disk, in museval's format, and their summary.
 
 A track is one JSON file, ``<folder>/<subset>/<track>.json``, as `museval` writes and reads it; an additional
-entry "stemscope" records the provenance of the stems.
+entry "stemscope" records the provenance of the stems. A frame without a score is the number NaN. The score of a perfect
+estimate is Infinity, for which museval writes NaN, too; its readers accept both.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 
 from separation.atomic import atomic_write
 from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS, METRIC_UNITS, TRACK_METRICS
-from separation.evaluation.statistics import confidence_interval
-from separation.evaluation.track_scores import finite, median
+from separation.evaluation.statistics import confidence_interval, median
+from separation.evaluation.track_scores import defined
 
 __all__ = [
     "AGGREGATION",
@@ -48,7 +49,7 @@ class TrackResult:
     name, subset : str
     file : Path
     frames : dict of str to dict of str to array
-        Target -> metric -> value per frame in dB; NaN where undefined.
+        Target -> metric -> value per frame in dB; NaN where undefined, infinite for a perfect estimate.
     whole : dict of str to dict of str to float
         Target -> metric -> score of the whole track; absent from files written by museval.
     provenance : dict
@@ -87,7 +88,7 @@ def write_result(path: Path, scores: Mapping[str, Any], *, provenance: Mapping[s
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)  # NaN stays NaN: museval's readers expect it
+        json.dump(document, file, indent=1)  # with the numbers NaN and Infinity, which museval's readers accept
 
 
 def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _target(name: str, target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> float:
-    """Round to five digits as museval does; frames without a score are NaN."""
+    """Round to five digits as museval does; frames without a score are NaN, and infinity, unlike museval's, stays."""
     return math.nan if value is None else round(value, 5)
 
 
@@ -193,7 +194,7 @@ def medians(results: Sequence[TrackResult]) -> dict[str, dict[str, float | None]
     """
     tables = {metric: scores_by_target(results, metric) for metric in (*FRAME_METRICS, *extra_metrics(results))}
     return {
-        target: {metric: finite(median(np.array(list(table[target].values())))) for metric, table in tables.items()}
+        target: {metric: defined(median(np.array(list(table[target].values())))) for metric, table in tables.items()}
         for target in tables["SDR"]
     }
 
@@ -213,7 +214,7 @@ def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[di
     for target, scores in scores_by_target(results, metric).items():
         values = np.array(list(scores.values()))
         low, high = confidence_interval(values)
-        tracks = int(np.isfinite(values).sum())
+        tracks = int((~np.isnan(values)).sum())
         rows.append({"target": target, "tracks": tracks, "median": median(values), "low": low, "high": high})
     return rows
 
@@ -221,7 +222,10 @@ def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[di
 def write_summary(path: Path, results: Sequence[TrackResult]) -> None:
     """Write a CSV row per track and target: medians over the frames, and the scores of the whole track."""
     whole = [*TRACK_METRICS, *extra_metrics(results)]
-    with atomic_write(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_write(path, shared=True) as draft,
+        draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):  # names of files may be any bytes
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["method", "model", "subset", "track", "target", *FRAME_METRICS, *whole])
         for result in results:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from separation.evaluation.statistics import Comparison, compare_methods
-from separation.evaluation.track_scores import finite
+from separation.evaluation.track_scores import defined
 
 __all__ = ["LEVEL", "rank_methods", "rank_scores"]
 
@@ -109,7 +109,7 @@ def _verdict(
         return {"best": next(iter(ranked), None), "verdict": verdict, "ties": [], "lead": None, "p": None, "samples": 0}
     best, second = ranked[:2]
     if not all(samples[method] for method in ranked):
-        lead = values[best] - values[second]
+        lead = values[best] - values[second] if values[best] != values[second] else 0.0  # also between infinities
         return {"best": best, "verdict": "untested", "ties": [], "lead": lead, "p": None, "samples": 0}
     pairs = {
         other: pair
@@ -118,7 +118,7 @@ def _verdict(
         if best in (pair.first, pair.second)
     }
     lead = pairs[second].median_difference * (1 if pairs[second].first == best else -1)
-    rest = {"best": best, "lead": finite(lead), "samples": min(pair.tracks for pair in pairs.values())}
+    rest = {"best": best, "lead": defined(lead), "samples": min(pair.tracks for pair in pairs.values())}
     if any(math.isnan(pair.p_holm) for pair in pairs.values()):
         return {**rest, "verdict": "short", "ties": [], "p": None}
     ties = [other for other in ranked[1:] if not _leads(pairs[other], best)]
@@ -126,7 +126,7 @@ def _verdict(
         **rest,
         "verdict": "tie" if ties else "sure",
         "ties": ties,
-        "p": finite(max(pair.p_holm for pair in pairs.values())),
+        "p": defined(max(pair.p_holm for pair in pairs.values())),
     }
 
 

@@ -1,4 +1,7 @@
-"""Confidence intervals of medians over tracks, and tests of differences between methods."""
+"""Medians over frames and tracks, their confidence intervals, and tests of differences between methods.
+
+Scores may be infinite, for perfect estimates. They have an order and hence a median, quantiles and ranks.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,32 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-__all__ = ["MIN_TRACKS", "Comparison", "compare_methods", "confidence_interval", "holm"]
+__all__ = ["MIN_TRACKS", "Comparison", "compare_methods", "confidence_interval", "holm", "median"]
 
 #: Fewest tracks for an interval or a test. The true median lies outside the range of n independent scores with
 #: probability 2^(1 - n), which is also the smallest p value of the two-sided signed-rank test. It is below 5 % from
 #: n = 6 on.
 MIN_TRACKS = 6
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median of scores; NaN, for undefined ones, is omitted, and the median of none is NaN."""
+    defined = values[~np.isnan(values)]
+    return float(_quantiles(defined, 0.5)) if len(defined) else math.nan
+
+
+def _quantiles(values: np.ndarray, fractions: Any) -> np.ndarray:
+    """Return quantiles along the last axis. Between a finite and an infinite score, a quantile is infinite."""
+    with np.errstate(invalid="ignore"):
+        found = np.quantile(values, fractions, axis=-1)
+    if np.isnan(found).any():  # numpy cannot interpolate there
+        low, high = (np.quantile(values, fractions, axis=-1, method=side) for side in ("lower", "higher"))
+        found = np.where(np.isnan(found), np.where(low == -math.inf, low, high), found)
+    return found
 
 
 def confidence_interval(
@@ -25,7 +45,7 @@ def confidence_interval(
     Parameters
     ----------
     values : array, shape (tracks,)
-        Scores; NaN, for tracks without one, is omitted.
+        Scores, which may be infinite; NaN, for tracks without one, is omitted.
     level : float
         Confidence level between 0 and 1, both excluded.
     resamples : int
@@ -36,7 +56,7 @@ def confidence_interval(
     Returns
     -------
     low, high : float
-        NaN if fewer than :data:`MIN_TRACKS` values are finite.
+        NaN if fewer than :data:`MIN_TRACKS` tracks have a score.
 
     References
     ----------
@@ -46,11 +66,11 @@ def confidence_interval(
         raise ValueError(f"level must be between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    values = values[np.isfinite(values)]
+    values = values[~np.isnan(values)]
     if len(values) < MIN_TRACKS:
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(np.median(values[drawn], axis=1), [(1 - level) / 2, (1 + level) / 2])
+    low, high = _quantiles(_quantiles(values[drawn], 0.5), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -104,7 +124,7 @@ def compare_methods(scores: Mapping[str, Mapping[str, float]]) -> list[Compariso
             first=first,
             second=second,
             tracks=len(values),
-            median_difference=float(np.median(values)) if len(values) else math.nan,
+            median_difference=median(values),
             p=float(raw),
             p_holm=float(corrected),
         )
@@ -113,16 +133,19 @@ def compare_methods(scores: Mapping[str, Mapping[str, float]]) -> list[Compariso
 
 
 def _differences(first: Mapping[str, float], second: Mapping[str, float]) -> np.ndarray:
-    values = np.array([first[track] - second[track] for track in first if track in second], dtype=float)
-    return values[np.isfinite(values)]
+    pairs = np.array([(first[track], second[track]) for track in first if track in second], dtype=float).reshape(-1, 2)
+    one, other = pairs[~np.isnan(pairs).any(1)].T
+    with np.errstate(invalid="ignore"):
+        return np.where(one == other, 0.0, one - other)  # two perfect estimates do not differ
 
 
 def _wilcoxon(differences: np.ndarray) -> float:
-    from scipy.stats import wilcoxon
+    from scipy.stats import rankdata, wilcoxon
 
     if len(differences) < MIN_TRACKS:
         return math.nan
-    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    ranks = np.sign(differences) * rankdata(np.abs(differences))  # the test needs no more, and infinity has a rank
+    return float(wilcoxon(ranks).pvalue) if differences.any() else 1.0
 
 
 def holm(p: np.ndarray) -> np.ndarray:

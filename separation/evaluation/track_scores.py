@@ -13,10 +13,11 @@ from separation.evaluation.extra_scores import extra_scores
 from separation.evaluation.mask_scores import MaskCurve, mask_scores
 from separation.evaluation.metrics import FRAME_METRICS
 from separation.evaluation.signals import SelectedSignals, Signals, SumSignal
+from separation.evaluation.statistics import median
 from separation.evaluation.verification import verify_scores
 from separation.evaluation.whole_track import WholeTrackScores, whole_track_scores
 
-__all__ = ["SILENT", "finite", "median", "score_signals"]
+__all__ = ["SILENT", "defined", "score_signals"]
 
 SILENT = "is silent throughout"  #: the words of notes on silent references and estimates
 
@@ -35,8 +36,9 @@ def score_signals(
     """Return all scores of one track as a document for JSON.
 
     Each target has the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR of the
-    whole track, and every frame; None where a score is undefined. If there is an estimate for each of several
-    targets, "masks" holds the average precision of its mask, and precision and recall at thresholds from 0 to 1
+    whole track, and every frame; None where a score is undefined, and infinity for a perfect estimate. If there is an
+    estimate for each of several targets, "masks" holds the average precision of its mask, and precision and recall at
+    thresholds from 0 to 1
     (:mod:`separation.evaluation.mask_scores`).
 
     Parameters
@@ -118,34 +120,23 @@ def _target(
         {
             "time": float(number),
             "duration": min(1.0, time / rate),
-            **{name: finite(values[name][number]) for name in FRAME_METRICS},
+            **{name: defined(values[name][number]) for name in FRAME_METRICS},
         }
         for number in range(len(values["SDR"]))
     ]
-    medians = {name: _score(median(values[name])) for name in FRAME_METRICS}
-    return {**medians, **{name: _score(values[index]) for name, values in whole.items()}, "frames": frames}
+    medians = {name: defined(median(values[name])) for name in FRAME_METRICS}
+    return {**medians, **{name: defined(values[index]) for name, values in whole.items()}, "frames": frames}
 
 
 def _masks(curve: MaskCurve) -> dict[str, Any]:
     points = [(threshold / 20, *curve.at(threshold / 20)) for threshold in range(21)]
     return {
-        "average_precision": finite(curve.average_precision),
-        "prevalence": finite(curve.prevalence),
-        "curve": [{"threshold": t, "precision": finite(p), "recall": finite(r)} for t, p, r in points],
+        "average_precision": defined(curve.average_precision),
+        "prevalence": defined(curve.prevalence),
+        "curve": [{"threshold": t, "precision": defined(p), "recall": defined(r)} for t, p, r in points],
     }
 
 
-def _score(value: float) -> float | None:
-    """Return None for an undefined score; a perfect estimate keeps its infinite one."""
-    return math.inf if value == math.inf else finite(value)
-
-
-def median(values: np.ndarray) -> float:
-    """Return the median of the defined values as museval does; NaN if there are none."""
-    defined = values[~np.isnan(values)]
-    return float(np.median(defined)) if len(defined) else math.nan
-
-
-def finite(value: float) -> float | None:
-    """Return None for NaN and infinity, which JSON cannot express."""
-    return float(value) if math.isfinite(value) else None
+def defined(value: float) -> float | None:
+    """Return None for an undefined score, NaN; a perfect estimate keeps its infinite one."""
+    return None if math.isnan(value) else float(value)

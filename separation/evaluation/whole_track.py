@@ -56,6 +56,7 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
     with np.errstate(divide="ignore", invalid="ignore"):
         target = inner**2 / energy  # |a s|^2
         scale_invariant = 10 * np.log10(target / np.maximum(estimated - target, 0))
+    scale_invariant[(error == 0) & (energy > 0)] = np.inf  # and not what the sums' rounding errors make of it
     return WholeTrackScores(
         usdr=10 * np.log10((energy + 1e-7) / (error + 1e-7)),
         si_sdr=scale_invariant,

@@ -14,7 +14,7 @@ from torch import Tensor
 from separation.audio.signal import Signal
 from separation.separators.base import Separator, SpectrogramSeparator
 from separation.separators.lazy_stems import LazySpectrograms, LazyStem, LazyStems
-from separation.separators.level import MASTERED_RANGE, MASTERED_RMS, LevelledSignal, input_matrices
+from separation.separators.level import LevelledSignal, master
 from separation.separators.presets import Preset
 from separation.sources import SOURCES
 from separation.spectral.stft import InverseStft, StftConfig, frames_between
@@ -131,7 +131,7 @@ class EnsembleSeparator(Separator):
             if self.options.combine == "mean":
                 yield from self._mean(mixture, self._start(mixture, closing))
             else:
-                matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
+                matrices = master(mixture)
                 levelled = LevelledSignal(mixture, matrices)
                 yield from matrices.restore(self._wiener(levelled, self._start(levelled, closing)))
         for part in self.parts.values():

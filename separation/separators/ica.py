@@ -13,7 +13,7 @@ from torch import Tensor
 from separation.audio.blocks import iter_blocks
 from separation.audio.signal import Signal
 from separation.separators.base import Separator
-from separation.separators.level import moments
+from separation.separators.level import measure
 
 __all__ = ["FastICASeparator", "IcaOptions", "back_project"]
 
@@ -103,8 +103,9 @@ class FastICASeparator(Separator):
         return round(BLOCK_SECONDS * self.sample_rate)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
-        offset, covariance = moments(mixture)
-        unmixing, mixing = self._matrices(mixture, offset, covariance)
+        measured = measure(mixture)
+        offset = measured.mean
+        unmixing, mixing = self._matrices(mixture, offset, measured.covariance)
         for block in iter_blocks(mixture, self._block_size):
             x = block.double() - offset
             components = unmixing @ x

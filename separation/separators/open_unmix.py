@@ -12,13 +12,7 @@ from torch import Tensor
 from separation.audio.signal import Signal
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
 from separation.separators.base import SpectrogramSeparator
-from separation.separators.level import (
-    MASTERED_RANGE,
-    MASTERED_RMS,
-    LevelledSignal,
-    check_level,
-    input_matrices,
-)
+from separation.separators.level import LevelledSignal, check_level, master
 from separation.separators.overlap_add import fade_window, overlap_add
 from separation.separators.precision import apply_precision
 from separation.spectral.stft import InverseStft, StftConfig, frames_between
@@ -53,8 +47,8 @@ class OpenUnmixOptions:
         songs of 3 min agreed with the single pass to 26 to 51 dB with the bundled weights (worst for bass, whose
         network has the longest memory); within 10 ms of the joins, the error was at most 1.2 times that elsewhere.
     level : "invariant" or "upstream"
-        "invariant" gives the same stems, scaled, at any level: recordings far from the level of mastered music are
-        brought to it for the networks, opposite polarity of the channels is undone, and their means are removed and
+        "invariant" gives the same stems, scaled, at any level: all recordings are brought to the level of mastered
+        music for the networks, opposite polarity of the channels is undone, and their means are removed and
         shared equally among the stems (or added to "residual", if present). "upstream" leaves the mixture unchanged.
     """
 
@@ -135,7 +129,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
         if self.options.level == "upstream":
             yield from self._estimates(mixture)
             return
-        matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=MASTERED_RANGE)
+        matrices = master(mixture)
         shares = torch.eye(len(self.sources))[-1] if self.options.residual else None
         yield from matrices.restore(self._estimates(LevelledSignal(mixture, matrices)), shares)
 

@@ -14,7 +14,7 @@ from separation.audio.blocks import read_padded
 from separation.audio.signal import Signal
 from separation.models.spleeter import UNUSED_KEYS, SpleeterUNet, state_from_tensorflow
 from separation.separators.base import Separator
-from separation.separators.level import MASTERED_RMS, LevelledSignal, check_level, input_matrices
+from separation.separators.level import LevelledSignal, check_level, master
 from separation.separators.precision import apply_precision
 from separation.spectral.stft import InverseStft, StftConfig
 from separation.weights.model import Model
@@ -24,7 +24,6 @@ from separation.workers.threads import map_threads
 
 __all__ = ["SpleeterOptions", "SpleeterSeparator"]
 
-_ORDINARY = (0.35, 4.0)  # RMS relative to mastered music at which the networks lose less than by another level
 _EPS = 1e-10  # added to the masks' numerators and denominators, as upstream does
 
 
@@ -43,8 +42,8 @@ class SpleeterOptions:
         precedes the signal, as in Deezer's program, and shifts the grid of blocks by two frames. On 20 clips of
         7 s from MUSDB18, the median SDR of the vocals is 6.17 dB with centred frames and 5.82 dB without.
     level : "invariant" or "upstream"
-        "invariant" gives the same stems, scaled, at any level: recordings far from the level of mastered music are
-        brought to it first, and opposite polarity of the channels is undone. "upstream" uses recordings as they are;
+        "invariant" gives the same stems, scaled, at any level: all recordings are brought to the level of mastered
+        music first, and opposite polarity of the channels is undone. "upstream" uses recordings as they are;
         20 dB below mastered music, the vocals lose several dB.
     """
 
@@ -122,7 +121,7 @@ class SpleeterSeparator(Separator):
         if self.options.level == "upstream":
             yield from self._estimates(mixture)
         else:
-            matrices = input_matrices(mixture, reference=MASTERED_RMS, floor=1.0, ordinary=_ORDINARY)
+            matrices = master(mixture)
             yield from matrices.restore(self._estimates(LevelledSignal(mixture, matrices)))
 
     def _estimates(self, mixture: Signal) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ from separation.audio.blocks import iter_blocks, read_padded
 from separation.audio.signal import Signal
 from separation.models.demucs import center_trim
 from separation.separators.base import Separator
-from separation.separators.level import LevelledSignal, check_level, input_matrices
+from separation.separators.level import LevelledSignal, check_level, standardise
 from separation.separators.overlap_add import fade_window, in_step, overlap_add
 from separation.separators.precision import Estimator, batch_seconds
 from separation.spectral.masks import ratio_mask
@@ -171,7 +171,7 @@ class WaveformSeparator(Separator):
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         if not self.options.normalise or self.options.level == "upstream":
             return self._estimates(mixture, *(_level(mixture) if self.options.normalise else (0.0, 1.0)))
-        matrices = input_matrices(mixture, reference=1.0, floor=0.1)
+        matrices = standardise(mixture)
         return matrices.restore(self._estimates(LevelledSignal(mixture, matrices), 0.0, 1.0))
 
     def _estimates(self, mixture: Signal, mean: float, scale: float) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 from separation.separators import METHODS
 from separation.studio import storage
 
-__all__ = ["compare_result", "metrics_of", "outside_ranking", "pack_scores", "published"]
+__all__ = ["compare_result", "finite", "metrics_of", "outside_ranking", "pack_scores", "published"]
 
 FLOOR = "mix"  # the mixture in place of each stem: every method should score higher
 MASKS = "mask AP"  # average precision of the masks, among the metrics
@@ -79,11 +79,16 @@ def pack_scores(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict
     return {
         "tracks": tracks,
         "targets": {
-            target: {method: [_finite(its.get(track)) for track in tracks] for method, its in scores[target].items()}
+            target: {method: [finite(its.get(track)) for track in tracks] for method, its in scores[target].items()}
             for target in storage.sort_sources(scores)
         },
     }
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def finite(value: Any) -> Any:
+    """Return a document with None in place of all NaN and infinite numbers, which the page cannot draw."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

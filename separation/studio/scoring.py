@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from separation.studio.comparison import finite
 
 if TYPE_CHECKING:
     from separation.studio.player_data import Group
@@ -33,8 +34,4 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
         if true.shape[1] != estimates.shape[1]:
             raise ValueError(f"the stems have {estimates.shape[1]} channels, the true sources {true.shape[1]}")
         document = score_signals(list(truth.wav if unnamed else pairs), true, estimates, rate, permute=unnamed)
-    targets = {
-        name: {key: None if value == math.inf else value for key, value in target.items()}
-        for name, target in document["targets"].items()
-    }
-    return {**document, "targets": targets}
+    return {**document, "targets": finite(document["targets"])}

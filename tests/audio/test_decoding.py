@@ -25,6 +25,7 @@ from tests.audio.helpers import (
     chord,
     delay_of,
     encode,
+    ffmpeg,
     quantised,
     refusal_message,
     write_soundfile,
@@ -108,6 +109,15 @@ def test_video_tracks_are_ignored(tmp_path: Path) -> None:
         output.mux(sound.encode(frame))
         output.mux(sound.encode(None))
     assert read(tmp_path / "clip.mp4").frames >= 2048
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4"])
+@pytest.mark.parametrize("default", [0, 1])
+def test_the_default_audio_track_is_read(default: int, container: str, tmp_path: Path) -> None:
+    tones = ["-f", "lavfi", "-i", "sine=d=0.1", "-f", "lavfi", "-i", "sine=d=0.1,aformat=channel_layouts=stereo"]
+    marks = ["-disposition:0", "0", "-disposition:1", "0", f"-disposition:{default}", "default"]
+    ffmpeg(*tones, "-map", "0", "-map", "1", "-c", "aac", *marks, "-f", container, tmp_path / "clip")
+    assert read(tmp_path / "clip").channels == default + 1
 
 
 @pytest.mark.parametrize("kind", EVERY)

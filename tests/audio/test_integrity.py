@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from separation.audio.files import read
+from separation.audio.flac_frames import flac_end
 from tests.audio.helpers import (
     EVERY,
     FRAMES,
@@ -145,6 +146,25 @@ def test_a_flac_without_a_length_is_complete(tmp_path: Path) -> None:
     excerpt = read(path, start=0.1, duration=0.05)
     np.testing.assert_array_equal(excerpt.waveform.numpy().T, waveform[4410 : 4410 + 2205].astype(np.float32))
     refusal_message(path, start=1.0)
+
+
+@pytest.mark.parametrize("announced", [1, 4096, FRAMES // 2, FRAMES - 1])
+@pytest.mark.parametrize("behind", [b"", b"TAG" + bytes(125)])
+def test_a_flac_longer_than_its_header_is_read_to_its_end(announced: int, behind: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "song.flac"
+    waveform = quantised(chord(), 16)
+    write_soundfile(path, waveform, "FLAC", "PCM_16")
+    path.write_bytes(set_flac_length(path.read_bytes(), announced) + behind)
+    np.testing.assert_array_equal(read(path).waveform.numpy().T, waveform.astype(np.float32))
+
+
+@pytest.mark.parametrize("frames", [1, 4095, 4096, 4097, 130 * 4096 + 300])
+def test_the_end_of_a_flac_is_found(frames: int, tmp_path: Path) -> None:
+    """Frame numbers of one byte and of two, and last frames of all kinds."""
+    path = tmp_path / "song.flac"
+    write_soundfile(path, chord(frames, channels=1, rate=8000), "FLAC", "PCM_16", rate=8000)
+    with path.open("rb") as file:
+        assert flac_end(file) == frames
 
 
 @pytest.mark.parametrize("frames", [FRAMES + 5000, 2**36 - 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -90,6 +91,16 @@ def dangling(folder: Path) -> None:
     (folder / "vocals.wav").symlink_to(folder / "gone.wav")
 
 
+def folder_instead(folder: Path) -> None:
+    (folder / "vocals.wav").unlink()
+    (folder / "vocals.wav").mkdir()
+
+
+def pipe(folder: Path) -> None:
+    (folder / "vocals.wav").unlink()
+    os.mkfifo(folder / "vocals.wav")
+
+
 class Kind(NamedTuple):
     spoil: Callable[[Path], None]
     said: str
@@ -108,6 +119,8 @@ KINDS = [
     Kind(mono, "'vocals.wav' has 1 channel where 'drums.wav' has 2"),
     Kind(slower, "'vocals.wav' has 22050 Hz where 'drums.wav' has 44100"),
     Kind(dangling, "cannot read 'vocals.wav': no such file"),
+    Kind(folder_instead, "cannot read 'vocals.wav': not a file"),
+    Kind(pipe, "cannot read 'vocals.wav': not a file"),
 ]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=[kind.spoil.__name__ for kind in KINDS])
 #: Files that are not audio, or not the user's.

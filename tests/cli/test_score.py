@@ -1,4 +1,4 @@
-"""`score`: what it prints for a perfect estimate."""
+"""`score` and `evaluate`: how they print and write the scores of a perfect estimate."""
 
 from __future__ import annotations
 
@@ -21,3 +21,30 @@ def test_a_perfect_estimate_is_inf_in_the_table_and_in_json(tmp_path: Path) -> N
     assert printed.exit_code == 0, printed.output
     assert next(line for line in printed.stdout.splitlines() if line.startswith("vocals")).split()[1] == "inf"
     assert json.loads(out.read_text())["targets"]["vocals"]["SDR"] == "inf"
+    assert json.loads(out.read_text())["targets"]["vocals"]["frames"][0]["SDR"] == "inf"
+
+
+def test_evaluate_keeps_perfect_scores(tmp_path: Path) -> None:
+    """`mix` estimates a quarter of the mixture, which is right for the vocals here."""
+    import museval
+
+    noise = np.random.default_rng(5).integers(-99, 99, size=(16000, 2)) / 1024
+    for number in range(6):
+        folder = tmp_path / "set" / f"Song {number}"
+        folder.mkdir(parents=True)
+        for name, gain in {"vocals": 1, "other": 3}.items():
+            soundfile.write(folder / f"{name}.wav", gain * noise, 8000, subtype="DOUBLE")
+    arguments = ["--root", str(tmp_path / "set"), "--method", "mix", "--out", str(tmp_path / "scores")]
+    printed = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert printed.exit_code == 0, printed.output
+    assert next(line for line in printed.stdout.splitlines() if line.startswith("vocals")).split()[:4] == [
+        "vocals", "inf", "inf", "to"
+    ]  # fmt: skip
+    document = json.loads(CliRunner().invoke(app, ["evaluate", *arguments, "--json"]).stdout)
+    assert document["median"]["vocals"]["SDR"] == document["tracks"][0]["targets"]["vocals"]["SDR"] == "inf"
+    assert (tmp_path / "scores" / "mix" / "summary.csv").read_text().splitlines()[1].split(",")[5] == "inf"
+    written = json.loads(Path(document["tracks"][0]["file"]).read_text())
+    assert written["targets"][0]["frames"][0]["metrics"]["SDR"] == written["targets"][0]["SI-SDR"] == np.inf
+    store = museval.EvalStore()
+    store.add_eval_dir(tmp_path / "scores" / "mix")
+    assert store.agg_frames_tracks_scores()["vocals"]["SDR"] == np.inf

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import zipfile
 from pathlib import Path
 
-from tests.cli.helpers import SOURCES, error_line, separation, write_song
+import pytest
+
+from tests.cli.helpers import SOURCES, error_line, python_m_separation, separation, write_song
 from tests.weights.helpers import serving
 
 
@@ -72,3 +75,22 @@ def test_the_sample_set_is_downloaded_and_listed(tmp_path: Path, musdb_root: Pat
         ]
     for tracks in listed:
         assert [one["name"] for one in tracks] == [track.name.removesuffix(".stem.mp4")]
+
+
+def test_names_of_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may contain line breaks, or bytes that are not text in the encoding of the terminal."""
+    monkeypatch.setattr("separation.evaluation.projection.TAPS", 16)
+    names = ["-dash", "new\nline", "sur\udcff", "\N{MULTIPLE MUSICAL NOTES}"]
+    for name in names:
+        for source in SOURCES:
+            write_song(tmp_path / "song.wav", frames=4410)
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "song.wav").rename(tmp_path / "set" / name / f"{source}.wav")
+    done = python_m_separation("tracks", "--root", tmp_path / "set", environment={"PYTHONIOENCODING": "ascii"})
+    assert (done.code, done.stderr) == (0, "")
+    listed = [line.split("  ")[-1] for line in done.stdout.splitlines()]
+    assert listed == ["-dash", "new\\nline", "sur\\udcff", "\\U0001f3b6"]
+    done = separation("evaluate", "--root", tmp_path / "set", "-m", "mix", "--out", tmp_path / "out", "--json")
+    assert [track["name"] for track in done.document["tracks"]] == names
+    rows = list(csv.reader((tmp_path / "out" / "mix" / "summary.csv").open(encoding="utf-8", errors="surrogateescape")))
+    assert {row[3] for row in rows[1:]} == set(names)

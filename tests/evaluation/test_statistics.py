@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from separation.evaluation.statistics import compare_methods, confidence_interval, holm
+from separation.evaluation.statistics import compare_methods, confidence_interval, holm, median
 
 
 def test_the_interval_equals_scipys() -> None:
@@ -42,7 +42,34 @@ def test_a_lower_confidence_level_narrows_the_interval() -> None:
 
 def test_undefined_scores_are_left_out() -> None:
     values = np.arange(1.0, 8.0)
-    assert confidence_interval(np.append(values, [np.nan, np.inf])) == confidence_interval(values)
+    assert confidence_interval(np.append(values, [np.nan, np.nan])) == confidence_interval(values)
+    assert median(np.append(values, np.nan)) == median(values) == 4
+    assert math.isnan(median(np.array([np.nan])))
+
+
+def test_perfect_estimates_count_in_medians_and_intervals() -> None:
+    inf = math.inf
+    assert [median(np.array(values)) for values in ([inf], [inf, inf], [1, inf], [1, 2, inf], [-inf, inf])] == [
+        inf, inf, inf, 2, -inf
+    ]  # fmt: skip
+    assert confidence_interval(np.full(6, inf)) == (inf, inf)
+    assert confidence_interval(np.array([1.0, 2, 3, 4, inf, inf, inf])) == (2, inf)
+    assert not any(math.isnan(bound) for bound in confidence_interval(np.array([-inf, inf] * 5)))
+
+
+def test_a_perfect_method_is_tested_against_others() -> None:
+    random = np.random.default_rng(5)
+    usual = {f"song {number}": float(random.normal()) for number in range(12)}
+    perfect = dict.fromkeys(usual, math.inf)
+    better = {track: score + 1e9 for track, score in usual.items()}
+    pairs = {
+        (pair.first, pair.second): pair for pair in compare_methods({"a": perfect, "b": usual, "c": dict(perfect)})
+    }
+    (expected,) = compare_methods({"a": better, "b": usual})
+    assert pairs["a", "b"].median_difference == math.inf
+    assert pairs["a", "b"].p == pytest.approx(expected.p)
+    assert (pairs["a", "c"].p, pairs["a", "c"].median_difference) == (1.0, 0.0)
+    assert {pair.tracks for pair in pairs.values()} == {12}
 
 
 def test_fewer_than_six_tracks_have_no_interval_and_no_test() -> None:
@@ -53,7 +80,7 @@ def test_fewer_than_six_tracks_have_no_interval_and_no_test() -> None:
     assert pair.p == pytest.approx(2**-5)
     for tracks in range(6):
         few = dict(list(scores.items())[:tracks])
-        padded = np.array([*few.values(), math.nan, math.inf])
+        padded = np.array([*few.values(), math.nan])
         assert all(math.isnan(bound) for bound in confidence_interval(padded))
         (pair,) = compare_methods({"a": few, "b": better})
         assert pair.tracks == tracks

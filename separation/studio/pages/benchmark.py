@@ -12,7 +12,7 @@ import gradio as gr
 
 from separation.resources import ASSETS
 from separation.studio import components, songs, storage
-from separation.studio.comparison import outside_ranking, pack_scores
+from separation.studio.comparison import finite, outside_ranking, pack_scores
 from separation.studio.i18n import translatable, translator_for
 
 __all__ = ["METRICS", "add", "build", "draw", "our_scores"]
@@ -119,7 +119,7 @@ def _comparison(scores: Scores, metric: str) -> dict[str, Any]:
     from separation.evaluation.comparison import compare
     from separation.evaluation.ranking import rank_scores
 
-    compared = compare(scores, metric)["targets"]
+    compared = finite(compare(scores, metric)["targets"])
     targets = {target: compared[target] for target in storage.sort_sources(compared) if compared[target]["methods"]}
     ranking = {
         target: {

@@ -47,7 +47,7 @@ def test_a_folder_in_the_place_of_a_reference_is_named(tmp_path: Path) -> None:
     (tmp_path / "vocals.wav").mkdir()
     stems = references_beside(write(tmp_path / "mixture.wav"))
     assert stems is not None
-    with pytest.raises(ValueError, match="cannot read 'vocals.wav': not a file"):
+    with pytest.raises(ValueError, match=r"cannot read 'vocals\.wav': not a file"):
         read_references(stems, frames=1000)
 
 

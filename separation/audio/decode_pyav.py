@@ -118,7 +118,10 @@ def _pyav_errors() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        raise AudioError(f"it is not an audio file that can be decoded ({as_sentence(error)})") from error
+        # FFmpeg's answer to a format that is not on the list is "invalid argument".
+        unlisted = isinstance(error, av.ArgumentError)
+        why = "WAV, FLAC, MP3, M4A and Ogg are among the formats that can" if unlisted else as_sentence(error)
+        raise AudioError(f"it is not an audio file that can be decoded ({why})") from error
 
 
 def _speakers(file: IO[bytes], container: Any, stream: Any) -> tuple[str, ...] | None:

@@ -89,6 +89,9 @@ def find_tracks(
     if not folder.is_dir() or wav or any(has_stem_mp4(part) for part in parts):
         return tracks(root, wav=wav, subset=subset, split=split)
     plain = [track for part in parts or [folder] for track in folder_tracks(part)]
+    if not parts and not plain:
+        layouts = "neither a train nor a test folder, as MUSDB18 does, nor folders with <source>.wav"
+        raise ValueError(f"{folder.name!r} holds {layouts}")
     if not plain:  # raise the error that describes MUSDB18's layout
         return tracks(root, wav=wav, subset=subset, split=split)
     names: Sequence[str] = SUBSETS

@@ -317,6 +317,12 @@ def test_libsndfile_formats_off_the_list_are_refused(tmp_path: Path) -> None:
     assert "SVX files are not supported" in refusal_message(tmp_path / "song.wav")
 
 
+@pytest.mark.parametrize("format", ["VOC", "NIST"])
+def test_other_formats_are_refused_with_examples_of_what_is_read(format: str, tmp_path: Path) -> None:
+    write_soundfile(tmp_path / "song", chord(), format, "PCM_16")
+    assert "FLAC, MP3, M4A and Ogg are among the formats" in refusal_message(tmp_path / "song")
+
+
 def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     encode(tmp_path / "song.mkv", chord(), container="matroska", codec="flac", sample_format="s16")
     content = (tmp_path / "song.mkv").read_bytes()

@@ -48,7 +48,10 @@ def test_the_root_may_come_from_the_environment(tmp_path: Path) -> None:
 
 def test_a_missing_data_set_is_refused(tmp_path: Path) -> None:
     assert "no folder 'nowhere'" in error_line(separation("tracks", "--root", tmp_path / "nowhere"))
-    assert "neither a train nor a test folder" in error_line(separation("tracks", "--root", tmp_path))
+    (tmp_path / "Artist" / "Song").mkdir(parents=True)
+    write_song(tmp_path / "Artist" / "Song" / "vocals.wav", frames=441)
+    said = error_line(separation("tracks", "--root", tmp_path))
+    assert "neither a train nor a test folder, as MUSDB18 does, nor folders with <source>.wav" in said
     (tmp_path / "train").mkdir()
     assert "holds no tracks" in error_line(separation("tracks", "--root", tmp_path, "--json"))
     outcome = separation("tracks", environment={"MUSDB_ROOT": ""})

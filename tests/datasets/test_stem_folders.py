@@ -43,9 +43,12 @@ def test_a_file_of_another_name_has_no_references(tmp_path: Path) -> None:
     assert references_beside(write(tmp_path / "song.wav")) is None
 
 
-def test_a_folder_is_not_a_reference(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_a_reference_is_named(tmp_path: Path) -> None:
     (tmp_path / "vocals.wav").mkdir()
-    assert references_beside(write(tmp_path / "mixture.wav")) is None
+    stems = references_beside(write(tmp_path / "mixture.wav"))
+    assert stems is not None
+    with pytest.raises(ValueError, match=r"cannot read 'vocals\.wav': not a file"):
+        read_references(stems, frames=1000)
 
 
 def test_the_sample_tracks_have_all_references_and_they_sum_to_the_mixture(sample: Path) -> None:

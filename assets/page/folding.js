@@ -36,7 +36,7 @@ async function readSummary(manifest) {
   try {
     const result = await (await fetch(manifest)).json();
     const groups = result.groups.filter((group) => !["song", "references"].includes(group.id));
-    const titles = groups.map((group) => group.title).join(", ");
+    const titles = groups.map(({ id, title }) => text(`method_${id}`).replace(`method_${id}`, title)).join(", ");
     summary = { song: summary.song || result.name, methods: summary.methods || titles };
     writeFolded();
   } catch {

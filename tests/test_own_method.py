@@ -98,5 +98,5 @@ def test_the_studio_offers_and_scores_the_method(example: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert ">Centre<" in report["cards"] and 'value="centre"' in report["cards"]
-    assert report["failed"] == []
+    assert report["failed"] == {}
     assert report["scored"] == ["vocals", "accompaniment"]

@@ -81,7 +81,7 @@ def presented(signal: Tensor) -> Tensor:
 def test_recordings_are_brought_to_the_peaks_of_mastered_music(mixture: Tensor, gain: float) -> None:
     louder = mixture.repeat(1, 5) * torch.linspace(0.2, 1, 5 * mixture.shape[1])
     peaks = torch.stack([part.abs().max() for part in presented(gain * louder).split(22050, dim=1)])
-    assert float(peaks.sort().values[26]) == pytest.approx(MASTERED_PEAK, rel=1e-5)  # a tenth of 30 is above
+    assert float(peaks.sort().values[17]) == pytest.approx(MASTERED_PEAK, rel=1e-5)  # a tenth of 20 is above
 
 
 def test_clicks_and_pauses_do_not_change_the_level(mixture: Tensor) -> None:
@@ -89,7 +89,7 @@ def test_clicks_and_pauses_do_not_change_the_level(mixture: Tensor) -> None:
     expected = presented(song)
     paused = presented(torch.cat([song, torch.zeros_like(mixture)], dim=1))[:, : song.shape[1]]
     clicked = song.clone()
-    clicked[:, [100_000, 500_000]] = 3.0
+    clicked[:, [100_000, 300_000]] = 3.0
     for x in (paused, presented(clicked)):
         usual = (x / expected)[:, expected.abs().amin(0) > 0.01].median()
         assert 0.8 < usual < 1.25

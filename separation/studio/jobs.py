@@ -110,7 +110,7 @@ def _run_again(token: str | None, visitor: object, is_allowed: Callable[[JobStat
             if thread.is_alive():
                 return  # it was only slow, not interrupted
         turn = place.enter_context(QUEUE.queue(visitor))
-        order = _rest(job_store.load_order(folder), replace(state, only=only))
+        order = _remaining(job_store.load_order(folder), replace(state, only=only))
         job_store.forget_stop(folder)
         job_store.watch(folder)
         with suppress(ValueError, OSError):  # pages load it until it is finished again
@@ -283,7 +283,7 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
     kept = tuple(state.results)
     clock = Clock(song.audio.duration)
     finished, others = [result["method"] for result in kept], state.failed
-    with closing(session.separate_song(song, _asked(order, state), folder, finished)) as updates:
+    with closing(session.separate_song(song, _request_of(order, state), folder, finished)) as updates:
         for update in updates:
             results = (*kept, *(_portable(result.document(), folder) for result in update.results))
             if len(results) > len(state.results):
@@ -311,17 +311,17 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
     yield replace(state, state="stopped")
 
 
-def _asked(order: JobOrder, state: JobState) -> SeparationRequest:
+def _request_of(order: JobOrder, state: JobState) -> SeparationRequest:
     """Return the request of a run: all methods, or the finished ones and the only one that is tried again."""
     done = [result["method"] for result in state.results]
     methods = [name for name in order.request.methods if not state.only or name == state.only or name in done]
     return replace(order.request, methods=methods)
 
 
-def _rest(order: JobOrder, state: JobState) -> JobOrder:
+def _remaining(order: JobOrder, state: JobState) -> JobOrder:
     """Return the part of an order that a run has to do."""
     done = [result["method"] for result in state.results]
-    request = _asked(order, state)
+    request = _request_of(order, state)
     return replace(order, request=replace(request, methods=[name for name in request.methods if name not in done]))
 
 

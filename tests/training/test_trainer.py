@@ -121,7 +121,7 @@ def test_a_step_in_bfloat16_is_finite_and_keeps_float32_weights(name: str, make_
 def test_the_loss_curve_in_bfloat16_follows_that_in_float32(name: str, make_trainer: MakeTrainer) -> None:
     curves = []
     for precision in ("fp32", "bf16"):
-        trainer = make_trainer(name, folder=precision, epochs=4, epoch_steps=25, precision=precision, ema=0.9)
+        trainer = make_trainer(name, folder=precision, epochs=6, epoch_steps=25, precision=precision, ema=0.9)
         run_all(trainer)
         curves.append([np.mean(list(entry["train_loss"].values())) for entry in trainer.log])
     assert curves[0][-1] < 0.97 * curves[0][0], "the network has learned"

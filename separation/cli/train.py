@@ -46,7 +46,6 @@ def train(
     with one_line_errors():
         from separation.training.distributed import join, leave
         from separation.training.setup import build_trainer
-        from separation.training.trainer import CHECK_EVERY
 
         processes = join(device)
         say = log_line if processes.first else lambda text: None
@@ -76,10 +75,7 @@ def train(
             )
             try:
                 with _errors_as_sentences(out):
-                    loss = math.nan
-                    for step in trainer.train(resume=resume):
-                        if math.isnan(loss) or step.validation or step.step % CHECK_EVERY == 0:
-                            loss = step.loss  # waits for a GPU
+                    for step, loss in _steps(trainer, resume=resume):
                         report("training", step.step, step.steps, _line(step, loss))
                         if step.validation:
                             say(_epoch(step))
@@ -89,6 +85,17 @@ def train(
         _conclude(trainer, f"--method {recipe} --model {out}", out, skipped, json_output=json_output)
     if skipped:
         raise typer.Exit(1)
+
+
+def _steps(trainer: Trainer, *, resume: bool) -> Iterator[tuple[Report, float]]:
+    """Yield the reports of all steps, each with the last loss that was read: reading one waits for a GPU."""
+    from separation.training.trainer import CHECK_EVERY
+
+    loss = math.nan
+    for step in trainer.train(resume=resume):
+        if math.isnan(loss) or step.validation or step.step % CHECK_EVERY == 0:
+            loss = step.loss
+        yield step, loss
 
 
 @contextmanager

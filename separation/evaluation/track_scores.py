@@ -38,8 +38,7 @@ def score_signals(
     Each target has the medians over 1 s frames of SDR, ISR, SIR and SAR (BSSEval v4), uSDR and SI-SDR of the
     whole track, and every frame; None where a score is undefined, and infinity for a perfect estimate. If there is an
     estimate for each of several targets, "masks" holds the average precision of its mask, and precision and recall at
-    thresholds from 0 to 1
-    (:mod:`separation.evaluation.mask_scores`).
+    thresholds from 0 to 1 (:mod:`separation.evaluation.mask_scores`).
 
     Parameters
     ----------
@@ -77,8 +76,7 @@ def score_signals(
     return {
         "aggregation": f"median over 1 s frames; {whole_metrics} over the whole track",
         "targets": {
-            targets[row]: _target(scores, row, whole, index, rate, references.shape[2])
-            | (masks[index] if masks else {})
+            targets[row]: _target(scores, row, whole, index, rate, references.shape[2]) | masks[index]
             for index, (row, _) in enumerate(assigned)
         },
         "notes": _notes(targets, references, assigned, track, permute=permute),

@@ -1,4 +1,4 @@
-"""Who a visitor is: a random name that the browser keeps, or the session of a program."""
+"""Names of visitors, by which limits are counted: random ones that browsers keep, or sessions of programs."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def record(page: Page, nodes: str, seconds: float, action: str = "") -> np.ndarr
           const context = p.engine.context, nodes = {nodes};
           const code = `registerProcessor("recorder", class extends AudioWorkletProcessor {{
             process(inputs) {{
-              this.port.postMessage(inputs.map((input) => input[0]?.slice() ?? new Float32Array(128)));
+              this.connected ||= inputs.every((input) => input.length > 0); // a busy machine connects them later
+              const blocks = inputs.map((input) => input[0]?.slice() ?? new Float32Array(128));
+              if (this.connected) this.port.postMessage(blocks);
               return true;
             }}
           }});`;

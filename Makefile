@@ -28,8 +28,8 @@ test-space: $(VENV)/dev.stamp ffmpeg
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 # Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
-TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_mutations.py tests/audio/test_playlists.py tests/weights tests/studio/test_songs.py \
-	tests/studio/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
+TRUST := tests/trust tests/audio/test_decoding.py tests/audio/test_integrity.py tests/audio/test_mutations.py tests/audio/test_playlists.py tests/weights tests/studio/inputs/test_songs.py \
+	tests/studio/jobs/test_queue.py tests/training/test_run_folder.py tests/training/test_kill.py \
 	tests/pipeline/test_to_folder.py::test_a_full_disk_leaves_a_complete_result_or_none \
 	tests/cli/test_separate.py::test_a_full_disk_is_reported_in_one_line tests/cli/test_separate.py::test_sigterm_leaves_no_partial_result \
 	tests/evaluation/test_evaluate.py::test_a_track_that_kills_its_workers_fails_alone \

@@ -41,7 +41,7 @@ LONGEST = (
     "test_distributed.py",
     "test_own_method.py",
     "test_jobs.py",
-    "test_job_page.py",
+    "test_job_control.py",
     "test_pages.py",
     "test_downloads.py",
     "test_zero_gpu.py",

@@ -66,6 +66,12 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
+#: The parts of the studio, from the bottom up: each imports only what stands above it.
+STUDIO = (
+    *("arguments", "limits", "visitor", "i18n", "errors"),
+    *("results", "inputs", "jobs", "listening", "components", "pages", "api", "app"),
+)
+
 #: Third-party packages that only these packages may import.
 ONLY_IN = {
     "gradio": {"studio"},
@@ -122,6 +128,16 @@ def test_every_allowed_import_is_used() -> None:
     for path in FILES:
         used[package_of(path)] |= used_packages(path)
     assert used == ALLOWED
+
+
+def test_imports_inside_the_studio_point_one_way() -> None:
+    wrong = []
+    for path in (PACKAGE / "studio").rglob("*.py"):
+        part = path.relative_to(PACKAGE / "studio").parts[0].removesuffix(".py")
+        names = [name.split(".") for name in imports_of(path) if name.startswith("separation.studio.")]
+        above = () if part == "__init__" else STUDIO[: STUDIO.index(part) + 1]
+        wrong += [f"{path.relative_to(PACKAGE)} must not import {name[2]}" for name in names if name[2] not in above]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_third_party_packages_are_imported_only_where_allowed() -> None:

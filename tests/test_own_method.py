@@ -79,10 +79,12 @@ def test_an_unknown_option_is_refused(example: Path) -> None:
 
 IN_THE_STUDIO = """
 import json, centre
-from separation.studio import app, session, songs
+from separation.studio import app
+from separation.studio.inputs import songs
+from separation.studio.jobs import session
 from separation.studio.i18n import Translator
-from separation.studio.method_cards import method_cards
-from separation.studio.request import SeparationRequest
+from separation.studio.components.method_cards import method_cards
+from separation.studio.inputs.request import SeparationRequest
 app.build()
 song = songs.open_song("sample", "Paper boats", duration=2)
 *_, last = session.separate_song(song, SeparationRequest(methods=["centre"]))

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from separation.separators import DEFAULT_METHOD, METHODS
-from separation.studio import blind_test, comparison, components, errors, jobs, rating_agreement, songs, storage
+from separation.studio import errors
 from separation.studio.arguments import ENDPOINTS, check_arguments
-from separation.studio.checks import usable_part
+from separation.studio.components import fragments
 from separation.studio.i18n import Translator
-from separation.studio.job_store import JobOrder, JobState
-from separation.studio.request import SeparationRequest
+from separation.studio.inputs import songs
+from separation.studio.inputs.checks import usable_part
+from separation.studio.inputs.request import SeparationRequest
+from separation.studio.jobs import runner
+from separation.studio.jobs.store import JobOrder, JobState
+from separation.studio.listening import blind_test, rating_agreement
+from separation.studio.results import comparison, storage
 
 if TYPE_CHECKING:
     from gradio.blocks import BlockFunction
@@ -88,7 +93,7 @@ def separate(
     """
     with _as_gradio_errors():
         started = _submit(audio, methods, start, duration, request)
-        last = jobs.wait(started)
+        last = runner.wait(started)
         if last is None:
             raise ValueError("this job no longer exists")
         if last.error is not None:
@@ -130,7 +135,7 @@ def job(token: str) -> dict[str, Any]:
         works, or null; "results" and "failed" as `separate` returns them.
     """
     with _as_gradio_errors():
-        state = jobs.find(token)
+        state = runner.find(token)
         if state is None:
             raise ValueError("this job no longer exists")
     known = {name: getattr(state, name) for name in ("state", "place", "share", "seconds_left")}
@@ -148,7 +153,7 @@ def _submit(
     song = {"kind": "upload", "choice": audio, "references": None, "estimates": None, **excerpt}
     order = JobOrder(song=song, name=Path(audio).name, request=asked, problems=problems, seconds=seconds)
     visitor = (request and request.session_hash) or object()
-    return jobs.submit(order, visitor, watched=False)
+    return runner.submit(order, visitor, watched=False)
 
 
 def _results(token: str, state: JobState) -> dict[str, Any]:
@@ -165,7 +170,7 @@ def _served(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         path = folder / name
         return {
             "path": str(path),
-            "url": components.file_url(path),
+            "url": fragments.file_url(path),
             "orig_name": path.name,
             "meta": {"_type": "gradio.FileData"},
         }
@@ -186,7 +191,7 @@ def score(references: str, estimates: str) -> dict[str, Any]:
     """
     from separation.evaluation.signals import ArraySignals
     from separation.evaluation.track_scores import score_signals
-    from separation.studio.uploads import read_stems
+    from separation.studio.inputs.uploads import read_stems
 
     with _as_gradio_errors():
         if not references or not estimates:
@@ -242,10 +247,10 @@ def models() -> dict[str, Any]:
 
 def keep(token: str, order: str) -> str:
     """Write the file requested with Download in the player, and return its URL."""
-    from separation.studio import downloads
+    from separation.studio.results import downloads
 
     with _as_gradio_errors():
-        return components.file_url(downloads.export(_result(token), **_kept(order)))
+        return fragments.file_url(downloads.export(_result(token), **_kept(order)))
 
 
 def _kept(order: str) -> dict[str, Any]:

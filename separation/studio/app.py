@@ -10,15 +10,18 @@ from typing import Any
 
 import gradio as gr
 
-from separation.studio import api, cluster, components, job_page, jobs, model_cache, storage
+from separation.studio import api
+from separation.studio.components import fragments
+from separation.studio.components.method_cards import method_cards
+from separation.studio.components.song_cards import song_cards
+from separation.studio.components.theme import CSS, HEAD, theme
 from separation.studio.i18n import I18N, Translator, translatable, translator_for
+from separation.studio.jobs import cluster, model_cache, runner
+from separation.studio.jobs.zero_gpu import is_zero_gpu
 from separation.studio.limits import LIMITS
-from separation.studio.method_cards import method_cards
-from separation.studio.pages import about, benchmark, blind_test, compare, models, separate
+from separation.studio.pages import about, benchmark, blind_test, compare, job_control, models, separate
 from separation.studio.pages.song_choice import library
-from separation.studio.song_cards import song_cards
-from separation.studio.theme import CSS, HEAD, theme
-from separation.studio.zero_gpu import is_zero_gpu
+from separation.studio.results import storage
 from separation.workers.threads import limit_malloc_arenas
 
 __all__ = ["build", "launch"]
@@ -30,7 +33,7 @@ def build() -> gr.Blocks:
     """Return all pages as Blocks, not yet served."""
     with api.CheckedBlocks(title="Stemscope", analytics_enabled=False, delete_cache=(600, 3600)) as studio:
         api.build()  # first: their names are fixed, and Gradio numbers later duplicates
-        masthead = gr.HTML(components.masthead(Translator("en")))
+        masthead = gr.HTML(fragments.masthead(Translator("en")))
         with gr.Tabs(overflow_behavior="wrap"):  # a menu would hide pages on phones
             with gr.Tab(translatable("page_separate"), id="separate"):
                 separate_page = separate.build()
@@ -44,7 +47,7 @@ def build() -> gr.Blocks:
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
                 about_html = about.build()
-        job_page.wire_load(studio, separate_page.job)
+        job_control.wire_load(studio, separate_page.job)
         studio.load(
             _welcome,
             None,
@@ -67,13 +70,13 @@ def _welcome(request: gr.Request) -> tuple[Any, ...]:
     """Return our own HTML in the visitor's language, and the songs that there are now."""
     words = translator_for(request)
     return (
-        components.masthead(words),
-        components.hero(words),
+        fragments.masthead(words),
+        fragments.hero(words),
         song_cards(words),
         gr.update(choices=library()),
         gr.update(cards=method_cards(words)),
-        gr.update(line=components.folded_line(words)),
-        components.about(words),
+        gr.update(line=fragments.folded_line(words)),
+        fragments.about(words),
     )
 
 
@@ -121,7 +124,7 @@ def launch() -> None:
 
 def _end(*_: object) -> None:
     """End at SIGTERM; results stay, since whoever sends it may start the studio again."""
-    jobs.release()
+    runner.release()
     os._exit(143)  # a regular exit would abort while threads compute
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from separation.studio import session, songs, storage
-from separation.studio.request import SeparationRequest
+from separation.studio.inputs import songs
+from separation.studio.inputs.request import SeparationRequest
+from separation.studio.jobs import session
+from separation.studio.results import storage
 from tests.studio.browser import (
     LENGTH,
     PATIENCE,

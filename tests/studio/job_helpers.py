@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from separation.studio import jobs
-from separation.studio.job_store import JobOrder, JobState
-from separation.studio.request import SeparationRequest
+from separation.studio.inputs.request import SeparationRequest
+from separation.studio.jobs import runner
+from separation.studio.jobs.store import JobOrder, JobState
 from tests.conftest import SAMPLES
 
 UPLOAD = SAMPLES / "night-drive" / "mixture.flac"
@@ -34,6 +34,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def state_of(token: str) -> JobState:
-    state = jobs.find(token)
+    state = runner.find(token)
     assert state is not None
     return state

@@ -183,7 +183,7 @@ def test_several_songs_at_once_wait_in_turn(page: Page) -> None:
         expect(item).to_contain_text("Done")
 
 
-@pytest.mark.slow  # starts two studios; tests/studio/test_jobs.py goes on after a killed process
+@pytest.mark.slow  # starts two studios; tests/studio/jobs/test_jobs.py goes on after a killed process
 def test_a_killed_server_says_interrupted_and_goes_on(browser: Browser, tmp_path: Path) -> None:
     context = browser.new_context()
     with running(tmp_path) as server:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from separation.separators import METHODS
-from separation.studio import checks, components, i18n, songs, storage
+from separation.studio import i18n
+from separation.studio.components import fragments
+from separation.studio.inputs import checks, songs
+from separation.studio.results import storage
 from tests.studio.conftest import Request, run_session, short_song
 
 
@@ -19,7 +22,7 @@ from tests.studio.conftest import Request, run_session, short_song
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of three methods, one of which is another tool's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("separation.studio.storage.RESULTS", tmp_path_factory.mktemp("results"))
+        patch.setattr("separation.studio.results.storage.RESULTS", tmp_path_factory.mktemp("results"))
         return run_session(short_song(), "hpss", "mix", "irm").folder
 
 
@@ -119,11 +122,11 @@ def test_the_patterns_of_messages_are_those_of_the_code(tmp_path: Path) -> None:
 
 
 def test_methods_are_described_in_a_visitors_language() -> None:
-    german = components.method_texts(i18n.Translator("de"))
+    german = fragments.method_texts(i18n.Translator("de"))
     for method in METHODS.values():
         assert i18n.Translator("en")(f"method_{method.name}_what") == method.summary
         assert i18n.Translator("de")(f"method_{method.name}_what") in unescape(german)
-    assert "Immer auch anhören" in components.about(i18n.Translator("de"))
+    assert "Immer auch anhören" in fragments.about(i18n.Translator("de"))
 
 
 # -- small pieces ----------------------------------------------------------------------------------
@@ -133,19 +136,19 @@ NASTY = '<img src=x onerror="alert(1)">'
 
 def test_names_are_escaped_in_html() -> None:
     pieces = (
-        components.work(NASTY, [NASTY], problems=[NASTY]),
-        components.blind_session([(NASTY, Path(f"/tmp/{NASTY}"))]),
-        components.player(Path(f"/tmp/{NASTY}")),
+        fragments.work(NASTY, [NASTY], problems=[NASTY]),
+        fragments.blind_session([(NASTY, Path(f"/tmp/{NASTY}"))]),
+        fragments.player(Path(f"/tmp/{NASTY}")),
     )
     for html in pieces:
         assert "<img src=x" not in html
 
 
 def test_urls_of_files_are_quoted() -> None:
-    assert components.file_url(Path("/tmp/a b/#.wav")) == "gradio_api/file=/tmp/a%20b/%23.wav"
+    assert fragments.file_url(Path("/tmp/a b/#.wav")) == "gradio_api/file=/tmp/a%20b/%23.wav"
 
 
 def test_the_progress_bar_is_accessible() -> None:
-    assert 'aria-valuenow="42"' in components.work("Demucs", share=0.42)
-    assert 'aria-valuenow="100"' in components.work("Demucs", share=1.7)
-    assert "progressbar" not in components.work("Demucs")
+    assert 'aria-valuenow="42"' in fragments.work("Demucs", share=0.42)
+    assert 'aria-valuenow="100"' in fragments.work("Demucs", share=1.7)
+    assert "progressbar" not in fragments.work("Demucs")

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.studio.server import NODE
 
 #: Files whose sentences are for hosts, for programs and for developers.
-NOT_FOR_VISITORS = ("studio/limits.py", "studio/scripts.py", "studio/arguments.py")
+NOT_FOR_VISITORS = ("studio/limits.py", "studio/components/scripts.py", "studio/arguments.py")
 #: Beginnings of sentences that only a program can cause.
 ONLY_PROGRAMS = (
     "score needs two ZIP files",

@@ -21,9 +21,10 @@ import separation
 from separation.audio.signal import Audio
 from separation.evaluation.museval_json import read_result, write_result
 from separation.separators.mixture import Mix
-from separation.studio import session, storage
-from separation.studio.request import SeparationRequest
-from separation.studio.songs import Song
+from separation.studio.inputs.request import SeparationRequest
+from separation.studio.inputs.songs import Song
+from separation.studio.jobs import session
+from separation.studio.results import storage
 from separation.training.run_folder import RunFolder
 from separation.weights import catalogue
 from tests.benchmarks.load import tone_of

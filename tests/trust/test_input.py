@@ -22,7 +22,7 @@ import pytest
 import soundfile
 import torch
 
-from separation.studio import storage
+from separation.studio.results import storage
 from tests.audio.helpers import PLAYLISTS
 from tests.conftest import ROOT
 from tests.studio.server import Server

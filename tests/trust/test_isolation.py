@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from separation.studio.limits import LIMITS
-from separation.studio.storage import KEEP_SECONDS
+from separation.studio.results.storage import KEEP_SECONDS
 from tests.conftest import ROOT
 from tests.studio.server import Server
 from tests.trust.conftest import SECRET, RecordAttack, tone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from separation.studio import components
+from separation.studio.components import fragments
 from separation.studio.i18n import Translator
 
 __all__ = ["build"]
@@ -12,4 +12,4 @@ __all__ = ["build"]
 
 def build() -> gr.HTML:
     """Lay out the page in the current tab."""
-    return gr.HTML(components.about(Translator("en")))
+    return gr.HTML(fragments.about(Translator("en")))

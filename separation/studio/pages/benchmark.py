@@ -11,9 +11,11 @@ from typing import Any
 import gradio as gr
 
 from separation.resources import ASSETS
-from separation.studio import components, songs, storage
-from separation.studio.comparison import finite, outside_ranking, pack_scores
+from separation.studio.components import fragments
 from separation.studio.i18n import translatable, translator_for
+from separation.studio.inputs import songs
+from separation.studio.results import storage
+from separation.studio.results.comparison import finite, outside_ranking, pack_scores
 
 __all__ = ["METRICS", "add", "build", "draw", "our_scores"]
 
@@ -71,7 +73,7 @@ def build(tab: gr.Tab) -> None:
 def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
     """Add one method from museval's files, or ZIPs of them; raise ValueError for other files."""
     from separation.evaluation.museval_json import read_result, scores_by_target
-    from separation.studio.uploads import unpack
+    from separation.studio.inputs.uploads import unpack
 
     title = name.strip()[:40] or "mine"
     with storage.scratch() as folder:
@@ -98,7 +100,7 @@ def draw(
         return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
     except (ValueError, KeyError) as error:
         words = translator_for(request)
-        return components.work(words("failed_title"), problems=[words.sentence(str(error))])
+        return fragments.work(words("failed_title"), problems=[words.sentence(str(error))])
 
 
 @lru_cache(maxsize=32)

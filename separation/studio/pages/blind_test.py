@@ -1,4 +1,4 @@
-"""The Blind test page: a listening test in the manner of MUSHRA; see :mod:`separation.studio.blind_test`."""
+"""The Blind test page: a listening test in the manner of MUSHRA; see :mod:`separation.studio.listening.blind_test`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from separation.studio import components, errors, storage
-from separation.studio.blind_test import begin_test, ratable_sources
+from separation.studio import errors
+from separation.studio.components import fragments
 from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.listening.blind_test import begin_test, ratable_sources
+from separation.studio.results import storage
 
 __all__ = ["begin", "build", "offer"]
 
@@ -18,7 +20,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
     gr.Markdown(translatable("blind_intro"), elem_classes="intro")
     sources = gr.CheckboxGroup([], label=translatable("blind_stems"), elem_id="blind-sources", visible=False)
     button = gr.Button(translatable("begin"), variant="primary", elem_id="begin", visible=False, elem_classes="narrow")
-    place = gr.HTML(components.hint(Translator("en")("compare_first")), elem_id="blind")
+    place = gr.HTML(fragments.hint(Translator("en")("compare_first")), elem_id="blind")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(offer, token, [sources, button, place], **private)
     button.click(begin, [token, sources], place, concurrency_limit=2, show_progress="minimal", api_visibility="private")
@@ -29,21 +31,21 @@ def offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
     words, folder = translator_for(request), storage.find_result(token)
     names = ratable_sources(folder) if folder else []
     if not names:
-        hint = components.hint(words("compare_first"))
-        return gr.update(visible=False), gr.update(visible=False), hint + components.blind_session([])
+        hint = fragments.hint(words("compare_first"))
+        return gr.update(visible=False), gr.update(visible=False), hint + fragments.blind_session([])
     choices = [(words.named("stem", name, name), name) for name in names]
     chosen = gr.update(choices=choices, value=names[:1], visible=True)
-    return chosen, gr.update(visible=True), components.blind_session([])
+    return chosen, gr.update(visible=True), fragments.blind_session([])
 
 
 def begin(token: str | None, sources: list[str], request: gr.Request) -> str:
     """Return a blind test of the chosen stems."""
     words, folder = translator_for(request), storage.find_result(token)
     if folder is None:
-        return components.work(words("over"))
+        return fragments.work(words("over"))
     if not sources:
-        return components.work(words("failed_title"), problems=[words("blind_no_stem")])
+        return fragments.work(words("failed_title"), problems=[words("blind_no_stem")])
     try:
-        return components.blind_session([(source, begin_test(folder, source)) for source in sources])
+        return fragments.blind_session([(source, begin_test(folder, source)) for source in sources])
     except (ValueError, OSError) as error:
-        return components.work(words("failed_title"), problems=[errors.visitor_message(error)])
+        return fragments.work(words("failed_title"), problems=[errors.visitor_message(error)])

@@ -6,15 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from separation.studio import components, storage
+from separation.studio.components import fragments
 from separation.studio.i18n import Translator, translator_for
+from separation.studio.results import storage
 
 __all__ = ["build", "show"]
 
 
 def build(token: gr.State, tab: gr.Tab) -> None:
     """Lay out the page in the current tab and connect its events; it shows the Separate page's result."""
-    place = gr.HTML(components.hint(Translator("en")("compare_first")), elem_id="compare")
+    place = gr.HTML(fragments.hint(Translator("en")("compare_first")), elem_id="compare")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(show, token, place, **private)
 
@@ -23,5 +24,5 @@ def show(token: str | None, request: gr.Request) -> str:
     """Return the comparison of the result on the Separate page."""
     folder = storage.find_result(token)
     if folder is None:
-        return components.hint(translator_for(request)("compare_first"))
-    return components.player(folder, view="compare")
+        return fragments.hint(translator_for(request)("compare_first"))
+    return fragments.player(folder, view="compare")

@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from separation.separators import METHODS
-from separation.studio.fetching import FetchError, fetch_in_turn
+from separation.studio.components.method_cards import method_cards
 from separation.studio.i18n import translator_for
-from separation.studio.method_cards import method_cards
+from separation.studio.pages.fetching import FetchError, fetch_in_turn
 from separation.studio.visitor import visitor_name
 
 __all__ = ["fetch_method", "wire_methods"]

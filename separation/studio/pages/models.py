@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from separation.separators import METHODS
-from separation.studio import components, songs
-from separation.studio.fetching import FetchError, fetch_in_turn
+from separation.studio.components import fragments
+from separation.studio.components.method_cards import method_cards
+from separation.studio.components.model_cards import model_cards, model_list
 from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.inputs import songs
+from separation.studio.jobs.queue import QUEUE
+from separation.studio.jobs.speeds import note_speed
+from separation.studio.jobs.zero_gpu import with_gpu
 from separation.studio.limits import may_manage_models
-from separation.studio.method_cards import method_cards
-from separation.studio.model_cards import model_cards, model_list
-from separation.studio.model_choice import choose_weights, default_weights, installed_weights
+from separation.studio.pages.fetching import FetchError, fetch_in_turn
+from separation.studio.pages.model_choice import choose_weights, default_weights, installed_weights
 from separation.studio.pages.separate import SeparatePage
-from separation.studio.queue import QUEUE
-from separation.studio.speeds import note_speed
 from separation.studio.visitor import visitor_name
-from separation.studio.zero_gpu import with_gpu
 
 __all__ = ["build", "download_weights", "measure"]
 
@@ -99,14 +100,14 @@ def measure(request: gr.Request, visitor: Any) -> Iterator[tuple[str, str]]:
             raise songs.StudioError(words("models_off"))
         with QUEUE.queue(visitor_name(visitor, request)) as turn:
             for ahead in turn.wait():
-                yield components.work(words("queue"), [words("ahead", ahead=ahead)]), _cards(words)
+                yield fragments.work(words("queue"), [words("ahead", ahead=ahead)]), _cards(words)
             yield from _measure(words)
     except ValueError as error:
-        yield components.work(words("failed_title"), problems=[words.sentence(str(error))]), _cards(words)
+        yield fragments.work(words("failed_title"), problems=[words.sentence(str(error))]), _cards(words)
 
 
 def _measure(words: Translator) -> Iterator[tuple[str, str]]:
-    from separation.studio.checks import has_weights
+    from separation.studio.inputs.checks import has_weights
     from separation.weights import catalogue
 
     song = songs.open_song("sample", next(iter(songs.samples())), duration=MEASURED)
@@ -119,13 +120,13 @@ def _measure(words: Translator) -> Iterator[tuple[str, str]]:
     problems: list[str] = []
     for number, (method, model) in enumerate(todo):
         title = model or words.named("method", method, METHODS[method].title)
-        yield components.work(title, share=number / len(todo), problems=problems), _cards(words)
+        yield fragments.work(title, share=number / len(todo), problems=problems), _cards(words)
         try:
             note_speed(method, model, _speed(method, model, song))
         except ValueError as error:
             problems.append(f"{title}: {words.sentence(str(error))}")
     yield (
-        components.work(words("done"), [words("measured", count=len(todo) - len(problems))], problems=problems),
+        fragments.work(words("done"), [words("measured", count=len(todo) - len(problems))], problems=problems),
         _cards(words),
     )
 

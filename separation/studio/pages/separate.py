@@ -9,14 +9,14 @@ import gradio as gr
 
 from separation.resources import ASSETS
 from separation.separators import METHODS
-from separation.studio import components
-from separation.studio.history import history
+from separation.studio.components import fragments
+from separation.studio.components.method_cards import method_choice
 from separation.studio.i18n import Translator, translatable
-from separation.studio.job_page import JobParts, go_on_button, status_line, wire
-from separation.studio.method_cards import method_choice
-from separation.studio.model_choice import default_weights, installed_weights
+from separation.studio.jobs.history import history
 from separation.studio.pages import song_choice
+from separation.studio.pages.job_control import JobParts, go_on_button, status_line, wire
 from separation.studio.pages.method_choice import wire_methods
+from separation.studio.pages.model_choice import default_weights, installed_weights
 from separation.studio.pages.song_choice import SongChoice
 
 __all__ = ["SeparatePage", "build"]
@@ -41,7 +41,7 @@ class SeparatePage:
 def build() -> SeparatePage:
     """Lay out the page in the current Blocks and connect its events."""
     with gr.Column(elem_id="form"):
-        hero = gr.HTML(components.hero(Translator("en")))
+        hero = gr.HTML(fragments.hero(Translator("en")))
         song = song_choice.build()
         with gr.Row(elem_id="action"):
             run = gr.Button(translatable("separate"), variant="primary", elem_id="separate", size="lg", scale=0)
@@ -58,7 +58,7 @@ def build() -> SeparatePage:
         folded = gr.HTML(
             "",
             html_template="${line}",
-            line=components.folded_line(Translator("en")),
+            line=fragments.folded_line(Translator("en")),
             js_on_load=_FOLDING,
             elem_id="folded",
         )

@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from separation.studio import songs
+from separation.studio.components.song_cards import example_buttons, song_cards
 from separation.studio.i18n import translatable, translator_for
-from separation.studio.sample_set import fetch_sample_set
-from separation.studio.song_cards import example_buttons, song_cards
+from separation.studio.inputs import songs
+from separation.studio.pages.sample_set import fetch_sample_set
 from separation.studio.visitor import visitor_name
 
 __all__ = ["SongChoice", "build", "choose_example", "describe_choice", "library", "wire"]

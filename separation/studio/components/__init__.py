@@ -1,0 +1,1 @@
+"""Parts of the pages: HTML, icons, cards, theme and scripts."""

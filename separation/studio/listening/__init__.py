@@ -1,0 +1,1 @@
+"""Blind listening tests, and how their ratings agree with the metrics."""

@@ -78,6 +78,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
+            if file.startswith("tests/trust/"):  # they share one studio, with low limits
+                return "trust"
             return "studio" if file in STUDIO else file
 
     return Scheduling(config, log)

@@ -72,7 +72,7 @@ function look() {
 
 // -- what cannot work is said at its field, before anything is sent
 
-function complain(id, message) {
+function complain(id, message, isWaiting = false) {
   const field = part(id);
   let line = field.querySelector(".field-error");
   if (line === null) {
@@ -83,6 +83,7 @@ function complain(id, message) {
   line.id = `${id}-error`;
   line.setAttribute("role", "alert");
   line.textContent = message;
+  line.classList.toggle("waiting", isWaiting);
   line.hidden = false;
   const input = field.querySelector("input:not(:disabled), button:not(:disabled)");
   input?.setAttribute("aria-describedby", line.id);
@@ -99,14 +100,36 @@ function forget() {
   if (status?.querySelector(".work.refused")) status.querySelector(".work.refused").hidden = true;
 }
 
+const hasSong = () => Boolean(props.value) || form.querySelector("#references .file-preview") !== null;
+
 function check() {
-  const hasReferences = document.querySelector("#references .file-preview") !== null;
   const number = (id) => Number(part(id)?.querySelector("input")?.value ?? 0);
-  if (!props.value && !hasReferences) return complain("song", text("choose_song")), false;
+  if (!hasSong()) return complain("song", text("choose_song")), false;
   if (chosenMethods().length === 0 && document.querySelector("#estimates .file-preview") === null)
     return complain("methods", text("choose_method")), false;
   if (number("start") < 0) return complain("start", text("start_negative")), false;
   if (number("duration") < 0) return complain("duration", text("duration_negative")), false;
+  return true;
+}
+
+// -- Separate waits for files that are still being uploaded
+
+const LATENCY = 5000; // ms from the end of an upload within which the server answers what the song is
+
+let waiting = null; // the timer of a click that waits
+
+function isWaitingForUploads() {
+  const upload = form.querySelector(".uploading");
+  if (upload !== null) complain(upload.closest("#song, #references, #estimates").id, text("wait_for_upload"), true);
+  else if (waiting === null) return false;
+  let end = null;
+  waiting ??= setInterval(() => {
+    end = form.querySelector(".uploading") === null ? (end ?? performance.now()) : null;
+    if (end === null || (!hasSong() && performance.now() - end < LATENCY)) return;
+    clearInterval(waiting);
+    waiting = null;
+    part("separate").click();
+  }, 100);
   return true;
 }
 
@@ -115,7 +138,7 @@ document.addEventListener(
   (event) => {
     if (event.target.closest?.("#separate")) {
       forget();
-      if (!check()) {
+      if (isWaitingForUploads() || !check()) {
         event.stopImmediatePropagation();
         event.preventDefault();
         return;

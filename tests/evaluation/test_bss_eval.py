@@ -78,6 +78,7 @@ def test_scores_of_music_of_any_length_equal_musevals(music: Tensor, generator: 
     assert largest_difference(score(references, estimates), oracle(references, estimates)) <= 1e-5
 
 
+@pytest.mark.slow  # museval takes 8 s for four sources; the tests above compare two and three with it
 def test_scores_of_musdb_clips_equal_musevals(musdb_root: Path, generator: torch.Generator) -> None:
     from separation.datasets.musdb18 import tracks
     from separation.separators import create

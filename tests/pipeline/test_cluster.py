@@ -171,6 +171,7 @@ def lost(job: Job) -> JobResult:
     return JobResult(job=job, error="lost")
 
 
+@pytest.mark.slow  # starts seven workers; the next test kills one
 def test_a_song_that_kills_its_worker_three_times_fails_alone(client: Client, tmp_path: Path) -> None:
     album(tmp_path / "music", "a.wav", "b.wav", "c.wav", "d.wav", "deadly.wav", "e.wav", "slow.wav")
     options = replace(MIX, command=str(tmp_path / "log"))

@@ -70,7 +70,7 @@ def upload_stems(page: Page, where: str, *files: Path) -> None:
         page.locator("#own").get_by_role("button").first.click()
     page.set_input_files(f"{where} input[type=file]", [str(file) for file in files])
     for file in files:
-        expect(page.locator(where)).to_contain_text(file.stem)
+        expect(page.locator(f"{where} .file-preview")).to_contain_text(file.stem)
 
 
 def excerpt(page: Page, start: float, seconds: float) -> None:

@@ -345,7 +345,7 @@ def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
         separate(page)
         wait_for(page, "Done.*1 of 1 methods")
         for name, view, parts in (("Compare", "compare", ".cell.picture"), ("Blind test", "blind", ".stimulus")):
-            for _ in range(2):  # coming back changes nothing, beginning again does
+            for _ in range(seconds):  # coming back changes nothing, beginning again does
                 open_tab(page, name)
                 if view == "blind":
                     page.click("#begin")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.conftest import SAMPLES
 from tests.studio.browser import SECOND, choose, excerpt, open_page, separate, upload, wait_for
@@ -104,6 +104,21 @@ def test_a_song_dropped_while_the_page_loads_is_not_lost(visitor: BrowserContext
     expect(page.locator("#choice strong")).to_have_text("dropped.ogg")
     assert page.evaluate("window.stayed") is True
     page.close()
+
+
+def test_separate_waits_for_uploads(page: Page) -> None:
+    """A click during an upload says so, and works when the files are there."""
+    held: list[Route] = []
+    page.route("**/upload?*", lambda route: held.append(route))  # playwright marks the function
+    page.set_input_files("#upload input[type=file]", str(SONG))
+    expect(page.locator("#upload .uploading")).to_be_visible()
+    choose(page, "Mixture ÷ 4")
+    for _ in range(2):
+        page.click("#separate")
+        expect(page.get_by_text("Still uploading")).to_be_visible()
+    for route in held:
+        route.continue_()
+    wait_for(page, "Done.*1 of 1 methods")
 
 
 def test_a_method_that_failed_says_why_and_can_be_tried_again(page: Page) -> None:

@@ -146,7 +146,7 @@ def _distortion(heard: np.ndarray, *tones: float) -> float:
 def test_stems_play_in_sync_to_the_sample(page: Page, own_result: str) -> None:
     """Two stems hold the same noise: after three seeks they must still come out alike."""
     play(page)
-    for second in (20.3, 7.77, 25.5):  # the join at 28 s will be heard
+    for second in (20.3, 7.77, 27.3):  # the join at 28 s will be heard
         player(page, f"p.seek({second})")
         page.wait_for_function(
             f"(p => p.engine.playing && p.seconds > {second + 0.3})(document.querySelector('stem-player'))"
@@ -171,9 +171,9 @@ def test_stems_play_in_sync_on_a_busy_machine(page: Page, own_result: str) -> No
 
 
 def assert_together(page: Page) -> None:
-    """Three seconds of the stems vocals and drums, which hold the same, come out alike."""
+    """The stems vocals and drums, which hold the same, come out alike."""
     taps = "['yours/vocals', 'yours/drums'].map((id) => p.engine.tracks.get(id).gain)"
-    one, other = record(page, taps, 3)
+    one, other = record(page, taps, 1.5)
     assert np.square(one).mean() > 1e-4
     correlation = [float(np.dot(one[100:-100], np.roll(other, lag)[100:-100])) for lag in range(-20, 21)]
     assert int(np.argmax(correlation)) == 20
@@ -183,11 +183,12 @@ def assert_together(page: Page) -> None:
 def test_stems_stay_in_sync_at_another_speed_and_pitch(page: Page, own_result: str) -> None:
     player(page, "(p.engine.setSpeed(0.8), p.engine.setTransposition(3))")
     play(page)
-    page.wait_for_function("document.querySelector('stem-player').seconds > 3.5")  # a join at 4 s will be heard
+    player(page, "p.seek(3.2)")  # a join at 4 s will be heard
+    page.wait_for_function("(p => p.engine.playing && p.seconds > 3.4)(document.querySelector('stem-player'))")
     assert_together(page)
     where = "[p.engine.context.currentTime, p.seconds]"
     before = np.array(player(page, where))
-    page.wait_for_timeout(2 * SECOND)
+    page.wait_for_timeout(1.5 * SECOND)
     clock, song = np.array(player(page, where)) - before
     assert song / clock == pytest.approx(0.8, abs=0.02)
     player(page, "p.engine.setSpeed(1.5)")

@@ -452,10 +452,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         join("auto")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "demucs" else ()) for name in RECIPES],  # one loop for both
-)
+@pytest.mark.slow  # 10 s each; the tests above compare two processes with one, step by step
+@pytest.mark.parametrize("name", RECIPES)
 def test_torchrun_trains_one_model_that_separates(name: str, data_root: Path, tmp_path: Path) -> None:
     config = (TINY_OPEN_UNMIX if name == "open-unmix" else TINY_DEMUCS) | {"epochs": 2, "epoch_steps": 2, "ema": 0.5}
     (tmp_path / "tiny.toml").write_text(toml(config))

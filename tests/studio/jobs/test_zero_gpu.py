@@ -61,6 +61,7 @@ print(json.dumps({"methods": [r.method for r in last.results], "failed": list(la
 """
 
 
+@pytest.mark.slow  # a process that starts another; make test-space runs the real package
 def test_jobs_run_through_spaces_if_installed(tmp_path: Path) -> None:
     (tmp_path / "spaces.py").write_text(FAKE)
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "TMPDIR": str(tmp_path)}

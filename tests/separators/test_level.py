@@ -37,6 +37,17 @@ def test_stems_scale_with_the_mixture(separator: Separator, mixture: Tensor, ord
     assert snr(separator.separate(gain * mixture) / gain, ordinary) > 60
 
 
+@pytest.mark.parametrize("side", [3.0, 10.0])
+def test_stems_scale_where_the_side_signal_is_strong(separator: Separator, mixture: Tensor, side: float) -> None:
+    """As in karaoke versions, whose middle is attenuated, so that the average of the channels is quiet."""
+    middle, difference = mixture.mean(0), (mixture[0] - mixture[1]) / 2
+    wide = torch.stack([middle / side + difference, middle / side - difference])
+    stems = separator.separate(wide)
+    assert snr(stems.sum(0), wide) > 10
+    for gain in (1e-4, 30.0):
+        assert snr(separator.separate(gain * wide) / gain, stems) > 60
+
+
 def test_opposite_polarity_of_channels_is_corrected(separator: Separator, mixture: Tensor) -> None:
     mono = mixture.mean(0)
     stems, inverted = separator.separate(torch.stack([mono, mono])), separator.separate(torch.stack([mono, -mono]))

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: real music, if there is some, and the sample tracks."""
+"""Fixtures for all tests: real music, if available, and the sample tracks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage again, but do not search what was imported for it."""
+    """Enable garbage collection again, but exclude the objects that imports have created."""
     gc.freeze()
     gc.enable()
 
@@ -123,7 +123,7 @@ def sample() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a cache folder of its own and knows of no mirror."""
+    """Give every test its own cache folder and no mirror."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SEPARATION_HOME", str(folder))
     monkeypatch.delenv("SEPARATION_MODELS_URL", raising=False)
@@ -147,7 +147,7 @@ def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and the list of connections to it."""
+    """Yield a port of this machine, and the list of connections made to it."""
     calls: list[str] = []
     with socket.create_server(("0.0.0.0", 0)) as server:
 

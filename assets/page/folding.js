@@ -114,7 +114,7 @@ function check() {
 
 // -- Separate waits for files that are still being uploaded
 
-const LATENCY = 5000; // ms from the end of an upload within which the server answers what the song is
+const LATENCY = 30000; // ms from the end of an upload within which the server answers what the song is
 
 let waiting = null; // the timer of a click that waits
 

@@ -14,9 +14,8 @@ from separation.audio.stream import BLOCK, AudioError, AudioStream, DamageReport
 __all__ = ["SNDFILE_FORMATS", "UNKNOWN_LENGTH", "check_claimed_size", "decode_sndfile", "tail_is_readable"]
 
 
-# Audio containers that cannot refer to other files. A
-# playlist (HLS, ffconcat, ...) dressed up as song.mp3 would otherwise make the decoder read,
-# and the server hand out, any file of the machine it points to.
+# Audio containers that cannot refer to other files. Otherwise, a playlist (HLS, ffconcat, ...) named song.mp3 could
+# make the decoder read, and the server return, any file on the machine.
 SNDFILE_FORMATS = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "OGG", "CAF", "AU"}
 
 UNKNOWN_LENGTH = 2**62  # frames or more: how libsndfile reports a FLAC without a length, e.g. one written to a pipe

@@ -54,8 +54,8 @@ def open_audio(
     """Open an audio file at its own sample rate and channel count.
 
     libsndfile reads WAV, AIFF, FLAC, Ogg (Vorbis and Opus), CAF and AU. PyAV reads the rest, and the rest of a file
-    that is damaged. docs/formats.md names what is tested. The format is detected from the content; the suffix is
-    ignored.
+    that is damaged. docs/formats.md lists the tested formats. The format is detected from the content; the suffix
+    is ignored.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def _decode_link(link: OggLink, file: IO[bytes], opening: _Opening) -> AudioStre
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a file that is decoded like a file of its own: its first byte, the one after its last, its decoder."""
+    """A part of a file that is decoded as a separate file: its byte range and its decoder."""
 
     start: int
     stop: int

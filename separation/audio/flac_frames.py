@@ -1,4 +1,4 @@
-"""The frames of FLAC files: how much audio a file holds, whatever its header announces."""
+"""FLAC frames: the length of the audio that a file really holds, regardless of its header."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Files that consist of several complete files joined end to end, as ``cat`` writes them.
 
-Decoders play the first one only, without a word. Ogg has chains of its own: see :mod:`separation.audio.ogg`.
+Decoders silently play only the first one. Ogg has chains of its own: see :mod:`separation.audio.ogg`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ ByteOrder = Literal["little", "big"]
 
 
 def joined_files(file: IO[bytes]) -> list[tuple[int, int]]:
-    """Return the first byte of each joined WAV, AIFF, FLAC or MP4 file, and the one after its last.
+    """Return the byte range, start and stop, of each joined WAV, AIFF, FLAC or MP4 file.
 
-    A file of another format, or one on its own, is one part.
+    A single file, or a file of another format, is one range.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         starts = [0, *_later_starts(content), len(content)]

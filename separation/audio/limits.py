@@ -16,7 +16,7 @@ __all__ = ["Limits", "check_duration", "check_format_limits", "limit_duration", 
 class Limits:
     """Limits on untrusted audio files; unlimited by default.
 
-    They are enforced while decoding, since headers can lie.
+    They are enforced while decoding, since headers cannot be trusted.
 
     Attributes
     ----------

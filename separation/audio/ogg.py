@@ -55,7 +55,7 @@ def ogg_links(file: IO[bytes]) -> list[OggLink]:
     """Return the chained streams of an Ogg file; bytes outside its pages belong to none."""
     links: list[OggLink] = []
     numbers: dict[bytes, int] = {}  # serial number of a stream -> number of its next page
-    beginning = False  # whether only first pages came so far, of streams that play at the same time
+    beginning = False  # whether all pages of this link so far are first pages, of streams that play at the same time
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for start, stop, intact in _pages(content):
             flags, serial = content[start + 5], content[start + 14 : start + 18]

@@ -1,6 +1,6 @@
 """Evaluation of separated stems.
 
-- ``metrics``        the names of all metrics, and what they hear
+- ``metrics``        the names of all metrics and their units
 - ``bss_eval``       SDR, ISR, SIR and SAR (BSSEval v4), as museval computes them; ``projection`` fits their filters
 - ``whole_track``    uSDR and SI-SDR; ``spectral_scores`` and ``log_wmse`` the ``extra_scores``
 - ``mask_scores``    precision and recall of time-frequency masks

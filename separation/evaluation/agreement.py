@@ -1,4 +1,4 @@
-"""How far listeners' ratings and metrics agree: rank correlations with their intervals."""
+"""The agreement of listeners' ratings and metrics: rank correlations with their intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which method is best on one song or on a data set, and how sure that is.
+"""Rank methods on one song or on a data set, and test whether the lead of the best one is significant.
 
 On one song, the test compares the methods second by second. Its sample is the seconds of this song, so that it says
 nothing about other songs.

@@ -34,7 +34,7 @@ class Frames:
     window : str
         "hann" or "rectangular".
     padding : str
-        What is assumed before and after the signal: "constant" for zeros, or "reflect" for its mirror image.
+        Assumed signal beyond both ends: "constant" for zeros, or "reflect" for its mirror image.
     """
 
     n_fft: int = 4096

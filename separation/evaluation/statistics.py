@@ -22,7 +22,7 @@ MIN_TRACKS = 6
 
 
 def median(values: np.ndarray) -> float:
-    """Return the median of scores; NaN, for undefined ones, is omitted, and the median of none is NaN."""
+    """Return the median of scores, omitting undefined ones (NaN); the median of none is NaN."""
     defined = values[~np.isnan(values)]
     return float(_quantiles(defined, 0.5)) if len(defined) else math.nan
 

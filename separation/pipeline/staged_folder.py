@@ -23,7 +23,7 @@ _JOURNAL = ".upload.json"
 
 @contextmanager
 def staged_folder(folder: Location, *, keep: bool) -> Iterator[Path]:
-    """Yield a local folder for a result, and upload the result when the block succeeds; a path is yielded itself.
+    """Yield a local folder for a result, and upload the result when the block succeeds; a path is yielded unchanged.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def staged_folder(folder: Location, *, keep: bool) -> Iterator[Path]:
 
 
 def _mirror(folder: Url, local: Path, existing: set[str], ours: set[str], *, keep: bool) -> None:
-    """Put into the local folder what the new result must respect: kept stems, and the names of foreign files."""
+    """Copy kept stems into the local folder, and create empty files under the names of foreign files."""
     foreign = existing - ours
     if foreign or (keep and existing):
         local.mkdir()

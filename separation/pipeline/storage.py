@@ -187,7 +187,7 @@ def local_file(place: Location | Content) -> Iterator[Path]:
 
 
 def read_json(place: Location) -> Any:
-    """Return the content of a JSON file; None if it is missing or no JSON."""
+    """Return the content of a JSON file; None if it is missing or not JSON."""
     try:
         return json.loads(place.read_text("utf-8"))
     except (OSError, ValueError):

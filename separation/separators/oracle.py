@@ -88,7 +88,7 @@ class Oracle(Separator):
         if self.references.shape[1:] != x.shape:
             shapes = tuple(self.references.shape[1:]), tuple(x.shape)
             raise ValueError(f"references and mixture must have the same shape, got {shapes[0]} and {shapes[1]}")
-        peak = float(x.abs().max()) or 1.0  # relative to it, no level of the recording vanishes beside an epsilon
+        peak = float(x.abs().max()) or 1.0  # dividing by it keeps even quiet recordings far above an epsilon
         X, S = stft(x / peak, self.stft), stft(self.references / peak, self.stft)
         if self.name == "irm":
             Y = ratio_mask(S.abs(), power=self.options.power) * X

@@ -6,7 +6,7 @@ default, stems agreed with a CPU's to 66 to 86 dB; the agreement without TF32 ha
 "tf32" allows this on NVIDIA GPUs, for all matrix products.
 
 The table compares "bf16" with "fp32" on two cores of an AMD EPYC (avx512_bf16, without AMX). Agreement is the energy of
-the fp32 stems over that of the difference, time the ratio of the CPU times.
+the fp32 stems over that of the difference; time is the ratio of the CPU times.
 
 ====================================== ============ =======
 network                                agreement    time

@@ -1,4 +1,4 @@
-"""Whether NVIDIA GPUs round the inputs of float32 matrix products to TF32: flags of torch, set during inference."""
+"""Set torch's flags during inference that let NVIDIA GPUs round the inputs of float32 matrix products to TF32."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _before: list[str] = []  # the flags to restore
 def float32_arithmetic(*, allow_tf32: bool) -> Iterator[None]:
     """Within the context, let float32 convolutions, recurrent layers and matrix products be exact, or allow TF32.
 
-    The flags apply to the whole process. While several threads compute, they are exact if one of them asks for it.
+    The flags apply to the whole process. While several threads compute, arithmetic is exact if one of them requires it.
     """
     with _lock:
         if not _requests:

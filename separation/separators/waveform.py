@@ -43,7 +43,7 @@ class WaveformOptions:
         Fraction of a segment shared with the next, from 0 to below 1.
     shifts : int
         Number of averaged estimates, each from segments that begin up to half a second earlier, at random; 0 is one
-        estimate without offset. Each takes the time of a whole separation; 10 gain about 0.2 dB.
+        estimate without offset. Each takes the time of a whole separation; 10 shifts gain about 0.2 dB.
     seed : int
         Seed of the offsets; they equal upstream's after ``random.seed(seed)``.
     normalise : bool

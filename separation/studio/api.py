@@ -108,7 +108,7 @@ def submit(
     duration: float | None = None,
     request: gr.Request | None = None,
 ) -> dict[str, str]:
-    """Begin to separate a song into stems, and return at once; ask for its state with `job`.
+    """Start to separate a song into stems, and return at once; query its state with `job`.
 
     Args:
         audio: An audio file.
@@ -117,22 +117,22 @@ def submit(
         duration: Length of the excerpt in seconds; by default, up to the end of the file.
 
     Returns:
-        "job": a token, for `job`, and for the page at ?result=TOKEN.
+        "job": a token, to be passed to `job`; the page at ?result=TOKEN shows the same job.
     """
     with _as_gradio_errors():
         return {"job": _submit(audio, methods, start, duration, request)}
 
 
 def job(token: str) -> dict[str, Any]:
-    """Ask for the state of a separation that `submit` has begun, and for its results so far.
+    """Return the state of a separation that `submit` has started, and its results so far.
 
     Args:
-        token: The token that `submit` has returned. It works for an hour after the end.
+        token: The token that `submit` has returned. It is valid until an hour after the job has ended.
 
     Returns:
         "state": waiting, working, done, stopped, failed or interrupted; "place": the jobs ahead while it waits;
-        "share" of the work that is done, 0 to 1; "seconds_left": until its turn while it waits, until its end while it
-        works, or null; "results" and "failed" as `separate` returns them.
+        "share": fraction of the work that is done, 0 to 1; "seconds_left": until its turn while it waits, until its
+        end while it works, or null; "results" and "failed" as `separate` returns them.
     """
     with _as_gradio_errors():
         state = runner.find(token)

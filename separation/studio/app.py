@@ -67,7 +67,7 @@ def build() -> gr.Blocks:
 
 
 def _welcome(request: gr.Request) -> tuple[Any, ...]:
-    """Return our own HTML in the visitor's language, and the songs that there are now."""
+    """Return the page's own HTML in the visitor's language, and the current list of songs."""
     words = translator_for(request)
     return (
         fragments.masthead(words),
@@ -123,7 +123,7 @@ def launch() -> None:
 
 
 def _end(*_: object) -> None:
-    """End at SIGTERM; results stay, since whoever sends it may start the studio again."""
+    """Exit on SIGTERM; results are kept, since the studio may be restarted."""
     runner.release()
     os._exit(143)  # a regular exit would abort while threads compute
 

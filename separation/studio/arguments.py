@@ -1,4 +1,4 @@
-"""Types of the arguments that programs pass to the API; Gradio would answer a wrong one with an empty error."""
+"""Type checks for the API's arguments, since Gradio answers a wrong type with an empty error."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_arguments(endpoint: str, values: Sequence[Any]) -> None:
 
 
 def _shown(value: object) -> str:
-    """Name a value as JSON has it, without the contents of lists and objects."""
+    """Describe a value as in JSON, without the contents of lists and objects."""
     if isinstance(value, (list, dict)):
         return "this list" if isinstance(value, list) else "this object"
     return f"the text {value[:40]!r}" if isinstance(value, str) else json.dumps(value)[:40]

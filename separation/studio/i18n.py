@@ -90,7 +90,7 @@ def _titles() -> dict[str, str]:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """Return a pattern for a text whose blanks are filled in."""
+    """Return a pattern that matches a text with its placeholders filled in."""
     pieces = re.split(r"\{(\w+)\}", text)
     literal, names = pieces[::2], pieces[1::2]
     blanks = [f"(?P<{name}>.+?)" for name in names]
@@ -108,7 +108,7 @@ def translator_for(request: gr.Request | None) -> Translator:
 
 
 def language_script() -> str:
-    """Return a script that makes all languages available to the page's own scripts, and states the page's own."""
+    """Return a script that gives all languages to the page's scripts, and sets the language of the page."""
     known = f"window.stemscopeWords = {json.dumps(languages())};"
     return f"<script>{known}\n{_DIRECTION}</script>\n"
 

@@ -1,4 +1,4 @@
-"""Names of visitors, by which limits are counted: random ones that browsers keep, or sessions of programs."""
+"""Visitor names, used to enforce limits: a random name stored in the browser, or the session of an API client."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ async def _until_idle() -> None:
 
 
 def _execute(function: Callable[..., Result], arguments: tuple[Any, ...], folder: str) -> Warned[Result]:
-    """Run a job as in the client's process: in its folder, with its warnings kept for it."""
+    """Run a job as in the client's process: in the client's folder, with warnings collected for the client."""
     from dask.distributed import get_worker
 
     with _one_job:

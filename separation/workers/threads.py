@@ -74,8 +74,8 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 def limit_malloc_arenas() -> None:
     """Make all threads allocate from one heap, on systems with GNU's C library; call it early.
 
-    By default every thread keeps a heap as large as it ever needed. Half an hour through Open-Unmix on two
-    cores then peaks 100 MB higher than two minutes; with one heap the peaks are equal.
+    By default every thread keeps a heap as large as it ever needed. Separating half an hour with Open-Unmix
+    on two cores then needs 100 MB more than two minutes; with one heap, the peaks are equal.
     """
     _mallopt(_M_ARENA_MAX, 1)
 

@@ -1,4 +1,4 @@
-"""Warnings that a job issues in another process, issued again in the process that asked for it."""
+"""Collect the warnings of a job in another process, and reissue them in the calling process."""
 
 from __future__ import annotations
 

@@ -340,13 +340,13 @@ main()
 def test_sigterm_leaves_no_partial_result(song: Path, out: Path) -> None:
     command = [sys.executable, "-c", ENDLESS, "separate", str(song), "-m", "mix", "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not any(draft.stat().st_size > 100_000 for draft in out.rglob("*.draft")):  # in the middle of it
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=240)
     assert process.returncode == 143
     assert "Traceback" not in said
     assert not out.exists()

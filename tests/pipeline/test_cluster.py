@@ -146,16 +146,25 @@ def test_a_program_sends_a_song_and_hears_of_its_progress(client: Client, tmp_pa
 
 
 def obey(job: Job, topic: str | None = None) -> JobResult:
-    """Separate on a worker; a song called slow takes 4 s, one called endless never ends, one called deadly kills."""
+    """Separate on a worker; the name of a song says how.
+
+    One called slow takes 4 s, one called endless never ends, one called once ends the second time only, and one called
+    deadly kills.
+    """
     if job.file.name == "deadly.wav":
         with ((job.options.command and Path(job.options.command)) or Path(os.devnull)).open("a") as log:
             log.write("died\n")
         os.kill(os.getpid(), signal.SIGKILL)
+    is_first = False
+    if job.file.name == "once.wav":
+        begun = Path(str(job.file) + ".begun")
+        is_first = not begun.exists()
+        begun.touch()
     original = Mix._stream
 
     def slow(self: Mix, mixture: Signal) -> Iterator[Tensor]:
         yield mixture.read(0, mixture.frames).expand(4, -1, -1) / 4
-        steps = {"slow.wav": 80, "endless.wav": 10**9}.get(job.file.name, 0)
+        steps = 10**9 if is_first else {"slow.wav": 80, "endless.wav": 10**9}.get(job.file.name, 0)
         for _ in range(steps):
             time.sleep(0.05)
             yield torch.zeros(4, 2, 0)
@@ -185,17 +194,17 @@ def test_a_song_that_kills_its_worker_three_times_fails_alone(client: Client, tm
 
 
 def test_the_song_of_a_killed_worker_goes_to_another(client: Client, tmp_path: Path) -> None:
-    album(tmp_path / "music", "a.wav", "b.wav", "slow.wav")
-    jobs = find_jobs([tmp_path / "music" / "slow.wav", tmp_path / "music" / "a.wav"], tmp_path / "out", MIX)
+    album(tmp_path / "music", "a.wav", "b.wav", "once.wav")
+    jobs = find_jobs([tmp_path / "music" / "once.wav", tmp_path / "music" / "a.wav"], tmp_path / "out", MIX)
     results = map_on_cluster(client, obey, jobs, lost=lost)
     assert next(results).job.file.name == "a.wav"
-    wait_for(lambda: list((tmp_path / "out" / "slow").glob(".mix-????????")))
-    (draft,) = (tmp_path / "out" / "slow").glob(".mix-????????")
+    wait_for(lambda: list((tmp_path / "out" / "once").glob(".mix-????????")))
+    (draft,) = (tmp_path / "out" / "once").glob(".mix-????????")
     (worker,) = (process for process in client.run(_busy).values() if process is not None)
     os.kill(worker, signal.SIGKILL)
     (last,) = results
-    assert last.error is None and last.job.file.name == "slow.wav"
-    assert sorted(path.name for path in (tmp_path / "out" / "slow").iterdir()) == ["mix"]
+    assert last.error is None and last.job.file.name == "once.wav"
+    assert sorted(path.name for path in (tmp_path / "out" / "once").iterdir()) == ["mix"]
     assert not draft.exists()
 
 
@@ -229,7 +238,7 @@ def test_cancelled_songs_stop_and_leave_nothing(client: Client, tmp_path: Path) 
     jobs = find_jobs([tmp_path / "music" / "endless.wav", tmp_path / "music" / "a.wav"], tmp_path / "out", MIX)
     results = map_on_cluster(client, obey, jobs, lost=lost)
     next(results)
-    assert (tmp_path / "out" / "endless").exists()
+    wait_for(lambda: (tmp_path / "out" / "endless").exists())
     results.close()  # type: ignore[attr-defined]
     wait_for(lambda: not (tmp_path / "out" / "endless").exists())
     assert (tmp_path / "out" / "a" / "mix" / "result.json").is_file()

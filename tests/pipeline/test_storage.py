@@ -205,9 +205,9 @@ def test_a_claim_makes_others_wait(place: Location) -> None:
     thread = threading.Thread(target=second)
     with claim(place):
         thread.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
         events.append("first")
-    thread.join(10)
+    thread.join(60)
     assert events == ["first", "second"]
     root = place.parent.parent.parent if isinstance(place, Path) else Url(place.url.removesuffix("/a/mix"))
     files = [file for file in root.rglob("*") if file.is_file()] if isinstance(root, Path) else root.files()
@@ -231,9 +231,11 @@ def test_a_claim_in_an_object_store_expires_unless_it_is_renewed(bucket: Url, mo
     began = time.monotonic()
     with claim(bucket / "a" / "mix"):
         assert time.monotonic() - began > 1.0
+        monkeypatch.setattr(claims, "_EXPIRE_SECONDS", 3.0)  # a busy machine may renew it late
+        began = time.monotonic()
 
         def give_up() -> None:
-            if time.monotonic() - began > 4.0:
+            if time.monotonic() - began > 5.0:
                 raise RuntimeError("it was renewed")
 
         with pytest.raises(RuntimeError, match="it was renewed"), claim(bucket / "a" / "mix", waiting=give_up):

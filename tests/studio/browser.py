@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 SECOND = 1000.0  # playwright counts in milliseconds
-PATIENCE = 120 * SECOND
+PATIENCE = 300 * SECOND  # for a busy machine
 START, LENGTH = 1, 6  # the excerpt that is separated, in seconds
 RATE = 44100
 
-expect.set_options(timeout=30 * SECOND)
+expect.set_options(timeout=PATIENCE)
 
 
 class open_page:  # noqa: N801  # used like a function
@@ -21,6 +21,7 @@ class open_page:  # noqa: N801  # used like a function
 
     def __init__(self, browser: Browser | BrowserContext, url: str, **options: Any) -> None:
         self.page = browser.new_page(**options)
+        self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(url)
@@ -84,7 +85,7 @@ def excerpt(page: Page, start: float, seconds: float) -> None:
 def separate(page: Page) -> None:
     open_form(page)
     page.click("#separate")
-    expect(page.locator("#stop")).to_be_enabled(timeout=PATIENCE)
+    page.wait_for_function("document.getElementById('stop')?.disabled === false")  # looks in every frame
 
 
 def wait_for(page: Page, words: str) -> None:
@@ -96,10 +97,23 @@ def lane_selector(page: Page, name: str) -> str:
 
 
 def player(page: Page, script: str) -> object:
-    """Something of the player on the first page, as `p`."""
+    """Evaluate a script in which `p` is the player of the Separate page."""
     return page.evaluate(
         f"(() => {{ const p = document.querySelector('stem-player[view=stems]'); return {script}; }})()"
     )
+
+
+def point_at(page: Page, element: Locator, tip: Locator, words: str) -> tuple[float, float]:
+    """Move the mouse to the left edge of a part of a chart, wherever it is drawn, until its tip says something."""
+    for _ in range(100):
+        box = element.bounding_box()
+        assert box is not None
+        x, y = box["x"] + min(2, box["width"] / 2), box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        if words in (tip.text_content() or ""):
+            return x, y
+        page.wait_for_timeout(0.1 * SECOND)
+    raise AssertionError(f"no tip says {words}")
 
 
 def play(page: Page) -> None:

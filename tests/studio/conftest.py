@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.jobs import session
 from separation.studio.results import storage
+from tests.conftest import SAMPLES
 from tests.studio.browser import (
     LENGTH,
     PATIENCE,
@@ -29,7 +32,7 @@ from tests.studio.server import CHROMIUM, Server, running
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One studio for all tests that go through HTTP: starting it takes as long as several of them."""
+    """One studio for all tests that go through HTTP, since starting one takes as long as several tests."""
     with running(tmp_path_factory.mktemp("temporary")) as server:
         yield server
 
@@ -90,6 +93,15 @@ def page(request: pytest.FixtureRequest, visitor: BrowserContext, server: Server
         if results:
             expect(fresh.locator(lane_selector(fresh, "vocals"))).to_be_visible()
         yield fresh
+
+
+@pytest.fixture(scope="session")
+def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minute of music: no network is done with it before a test acts."""
+    sound, rate = soundfile.read(SAMPLES / "paper-boats" / "mixture.flac")
+    path = tmp_path_factory.mktemp("long") / "long.flac"
+    soundfile.write(path, np.tile(sound, (6, 1)), rate)
+    return path
 
 
 @pytest.fixture(scope="session")

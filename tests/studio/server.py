@@ -27,7 +27,7 @@ NODE = Path(playwright.__file__).parent / "driver" / "node"  # comes with playwr
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is, where its temporary files go, and its process."""
+    """A running studio: its address, the folder of its temporary files, and its process."""
 
     url: str
     folder: Path

@@ -52,7 +52,7 @@ def test_separate(client: Client) -> None:
 
 
 def local(file: object) -> str:
-    """Where the client put a file that it downloaded."""
+    """Return the path of a file that the client downloaded."""
     return file["path"] if isinstance(file, dict) else str(file)
 
 
@@ -162,7 +162,7 @@ def test_only_results_are_served(server: Server) -> None:
     secret.write_text("not yours")
     for path in ("/etc/passwd", str(secret), str(ROOT / "app.py"), str(server.folder / "server.log")):
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{server.url}/gradio_api/file={path}", timeout=10)
+            urllib.request.urlopen(f"{server.url}/gradio_api/file={path}", timeout=60)
 
 
 @pytest.mark.parametrize(("endpoint", "more"), [("keep", []), ("reveal", [False])])

@@ -29,6 +29,7 @@ from tests.studio.browser import (
     lane_selector,
     open_page,
     play,
+    point_at,
     separate,
     upload,
     upload_stems,
@@ -36,7 +37,7 @@ from tests.studio.browser import (
 )
 from tests.studio.server import CHROMIUM, Server, running
 
-#: Seconds are those of two quiet cores; a busy machine may be given more.
+#: Factor on all timeouts, which are meant for two idle cores; a busy machine may need more.
 PATIENCE_FACTOR = float(os.environ.get("STEMSCOPE_TEST_PATIENCE", "5"))
 SONG = SAMPLES / "night-drive" / "mixture.flac"
 
@@ -52,7 +53,7 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def save(page: Page, name: str) -> None:
-    """Keep a picture of the page for a person to look at."""
+    """Save a screenshot of the page for visual inspection."""
     folder = Path(__file__).parent / "screenshots"
     folder.mkdir(exist_ok=True)
     page.screenshot(path=folder / f"{name}.png", full_page=True)
@@ -76,7 +77,7 @@ def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -
 
 
 def check_archive(archive: Path, song: Path) -> None:
-    """The downloaded stems are the excerpt's length and sum to it as well as result.json says."""
+    """Check that the stems have the excerpt's length, and sum to it up to the residual in result.json."""
     folder = archive.parent / "stems"
     with zipfile.ZipFile(archive) as content:
         assert set(content.namelist()) == {"vocals.wav", "drums.wav", "bass.wav", "other.wav", "result.json"}
@@ -104,8 +105,8 @@ def test_the_current_mix_can_be_downloaded(page: Page, result: str, tmp_path: Pa
     assert np.abs(sound).max() > 0.01
 
 
-def test_stop_ends_within_a_segment_and_the_page_stays_usable(page: Page) -> None:
-    upload(page, SAMPLES / "paper-boats" / "mixture.flac")
+def test_stop_ends_within_a_segment_and_the_page_stays_usable(page: Page, long_song: Path) -> None:
+    upload(page, long_song)
     choose(page, "Mixture ÷ 4", "Demucs")
     separate(page)
     wait_for(page, "Demucs")
@@ -115,12 +116,13 @@ def test_stop_ends_within_a_segment_and_the_page_stays_usable(page: Page) -> Non
     expect(page.get_by_role("radio", name="Demucs")).to_have_count(0)
     expect(page.locator("#separate")).to_be_enabled()
     choose(page, "Mixture ÷ 4")
+    excerpt(page, 0, 2)
     separate(page)
     wait_for(page, "Done.*1 of 1 methods")
 
 
-def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page) -> None:
-    upload(page, SAMPLES / "paper-boats" / "mixture.flac")
+def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page, long_song: Path) -> None:
+    upload(page, long_song)
     choose(page, "Demucs")
     separate(page)
     page.wait_for_url("**result=**")
@@ -131,11 +133,11 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page) -
 
 
 def test_waiting_visitors_see_their_position_and_can_cancel(
-    visitor: BrowserContext, server: Server, page: Page
+    visitor: BrowserContext, server: Server, page: Page, long_song: Path
 ) -> None:
     choose_sample(page)
     with open_page(visitor, server.url) as other:
-        upload(other, SAMPLES / "paper-boats" / "mixture.flac")
+        upload(other, long_song)
         choose(other, "Demucs", "Open-Unmix")
         separate(other)
         wait_for(other, "Demucs|Open-Unmix")
@@ -241,12 +243,8 @@ def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str,
     chart = page.locator(".published .chart-place")
     chart.scroll_into_view_if_needed()
     expect(chart.locator("line.song").first).to_be_attached()
-    box = chart.locator("line.song").first.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 2, box["y"])  # left of all violins
-    tip = page.locator(".published .chart-tip")
-    expect(tip).to_contain_text("this song")
-    page.mouse.click(box["x"] + 2, box["y"])
+    x, y = point_at(page, chart.locator("line.song").first, page.locator(".published .chart-tip"), "this song")
+    page.mouse.click(x, y)
     page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
     figure = page.locator(".published .chart-downloads")
     for kind in ("SVG", "PNG", "CSV"):
@@ -389,6 +387,8 @@ def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: P
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
     page.reload()
+    expect(page.locator("#separate")).to_be_visible()
+    page.wait_for_function("document.body.dataset.stage")
     page.wait_for_timeout(1 * SECOND)
     reached = []
     for number in range(6):
@@ -458,6 +458,7 @@ def test_pages_have_no_serious_accessibility_violations(
                 expect(page.locator("#benchmark svg").first).to_be_visible(timeout=60 * SECOND)
             if name == "Compare":
                 expect(page.locator(".matrix tfoot")).to_be_visible()
+            expect(page.locator(".lead.skeleton:visible, .chart-skeleton:visible")).to_have_count(0)
             page.wait_for_timeout(800)
             found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
             serious = [
@@ -522,6 +523,8 @@ def test_pages_load_no_external_resources(browser: Browser, server: Server, resu
     page = browser.new_page()
     elsewhere: list[str] = []
     page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
+    page.goto(result)
+    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(2 * SECOND)
     page.close()
     assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []

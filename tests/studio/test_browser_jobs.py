@@ -14,7 +14,7 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.conftest import SAMPLES
-from tests.studio.browser import SECOND, choose, excerpt, open_page, separate, upload, wait_for
+from tests.studio.browser import SECOND, choose, excerpt, open_page, point_at, separate, upload, wait_for
 from tests.studio.server import CHROMIUM, Server, running
 
 pytestmark = [
@@ -25,9 +25,9 @@ pytestmark = [
 SONG = SAMPLES / "paper-boats" / "mixture.flac"
 
 
-def start(page: Page, *methods: str, seconds: float = 0) -> None:
+def start(page: Page, *methods: str, seconds: float = 0, song: Path = SONG) -> None:
     """Begin a job and wait until the page's address names it."""
-    upload(page, SONG)
+    upload(page, song)
     choose(page, *methods)
     excerpt(page, 0, seconds)
     separate(page)
@@ -46,9 +46,12 @@ def test_a_job_survives_ten_reloads_and_ends(page: Page) -> None:
     expect(page.locator("#stop")).to_be_disabled()
 
 
-def test_a_second_tab_shows_the_job_and_stops_it(page: Page, visitor: BrowserContext) -> None:
-    start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix", "Harmonic-percussive")
-    with open_page(visitor, page.url) as second:
+def test_a_second_tab_shows_the_job_and_stops_it(
+    page: Page, visitor: BrowserContext, server: Server, long_song: Path
+) -> None:
+    with open_page(visitor, server.url) as second:
+        start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix", "Harmonic-percussive", song=long_song, seconds=30)
+        second.goto(page.url)
         expect(second.locator("#stop")).to_be_enabled()
         expect(second.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
         wait_for(second, "Demucs|Open-Unmix|Harmonic")  # one is finished: methods come in the order of the list
@@ -174,11 +177,8 @@ def test_a_dot_of_benchmark_separates_its_song_by_its_method(page: Page) -> None
     element.evaluate("(element, scores) => element.setAttribute('scores', scores)", json.dumps(document))
     dot = element.locator("path.dots.large")
     expect(dot).to_have_count(1)
-    box = dot.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(element.locator(".chart-tip")).to_contain_text("Click to separate and hear it.")
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    x, y = point_at(page, dot, element.locator(".chart-tip"), "Click to separate and hear it.")
+    page.mouse.click(x, y)
     wait_for(page, "Done.*1 of 1 methods")
     expect(page.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
     expect(page.locator("#folded")).to_contain_text("Paper boats")

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 
-#: Numbers as text: a browser hands over a list of them one by one.
+#: Numbers are passed as text, since a browser passes the items of a list one by one.
 PACKED = """(list) => {
   const bytes = new Uint8Array(Float32Array.from(list).buffer);
   let text = "";
@@ -69,14 +69,17 @@ def record(page: Page, nodes: str, seconds: float, action: str = "") -> np.ndarr
           nodes.forEach((node, number) => node.connect(recorder, 0, number));
           const tapes = nodes.map(() => []);
           recorder.port.onmessage = ({{ data }}) => data.forEach((block, number) => tapes[number].push(...block));
-          await new Promise((resolve) => setTimeout(resolve, {500 * seconds}));
+          const recorded = async (samples) => {{ // the audio of a busy machine is behind its clock
+            while (tapes[0].length < samples) await new Promise((resolve) => setTimeout(resolve, 20));
+          }};
+          await recorded({24000 * seconds});
           {action};
-          await new Promise((resolve) => setTimeout(resolve, {500 * seconds}));
+          await recorded({48000 * seconds});
           nodes.forEach((node) => node.disconnect(recorder));
           return tapes.map({PACKED});
         }}"""
     )
-    return np.stack([unpacked(tape) for tape in samples])
+    return np.stack([unpacked(tape)[: round(48000 * seconds)] for tape in samples])
 
 
 #: Half a minute of noise below 12 kHz, shape (time, 1).
@@ -99,6 +102,7 @@ def own_result(visitor: BrowserContext, server: Server, tmp_path_factory: pytest
         page.click("#separate")
         expect(page.locator("#form")).to_be_hidden()  # the work is over too soon for Stop
         wait_for(page, "Done")
+        page.wait_for_url("**result=**")
         return page.url
 
 
@@ -119,7 +123,7 @@ def test_switching_methods_leaves_no_gap_and_keeps_the_level(page: Page, tmp_pat
     wait_for(page, "Done")
     play(page)
     page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
-    for method in ("references", player(page, "p.method")):  # a busy machine may interrupt one of the recordings
+    for method in ("references", player(page, "p.method")) * 2:  # a busy machine may interrupt one of the recordings
         heard = record(page, "[p.engine.level]", 2.4, f"p.session.choose({method!r})")[0]
         assert player(page, "p.method") == method
         if _distortion(heard, 440.0, 660.0) < 1e-3:
@@ -136,7 +140,7 @@ def test_switching_methods_leaves_no_gap_and_keeps_the_level(page: Page, tmp_pat
 
 
 def _distortion(heard: np.ndarray, *tones: float) -> float:
-    """Return the energy of all but some tones (Hz), relative to theirs; a jump of their phase raises it."""
+    """Return the energy outside some tones (Hz), relative to that of the tones; a phase jump raises it."""
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard)))) ** 2
     bins = np.fft.rfftfreq(len(heard), 1 / 48000)
     expected = np.any([np.abs(bins - tone) < 20 for tone in tones], axis=0)
@@ -144,7 +148,7 @@ def _distortion(heard: np.ndarray, *tones: float) -> float:
 
 
 def test_stems_play_in_sync_to_the_sample(page: Page, own_result: str) -> None:
-    """Two stems hold the same noise: after three seeks they must still come out alike."""
+    """Two stems hold the same noise; their outputs must still be equal after three seeks."""
     play(page)
     for second in (20.3, 7.77, 27.3):  # the join at 28 s will be heard
         player(page, f"p.seek({second})")
@@ -155,7 +159,7 @@ def test_stems_play_in_sync_to_the_sample(page: Page, own_result: str) -> None:
 
 
 def test_stems_play_in_sync_on_a_busy_machine(page: Page, own_result: str) -> None:
-    """A start that is too late for its moment would lag behind the others until the piece is over."""
+    """A stem that starts too late would lag behind the others until the end of its chunk."""
     page.evaluate("""() => {
       const start = AudioBufferSourceNode.prototype.start;
       let late = 3;
@@ -171,7 +175,7 @@ def test_stems_play_in_sync_on_a_busy_machine(page: Page, own_result: str) -> No
 
 
 def assert_together(page: Page) -> None:
-    """The stems vocals and drums, which hold the same, come out alike."""
+    """Check that the stems vocals and drums, which are identical, have equal outputs."""
     taps = "['yours/vocals', 'yours/drums'].map((id) => p.engine.tracks.get(id).gain)"
     one, other = record(page, taps, 1.5)
     assert np.square(one).mean() > 1e-4
@@ -188,7 +192,7 @@ def test_stems_stay_in_sync_at_another_speed_and_pitch(page: Page, own_result: s
     assert_together(page)
     where = "[p.engine.context.currentTime, p.seconds]"
     before = np.array(player(page, where))
-    page.wait_for_timeout(1.5 * SECOND)
+    page.wait_for_function(f"document.querySelector('stem-player').engine.context.currentTime > {before[0] + 2}")
     clock, song = np.array(player(page, where)) - before
     assert song / clock == pytest.approx(0.8, abs=0.02)
     player(page, "p.engine.setSpeed(1.5)")
@@ -211,26 +215,31 @@ def test_speed_keeps_the_pitch_and_transposition_changes_it(page: Page, own_resu
     page.get_by_role("slider", name="Speed without change of pitch").fill("75")
     play(page)
     page.wait_for_function("document.querySelector('stem-player').seconds > 0.3")
-    heard = record(page, "[p.engine.level]", 2, "p.engine.setSpeed(0.6)")[0]
+    for speed in (0.6, 0.9, 0.7):  # a busy machine may interrupt one of the recordings
+        heard = record(page, "[p.engine.level]", 2, f"p.engine.setSpeed({speed})")[0]
+        power = np.square(heard[: len(heard) // 240 * 240]).reshape(-1, 240).mean(1)  # 5 ms each
+        if power.min() > 0.2 * np.median(power):
+            break
+    else:
+        pytest.fail("the change is heard as a gap")
     assert pitch(heard) == pytest.approx(440, abs=1)
-    power = np.square(heard[: len(heard) // 240 * 240]).reshape(-1, 240).mean(1)  # 5 ms each
-    assert power.min() > 0.2 * np.median(power), "the change is heard as a gap"
     meter = page.locator(f"{lane_selector(page, 'other')} .meter i")
     meter.evaluate("bar => bar.scrollIntoView({ block: 'center' })")
-    page.wait_for_timeout(0.5 * SECOND)
-    level = float(meter.evaluate("bar => new DOMMatrix(getComputedStyle(bar).transform).a"))
-    assert level == pytest.approx(1 - 12 / 60, abs=0.03), "-12 dB of full scale"
+    page.wait_for_function(  # -12 dB of full scale
+        "bar => Math.abs(new DOMMatrix(getComputedStyle(bar).transform).a - (1 - 12 / 60)) < 0.03",
+        arg=meter.element_handle(),
+    )
     page.get_by_role("slider", name="Transpose without change of speed").fill("12")
-    page.wait_for_timeout(0.3 * SECOND)
+    page.wait_for_timeout(0.5 * SECOND)
     assert pitch(record(page, "[p.engine.level]", 1)[0]) == pytest.approx(880, abs=2)
     page.get_by_role("button", name="Original", exact=True).click()
     assert player(page, "[p.engine.speed, p.engine.semitones]") == [1, 0]
-    page.wait_for_timeout(0.3 * SECOND)
+    page.wait_for_timeout(0.5 * SECOND)
     assert pitch(record(page, "[p.engine.level]", 1)[0]) == pytest.approx(440, abs=2)
 
 
 def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result: str) -> None:
-    """Nothing of the song plays meanwhile, least of all its beginning."""
+    """Until then, no other part of the song plays, such as its beginning."""
 
     all_there = False
 
@@ -248,7 +257,10 @@ def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result:
     page.route("**/player.json", early)
     page.reload()
     expect(page.locator(lane_selector(page, "vocals"))).to_be_visible()
-    player(page, "p.engine.addEventListener('change', () => { if (p.engine.playing) p.from ??= p.seconds; })")
+    player(
+        page,
+        "p.engine.addEventListener('change', () => { if (p.engine.playing) p.from ??= p.engine.passes.list[0].from; })",
+    )
     player(page, "p.seek(4.5)")
     player(page, "p.toggle()")
     page.wait_for_timeout(1.5 * SECOND)
@@ -256,11 +268,11 @@ def test_playback_waits_for_a_part_that_is_not_separated_yet(page: Page, result:
     expect(page.locator("stem-player[view=stems]")).to_have_class(re.compile("waiting"))
     all_there = True
     page.wait_for_function("document.querySelector('stem-player[view=stems]').from !== undefined")
-    assert player(page, "p.from") == 4.5
+    assert player(page, "p.from / p.engine.rate") == 4.5
 
 
 def test_playback_pauses_once_for_a_late_chunk(page: Page, result: str) -> None:
-    """Where a piece ends the next one is needed too: without it, playing would be begun over and over."""
+    """At the end of a chunk the next one is needed too; otherwise, playback would restart again and again."""
     page.evaluate("""() => {
       const fetch = window.fetch;
       window.fetch = async (...what) => {
@@ -417,7 +429,7 @@ def test_zoom_shows_a_part_and_a_click_there_seeks(page: Page, result: str) -> N
     page.keyboard.down("Control")
     page.mouse.wheel(0, -300)
     page.keyboard.up("Control")
-    assert float(str(player(page, "p.viewport.length"))) < 0.5
+    page.wait_for_function("document.querySelector('stem-player[view=stems]').viewport.length < 0.5")
 
 
 def test_settings_survive_a_reload_and_are_in_the_link(page: Page, result: str) -> None:
@@ -439,6 +451,7 @@ def test_settings_survive_a_reload_and_are_in_the_link(page: Page, result: str) 
 
 
 def test_the_bar_plays_on_every_page(page: Page, result: str) -> None:
+    player(page, "p.setLoop(0, 5)")  # the song would end
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing")
     page.get_by_role("tab", name="Compare").click()

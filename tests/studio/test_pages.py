@@ -20,7 +20,7 @@ from tests.studio.conftest import Request, run_session, short_song
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of three methods, one of which is another tool's."""
+    """A result of three methods, one of which is another tool's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("separation.studio.results.storage.RESULTS", tmp_path_factory.mktemp("results"))
         return run_session(short_song(), "hpss", "mix", "irm").folder
@@ -65,7 +65,7 @@ def test_every_translation_key_is_used() -> None:
         "mix_",
         "key_",
         "note_",
-    )  # put together where they are said
+    )  # keys that the code assembles from parts
     silent = [
         key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"'.]{key}\\b", said)
     ]

@@ -33,7 +33,7 @@ CALLS = ("AudioError", "StudioError", "ValueError", "note", "add", "append")
 
 
 def _said(node: ast.expr) -> str:
-    """Return a text of the code with 7 in its blanks."""
+    """Return a text in the code, with 7 in place of each value."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

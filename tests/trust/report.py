@@ -1,7 +1,7 @@
-"""For ``make test-trust``: a line for each attack or fault, and what came of it.
+"""The report of ``make test-trust``: a line for each attack or fault, with its outcome.
 
-Tests tell lines of their own by the `told` fixture of :mod:`tests.trust.conftest`; of the others,
-the name says what was tried.
+Tests add their own lines with the `record_attack` fixture of :mod:`tests.trust.conftest`. The others are reported
+under their names.
 """
 
 from __future__ import annotations

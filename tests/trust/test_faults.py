@@ -1,4 +1,4 @@
-"""What breaks under the studio: the disk, the process, the models, the memory, the network."""
+"""Faults under the studio: the disk, the process, the models, the memory, the network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def fill_disk(disk: Path, leave: int) -> Path:
-    """Take all of a disk but so many bytes; the file to be removed again."""
+    """Fill a disk except for `leave` bytes; return the file that does so."""
     free = shutil.disk_usage(disk).free
     filler = disk / "filler"
     filler.write_bytes(bytes(max(0, free - leave)))

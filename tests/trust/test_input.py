@@ -32,7 +32,7 @@ from tests.trust.visitor import Visitor, file, page
 
 @pytest.fixture(autouse=True)
 def studio_survives(studio: Server) -> Iterator[None]:
-    """After each attack nothing is left of it, and the next visitor is served."""
+    """Check after each attack that it has left no files, and that the next visitor is served."""
     before = remaining_files(studio)
     yield
     assert wait_until(lambda: remaining_files(studio) <= before), remaining_files(studio) - before
@@ -40,8 +40,8 @@ def studio_survives(studio: Server) -> Iterator[None]:
 
 
 def wait_until(is_true: Callable[[], bool]) -> bool:
-    """Return whether something becomes true within five seconds."""
-    for _ in range(50):
+    """Return whether something becomes true within a minute."""
+    for _ in range(600):
         if is_true():
             return True
         time.sleep(0.1)
@@ -60,7 +60,7 @@ def stems_of(visitor: Visitor, answer: dict[str, Any]) -> Iterator[np.ndarray]:
 
 
 def expire_result(studio: Server, answer: dict[str, Any]) -> None:
-    """Make a good result old, and the next one sweeps it: only what attacks leave shall be seen."""
+    """Remove a valid result, so that only files left by attacks are found."""
     shutil.rmtree(Path(answer["results"][0]["card"]["path"]).parents[1])
 
 
@@ -129,7 +129,7 @@ TRAVERSALS = [
 
 
 def raw(url: str, request: str) -> bytes:
-    """Ask exactly so: clients would tidy the path up."""
+    """Send a request as it is; HTTP clients would normalise the path."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(f"GET {request} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
@@ -205,7 +205,7 @@ def test_urls_in_api_calls_are_not_fetched(
 
 
 class Bomb:
-    """Whoever unpickles it leaves a mark."""
+    """An object that leaves a mark when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -302,7 +302,7 @@ def test_song_names_may_contain_any_characters(
 
 
 def silent_opus(container: str, minutes: float) -> bytes:
-    """An hour of silence takes seconds to write: one packet, again and again."""
+    """Return silence as Opus, written quickly by repeating one packet."""
     first = io.BytesIO()
     with av.open(first, "w", format="ogg") as out:
         stream: Any = out.add_stream("libopus", rate=48000, layout="stereo", options={"frame_duration": "60"})
@@ -326,7 +326,7 @@ def silent_opus(container: str, minutes: float) -> bytes:
 
 
 def bombs() -> dict[str, tuple[bytes, float]]:
-    """What, and from which second on it is asked for."""
+    """Return description -> file, and the second at which the requested excerpt starts."""
     flac = wav(np.zeros((3 * 3600 * 8000, 1), np.int16), rate=8000, format="FLAC")
     return {
         "3 h of silence in a FLAC": (flac, 0),
@@ -346,7 +346,7 @@ def test_a_small_file_that_decodes_to_hours_is_refused(
             visitor.ask("separate", visitor.upload("song.ogg", content), ["mix"], start, None), studio.folder
         )
         assert "limit" in said
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         record_attack(f"{what} ({len(content) / 1e6:.1f} MB)", said)
 
 
@@ -373,13 +373,17 @@ def test_an_interrupted_upload_expires_like_any_other(
             + bytes(2_000_000)
         )
         assert wait_until(lambda: bool(set(folder.glob("*")) - before)), "nothing of the upload has arrived"
-    past = time.time() - storage.KEEP_SECONDS - 1
-    for part in set(folder.glob("*")) - before:
-        os.utime(part, (past, past))
     monkeypatch.setattr(storage, "UPLOADS", folder)
     monkeypatch.setattr(storage, "RESULTS", studio.folder / "none")
-    storage.remove_expired()
-    assert set(folder.glob("*")) <= before
+    past = time.time() - storage.KEEP_SECONDS - 1
+
+    def expires() -> bool:
+        for part in set(folder.glob("*")) - before:
+            os.utime(part, (past, past))  # the server may still write the last bytes
+        storage.remove_expired()
+        return set(folder.glob("*")) <= before
+
+    assert wait_until(expires)
     record_attack("an upload that breaks off", "its part is removed after an hour")
 
 
@@ -488,7 +492,7 @@ def test_invalid_api_calls_are_refused(
     record_attack(f"a call with {kind}", said[:150].replace("\n", " ") or "refused")
 
 
-#: Endpoint and arguments, and how the sentence begins.
+#: Endpoint, arguments, and the beginning of the expected message.
 WRONG_TYPES: list[tuple[str, list[Any], str]] = [
     ("separate", ["SONG", ["mix"], "soon", None], "start must be a number of seconds, 0 or more, not the text 'soon'"),
     ("separate", ["SONG", ["mix"], float("nan"), None], "start must be a number of seconds, 0 or more, not NaN"),

@@ -1,4 +1,4 @@
-"""How much of a stranger's file is taken."""
+"""Limits on uploaded files."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_stop_works_while_others_wait(studio: Server, record_attack: RecordAttac
 
 
 def stop_separation(visitor: Visitor) -> float:
-    """Press Stop: seconds until it is heard."""
+    """Press Stop; return the seconds until the job has stopped."""
     began = time.monotonic()
     visitor.stop()
     while is_busy(view := visitor.look()):

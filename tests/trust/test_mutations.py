@@ -1,4 +1,4 @@
-"""Five hundred damaged real files through reading and separating: sound, or one clear sentence."""
+"""Read and separate five hundred damaged files: the outcome is audio, or one clear sentence."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def damaged(intact_files: dict[str, bytes], number: int) -> tuple[str, bytes]:
             for place in random.integers(0, len(data), int(random.integers(1, 40))):
                 data[place] ^= 1 << int(random.integers(8))
             what = "bits flipped"
-        case 1:  # where it is said what the file is
+        case 1:  # in the header
             for place in random.integers(0, min(len(data), 200), int(random.integers(1, 8))):
                 data[place] = int(random.integers(256))
             what = "header overwritten"

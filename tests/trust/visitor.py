@@ -1,4 +1,4 @@
-"""Somebody at the studio's address: speaks HTTP as the page does, and as those do who mean it no good."""
+"""A client that speaks HTTP with the studio as the page does, or as an attacker would."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Answer:
     output : list
         Of the function, if it succeeded.
     error : str or None
-        What the visitor is told otherwise.
+        Message for the visitor, if it failed.
     steps : list
-        The output of every step on the way, of a function that has several.
+        Intermediate outputs of a function that yields several.
     """
 
     output: list[Any] = field(default_factory=list)
@@ -49,13 +49,13 @@ class Visitor:
         return self._functions[name]
 
     def upload(self, name: str, content: bytes) -> dict[str, Any]:
-        """Leave a file there; what to call it by from then on."""
+        """Upload a file; return the value that stands for it in later calls."""
         answer = self.http.post("/gradio_api/upload", files={"files": (name, content)})
         answer.raise_for_status()
         return file(answer.json()[0], name)
 
     def ask(self, name: str | int, *data: Any) -> Answer:
-        """Call a function and wait for what comes of it."""
+        """Call a function and wait for its outcome."""
         steps: list[Any] = []
         joined = self.join(name, *data)
         if joined.is_error:
@@ -81,7 +81,7 @@ class Visitor:
         return Answer(output=views[-1], steps=views)
 
     def look(self) -> list[Any]:
-        """What the page asks for every second."""
+        """Return the view that the page polls every second."""
         return self._at_once("watch", None, None, "", "")
 
     def _at_once(self, name: str, *data: Any) -> list[Any]:
@@ -92,13 +92,13 @@ class Visitor:
         return output
 
     def join(self, name: str | int, *data: Any) -> httpx.Response:
-        """Only begin."""
+        """Start a call without waiting for its outcome."""
         number = self.function(name) if isinstance(name, str) else name
-        body = json.dumps({"data": data, "fn_index": number, "session_hash": self.session})  # with NaN, as JSON has not
+        body = json.dumps({"data": data, "fn_index": number, "session_hash": self.session})  # NaN allowed, unlike JSON
         return self.http.post("/gradio_api/queue/join", content=body, headers={"Content-Type": "application/json"})
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the session is told, until nothing is under way any more."""
+        """Yield the session's events until no call is in progress."""
         parameters = {"session_hash": self.session}
         with self.http.stream("GET", "/gradio_api/queue/data", params=parameters) as stream:
             for line in stream.iter_lines():
@@ -113,7 +113,7 @@ class Visitor:
         self._at_once("ask_to_stop", None)
 
     def fetch(self, url: str) -> bytes:
-        """A file that an answer named."""
+        """Return the content of a file that an answer named."""
         answer = self.http.get(f"/{url.lstrip('/')}")
         answer.raise_for_status()
         return answer.content
@@ -123,7 +123,7 @@ class Visitor:
 
 
 def is_busy(view: list[Any]) -> bool:
-    """Whether the page that shows this goes on looking."""
+    """Return whether the page continues to poll after this view."""
     return bool(view[7].get("active"))
 
 
@@ -133,7 +133,7 @@ def file(path: str, name: str = "song.wav", **more: Any) -> dict[str, Any]:
 
 
 def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]:
-    """What the page sends when Separate is pressed, after its job's token, which the server keeps, and its visitor."""
+    """Return the values that the page sends when Separate is pressed, after the visitor; the server keeps the token."""
     fields = {
         "kind": "upload",
         "upload": upload,

@@ -234,7 +234,7 @@ def test_an_interrupted_download_resumes(
         server.files["/tiny.pth"] = large
         message = message.replace(str(len(CONTENT)), str(len(large)))
     content = server.files["/tiny.pth"]
-    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT", 2.0)
     server.behave = behave
     began = time.monotonic()
     with pytest.raises(CheckpointError, match=message):

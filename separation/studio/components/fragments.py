@@ -60,7 +60,7 @@ def hero(words: Translator) -> str:
 
 
 def folded_line(words: Translator) -> str:
-    """Return the form in one line, which a script fills in, with the button that opens it again."""
+    """Return the folded form: a line that a script fills in, and the button that unfolds it."""
     change = f'<button type="button" id="change">{escape(words("change"))}</button>'
     return f'<div class="folded-line"><p class="folded-text"><strong></strong><span></span></p>{change}</div>'
 

@@ -1,4 +1,4 @@
-"""The method cards: checkboxes in three groups, with what each method is, how good and how fast.
+"""The method cards: checkboxes in three groups, each with the method's description, quality and speed.
 
 The component's value is the list of chosen methods. Its script is ``assets/page/method_cards.js``.
 """
@@ -48,7 +48,7 @@ def method_cards(words: Translator, fetching: dict[str, str] | None = None) -> s
     Parameters
     ----------
     fetching : dict of str to str, optional
-        Method -> HTML that replaces the button with which its weights are fetched.
+        Method -> HTML that replaces the download button of its weights.
     """
     sets = "".join(
         f'<button type="button" class="set" aria-pressed="false" data-set="{" ".join(_SETS[name])}">'

@@ -1,4 +1,4 @@
-"""The model cards: what each set of weights is, its terms and speed, and the button that fetches it."""
+"""The model cards: description, terms and speed of each set of weights, and a download button."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def model_cards(models: Iterable[Model], words: Translator, fetching: Mapping[st
     Parameters
     ----------
     fetching : mapping of str to str, optional
-        Model -> HTML that replaces the button with which it is fetched.
+        Model -> HTML that replaces its download button.
     """
     cards = [_card(model, words, (fetching or {}).get(model.name, "")) for model in models]
     return f'<div class="models">{"".join(cards)}</div>'

@@ -1,1 +1,1 @@
-"""What a visitor provides: the song, references and estimates, methods and options; refused early if it cannot work."""
+"""A visitor's input: song, references, estimates, methods and options; refused early if unusable."""

@@ -1,4 +1,4 @@
-"""Refuse before the queue what cannot work: methods that are unknown, or lack their weights or the true sources."""
+"""Checks before queueing: refuse methods that are unknown, or lack their weights or the true sources."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Form:
         An uploaded file, the title of a sample, the name of a MUSDB18 track.
     methods : list of str
     start, duration : float or None
-        The excerpt in seconds; no duration, or 0, is up to the end.
+        The excerpt in seconds; without a duration, or with 0, it extends to the end.
     references, estimates : list of str or None
         The visitor's own files: true sources, and another tool's stems.
     yours : str

@@ -93,12 +93,12 @@ def _is_meant(member: zipfile.ZipInfo, suffixes: Collection[str]) -> bool:
 def read_stems(
     files: Sequence[str | Path], folder: Path, *, start: float = 0.0, duration: float | None = None
 ) -> dict[str, Audio]:
-    """Decode the stems in files or archives by name in lower case, without a mixture among them.
+    """Decode the stems in files or archives, by name in lower case; a file called mixture is left out.
 
     Raises
     ------
     ValueError
-        As :func:`unpack`, or if one cannot be read, or they differ in length, sample rate or channels.
+        As in :func:`unpack`, or if a stem cannot be read, or they differ in length, sample rate or channels.
     """
     found: dict[str, Path] = {}
     for name, path in unpack(files, folder).items():

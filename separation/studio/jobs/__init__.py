@@ -1,1 +1,1 @@
-"""Jobs: separations that belong to the server, not to a page; their queue, their work and the loaded separators."""
+"""Jobs: separations that run on the server, independently of any page; their queue, execution and loaded separators."""

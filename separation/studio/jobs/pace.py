@@ -1,4 +1,4 @@
-"""How long jobs take, learned from finished ones, to tell those who wait."""
+"""Estimates of the duration of jobs, learned from finished ones."""
 
 from __future__ import annotations
 

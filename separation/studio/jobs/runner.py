@@ -1,7 +1,7 @@
-"""Submit, stop and repeat jobs: separations that belong to the server, not to a page.
+"""Submit, stop, resume and retry jobs: separations that run on the server, independently of any page.
 
-A job waits in the queue and works in a thread of its own, or on a worker of a cluster. Pages and programs only read its
-state, so that closing or reloading a page changes nothing.
+A job waits in the queue and runs in its own thread, or on a worker of a cluster. Pages and programs only read its
+state, so closing or reloading a page does not affect it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["UNWATCHED_SECONDS", "find", "go_on", "release", "retry", "run_job", 
 
 log = logging.getLogger(__name__)
 
-UNWATCHED_SECONDS = 300.0  # after which a job that waits is given up; background tabs ask once a minute
+UNWATCHED_SECONDS = 300.0  # after which a waiting job is cancelled; background tabs poll once a minute
 ENDING_SECONDS = 5.0
 
 _paces = Paces()
@@ -47,8 +47,8 @@ def submit(order: JobOrder, visitor: object, *, watched: bool = True) -> str:
     visitor : object
         Identifies the visitor in the queue.
     watched : bool
-        Whether a page shows the job: then it is in the visitor's history, and is given up if it waits and no page shows
-        it any more.
+        Whether a page shows the job. If so, it is in the visitor's history, and it is cancelled if no page shows it any
+        more while it waits.
 
     Raises
     ------
@@ -77,18 +77,18 @@ def submit(order: JobOrder, visitor: object, *, watched: bool = True) -> str:
 
 
 def go_on(token: str | None, visitor: object) -> None:
-    """Go on with an interrupted or stopped job: finished methods are kept, the others are done.
+    """Resume an interrupted or stopped job: finished methods are kept, the others are run.
 
     Raises
     ------
     ValueError
-        If it has expired, is not interrupted, or as :func:`submit`.
+        If it has expired or cannot be resumed, or as in :func:`submit`.
     """
     _run_again(token, visitor, lambda state: state.can_go_on)
 
 
 def retry(token: str | None, visitor: object, method: object) -> None:
-    """Do a failed method of a finished job again; what is finished is kept, and other failures stay as they are.
+    """Run a failed method of a finished job again; finished methods and other failures are kept.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def stop(token: str | None) -> None:
 
 
 def find(token: str | None) -> JobState | None:
-    """Return the state of a job; None if there is none. Of an interrupted one, what is unfinished is removed."""
+    """Return the state of a job; None if there is none. Unfinished results of an interrupted job are removed."""
     folder = storage.find_result(token)
     state = store.read_state(folder)
     if folder is not None and state is not None and state.state == "interrupted":
@@ -179,7 +179,7 @@ def _start(folder: Path, order: JobOrder, turn: Ticket, place: ExitStack, *, wat
         finally:
             del _threads[folder.name]
 
-    # On ZeroGPU, the context tells whose GPU time it is.
+    # On ZeroGPU, the context determines whose GPU time is used.
     thread = threading.Thread(target=contextvars.copy_context().run, args=(attend,), name="job", daemon=True)
     _threads[folder.name] = thread
     thread.start()
@@ -237,9 +237,9 @@ def _end(folder: Path, how: str) -> None:
 
 
 def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState], None] = lambda state: None) -> None:
-    """Work on a job to its end, from wherever an earlier run left it; errors become part of its state.
+    """Run a job to its end, from the point where an earlier run stopped; errors become part of its state.
 
-    A cluster may still have a `run` that its visitor has given up and replaced; it does nothing.
+    Does nothing if `run` is outdated: a cluster may still hold a run that the visitor has stopped and replaced.
     """
     first = store.read_state(folder)
     if first is None or first.run != (run or first.run):
@@ -252,8 +252,9 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
         try:
             for step in _steps(folder, state):
                 state = step
-                with suppress(OSError):  # if the disk is full, the work itself will fail
-                    store.write_state(folder, state)
+                if state.unfinished:  # the end is told once nothing changes any more
+                    with suppress(OSError):  # if the disk is full, the work itself will fail
+                        store.write_state(folder, state)
                 on_state(state)
         except Exception as error:
             state = replace(state, state="failed", error=visitor_message(error))
@@ -320,7 +321,7 @@ def _request_of(order: JobOrder, state: JobState) -> SeparationRequest:
 
 
 def _remaining(order: JobOrder, state: JobState) -> JobOrder:
-    """Return the part of an order that a run has to do."""
+    """Return the part of an order that remains to be done."""
     done = [result["method"] for result in state.results]
     request = _request_of(order, state)
     return replace(order, request=replace(request, methods=[name for name in request.methods if name not in done]))

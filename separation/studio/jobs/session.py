@@ -327,7 +327,7 @@ def _in_memory(sounds: Mapping[str, Tensor]) -> dict[str, Signal]:
 
 
 def _at_16_bits(sounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round to 16 bits as musdb does; above a lossy file's cut-off BSSEval's filters would be undefined."""
+    """Round to 16 bits as musdb does; BSSEval's filters would be undefined above a lossy file's cut-off."""
     return {name: (waveform * 32768).round() / 32768 for name, waveform in sounds.items()}
 
 

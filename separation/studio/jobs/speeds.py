@@ -1,4 +1,4 @@
-"""How fast methods and models are on this machine, as measured since the studio was started."""
+"""The speed of methods and models on this machine, measured since the studio started."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The files of a job in its result folder: its order, its state, and what the visitor uploaded.
+"""The files of a job in its result folder: its order, its state and the visitor's uploads.
 
 Every page and process reads a job's state from ``job.json``, so that a reload, a second tab or a restarted server finds
-it. Whoever works on an unfinished job, or waits with it, touches that file every few seconds. An unfinished job that
-nobody has touched for a while was lost with its process: it reads as "interrupted".
+it. The process that queues or runs an unfinished job touches that file every few seconds. If the file has not been
+touched for a while, the process has died, and the job reads as "interrupted".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_LISTED = 20  # jobs in a visitor's history
 
 @dataclass(frozen=True, kw_only=True)
 class JobOrder:
-    """The order of a job: the song and the request, with which another process can go on if this one dies.
+    """The order of a job: the song and the request, from which another process can resume it.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class JobOrder:
 
     @property
     def steps(self) -> list[str]:
-        """The methods, and "scoring" once for each if the true sources are known: what takes time."""
+        """The steps that take time: the methods, and "scoring" once for each if the true sources are known."""
         methods = list(self.request.methods)
         known = self.song["kind"] != "upload" or self.song["references"]
         return methods + ["scoring"] * len(methods) if known else methods
@@ -68,7 +68,7 @@ class JobOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes
     ----------
@@ -77,11 +77,11 @@ class JobState:
     place : int
         Number of jobs ahead while it waits.
     seconds_left : float or None
-        Until its turn while it waits, until its end while it works; None if that is not known yet.
+        Seconds until its turn while it waits, until its end while it works; None if not known yet.
     stage, method, device, real_time_factor, share
         See :class:`separation.studio.jobs.session_update.SessionUpdate`.
     total : int
-        Number of methods asked for, and of another tool's stems.
+        Number of requested methods, plus 1 if there are another tool's stems.
     results : sequence of mapping
         Documents of the finished methods' :class:`~separation.pipeline.result.Result`; paths are relative to the
         folder.
@@ -92,13 +92,13 @@ class JobState:
     failed : mapping of str to str
         Method -> a sentence that tells why it failed, or why it has no scores.
     only : str
-        The only method of this run, after a failure; empty for all that are not finished.
+        The failed method that this run retries; empty to run all unfinished methods.
     error : str or None
         The sentence that tells why the whole job failed.
     paces : mapping of str to float
-        Method, or "scoring" -> seconds of work per second of audio, for what is finished.
+        Method, or "scoring" -> seconds of work per second of audio, for finished steps.
     run : int
-        1, and one more each time it went on.
+        Number of the run: 1 at first, 1 more each time the job is resumed or retried.
     created : float
         Seconds since the epoch.
     """
@@ -283,8 +283,8 @@ def unwatched_seconds(folder: Path) -> float:
 def remember(visitor: str, folder: Path) -> None:
     """Add a job to the visitor's history.
 
-    The list has a hash of the visitor's secret name, which nothing in a result folder tells: somebody with the link to
-    one result cannot find the others.
+    The list is stored under a hash of the visitor's secret name. No result folder contains that name, so that somebody
+    with the link to one result cannot find the others.
     """
     with storage.own(_history(visitor)).open("a", encoding="utf-8") as file:
         file.write(f"{folder.name}\n")

@@ -1,1 +1,1 @@
-"""Blind listening tests, and how their ratings agree with the metrics."""
+"""Blind listening tests, and the agreement of their ratings with the metrics."""

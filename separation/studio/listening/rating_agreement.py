@@ -1,4 +1,4 @@
-"""How a visitor's ratings, and everybody's on this server, agree with each metric."""
+"""The agreement of each metric with a visitor's ratings, and with all shared ratings on this server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings that visitors gave for everybody: kept on this server without songs, names and addresses."""
+"""Ratings that visitors have agreed to share: stored on this server without song, name or address."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SILENCE = 3.0  # seconds without news after which the last message is repeated
 
 
 class FetchError(ValueError):
-    """A download that failed; the message is HTML that says so and offers to try again."""
+    """A failed download; the message is HTML with the reason and a button to retry."""
 
 
 class _ClosedError(Exception):
@@ -34,14 +34,14 @@ def fetch_in_turn(
 ) -> Iterator[str]:
     """Wait in the queue, then call `work` in a thread, yielding its progress as HTML.
 
-    Closing the generator ends the thread at its next bytes; what has arrived is kept for the next try.
+    Closing the generator ends the thread when its next bytes arrive; the partial download is kept for the next try.
 
     Parameters
     ----------
     visitor : str
         The visitor's name in the queue: downloads count like songs.
     retry : str
-        Attributes of the button with which a failed download is tried again.
+        HTML attributes of the button that retries a failed download.
 
     Raises
     ------

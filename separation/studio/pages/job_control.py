@@ -1,4 +1,4 @@
-"""The jobs of the Separate page: its handlers start, watch, stop and go on with them.
+"""The handlers of the Separate page that start, watch, stop, resume and retry jobs.
 
 The page polls the state of the job that it shows. The job's token is in the page's address, so that a reload or a
 second tab shows the same job.
@@ -147,12 +147,12 @@ def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any)
 
 
 def go_on(request: gr.Request, token: str | None, visitor: Any) -> tuple[Any, ...]:
-    """Go on with the interrupted job that the page shows."""
+    """Resume the interrupted job that the page shows."""
     return _again(request, token, visitor, runner.go_on)
 
 
 def retry(request: gr.Request, token: str | None, visitor: Any, event: gr.EventData) -> tuple[Any, ...]:
-    """Try a failed method of the job that the page shows again; what a program sends may be anything."""
+    """Retry a failed method of the job that the page shows; the event's data is not trusted."""
     method = event._data.get("method") if isinstance(event._data, dict) else None
     return _again(request, token, visitor, lambda token, who: runner.retry(token, who, method))
 
@@ -175,7 +175,7 @@ def ask_to_stop(token: str | None) -> dict[str, Any]:
 
 
 def watch(request: gr.Request, token: str | None, visitor: Any, place: str, listed: str) -> tuple[Any, ...]:
-    """Show how far the page's job is; `place` and `listed` are what the page has as player and as history."""
+    """Show the progress of the page's job; `place` and `listed` are the page's present player and history."""
     return _view(token, visitor_name(visitor, request), translator_for(request), place=place, listed=listed)
 
 
@@ -211,7 +211,7 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     if folder is not None:
         store.watch(folder)
     over = state is not None and not (state.unfinished or state.can_go_on or state.finished)
-    kept = None if folder is None or over else folder.name  # no link to a job that came to nothing
+    kept = None if folder is None or over else folder.name  # no link to a job without a result
     player = ""
     if folder is not None and (folder / "player.json").exists() and not over:
         player = fragments.player(folder, run=state.run if state else 1)

@@ -25,7 +25,7 @@ def wire_methods(methods: gr.HTML, visitor: gr.BrowserState) -> None:
 
 
 def fetch_method(request: gr.Request, visitor: Any, event: gr.EventData) -> Iterator[dict[str, Any]]:
-    """Download a method's default weights in turn, with progress in its card."""
+    """Queue the download of a method's default weights, with progress in its card."""
     from separation.weights import catalogue, download
 
     words = translator_for(request)

@@ -1,4 +1,4 @@
-"""Which installed weights a method uses."""
+"""The choice of installed weights for a method."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _speed(method: str, model: str | None, song: songs.Song) -> float:
 
 
 def download_weights(request: gr.Request, visitor: Any, event: gr.EventData) -> Iterator[str]:
-    """Download a released model in turn, with progress in its card; an interrupted download resumes next time."""
+    """Queue the download of a released model, with progress in its card; an interrupted download resumes next time."""
     from separation.weights import catalogue, download
 
     words = translator_for(request)

@@ -13,7 +13,7 @@ __all__ = ["fetch_sample_set"]
 
 
 def fetch_sample_set(visitor: str, words: Translator) -> Iterator[str]:
-    """Download the sample set in turn, yielding HTML that shows how far it is, or that it failed."""
+    """Queue the download of the sample set, yielding HTML that shows its progress, or the error."""
     try:
         yield from fetch_in_turn(download_sample_set, visitor, words, retry='class="get get-tracks"')
     except FetchError as error:

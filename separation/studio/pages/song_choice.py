@@ -90,14 +90,14 @@ def describe_choice(
 
 
 def choose_example(references: list[str] | None, event: gr.EventData) -> tuple[Any, ...]:
-    """Choose the song of a card; what a program sends may be anything."""
+    """Choose the song of a card; the event's data is not trusted."""
     song = event._data.get("song") if isinstance(event._data, dict) else None
     known = song if isinstance(song, str) and song in library() else None
     return (None, known, *describe_choice(None, known, references))
 
 
 def fetch_tracks(request: gr.Request, visitor: Any) -> Any:
-    """Download the sample set of MUSDB18 in turn, with progress in its card."""
+    """Queue the download of MUSDB18's sample set, with progress in its card."""
     words = translator_for(request)
     for news in fetch_sample_set(visitor_name(visitor, request), words):
         yield song_cards(words, fetching=news), gr.skip()

@@ -234,7 +234,7 @@ class Player:
         self._listen = self.folder / f"listen-{runs + 1}"
 
     def describe(self, song: Signal) -> None:
-        """Estimate tempo and key, unless they are known; called when there is something to hear, which comes first."""
+        """Estimate tempo and key, unless they are known; called once some audio can be heard, which is more urgent."""
         if self.tempo is None and self.key is None:
             beginning = song.read(0, min(song.frames, DESCRIBED * self.rate))
             self.tempo, self.key = estimate_tempo(beginning, self.rate), estimate_key(beginning, self.rate)

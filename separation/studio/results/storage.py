@@ -46,7 +46,7 @@ _own: set[Path] = set()
 
 
 def prepare_folders() -> None:
-    """Create the folders and remove what has expired. The rest outlives a restart of the studio, and a crash."""
+    """Create the folders and remove expired results. Other results survive a restart or a crash of the studio."""
     private_folder(UPLOADS)
     private_folder(RESULTS)
     remove_expired()
@@ -69,7 +69,7 @@ def new_folder() -> Path:
 
 
 def own(place: Path) -> Path:
-    """Note that :func:`remove_results` is to remove a folder or file."""
+    """Register a folder or file for removal by :func:`remove_results`, and return it."""
     _own.add(place)
     return place
 
@@ -102,7 +102,7 @@ def seconds_left(folder: Path, now: float | None = None) -> float:
 
 
 def read_player(folder: Path) -> dict[str, Any]:
-    """Return a result's ``player.json`` ; raise ValueError if it is missing."""
+    """Return a result's ``player.json``; raise ValueError if it is missing."""
     try:
         document = json.loads((folder / "player.json").read_text("utf-8"))
     except (OSError, ValueError) as error:

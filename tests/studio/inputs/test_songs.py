@@ -1,4 +1,4 @@
-"""Songs, and what people bring of them."""
+"""Songs, and the visitor's references and estimates."""
 
 from __future__ import annotations
 

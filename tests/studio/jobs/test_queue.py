@@ -1,4 +1,4 @@
-"""Who is next."""
+"""The fair queue."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_link_opens_its_result_and_an_invalid_one_is_reported() -> None:
 
 
 def pressed(*methods: str, upload: Path | None = None, **other: object) -> list[Any]:
-    """What the page sends when Separate is pressed, with a second of a sample unless there is an upload."""
+    """Return the values that the page sends when Separate is pressed; without an upload, 1 s of a sample."""
     values: dict[str, object] = {
         "kind": "upload" if upload else "sample",
         "upload": str(upload) if upload else None,
@@ -170,7 +170,7 @@ class busy_queue:  # noqa: N801  # used like a function
 
 def wait_until(token: str | None, words: str) -> View:
     """Poll as the page does until the status says something."""
-    for _ in range(600):
+    for _ in range(2400):
         view = look(token)
         if words in view.status:
             return view

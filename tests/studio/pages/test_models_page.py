@@ -24,7 +24,7 @@ VISITOR = "v" * 22
 
 
 class Request:
-    """What a handler sees of a visitor."""
+    """The part of a visitor's request that handlers read."""
 
     headers = {"accept-language": "en"}  # noqa: RUF012
     session_hash = "somebody"

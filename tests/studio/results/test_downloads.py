@@ -1,4 +1,4 @@
-"""What people keep of a result."""
+"""Files for download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the player in the page is given: sound that joins without a seam, pictures, one document."""
+"""The player's data: audio that joins without a seam, spectrograms, and one document."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def listen(writer: TrackWriter) -> np.ndarray:
-    """What a page hears: each piece decoded by itself, cut to size, one after the other."""
+    """Return the audio as a page plays it: each chunk decoded separately, trimmed, and concatenated."""
     data = writer.path.read_bytes()
     pieces = [
         decode(data[first:last])[:, MARGIN : MARGIN + CHUNK]

@@ -54,19 +54,19 @@ class Visitor:
         answer.raise_for_status()
         return file(answer.json()[0], name)
 
-    def ask(self, name: str | int, *data: Any) -> Answer:
+    def ask(self, name: str | int, *data: Any, event: dict[str, Any] | None = None) -> Answer:
         """Call a function and wait for its outcome."""
         steps: list[Any] = []
-        joined = self.join(name, *data)
+        joined = self.join(name, *data, event=event)
         if joined.is_error:
             return Answer(error=joined.text)
-        for event in self.events():
-            if event["msg"] == "process_generating":
-                steps.append(event["output"].get("data"))
-            elif event["msg"] == "process_completed":
-                if event["success"]:
-                    return Answer(output=event["output"]["data"], steps=steps)
-                return Answer(error=event["output"].get("error") or "", steps=steps)
+        for told in self.events():
+            if told["msg"] == "process_generating":
+                steps.append(told["output"].get("data"))
+            elif told["msg"] == "process_completed":
+                if told["success"]:
+                    return Answer(output=told["output"]["data"], steps=steps)
+                return Answer(error=told["output"].get("error") or "", steps=steps)
         return Answer(error="the connection ended", steps=steps)
 
     def separate(self, values: list[Any], *, pause: float = 0.2) -> Answer:
@@ -91,10 +91,11 @@ class Visitor:
         output: list[Any] = answer.json()["data"]
         return output
 
-    def join(self, name: str | int, *data: Any) -> httpx.Response:
-        """Start a call without waiting for its outcome."""
+    def join(self, name: str | int, *data: Any, event: dict[str, Any] | None = None) -> httpx.Response:
+        """Start a call without waiting for its outcome; `event` is what a script of the page says of its cause."""
         number = self.function(name) if isinstance(name, str) else name
-        body = json.dumps({"data": data, "fn_index": number, "session_hash": self.session})  # NaN allowed, unlike JSON
+        call = {"data": data, "event_data": event, "fn_index": number, "session_hash": self.session}
+        body = json.dumps(call)  # NaN allowed, unlike JSON
         return self.http.post("/gradio_api/queue/join", content=body, headers={"Content-Type": "application/json"})
 
     def events(self) -> Iterator[dict[str, Any]]:

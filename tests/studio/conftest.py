@@ -97,10 +97,10 @@ def page(request: pytest.FixtureRequest, visitor: BrowserContext, server: Server
 
 @pytest.fixture(scope="session")
 def long_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute of music: no network is done with it before a test acts."""
+    """Half a minute of music: no network is done with it before a test acts."""
     sound, rate = soundfile.read(SAMPLES / "paper-boats" / "mixture.flac")
     path = tmp_path_factory.mktemp("long") / "long.flac"
-    soundfile.write(path, np.tile(sound, (6, 1)), rate)
+    soundfile.write(path, np.tile(sound, (3, 1)), rate)
     return path
 
 

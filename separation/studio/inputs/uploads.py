@@ -98,7 +98,8 @@ def read_stems(
     Raises
     ------
     ValueError
-        As in :func:`unpack`, or if a stem cannot be read, or they differ in length, sample rate or channels.
+        As in :func:`unpack`, or if a stem cannot be read or is damaged, or the stems differ in length, sample rate or
+        channels.
     """
     found: dict[str, Path] = {}
     for name, path in unpack(files, folder).items():
@@ -108,7 +109,7 @@ def read_stems(
     stems: dict[str, Audio] = {}
     for name, path in found.items():
         try:
-            stems[name] = read(path, start=start, duration=duration, limits=limits)
+            stems[name] = read(path, start=start, duration=duration, limits=limits, strict=True)
         except AudioError as error:  # under the visitor's name for it
             raise AudioError(str(error).replace(repr(path.name), repr(name), 1)) from error
         if sum(4 * stem.waveform.numel() for stem in stems.values()) > LIMITS.decoded_bytes:

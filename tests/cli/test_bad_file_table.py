@@ -13,8 +13,8 @@ import soundfile
 from separation.separators.mixture import Mix
 from separation.studio.errors import visitor_message
 from separation.studio.inputs import songs
-from tests.cli import test_bad_sets as bad
-from tests.cli.helpers import Outcome, separation
+from tests.cli import bad_files as bad
+from tests.cli.helpers import RATE, Outcome, separation
 from tests.conftest import ROOT
 from tests.training.conftest import TINY_OPEN_UNMIX, toml
 
@@ -32,11 +32,11 @@ def unfinished(folder: Path) -> None:
 
 
 def silent(folder: Path) -> None:
-    soundfile.write(folder / "vocals.wav", np.zeros((bad.RATE // 2, 2)), bad.RATE)
+    soundfile.write(folder / "vocals.wav", np.zeros((RATE // 2, 2)), RATE)
 
 
 def one_sample(folder: Path) -> None:
-    soundfile.write(folder / "vocals.wav", bad.noise(0, frames=1), bad.RATE)
+    soundfile.write(folder / "vocals.wav", bad.noise(0, frames=1), RATE)
 
 
 ROWS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,90 +14,26 @@ import soundfile
 
 from separation.audio.stem_mp4 import write_stem_mp4
 from separation.datasets.dataset import find_tracks
-from tests.cli.helpers import Outcome, separation
+from tests.cli.bad_files import (
+    add_duplicate,
+    cut,
+    cut_mp3,
+    dangling,
+    empty,
+    errors,
+    folder_instead,
+    infinite,
+    mono,
+    nan,
+    noise,
+    pipe,
+    shorter,
+    slower,
+    text,
+    write_track,
+)
+from tests.cli.helpers import RATE, SOURCES, Outcome, separation
 from tests.training.conftest import TINY_OPEN_UNMIX, toml
-
-RATE = 44100
-SOURCES = ("vocals", "drums", "bass", "other")
-
-
-def noise(seed: int, *, frames: int = RATE // 2, channels: int = 2) -> np.ndarray:
-    wave: np.ndarray = np.random.default_rng(seed).uniform(-0.2, 0.2, (frames, channels))
-    return wave
-
-
-def write_track(folder: Path, *, seed: int = 0, frames: int = RATE // 2) -> Path:
-    folder.mkdir(parents=True)
-    for number, source in enumerate(SOURCES):
-        soundfile.write(folder / f"{source}.wav", noise(10 * seed + number, frames=frames), RATE, subtype="FLOAT")
-    return folder
-
-
-# -- what can be wrong with one file ---------------------------------------------------------------
-
-
-def empty(folder: Path) -> None:
-    (folder / "vocals.wav").write_bytes(b"")
-
-
-def text(folder: Path) -> None:
-    (folder / "vocals.wav").write_text("la la la")
-
-
-def cut(folder: Path) -> None:
-    content = (folder / "vocals.wav").read_bytes()
-    (folder / "vocals.wav").write_bytes(content[: len(content) // 2])
-
-
-def cut_mp3(folder: Path) -> None:
-    """Players play what is there; a data set needs all of it."""
-    (folder / "vocals.wav").unlink()
-    soundfile.write(folder / "vocals.mp3", noise(0), RATE)
-    content = (folder / "vocals.mp3").read_bytes()
-    (folder / "vocals.mp3").write_bytes(content[: len(content) // 3])
-
-
-def nan(folder: Path) -> None:
-    wave = noise(0)
-    wave[99, 1] = np.nan
-    soundfile.write(folder / "vocals.wav", wave, RATE, subtype="FLOAT")
-
-
-def infinite(folder: Path) -> None:
-    wave = noise(0)
-    wave[99, 1] = np.inf
-    soundfile.write(folder / "vocals.wav", wave, RATE, subtype="FLOAT")
-
-
-def add_duplicate(folder: Path) -> None:
-    soundfile.write(folder / "Vocals.ogg", noise(5), RATE)
-
-
-def shorter(folder: Path) -> None:
-    soundfile.write(folder / "vocals.wav", noise(0, frames=1000), RATE)
-
-
-def mono(folder: Path) -> None:
-    soundfile.write(folder / "vocals.wav", noise(0, channels=1), RATE)
-
-
-def slower(folder: Path) -> None:
-    soundfile.write(folder / "vocals.wav", noise(0), 22050)
-
-
-def dangling(folder: Path) -> None:
-    (folder / "vocals.wav").unlink()
-    (folder / "vocals.wav").symlink_to(folder / "gone.wav")
-
-
-def folder_instead(folder: Path) -> None:
-    (folder / "vocals.wav").unlink()
-    (folder / "vocals.wav").mkdir()
-
-
-def pipe(folder: Path) -> None:
-    (folder / "vocals.wav").unlink()
-    os.mkfifo(folder / "vocals.wav")
 
 
 class Kind(NamedTuple):
@@ -131,12 +66,6 @@ LITTER = ("._vocals.wav", ".DS_Store", "Thumbs.db", ".vocals.wav", "desktop.ini"
 def short_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores with filters of 16 taps instead of 512 take no time."""
     monkeypatch.setattr("separation.evaluation.projection.TAPS", 16)
-
-
-def errors(outcome: Outcome) -> list[str]:
-    """The lines about what is wrong; there is no traceback."""
-    assert "Traceback" not in outcome.stderr
-    return [line for line in outcome.stderr.splitlines() if line.startswith(("error: ", "warning: "))]
 
 
 @pytest.fixture

@@ -42,10 +42,10 @@ ROFORMER = {"dim": 384, "depth": 8, "n_stems": 4}  # of the released four stems,
 
 #: What is compared: the method, its weights' shape, our options.
 PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
-    "open-unmix": ("open-unmix", OPEN_UNMIX, {"iterations": 1}),
-    "open-unmix-unfiltered": ("open-unmix", OPEN_UNMIX, {"iterations": 0}),
-    "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT}),
-    "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT}),
+    "open-unmix": ("open-unmix", OPEN_UNMIX, {"iterations": 1, "level": "upstream"}),
+    "open-unmix-unfiltered": ("open-unmix", OPEN_UNMIX, {"iterations": 0, "level": "upstream"}),
+    "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT, "level": "upstream"}),
+    "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT, "level": "upstream"}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
     "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {"level": "upstream"}),
     "roformer": ("roformer", ROFORMER, {"segment": SEGMENT, "overlap": 0}),

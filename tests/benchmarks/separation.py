@@ -46,7 +46,7 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "open-unmix-unfiltered": ("open-unmix", OPEN_UNMIX, {"iterations": 0, "level": "upstream"}),
     "demucs": ("demucs", {"channels": 64}, {"segment": SEGMENT, "level": "upstream"}),
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT, "level": "upstream"}),
-    "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT}),
+    "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT, "level": "upstream"}),
     "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {"level": "upstream"}),
     "roformer": ("roformer", ROFORMER, {"segment": SEGMENT, "overlap": 0}),
 }
@@ -167,8 +167,8 @@ def one(pair: str, side: str, folder: Path, music: Path, threads: int) -> dict[s
     if side != "upstream":
         limit_malloc_arenas()  # as the command line and the studio do
     separate = upstream(pair, folder) if side == "upstream" else ours(pair, folder, side)
-    separate(mixture[:, :RATE])  # what is done once is not counted
-    with peak_memory() as memory:
+    with peak_memory() as memory:  # from the loaded model on: a process keeps much of what its first call allocates
+        separate(mixture[:, :RATE])  # what is done once is not timed
         began, cpu = time.monotonic(), time.process_time()
         stems = separate(mixture)
         spent = time.monotonic() - began, time.process_time() - cpu

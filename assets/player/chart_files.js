@@ -48,10 +48,7 @@ async function pngOf(svg, { width, height }) {
 
 export function saveBlob(blob, name) {
   const url = URL.createObjectURL(blob);
-  const link = make("a", { href: url, download: name });
-  document.body.append(link);
-  link.click();
-  link.remove();
+  make("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 

@@ -4,12 +4,12 @@ import { chartFigure, chartLegend } from "./chart_figure.js";
 import { callApi, make } from "./dom.js";
 import { word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
+import { FRAME_METRICS } from "./score_chart.js";
 import { hearingHint } from "./song_request.js";
 import { stemColour } from "./method_style.js";
 import { sortStems, stemLabel } from "./stems.js";
 import { violinChart } from "./violin_chart.js";
 
-const PUBLISHED_METRICS = ["SDR", "ISR", "SIR", "SAR"];
 const publishedScores = new Map(); // metric -> promise of the scores
 
 export function fetchPublished(metric) {
@@ -64,7 +64,7 @@ function maskPoints({ label }, { curve, average_precision: ap }) {
 // Create the violins of the published systems with this song as lines across them.
 export function publishedFigure(player, matrix, play) {
   const methods = scoredMethods(player, matrix);
-  const metric = PUBLISHED_METRICS.includes(matrix.metric) ? matrix.metric : "SDR";
+  const metric = FRAME_METRICS.includes(matrix.metric) ? matrix.metric : "SDR";
   const place = make("div", { class: "published" });
   if (!methods.length) return place;
   place.append(make("h3", {}, word("among")), make("div", { class: "chart-skeleton", role: "status" }, word("working")));

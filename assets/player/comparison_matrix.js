@@ -58,7 +58,7 @@ export class ComparisonMatrix {
     const stems = sortStems([...new Set(playable)]).filter((name) => name !== "residual");
     const content = [this.#sentence(titles), this.ranking ? this.#choice() : null, this.#table(stems, titles)];
     this.element.replaceChildren(...content.filter(Boolean));
-    this.update();
+    this.player.view.update();
   }
 
   #sentence(titles) {
@@ -147,14 +147,5 @@ export class ComparisonMatrix {
       mark ? make("small", {}, word(mark)) : null,
     );
     return make("td", {}, button);
-  }
-
-  // Mark the cell that is audible.
-  update() {
-    for (const button of this.element?.querySelectorAll("[data-hear]") ?? []) {
-      const [method, ...stem] = button.dataset.hear.split("/");
-      const id = this.player.trackId(stem.join("/"), method);
-      button.classList.toggle("heard", this.player.engine.isAudible(id));
-    }
   }
 }

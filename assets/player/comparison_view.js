@@ -83,12 +83,10 @@ export class ComparisonView {
     if (!this.player.engine.playing) this.player.toggle();
   }
 
+  // Mark what is audible in the matrix and in the grid.
   update() {
-    this.matrix.update();
-    for (const cell of this.player.querySelectorAll("[data-cell]")) {
-      const [method, ...name] = cell.dataset.cell.split("/");
-      const id = this.player.trackId(name.join("/"), method);
-      cell.classList.toggle("heard", this.player.engine.isAudible(id));
+    for (const cell of this.player.querySelectorAll("[data-hear], [data-cell]")) {
+      cell.classList.toggle("heard", this.player.engine.isAudible(cell.dataset.hear ?? cell.dataset.cell));
     }
   }
 

@@ -61,10 +61,7 @@ export async function download(player, button, what, format, status) {
     const order = { what, method: player.method, gains: player.gains, format };
     const file = await callApi("keep", player.getAttribute("token"), JSON.stringify(order));
     const name = decodeURIComponent(file.split("/").pop());
-    const link = make("a", { href: file, download: name });
-    document.body.append(link);
-    link.click();
-    link.remove();
+    make("a", { href: file, download: name }).click();
     status.textContent = name;
   } catch (error) {
     status.textContent = error.message;

@@ -1,19 +1,10 @@
 // Draws on canvases: waveforms from precomputed peaks, and time rulers.
 
-const COLOURS = {
-  mixture: "--player-mixture",
-  vocals: "--player-vocals",
-  drums: "--player-drums",
-  bass: "--player-bass",
-  other: "--player-other",
-  residual: "--player-residual",
-};
-const CYCLE = ["--player-vocals", "--player-drums", "--player-bass", "--player-other"];
+import { stemProperty } from "./method_style.js";
 
-// Return the colour of a stem. Custom stems take turns with the colours of the four usual ones.
-export function colourOf(element, name, index = 0) {
-  const property = COLOURS[name] ?? CYCLE[index % CYCLE.length];
-  return getComputedStyle(element).getPropertyValue(property).trim() || "#888";
+// Return the colour of a stem for a canvas.
+export function colourOf(element, name, index) {
+  return getComputedStyle(element).getPropertyValue(stemProperty(name, index)).trim() || "#888";
 }
 
 // Clear a canvas and match its resolution to the screen. Returns its context and its size in CSS pixels.

@@ -10,7 +10,6 @@ const SHAPES = {
   zoomOut: '<circle cx="10.5" cy="10.5" r="6"/><path d="m15 15 5.5 5.5M8 10.5h5"/>',
   fit: '<path d="M3.5 12h17M7 8.5 3.5 12 7 15.5M17 8.5l3.5 3.5-3.5 3.5"/>',
   expand: '<path d="M9 4H4v5M15 4h5v5M9 20H4v-5M15 20h5v-5"/>',
-  close: '<path d="m6 6 12 12M18 6 6 18"/>',
 };
 
 // Return a new icon. It is decoration: the button around it carries the name.

@@ -38,8 +38,8 @@ function shortcuts(player, shift) {
     ArrowLeft: () => session.seek(session.seconds - (shift ? 1 : 5)),
     ArrowRight: () => session.seek(session.seconds + (shift ? 1 : 5)),
     l: () => session.toggleLoop(),
-    "<": () => session.setSpeed(session.engine.speed - 0.05),
-    ">": () => session.setSpeed(session.engine.speed + 0.05),
+    "<": () => session.engine.setSpeed(session.engine.speed - 0.05),
+    ">": () => session.engine.setSpeed(session.engine.speed + 0.05),
     ...(name && {
       ArrowUp: () => player.view.changeVolume(name, 0.1),
       ArrowDown: () => player.view.changeVolume(name, -0.1),

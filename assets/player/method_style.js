@@ -10,7 +10,12 @@ export function methodStyle(index) {
 
 const KNOWN_STEMS = ["vocals", "drums", "bass", "other", "residual", "mixture"];
 
-// Return the colour of a stem for SVG. Custom stems take turns with the colours of the four usual ones.
-export function stemColour(name, index = 0) {
-  return `var(--player-${KNOWN_STEMS.includes(name) ? name : KNOWN_STEMS[index % 4]})`;
+// Return the property with the colour of a stem. Custom stems take turns with the colours of the four usual ones.
+export function stemProperty(name, index = 0) {
+  return `--player-${KNOWN_STEMS.includes(name) ? name : KNOWN_STEMS[index % 4]}`;
+}
+
+// Return the colour of a stem for SVG.
+export function stemColour(name, index) {
+  return `var(${stemProperty(name, index)})`;
 }

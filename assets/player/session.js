@@ -193,16 +193,6 @@ export class Session extends EventTarget {
     this.#keep();
   }
 
-  // Set the speed without change of pitch, 0.5 to 1.5.
-  setSpeed(speed) {
-    return this.engine.setSpeed(speed);
-  }
-
-  // Transpose by a number of semitones, -12 to 12.
-  transpose(semitones) {
-    return this.engine.setTransposition(semitones);
-  }
-
   // The one-click mixes of a method with vocals: name -> its stems.
   get presets() {
     const stems = this.names.filter(isStem);

@@ -17,12 +17,12 @@ export function speedControls(session) {
     return { input, value, label: make("label", {}, make("span", {}, title), input, value) };
   };
   const percents = { min: 50, max: 150, step: 1 };
-  const speed = slider("speed", word("playback_speed"), percents, (percent) => session.setSpeed(percent / 100));
+  const speed = slider("speed", word("playback_speed"), percents, (percent) => session.engine.setSpeed(percent / 100));
   const semitones = { min: -12, max: 12, step: 1 };
-  const pitch = slider("pitch", word("transposition"), semitones, (value) => session.transpose(value));
+  const pitch = slider("pitch", word("transposition"), semitones, (value) => session.engine.setTransposition(value));
   const reset = () => {
-    session.setSpeed(1);
-    session.transpose(0);
+    session.engine.setSpeed(1);
+    session.engine.setTransposition(0);
   };
   const panel = make(
     "div",

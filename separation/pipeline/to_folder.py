@@ -116,14 +116,19 @@ def _write_stems(
     writer: StemWriter, blocks: _Blocks, on_block: Callable[[Tensor, Tensor], None] | None
 ) -> Generator[SeparationProgress, None, float]:
     """Write all blocks while the next ones are computed; return the gain of all stems."""
+    last: Future[None] | None = None
     try:
-        with _BackgroundWriter(writer.write) as write:
+        with ThreadPoolExecutor(1, thread_name_prefix="writer") as thread:
             for progress, block in blocks:
                 if block is not None:
-                    write(block[1])
+                    if last is not None:
+                        last.result()
+                    last = thread.submit(writer.write, block[1])
                     if on_block:
                         on_block(*block)
                 yield progress
+        if last is not None:
+            last.result()
         return writer.finish()
     finally:
         writer.close()
@@ -218,28 +223,3 @@ def _blocks(
 
 def _segments(audio: AudioSource, separator: Separator) -> int:
     return separator.segments(-(-audio.frames * separator.sample_rate // audio.sample_rate))
-
-
-class _BackgroundWriter:
-    """Runs a function on a background thread, one call at a time; exceptions surface on the next call or on exit."""
-
-    def __init__(self, function: Callable[[Tensor], None]) -> None:
-        self._function = function
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._last: Future[None] | None = None
-
-    def __call__(self, block: Tensor) -> None:
-        self._wait()
-        self._last = self._thread.submit(self._function, block)
-
-    def _wait(self) -> None:
-        if self._last is not None:
-            self._last.result()
-
-    def __enter__(self) -> _BackgroundWriter:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._thread.shutdown()
-        if kind is None:
-            self._wait()

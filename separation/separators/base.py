@@ -59,10 +59,11 @@ class Separator(ABC):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def _adopt(self, model: Model) -> None:
+    def _adopt(self, model: Model, device: torch.device, options: Any) -> None:
         """Take sources, sample rate, channels, name and hash from a model."""
         self.sources, self.sample_rate, self.channels = model.sources, model.sample_rate, model.channels
         self.model, self.model_hash = model.name, model.hash()
+        self.device, self.options = device, options
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
         """Return a separator for this sample rate and channel count.

@@ -20,19 +20,12 @@ class DemucsSeparator(WaveformSeparator):
 
     name = "demucs"
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: DemucsOptions = DemucsOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: DemucsOptions) -> None:
         network = model.build(lambda shape: Demucs(model.sources, n_channels=model.channels, **shape))
         model.load_into(network, model.file("all"))
         self._shape: dict[str, Any] = {"depth": network.depth, "resample": network.resample}
         estimator = waveform_estimator(network, OneDnnDemucs, precision, device)
-        super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
+        super().__init__([estimator], model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
         """Return the samples of input that the network needs for `length` samples of estimates."""

@@ -38,14 +38,7 @@ class HTDemucsSeparator(WaveformSeparator):
     one_segment_per_core = True
     draws_per_segment = True  # a shift of the positional embedding, which is always 0
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: HTDemucsOptions = HTDemucsOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: HTDemucsOptions) -> None:
         together = any(file.source == "all" for file in model.files)
         networks = [_load(model, model.file(source)) for source in (("all",) if together else model.sources)]
         longest = min(network.segment_length for network in networks)

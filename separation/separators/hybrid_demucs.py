@@ -32,14 +32,7 @@ class HybridDemucsSeparator(WaveformSeparator):
     name = "hybrid-demucs"
     one_segment_per_core = True  # its LSTMs are narrow
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: DemucsOptions = DemucsOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: DemucsOptions) -> None:
         from torchaudio.models import HDemucs, hdemucs_high  # heavy: imported only when used
 
         sources, file = list(model.sources), model.file("all")
@@ -54,7 +47,7 @@ class HybridDemucsSeparator(WaveformSeparator):
             model.load_state(network, _torchaudio_state(network, read_state_dict(model.path(file))), file)
         self._shortest = network.hop_length * 5 // 2  # reflection padding fails for many shorter inputs
         estimator = waveform_estimator(network, OneDnnHybridDemucs, precision, device)
-        super().__init__([estimator], model, device=device, options=options, softmask=options.softmask)
+        super().__init__([estimator], model, device=device, options=options)
 
     def input_length(self, length: int) -> int:
         """Return the samples of input that the network needs for `length` samples of estimates."""

@@ -82,14 +82,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
     fade_seconds = 6.0
     options: OpenUnmixOptions
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: OpenUnmixOptions = OpenUnmixOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: OpenUnmixOptions) -> None:
         super().__init__()
         self.networks: list[Any] = []  # in the order of `sources`
         for source in model.sources:
@@ -98,12 +91,10 @@ class OpenUnmixSeparator(SpectrogramSeparator):
             self.networks.append(apply_precision(network.eval(), precision, device))
         if options.iterations and len(self.networks) + options.residual < 2:
             raise ValueError("the Wiener filter needs two sources or more: use residual=true or iterations=0")
-        self._adopt(model)
+        self._adopt(model, device, options)
         if options.residual:
             self.sources = (*model.sources, "residual")
         self.min_frames = self.stft.n_fft
-        self.device = device
-        self.options = options
 
     def segments(self, frames: int) -> int:
         """Return the number of filter windows in a mixture of `frames` samples."""

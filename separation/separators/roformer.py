@@ -61,22 +61,13 @@ class RoformerSeparator(Separator):
     name = "roformer"
     options: RoformerOptions
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: RoformerOptions = RoformerOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: RoformerOptions) -> None:
         super().__init__()
         network = model.build(lambda shape: _network(model, shape))
         model.load_into(network, model.file("all"))
         self._n_stems, self._shortest = len(network.mask_estimators), network.n_fft
         self.network = waveform_estimator(network, OneDnnRoformer, precision, device)
-        self._adopt(model)
-        self.device = device
-        self.options = options
+        self._adopt(model, device, options)
 
     @property
     def _segment(self) -> int:

@@ -72,14 +72,7 @@ class SpleeterSeparator(Separator):
     options: SpleeterOptions
     stft = StftConfig(n_fft=4096, hop_length=1024)
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: torch.device = torch.device("cpu"),
-        precision: str = "auto",
-        options: SpleeterOptions = SpleeterOptions(),
-    ) -> None:
+    def __init__(self, model: Model, *, device: torch.device, precision: str, options: SpleeterOptions) -> None:
         super().__init__()
         shape = dict(model.architecture)
         self._softmax = bool(shape.pop("softmax", False))
@@ -99,9 +92,7 @@ class SpleeterSeparator(Separator):
             else:
                 model.load_into(network, model.file(source), ignore=UNUSED_KEYS)
             self.networks.append(apply_precision(network.eval(), precision, device))
-        self._adopt(model)
-        self.device = device
-        self.options = options
+        self._adopt(model, device, options)
 
     @property
     def _lead(self) -> int:

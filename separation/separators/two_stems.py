@@ -37,14 +37,10 @@ class TwoStems(Separator):
         self.separator = separator
         self.sources = (source, rest_of(source))
         self.name = separator.name  # type: ignore[misc]  # the name of the method
-        self.sample_rate, self.channels, self.min_frames = (
-            separator.sample_rate,
-            separator.channels,
-            separator.min_frames,
-        )
+        self.sample_rate, self.channels = separator.sample_rate, separator.channels
+        self.min_frames, self.notes = separator.min_frames, separator.notes
         self.model, self.model_hash = separator.model, separator.model_hash
         self.device, self.options = separator.device, separator.options
-        self.notes = separator.notes
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
         """Return the two stems of the separator for this sample rate and channel count."""

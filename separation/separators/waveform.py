@@ -90,15 +90,7 @@ class DemucsOptions(WaveformOptions):
 class WaveformSeparator(Separator):
     """Separation of songs of any length by networks from the mixture's waveform to the sources' waveforms.
 
-    Parameters
-    ----------
-    networks : sequence of Estimator
-        The networks' estimates, concatenated in order, are those of the model's sources.
-    model : Model
-    device : torch.device
-    options : WaveformOptions
-    softmask : bool
-        See :class:`DemucsOptions`; only for a single network.
+    The estimates of `networks`, concatenated in order, are those of the model's sources.
 
     References
     ----------
@@ -112,20 +104,12 @@ class WaveformSeparator(Separator):
     )
 
     def __init__(
-        self,
-        networks: Sequence[Estimator],
-        model: Model,
-        *,
-        device: torch.device,
-        options: WaveformOptions,
-        softmask: bool = False,
+        self, networks: Sequence[Estimator], model: Model, *, device: torch.device, options: WaveformOptions
     ) -> None:
         super().__init__()
         self.networks = networks
-        self.softmask = softmask
-        self._adopt(model)
-        self.device = device
-        self.options = options
+        self.softmask = isinstance(options, DemucsOptions) and options.softmask
+        self._adopt(model, device, options)
 
     def segments(self, frames: int) -> int:
         """Return the number of blocks for a mixture of `frames` samples."""

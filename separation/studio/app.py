@@ -19,7 +19,7 @@ from separation.studio.i18n import I18N, Translator, translatable, translator_fo
 from separation.studio.jobs import cluster, model_cache, runner
 from separation.studio.jobs.zero_gpu import is_zero_gpu
 from separation.studio.limits import LIMITS
-from separation.studio.pages import about, benchmark, blind_test, compare, job_control, models, separate
+from separation.studio.pages import benchmark, blind_test, compare, job_control, models, separate
 from separation.studio.pages.song_choice import library
 from separation.studio.results import storage
 from separation.workers.threads import limit_malloc_arenas
@@ -46,7 +46,7 @@ def build() -> gr.Blocks:
             with gr.Tab(translatable("page_models"), id="models") as tab:
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
-                about_html = about.build()
+                about_html = gr.HTML(fragments.about(Translator("en")))
         job_control.wire_load(studio, separate_page.job)
         studio.load(
             _welcome,

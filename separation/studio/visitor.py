@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
 
 import gradio as gr
 
-__all__ = ["is_name", "new_name", "visitor_name"]
+__all__ = ["is_name", "visitor_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}")
-
-
-def new_name() -> str:
-    """Return a secret name for a new visitor."""
-    return secrets.token_urlsafe(16)
 
 
 def is_name(value: object) -> bool:

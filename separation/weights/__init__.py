@@ -3,7 +3,6 @@
 - ``model``        one model: files, sources, licence, architecture
 - ``catalogue``    the known models: bundled, released, and the user's own
 - ``download``     download and verify
-- ``package``      files of an installed Python package, which is never imported
 - ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
 - ``demucs_file``  network descriptions in the files of Demucs v3 and v4
 - ``state_dict``   read tensors from safetensors or torch files without executing anything

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from separation.resources import ASSETS
 from separation.weights.model import Model, describe_error, model_from_dict, read_json_object
 from separation.weights.openunmix import read_openunmix_folder
-from separation.weights.package import package_folder
 from separation.weights.roformer import read_roformer
 from separation.weights.state_dict import CheckpointError
 
@@ -42,6 +42,16 @@ def _released_folder(entry: dict[str, Any]) -> Path:
     """Return the folder of a released model: in the package that it comes with, or else in the cache."""
     folder = package_folder(entry["package"].partition("==")[0]) if "package" in entry else None
     return folder or cache_dir() / "models" / entry["name"]
+
+
+def package_folder(package: str) -> Path | None:
+    """Return the folder of an installed top-level package without importing it; None if it is not installed."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    locations = spec.submodule_search_locations if spec else None
+    return Path(next(iter(locations))) if locations else None
 
 
 def find_model(name: str, *, method: str, config: str | None = None) -> Model:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Retry",
     "about",
+    "bar",
     "blind_session",
     "file_url",
     "folded_line",
@@ -123,17 +124,21 @@ def work(
     """Show progress: a title, details, a bar if `share` is in 0..1, and a line per problem."""
     details = list(details)
     words = "".join(f"<span>{escape(detail)}</span>" for detail in details)
-    bar = ""
-    if share is not None:
-        percent = round(100 * min(max(share, 0.0), 1.0))
-        bar = (
-            f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
-            f' aria-label="{escape(title)}"><i style="width:{percent}%"></i></div>'
-        )
     lines = "".join(map(_problem, problems))
     head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
     refused = "" if details or share is not None or not lines else " refused"  # nothing was begun
-    return f'<div class="work{refused}" role="status">{head}{bar}{lines}</div>'
+    return f'<div class="work{refused}" role="status">{head}{bar(title, share)}{lines}</div>'
+
+
+def bar(label: str, share: float | None) -> str:
+    """Return a progress bar; nothing if the share, 0 to 1, is not known."""
+    if share is None:
+        return ""
+    percent = round(100 * min(max(share, 0.0), 1.0))
+    return (
+        f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
+        f' aria-label="{escape(label)}"><i style="width:{percent}%"></i></div>'
+    )
 
 
 def _problem(problem: str | Retry) -> str:

@@ -6,7 +6,6 @@ __all__ = ["icon"]
 
 _PATHS = {
     "bolt": "M13 3 5 14h6l-1 7 8-11h-6z",
-    "check": "m5 12.5 4.5 4.5L19 7.5",
     "compare": "M4 6h9M4 12h16M4 18h12",
     "download": "M12 4v11m-5-5 5 5 5-5M5 20h14",
     "gauge": "M4 17a8 8 0 1 1 16 0m-8 0 4-6",

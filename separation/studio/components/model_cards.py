@@ -11,7 +11,7 @@ import gradio as gr
 from separation.separators import METHODS
 from separation.studio.components.icons import icon
 from separation.studio.i18n import Translator
-from separation.studio.jobs.speeds import model_speed
+from separation.studio.jobs.speeds import speed_of
 from separation.studio.limits import may_manage_models
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def model_cards(models: Iterable[Model], words: Translator, fetching: Mapping[st
 
 def _card(model: Model, words: Translator, fetching: str) -> str:
     state = "bundled" if model.bundled else "installed" if model.installed else "missing"
-    factor = model_speed(model.method, model.name)
+    factor = speed_of(model.method, model.name)
     facts = {
         words("size"): f"{_size(model)}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
         words("licence"): model.licence,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
 from functools import cache
 from statistics import median
 
 from separation.resources import ASSETS
 
-__all__ = ["vocals_sdr"]
+__all__ = ["Scores", "our_scores", "vocals_sdr"]
+
+Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> dB
 
 
 @cache
-def vocals_sdr() -> dict[str, float]:
-    """Return each evaluated method's SDR of the vocals in dB, the median of the tracks."""
-    found: dict[str, list[float]] = defaultdict(list)
+def our_scores(metric: str) -> Scores:
+    """Return every method's scores on the MUSDB18 test clips, from ``make results``."""
+    found: Scores = {}
     with (ASSETS / "results" / "musdb18-test.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["target"] == "vocals" and row["SDR"]:
-                found[row["method"]].append(float(row["SDR"]))
-    return {method: median(values) for method, values in found.items()}
+            if row[metric]:
+                found.setdefault(row["target"], {}).setdefault(row["method"], {})[row["track"]] = float(row[metric])
+    return found
+
+
+def vocals_sdr() -> dict[str, float]:
+    """Return each evaluated method's SDR of the vocals in dB, the median of the tracks."""
+    return {method: median(tracks.values()) for method, tracks in our_scores("SDR")["vocals"].items()}

@@ -79,14 +79,11 @@ _PLAYER = ASSETS / "player"
 
 CSS = (_PLAYER / "page.css").read_text("utf-8")
 
-#: Gradio hides the link to the API on phones but not the dot after it, and applies `css` to its pages only.
-_FOOTER = "@media (max-width: 640px) { footer .divider { display: none !important; } }"
-
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
     style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css"))
-    return f'<style>{style}{_FOOTER}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
+    return f'<style>{style}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 
 HEAD = i18n.language_script() + _head()

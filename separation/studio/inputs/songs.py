@@ -213,9 +213,10 @@ def with_references(
         If they cannot be read or do not fit the song.
     """
     from separation.audio.signal import Audio
+    from separation.studio.inputs.uploads import read_stems
 
     with storage.scratch() as folder:
-        stems = _read(files, folder, start=start, duration=duration)
+        stems = read_stems(files, folder, start=start, duration=duration)
     references = {name: audio.waveform for name, audio in stems.items()}
     if song is None:
         total = sum(references.values())
@@ -227,16 +228,12 @@ def with_references(
 
 def with_estimates(song: Song, files: Sequence[str], *, duration: float | None = None) -> Song:
     """Return a song with another tool's stems, listed with the methods; raise ValueError if they do not fit."""
-    with storage.scratch() as folder:
-        stems = _read(files, folder, start=song.start, duration=duration)
-    _refuse_unfit(song, stems, "Your separator's stems")
-    return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})
-
-
-def _read(files: Sequence[str], folder: Path, *, start: float, duration: float | None) -> dict[str, Audio]:
     from separation.studio.inputs.uploads import read_stems
 
-    return read_stems(files, folder, start=start, duration=duration)
+    with storage.scratch() as folder:
+        stems = read_stems(files, folder, start=song.start, duration=duration)
+    _refuse_unfit(song, stems, "Your separator's stems")
+    return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})
 
 
 def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,6 @@ from separation.studio.errors import visitor_message
 from separation.studio.inputs.checks import check_methods
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import Song
-from separation.studio.jobs.session_update import SessionUpdate
 from separation.studio.jobs.speeds import note_speed
 from separation.studio.jobs.zero_gpu import with_gpu
 from separation.studio.results.downloads import write_archive
@@ -35,6 +35,36 @@ __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
 USER_STEMS = "yours"  # group of the visitor's own stems
 LONG_ENOUGH = 5.0  # seconds of audio from which a speed is worth noting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionUpdate:
+    """Progress of a session, and its finished results.
+
+    Attributes
+    ----------
+    folder : path
+        Folder of the result; its ``player.json`` can be played.
+    stage : str
+        "reading", "loading", "separating", "writing", "scoring" or "done".
+    method : str
+        Title of the current method.
+    real_time_factor : float or None
+        Seconds of computing per second of audio, so far.
+    share : float
+        Fraction of all work that is finished, 0 to 1.
+    failed : mapping of str to str
+        Method -> a sentence that tells why it failed, or why it has no scores.
+    """
+
+    folder: Path
+    stage: str
+    method: str = ""
+    device: str = ""
+    real_time_factor: float | None = None
+    share: float = 0.0
+    results: tuple[Result, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def separate_song(
@@ -256,9 +286,6 @@ class _Session:
         return self._update(
             progress.stage if progress.stage != "done" else "writing",
             method=method.title,
-            segment=progress.segment,
-            segments=progress.segments,
-            seconds_left=progress.seconds_left,
             device=str(separator.device),
             real_time_factor=seconds / (done * self.song.audio.duration) if done else None,
             share=0.95 * done,
@@ -267,18 +294,9 @@ class _Session:
     def _finish(self, method: Method, group: Group, result: Result) -> None:
         group.wav = dict(result.stems)
         group.wav_gain = 10 ** (-result.gain_db / 20)
-        group.details = {
-            "model": result.model,
-            "residual_db": result.residual_db,
-            "gain_db": result.gain_db,
-            "seconds": result.seconds,
-            "real_time_factor": result.real_time_factor,
-            "device": result.device,
-            "warnings": result.warnings,
-            "archive": write_archive(result, self.folder / method.name, self.song.name)
-            .relative_to(self.folder)
-            .as_posix(),
-        }
+        shown = ("model", "residual_db", "gain_db", "seconds", "real_time_factor", "device", "warnings")
+        archive = write_archive(result, self.folder / method.name, self.song.name).relative_to(self.folder)
+        group.details = {**{name: getattr(result, name) for name in shown}, "archive": archive.as_posix()}
         self.player.finish(group)
         self.results.append(result)
         self.player.describe(self.song.audio)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from separation.separators import METHODS
 
-__all__ = ["model_speed", "note_speed", "speed_of"]
+__all__ = ["note_speed", "speed_of"]
 
 _factors: dict[tuple[str, str | None], float] = {}
 
@@ -14,11 +14,6 @@ def note_speed(method: str, model: str | None, real_time_factor: float) -> None:
     _factors[method, model or METHODS[method].default_model] = real_time_factor
 
 
-def speed_of(method: str) -> float | None:
-    """Return the real-time factor of a method with its default weights; None if it has not been measured."""
-    return _factors.get((method, METHODS[method].default_model))
-
-
-def model_speed(method: str, model: str) -> float | None:
-    """Return the real-time factor of a model; None if it has not been measured."""
-    return _factors.get((method, model))
+def speed_of(method: str, model: str | None = None) -> float | None:
+    """Return the real-time factor of a method with a model, by default its own; None if it has not been measured."""
+    return _factors.get((method, model or METHODS[method].default_model))

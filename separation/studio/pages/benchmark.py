@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from functools import cache, lru_cache
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from separation.resources import ASSETS
 from separation.studio.components import fragments
+from separation.studio.components.quality import Scores, our_scores
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.inputs import songs
 from separation.studio.results import storage
 from separation.studio.results.comparison import finite, outside_ranking, pack_scores
 
-__all__ = ["METRICS", "add", "build", "draw", "our_scores"]
+__all__ = ["METRICS", "add", "build", "draw"]
 
-FILE = ASSETS / "results" / "musdb18-test.csv"
 METRICS = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
 SHOWN = ("best-offline", "open-unmix", "demucs", "hpss", "mix")
-
-Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> dB
-
-
-@cache
-def our_scores(metric: str) -> Scores:
-    """Return every method's scores on the MUSDB18 test clips, from ``make results``."""
-    found: Scores = {}
-    with FILE.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row[metric]:
-                found.setdefault(row["target"], {}).setdefault(row["method"], {})[row["track"]] = float(row[metric])
-    return found
 
 
 def build(tab: gr.Tab) -> None:

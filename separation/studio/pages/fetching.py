@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from html import escape
 
+from separation.studio.components import fragments
 from separation.studio.components.icons import icon
 from separation.studio.errors import visitor_message
 from separation.studio.i18n import Translator
@@ -15,14 +16,10 @@ from separation.studio.jobs.queue import QUEUE
 from separation.studio.limits import may_manage_models
 from separation.weights.download import DownloadCallback
 
-__all__ = ["FetchError", "fetch_in_turn"]
+__all__ = ["fetch_in_turn"]
 
 _PAUSE = 0.3  # seconds between two messages
 _SILENCE = 3.0  # seconds without news after which the last message is repeated
-
-
-class FetchError(ValueError):
-    """A failed download; the message is HTML with the reason and a button to retry."""
 
 
 class _ClosedError(Exception):
@@ -32,21 +29,11 @@ class _ClosedError(Exception):
 def fetch_in_turn(
     work: Callable[[DownloadCallback], object], visitor: str, words: Translator, *, retry: str
 ) -> Iterator[str]:
-    """Wait in the queue, then call `work` in a thread, yielding its progress as HTML.
+    """Wait in the queue, then call `work` in a thread, yielding its progress as HTML, and at its end nothing.
 
-    Closing the generator ends the thread when its next bytes arrive; the partial download is kept for the next try.
-
-    Parameters
-    ----------
-    visitor : str
-        The visitor's name in the queue: downloads count like songs.
-    retry : str
-        HTML attributes of the button that retries a failed download.
-
-    Raises
-    ------
-    FetchError
-        If the host does not allow downloads, the queue is full, or the download fails.
+    Closing the generator ends the thread when its next bytes arrive; the partial download is kept for the next try. If
+    the host does not allow downloads, the queue is full, or the download fails, the last HTML holds the reason and a
+    button with the attributes `retry`. Downloads count like songs of the `visitor`.
     """
     try:
         if not may_manage_models():
@@ -55,10 +42,11 @@ def fetch_in_turn(
             for ahead in turn.wait():
                 yield _progress(f"{words('queue')}: {words('ahead', ahead=ahead)}", None)
             yield from _work(work, words)
+        yield ""
     except (ValueError, OSError) as error:
         button = f'<button type="button" {retry}>{icon("retry")}{escape(words("retry"))}</button>'
         problem = f'<p class="problem" role="alert">{escape(visitor_message(error, words))}</p>'
-        raise FetchError(f'<div class="fetch failed">{problem}{button}</div>') from error
+        yield f'<div class="fetch failed">{problem}{button}</div>'
 
 
 def _work(work: Callable[[DownloadCallback], object], words: Translator) -> Iterator[str]:
@@ -109,11 +97,4 @@ def _work(work: Callable[[DownloadCallback], object], words: Translator) -> Iter
 
 def _progress(text: str, share: float | None) -> str:
     """Show a bar, if the share is known, and a text."""
-    bar = ""
-    if share is not None:
-        percent = round(100 * min(share, 1.0))
-        bar = (
-            f'<div class="track" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"'
-            f' aria-label="{escape(text)}"><i style="width:{percent}%"></i></div>'
-        )
-    return f'<div class="fetch"><span>{escape(text)}</span>{bar}</div>'
+    return f'<div class="fetch"><span>{escape(text)}</span>{fragments.bar(text, share)}</div>'

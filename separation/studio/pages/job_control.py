@@ -7,6 +7,7 @@ second tab shows the same job.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import gradio as gr
 from separation.separators import METHODS
 from separation.studio import errors
 from separation.studio.components import fragments
-from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.i18n import Translator, translator_for
 from separation.studio.inputs.checks import usable_part
 from separation.studio.inputs.form import Form
 from separation.studio.jobs import runner, store
@@ -24,7 +25,7 @@ from separation.studio.jobs.history import history, time_span
 from separation.studio.jobs.queue import MAX_PER_VISITOR, QUEUE
 from separation.studio.jobs.store import JobOrder, JobState
 from separation.studio.results import storage
-from separation.studio.visitor import is_name, new_name, visitor_name
+from separation.studio.visitor import is_name, visitor_name
 
 __all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "watch", "wire"]
 
@@ -96,10 +97,6 @@ class JobParts:
 def status_line() -> gr.HTML:
     """Return the status; it triggers ``retry`` with the method that is to be tried again."""
     return gr.HTML(fragments.hint(Translator("en")("ready")), js_on_load=_RETRY, elem_id="status")
-
-
-def go_on_button() -> gr.Button:
-    return gr.Button(translatable("go_on"), variant="primary", elem_id="go-on", visible=False, min_width=100)
 
 
 def wire(parts: JobParts, choice: list[Any]) -> None:
@@ -183,7 +180,7 @@ def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
     """Show the job that the page's address names, and give a new visitor a secret name."""
     words, token = translator_for(request), request.query_params.get("result")
     if not is_name(visitor):
-        visitor = new_name()
+        visitor = secrets.token_urlsafe(16)
     view = list(_view(token, visitor, words))
     if token is None:
         view[0] = fragments.hint(words("ready"))

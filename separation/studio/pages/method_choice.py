@@ -11,7 +11,7 @@ import gradio as gr
 from separation.separators import METHODS
 from separation.studio.components.method_cards import method_cards
 from separation.studio.i18n import translator_for
-from separation.studio.pages.fetching import FetchError, fetch_in_turn
+from separation.studio.pages.fetching import fetch_in_turn
 from separation.studio.visitor import visitor_name
 
 __all__ = ["fetch_method", "wire_methods"]
@@ -35,10 +35,5 @@ def fetch_method(request: gr.Request, visitor: Any, event: gr.EventData) -> Iter
     if method is None or model is None:
         return
     fetch, who = partial(download.download_model, model), visitor_name(visitor, request)
-    try:
-        for news in fetch_in_turn(fetch, who, words, retry=f'class="get" data-method="{method.name}"'):
-            yield gr.update(cards=method_cards(words, {method.name: news}))
-    except FetchError as error:
-        yield gr.update(cards=method_cards(words, {method.name: str(error)}))
-    else:
-        yield gr.update(cards=method_cards(words))
+    for news in fetch_in_turn(fetch, who, words, retry=f'class="get" data-method="{method.name}"'):
+        yield gr.update(cards=method_cards(words, {method.name: news}))

@@ -20,8 +20,8 @@ from separation.studio.jobs.queue import QUEUE
 from separation.studio.jobs.speeds import note_speed
 from separation.studio.jobs.zero_gpu import with_gpu
 from separation.studio.limits import may_manage_models
-from separation.studio.pages.fetching import FetchError, fetch_in_turn
-from separation.studio.pages.model_choice import choose_weights, default_weights, installed_weights
+from separation.studio.pages.fetching import fetch_in_turn
+from separation.studio.pages.model_choice import choose_weights, weights_dropdown
 from separation.studio.pages.separate import SeparatePage
 from separation.studio.visitor import visitor_name
 
@@ -42,16 +42,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
     status = gr.HTML(elem_id="models-status")
     place = model_list()
     with gr.Accordion(translatable("default_of"), open=False, elem_id="defaults"), gr.Row():
-        defaults = {
-            name: gr.Dropdown(
-                installed_weights(name),
-                value=default_weights(name),
-                label=METHODS[name].title,
-                elem_id=f"default-{name}",
-                visible=bool(installed_weights(name)),
-            )
-            for name in separate.weights
-        }
+        defaults = {name: weights_dropdown(name, f"default-{name}") for name in separate.weights}
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(_show, None, place, **private)
     measured = speed.click(measure, separate.job.visitor, [status, place], concurrency_limit=None, **private)
@@ -156,10 +147,5 @@ def download_weights(request: gr.Request, visitor: Any, event: gr.EventData) -> 
         return
     retry = f'class="get" data-model="{escape(model.name)}"'
     fetch, who = partial(download.download_model, model), visitor_name(visitor, request)
-    try:
-        for news in fetch_in_turn(fetch, who, words, retry=retry):
-            yield _cards(words, {model.name: news})
-    except FetchError as error:
-        yield _cards(words, {model.name: str(error)})
-    else:
-        yield _cards(words)
+    for news in fetch_in_turn(fetch, who, words, retry=retry):
+        yield _cards(words, {model.name: news})

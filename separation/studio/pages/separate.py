@@ -14,9 +14,9 @@ from separation.studio.components.method_cards import method_choice
 from separation.studio.i18n import Translator, translatable
 from separation.studio.jobs.history import history
 from separation.studio.pages import song_choice
-from separation.studio.pages.job_control import JobParts, go_on_button, status_line, wire
+from separation.studio.pages.job_control import JobParts, status_line, wire
 from separation.studio.pages.method_choice import wire_methods
-from separation.studio.pages.model_choice import default_weights, installed_weights
+from separation.studio.pages.model_choice import weights_dropdown
 from separation.studio.pages.song_choice import SongChoice
 
 __all__ = ["SeparatePage", "build"]
@@ -64,7 +64,7 @@ def build() -> SeparatePage:
         )
         stop = gr.Button(translatable("stop"), variant="stop", elem_id="stop", interactive=False, scale=0, min_width=96)
     status = status_line()
-    go_on = go_on_button()
+    go_on = gr.Button(translatable("go_on"), variant="primary", elem_id="go-on", visible=False, min_width=100)
     place = gr.HTML(visible=False, elem_id="result")
     earlier = gr.HTML(history([], Translator("en")), elem_id="history")
     defaults = gr.BrowserState({}, storage_key="stemscope-defaults", secret="stemscope")
@@ -102,15 +102,5 @@ def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
     shifts = gr.Slider(0, 10, value=0, step=1, label=translatable("shifts"), elem_id="shifts")
     gr.Markdown(translatable("model_of"), elem_classes="note")
     with gr.Row():
-        weights = {
-            method.name: gr.Dropdown(
-                installed_weights(method.name),
-                value=default_weights(method.name),
-                label=method.title,
-                elem_id=f"weights-{method.name}",
-                visible=bool(installed_weights(method.name)),
-            )
-            for method in METHODS.values()
-            if method.has_model
-        }
+        weights = {name: weights_dropdown(name, f"weights-{name}") for name, one in METHODS.items() if one.has_model}
     return [karaoke, together, iterations, shifts], weights

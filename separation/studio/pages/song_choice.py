@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
+from separation.datasets.sample_set import download_sample_set
 from separation.studio.components.song_cards import example_buttons, song_cards
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.inputs import songs
-from separation.studio.pages.sample_set import fetch_sample_set
+from separation.studio.pages.fetching import fetch_in_turn
 from separation.studio.visitor import visitor_name
 
 __all__ = ["SongChoice", "build", "choose_example", "describe_choice", "library", "wire"]
@@ -98,8 +99,10 @@ def choose_example(references: list[str] | None, event: gr.EventData) -> tuple[A
 
 def fetch_tracks(request: gr.Request, visitor: Any) -> Any:
     """Queue the download of MUSDB18's sample set, with progress in its card."""
-    words = translator_for(request)
-    for news in fetch_sample_set(visitor_name(visitor, request), words):
-        yield song_cards(words, fetching=news), gr.skip()
+    words, who = translator_for(request), visitor_name(visitor, request)
+    for news in fetch_in_turn(download_sample_set, who, words, retry='class="get get-tracks"'):
+        if news:
+            yield song_cards(words, fetching=news), gr.skip()
+    songs.musdb_tracks.cache_clear()
     if songs.musdb_tracks():
         yield song_cards(words), gr.update(choices=library())

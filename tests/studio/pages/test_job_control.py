@@ -220,8 +220,7 @@ def test_downloads_and_songs_share_a_visitors_places(monkeypatch: pytest.MonkeyP
         view = press(pressed("mix", upload=UPLOAD))
         assert not view.run["interactive"]
         refused = fetching.fetch_in_turn(lambda hear: None, VISITOR, words, retry="")
-        with pytest.raises(fetching.FetchError, match="4 of your requests are in the queue already"):
-            next(refused)
+        assert "4 of your requests are in the queue already" in next(refused)
         del fetch, fetches  # closes them
         runner.stop(view.token)
         runner.wait(str(view.token))

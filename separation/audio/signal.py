@@ -64,22 +64,22 @@ class AudioSource(Signal, Protocol):
 class TensorSignal:
     """A signal in memory, shape (channels, time)."""
 
-    samples: Tensor
+    waveform: Tensor
 
     @property
     def channels(self) -> int:
-        return self.samples.shape[0]
+        return self.waveform.shape[0]
 
     @property
     def frames(self) -> int:
-        return self.samples.shape[1]
+        return self.waveform.shape[1]
 
     def read(self, start: int, stop: int) -> Tensor:
-        return self.samples[:, start:stop]
+        return self.waveform[:, start:stop]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audio:
+class Audio(TensorSignal):
     """Audio in memory.
 
     Attributes
@@ -94,7 +94,6 @@ class Audio:
         Defects of the file that it was read from, such as truncation, one sentence each.
     """
 
-    waveform: Tensor
     sample_rate: int
     speakers: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
@@ -114,20 +113,9 @@ class Audio:
             raise AudioError(f"{count} of its samples are NaN or infinite")
 
     @property
-    def channels(self) -> int:
-        return self.waveform.shape[0]
-
-    @property
-    def frames(self) -> int:
-        return self.waveform.shape[1]
-
-    @property
     def duration(self) -> float:
         """Length in seconds."""
         return self.frames / self.sample_rate
-
-    def read(self, start: int, stop: int) -> Tensor:
-        return self.waveform[:, start:stop]
 
     def digest(self) -> str:
         """Return the SHA-256 of the samples, as :meth:`AudioSource.digest` does."""

@@ -131,7 +131,10 @@ def _print_silent(results: list[TrackResult]) -> None:
 
 
 def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], *, json_output: bool) -> None:
-    from separation.evaluation.museval_json import AGGREGATION, extra_metrics, medians, summary_rows
+    import numpy as np
+
+    from separation.evaluation.museval_json import AGGREGATION, extra_metrics, medians, scores_by_target
+    from separation.evaluation.statistics import confidence_interval
     from separation.evaluation.track_scores import defined
 
     extra = extra_metrics(results)
@@ -166,11 +169,13 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
     overall = medians(results)
     print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with a 95 % interval from six tracks on")
     print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}" + "".join(f"{name:>10}" for name in extra))
-    for row in summary_rows(results):
-        rest = "".join(_cell(overall[row["target"]][name]) for name in ("ISR", "SIR", "SAR"))
-        rest += "".join(f"{_cell(overall[row['target']][name]):>10}" for name in extra)
-        interval = "" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
-        print(f"{row['target']:14}{_cell(overall[row['target']]['SDR'])}{interval:>18}{rest}")
+    for target, scores in scores_by_target(results, "SDR").items():
+        row = overall[target]
+        rest = "".join(_cell(row[name]) for name in ("ISR", "SIR", "SAR"))
+        rest += "".join(f"{_cell(row[name]):>10}" for name in extra)
+        low, high = confidence_interval(np.array(list(scores.values())))
+        interval = "" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+        print(f"{target:14}{_cell(row['SDR'])}{interval:>18}{rest}")
     if verification:
         refused = f" ({verification['refused']} others are refused by museval)" if verification["refused"] else ""
         print(f"{verification['tracks']} tracks verified{refused}: {verification_line(verification)}")

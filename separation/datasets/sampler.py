@@ -281,18 +281,12 @@ class MixSampler:
 
         Each has a generator of its own, so that an excerpt does not depend on the others in its batch.
         """
-        pairs = zip(decays.tolist(), levels.tolist(), strict=True)
-        responses = [self._impulse_response(decay, level).T for decay, level in pairs]
+        form = {"channels": self.store.samples.shape[-1], "sample_rate": self.store.sample_rate}
+        responses = [
+            impulse_response(0.3 + 1.7 * decay, -18 + 14 * level, int(decay * 2**53), **form).T
+            for decay, level in zip(decays.tolist(), levels.tolist(), strict=True)
+        ]
         return to_device(pad_sequence(responses, batch_first=True).mT, self.store.device)
-
-    def _impulse_response(self, decay: float, level: float) -> Tensor:
-        return impulse_response(
-            0.3 + 1.7 * decay,
-            -18 + 14 * level,
-            int(decay * 2**53),
-            channels=self.store.samples.shape[-1],
-            sample_rate=self.store.sample_rate,
-        )
 
 
 def _choose(cumulative: Tensor, uniform: Tensor) -> Tensor:

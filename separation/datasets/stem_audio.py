@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +23,7 @@ __all__ = ["StemFormat", "check_formats", "measure_stem", "read_header", "read_s
 
 @dataclass(frozen=True, kw_only=True)
 class StemFormat:
-    """The format of one file.
-
-    Attributes
-    ----------
-    sample_rate : int
-        Hz.
-    channels : int
-    frames : int or None
-        Length in samples; None if the header does not state it.
-    """
+    """The format of one file: in Hz, and in samples, or None if the header does not state the length."""
 
     sample_rate: int
     channels: int
@@ -46,11 +38,8 @@ def read_header(stems: StemFiles, path: Path) -> StemFormat:
     AudioError
         If it is missing, empty, not audio, or visibly cut off; the message names the file within the track's folder.
     """
-    try:
-        with open_audio(path, strict=True) as file:
-            return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=file.frames)
-    except AudioError as error:
-        raise _with_label(error, stems, path) from error
+    with _labelled(stems, path), open_audio(path, strict=True) as file:
+        return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=file.frames)
 
 
 def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
@@ -64,24 +53,26 @@ def measure_stem(stems: StemFiles, path: Path) -> StemFormat:
     import numpy as np
 
     frames, wrong = 0, 0
-    try:
+    with _labelled(stems, path):
         with open_audio(path, strict=True) as file:
             for block in file.blocks:
                 frames += block.shape[1]
                 wrong += block.size - int(np.isfinite(block).sum())
         if wrong:
             raise AudioError(f"cannot read {path.name!r}: {wrong} of its samples are NaN or infinite")
-    except AudioError as error:
-        raise _with_label(error, stems, path) from error
     return StemFormat(sample_rate=file.sample_rate, channels=file.channels, frames=frames)
 
 
-def _with_label(error: AudioError, stems: StemFiles, path: Path) -> AudioError:
-    """Return the error with the file's path within the track, since file names recur in many tracks."""
-    return AudioError(str(error).replace(repr(path.name), repr(stems.label(path)), 1))
+@contextmanager
+def _labelled(stems: StemFiles, path: Path) -> Iterator[None]:
+    """Let errors name the file by its path within the track, since file names recur in many tracks."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(str(error).replace(repr(path.name), repr(stems.label(path)), 1)) from error
 
 
-def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat]) -> None:
+def check_formats(stems: StemFiles, formats: Mapping[Path, StemFormat | Audio]) -> None:
     """Raise ValueError if the files of a track have different formats; the message names two of them.
 
     Sample rates must agree. Numbers of channels and lengths must agree too unless ``stems.toml`` chose the files:
@@ -145,12 +136,14 @@ def read_stems(
     """
     import numpy as np
 
-    audios = {path: _read(stems, path, start, duration) for path in stems.checked().files}
-    formats = {
-        path: StemFormat(sample_rate=audio.sample_rate, channels=audio.channels, frames=audio.frames)
-        for path, audio in audios.items()
-    }
-    check_formats(stems, formats)
+    from separation.audio.files import read
+
+    audios = {}
+    for path in stems.checked().files:
+        with _labelled(stems, path):
+            audios[path] = read(path, start=start, duration=duration, strict=True)
+    check_formats(stems, audios)
+    rate = next(iter(audios.values())).sample_rate
     shape = max(audio.channels for audio in audios.values()), max(audio.frames for audio in audios.values())
     targets = {}
     for target, paths in stems.targets.items():
@@ -158,13 +151,4 @@ def read_stems(
         for path in paths:
             wave = audios.pop(path).waveform.numpy()
             total[:, : wave.shape[1]] += wave  # mono is added to every channel
-    return targets, next(iter(formats.values())).sample_rate
-
-
-def _read(stems: StemFiles, path: Path, start: float, duration: float | None) -> Audio:
-    from separation.audio.files import read
-
-    try:
-        return read(path, start=start, duration=duration, strict=True)
-    except AudioError as error:
-        raise _with_label(error, stems, path) from error
+    return targets, rate

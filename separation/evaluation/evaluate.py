@@ -172,16 +172,15 @@ def _refuse_other_origin(job: Job) -> None:
 
 def evaluate_track(job: Job) -> TrackOutcome:
     """Separate, score and write one track; errors are returned, not raised."""
+    error = None
     try:
-        if _is_finished(job):  # scored by a worker that died before reporting it
-            return TrackOutcome(name=job.track.name, file=job.file)
-        with claim_gpu(job.device):
-            scores = _scores(job)
-        write_result(job.file, scores, provenance=dict(job.provenance))
-    except Exception as error:  # a bad file can raise anything; the other tracks must continue
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return TrackOutcome(name=job.track.name, file=job.file, error=said)
-    return TrackOutcome(name=job.track.name, file=job.file)
+        if not _is_finished(job):  # else scored by a worker that died before reporting it
+            with claim_gpu(job.device):
+                scores = _scores(job)
+            write_result(job.file, scores, provenance=dict(job.provenance))
+    except Exception as raised:  # a bad file can raise anything; the other tracks must continue
+        error = str(raised) if isinstance(raised, ValueError) else f"{type(raised).__name__}: {raised}"
+    return TrackOutcome(name=job.track.name, file=job.file, error=error)
 
 
 def _scores(job: Job) -> dict[str, Any]:
@@ -194,35 +193,24 @@ def _scores(job: Job) -> dict[str, Any]:
         separator = _separator(job.method, job.model, job.device, job.options)
     stems = torch.cat(list(run(separator, audio)), dim=-1).cpu()
     named = [source for source in true if source in separator.sources]
-    if not named and ACCOMPANIMENT not in separator.sources:  # unnamed components
-        return _score(job, true, stems, rate, separator, permute=True)
-    estimates = dict(zip(separator.sources, stems, strict=True))
-    for source in PARTS_OF_OTHER:  # such as piano: MUSDB18 counts it as other
-        if "other" in named and source in estimates and source not in true:
-            estimates["other"] = estimates["other"] + estimates[source]
-    if len(named) < len(true):  # as in SiSEC, everything but the targets is their accompaniment
-        if ACCOMPANIMENT not in estimates:
-            estimates[ACCOMPANIMENT] = audio.waveform - torch.stack([estimates[source] for source in named]).sum(0)
-        rest = torch.stack([wave for source, wave in true.items() if source not in named]).sum(0)
-        true = {source: true[source] for source in named} | {ACCOMPANIMENT: rest}
-    return _score(job, true, torch.stack([estimates[source] for source in true]), rate, separator)
-
-
-def _score(
-    job: Job,
-    true: Mapping[str, torch.Tensor],
-    estimates: torch.Tensor,
-    rate: int,
-    separator: Separator,
-    *,
-    permute: bool = False,
-) -> dict[str, Any]:
+    unnamed = not named and ACCOMPANIMENT not in separator.sources  # components
+    if not unnamed:
+        estimates = dict(zip(separator.sources, stems, strict=True))
+        for source in PARTS_OF_OTHER:  # such as piano: MUSDB18 counts it as other
+            if "other" in named and source in estimates and source not in true:
+                estimates["other"] = estimates["other"] + estimates[source]
+        if len(named) < len(true):  # as in SiSEC, everything but the targets is their accompaniment
+            if ACCOMPANIMENT not in estimates:
+                estimates[ACCOMPANIMENT] = audio.waveform - torch.stack([estimates[source] for source in named]).sum(0)
+            rest = torch.stack([wave for source, wave in true.items() if source not in named]).sum(0)
+            true = {source: true[source] for source in named} | {ACCOMPANIMENT: rest}
+        stems = torch.stack([estimates[source] for source in true])
     return score_signals(
         list(true),
         ArraySignals(torch.stack(list(true.values()))),
-        ArraySignals(estimates),
+        ArraySignals(stems),
         rate,
-        permute=permute,
+        permute=unnamed,
         metrics=job.metrics,
         verify=job.verify,
         device=str(separator.device),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -76,17 +76,13 @@ class _File:
     def __init__(self, path: Path, closing: ExitStack) -> None:
         self._position = threading.Lock()  # a file has one position for all threads
         self._sound: soundfile.SoundFile | None = None
-        try:
+        with suppress(soundfile.LibsndfileError):
             sound = closing.enter_context(soundfile.SoundFile(path))
-        except soundfile.LibsndfileError:
-            pass
-        else:
             self._sound = None if sound.subtype in _LOSSY else sound
-        if self._sound is not None:
-            self.channels, self.frames = self._sound.channels, self._sound.frames
-            return
-        self._decoded = closing.enter_context(Recording(path, tempfile.gettempdir()))
-        self.channels, self.frames = self._decoded.channels, self._decoded.frames
+        if self._sound is None:
+            self._decoded = closing.enter_context(Recording(path, tempfile.gettempdir()))
+        opened = self._decoded if self._sound is None else self._sound
+        self.channels, self.frames = opened.channels, opened.frames
 
     def read(self, start: int, stop: int) -> np.ndarray:
         if self._sound is not None:

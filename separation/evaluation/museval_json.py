@@ -19,7 +19,7 @@ import numpy as np
 
 from separation.atomic import atomic_write
 from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS, METRIC_UNITS, TRACK_METRICS
-from separation.evaluation.statistics import confidence_interval, median
+from separation.evaluation.statistics import median
 from separation.evaluation.track_scores import defined
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "read_result",
     "read_results",
     "scores_by_target",
-    "summary_rows",
     "write_result",
     "write_summary",
 ]
@@ -203,20 +202,6 @@ def extra_metrics(results: Sequence[TrackResult]) -> list[str]:
     """Return the extra metrics that at least one track has."""
     found = {metric for result in results for scores in result.whole.values() for metric in scores}
     return [metric for metric in EXTRA_METRICS if metric in found]
-
-
-def summary_rows(results: Sequence[TrackResult], metric: str = "SDR") -> list[dict[str, Any]]:
-    """Return a row per target: number of tracks with a score, median, and its 95 % confidence interval in dB.
-
-    The bounds `low` and `high` are NaN for fewer than six tracks.
-    """
-    rows = []
-    for target, scores in scores_by_target(results, metric).items():
-        values = np.array(list(scores.values()))
-        low, high = confidence_interval(values)
-        tracks = int((~np.isnan(values)).sum())
-        rows.append({"target": target, "tracks": tracks, "median": median(values), "low": low, "high": high})
-    return rows
 
 
 def write_summary(path: Path, results: Sequence[TrackResult]) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from separation.evaluation.statistics import Comparison, compare_methods
+from separation.evaluation.statistics import compare_methods
 from separation.evaluation.track_scores import defined
 
 __all__ = ["LEVEL", "rank_methods", "rank_scores"]
@@ -48,13 +48,14 @@ def _rank_source(source: str, targets: Mapping[str, Mapping[str, Any]], outside:
         for metric, value in score.items()
         if metric not in _NO_METRICS and (value is None or isinstance(value, int | float))
     )
-    return {metric: _rank_metric(metric, scores, outside) for metric in metrics}
-
-
-def _rank_metric(metric: str, scores: Mapping[str, Mapping[str, Any]], outside: Collection[str]) -> dict[str, Any]:
-    values = {method: score.get(metric) for method, score in scores.items()}
-    frames = {method: _frames(score, metric) for method, score in scores.items()}
-    return rank_scores(values, frames, outside=outside)
+    return {
+        metric: rank_scores(
+            {method: score.get(metric) for method, score in scores.items()},
+            {method: _frames(score, metric) for method, score in scores.items()},
+            outside=outside,
+        )
+        for metric in metrics
+    }
 
 
 def rank_scores(
@@ -117,20 +118,14 @@ def _verdict(
         for other in {pair.first, pair.second} - {best}
         if best in (pair.first, pair.second)
     }
-    lead = pairs[second].median_difference * (1 if pairs[second].first == best else -1)
-    rest = {"best": best, "lead": defined(lead), "samples": min(pair.tracks for pair in pairs.values())}
+    leads = {name: pair.median_difference * (1 if pair.first == best else -1) for name, pair in pairs.items()}
+    rest = {"best": best, "lead": defined(leads[second]), "samples": min(pair.tracks for pair in pairs.values())}
     if any(math.isnan(pair.p_holm) for pair in pairs.values()):
         return {**rest, "verdict": "short", "ties": [], "p": None}
-    ties = [other for other in ranked[1:] if not _leads(pairs[other], best)]
+    ties = [name for name in ranked[1:] if not (pairs[name].p_holm < LEVEL and leads[name] > 0)]
     return {
         **rest,
         "verdict": "tie" if ties else "sure",
         "ties": ties,
         "p": defined(max(pair.p_holm for pair in pairs.values())),
     }
-
-
-def _leads(pair: Comparison, best: str) -> bool:
-    """Return whether the best method surely leads: the median of the differences must point the same way."""
-    difference = pair.median_difference if pair.first == best else -pair.median_difference
-    return pair.p_holm < LEVEL and difference > 0

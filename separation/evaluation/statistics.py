@@ -37,40 +37,21 @@ def _quantiles(values: np.ndarray, fractions: Any) -> np.ndarray:
     return found
 
 
-def confidence_interval(
-    values: np.ndarray, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the median.
+def confidence_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the median, of 95 %; NaN for fewer than :data:`MIN_TRACKS` scores.
 
-    Parameters
-    ----------
-    values : array, shape (tracks,)
-        Scores, which may be infinite; NaN, for tracks without one, is omitted.
-    level : float
-        Confidence level between 0 and 1, both excluded.
-    resamples : int
-        Number of bootstrap samples.
-    seed : int
-        Seed of the resampling; the same values give the same interval.
-
-    Returns
-    -------
-    low, high : float
-        NaN if fewer than :data:`MIN_TRACKS` tracks have a score.
+    `values` (tracks,) may be infinite; NaN, for tracks without a score, is omitted. The same values give the same
+    interval.
 
     References
     ----------
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7(1), 1979.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level}")
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, got {resamples}")
     values = values[~np.isnan(values)]
     if len(values) < MIN_TRACKS:
         return math.nan, math.nan
-    drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    low, high = _quantiles(_quantiles(values[drawn], 0.5), [(1 - level) / 2, (1 + level) / 2])
+    drawn = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
+    low, high = _quantiles(_quantiles(values[drawn], 0.5), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from separation.audio.signal import Signal
 from separation.separators.base import Separator, SpectrogramSeparator
 from separation.separators.lazy_stems import LazySpectrograms, LazyStem, LazyStems
-from separation.separators.level import LevelledSignal, master
+from separation.separators.level import levelled, master
 from separation.separators.presets import Preset
 from separation.sources import SOURCES
 from separation.spectral.stft import InverseStft, StftConfig, frames_between
@@ -132,8 +132,8 @@ class EnsembleSeparator(Separator):
                 yield from self._mean(mixture, self._start(mixture, closing))
             else:
                 matrices = master(mixture)
-                levelled = LevelledSignal(mixture, matrices)
-                yield from matrices.restore(self._wiener(levelled, self._start(levelled, closing)))
+                signal = levelled(mixture, matrices)
+                yield from matrices.restore(self._wiener(signal, self._start(signal, closing)))
         for part in self.parts.values():
             self.notes.extend(note for note in part.notes if note not in self.notes)
 

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from separation.audio.blocks import iter_blocks
+from separation.audio.channels import ChannelMix
 from separation.audio.signal import Signal
 
 __all__ = [
     "LEVELS",
     "MASTERED_PEAK",
     "InputMatrices",
-    "LevelledSignal",
     "Measurement",
     "check_level",
+    "levelled",
     "master",
     "measure",
     "standardise",
@@ -162,14 +163,6 @@ def _repair_channels(measured: Measurement) -> InputMatrices:
     return InputMatrices(mean, to_network, to_stems)
 
 
-class LevelledSignal:
-    """A recording as the input of a network: ``matrices.forward @ (signal - matrices.mean)``."""
-
-    def __init__(self, signal: Signal, matrices: InputMatrices) -> None:
-        self._signal, self._matrices = signal, matrices
-        self.channels, self.frames = signal.channels, signal.frames
-
-    def read(self, start: int, stop: int) -> Tensor:
-        """Return samples `start` to `stop` of the network's input, shape (channels, stop - start)."""
-        x = self._signal.read(start, stop)
-        return (self._matrices.forward @ (x.double() - self._matrices.mean)).to(x.dtype)
+def levelled(signal: Signal, matrices: InputMatrices) -> Signal:
+    """Return a recording as the input of a network: ``matrices.forward @ (signal - matrices.mean)``."""
+    return ChannelMix(signal, signal.channels, lambda x: (matrices.forward @ (x.double() - matrices.mean)).to(x.dtype))

@@ -12,7 +12,7 @@ from torch import Tensor
 from separation.audio.signal import Signal
 from separation.models.open_unmix import LEGACY_KEYS, OpenUnmix
 from separation.separators.base import SpectrogramSeparator
-from separation.separators.level import LevelledSignal, check_level, master
+from separation.separators.level import check_level, levelled, master
 from separation.separators.overlap_add import fade_window, overlap_add
 from separation.separators.precision import apply_precision
 from separation.spectral.stft import InverseStft, StftConfig, frames_between
@@ -122,7 +122,7 @@ class OpenUnmixSeparator(SpectrogramSeparator):
             return
         matrices = master(mixture)
         shares = torch.eye(len(self.sources))[-1] if self.options.residual else None
-        yield from matrices.restore(self._estimates(LevelledSignal(mixture, matrices)), shares)
+        yield from matrices.restore(self._estimates(levelled(mixture, matrices)), shares)
 
     def _estimates(self, mixture: Signal) -> Iterator[Tensor]:
         """Yield the blocks of estimates for a mixture at the level that the networks expect."""

@@ -14,7 +14,7 @@ from separation.audio.blocks import read_padded
 from separation.audio.signal import Signal
 from separation.models.spleeter import UNUSED_KEYS, SpleeterUNet, state_from_tensorflow
 from separation.separators.base import Separator
-from separation.separators.level import LevelledSignal, check_level, master
+from separation.separators.level import check_level, levelled, master
 from separation.separators.precision import apply_precision
 from separation.spectral.stft import InverseStft, StftConfig
 from separation.weights.model import Model
@@ -113,7 +113,7 @@ class SpleeterSeparator(Separator):
             yield from self._estimates(mixture)
         else:
             matrices = master(mixture)
-            yield from matrices.restore(self._estimates(LevelledSignal(mixture, matrices)))
+            yield from matrices.restore(self._estimates(levelled(mixture, matrices)))
 
     def _estimates(self, mixture: Signal) -> Iterator[Tensor]:
         """Yield the blocks of estimates for a mixture at the level that the networks expect."""

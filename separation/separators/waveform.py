@@ -17,7 +17,7 @@ from separation.audio.blocks import iter_blocks, read_padded
 from separation.audio.signal import Signal
 from separation.models.demucs import center_trim
 from separation.separators.base import Separator
-from separation.separators.level import LevelledSignal, check_level, standardise
+from separation.separators.level import check_level, levelled, standardise
 from separation.separators.overlap_add import fade_window, in_step, overlap_add
 from separation.separators.precision import Estimator, batch_seconds
 from separation.spectral.masks import ratio_mask
@@ -156,7 +156,7 @@ class WaveformSeparator(Separator):
         if not self.options.normalise or self.options.level == "upstream":
             return self._estimates(mixture, *(_level(mixture) if self.options.normalise else (0.0, 1.0)))
         matrices = standardise(mixture)
-        return matrices.restore(self._estimates(LevelledSignal(mixture, matrices), 0.0, 1.0))
+        return matrices.restore(self._estimates(levelled(mixture, matrices), 0.0, 1.0))
 
     def _estimates(self, mixture: Signal, mean: float, scale: float) -> Iterator[Tensor]:
         """Yield the blocks of estimates; the networks receive ``(mixture - mean) / scale``."""

@@ -18,7 +18,7 @@ from separation.separators import create
 from separation.separators.base import Separator, SpectrogramSeparator
 from separation.separators.ensemble import EnsembleOptions, EnsembleSeparator
 from separation.separators.lazy_stems import LazyStem, LazyStems
-from separation.separators.level import LevelledSignal, master
+from separation.separators.level import levelled, master
 from separation.separators.presets import Part, Preset
 from separation.sources import SOURCES
 from separation.spectral.stft import StftConfig, istft, stft
@@ -131,7 +131,7 @@ def test_parts_can_share_a_separator(tiny_preset: str, mixture: Tensor) -> None:
     assert separator.parts["mixture"] is separator.parts["rest"]
     open_unmix, spleeter = separator.parts["mixture"], separator.parts["spleeter"]
     assert isinstance(open_unmix, SpectrogramSeparator)
-    mixture = LevelledSignal(TensorSignal(mixture), master(TensorSignal(mixture))).read(0, mixture.shape[1])
+    mixture = levelled(TensorSignal(mixture), master(TensorSignal(mixture))).read(0, mixture.shape[1])
     stems = separator.separate(mixture)
     first_pass = spleeter.separate(mixture)
     inputs = (mixture, first_pass[spleeter.sources.index("other")])

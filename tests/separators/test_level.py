@@ -12,7 +12,7 @@ from separation.audio.files import read
 from separation.audio.signal import Audio
 from separation.separators import create
 from separation.separators.base import Separator
-from separation.separators.level import MASTERED_PEAK, LevelledSignal, master
+from separation.separators.level import MASTERED_PEAK, levelled, master
 from tests.conftest import snr
 
 
@@ -83,9 +83,8 @@ def test_an_unknown_level_is_refused() -> None:
 
 def presented(signal: Tensor) -> Tensor:
     """A signal as a network gets it."""
-    return LevelledSignal(
-        Audio(waveform=signal, sample_rate=44100), master(Audio(waveform=signal, sample_rate=44100))
-    ).read(0, signal.shape[1])
+    audio = Audio(waveform=signal, sample_rate=44100)
+    return levelled(audio, master(audio)).read(0, signal.shape[1])
 
 
 @pytest.mark.parametrize("gain", [1e-5, 1.0, 30.0])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import julius
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 __all__ = ["BidirectionalLSTM", "Demucs", "center_trim", "valid_length"]
 
@@ -42,6 +44,34 @@ class BidirectionalLSTM(nn.Module):
         """Map (batch, channels, time) to the same shape."""
         hidden = self.lstm(x.permute(2, 0, 1))[0]  # (time, batch, 2 * channels)
         return self.linear(hidden).permute(1, 2, 0)
+
+
+class Resampling(nn.Module):
+    """Resampling by julius' ``ResampleFrac``, whose kernels are kept on the network's device.
+
+    ``julius.resample_frac`` makes them on the CPU in every call, and a GPU waits for the copy.
+
+    Parameters
+    ----------
+    old, new : int
+        Sample rates of input and output, without a common divisor.
+    """
+
+    kernels: Tensor  # (new, 1, taps)
+
+    def __init__(self, old: int, new: int) -> None:
+        super().__init__()
+        self.old, self.new = old, new
+        kernels: Any = julius.ResampleFrac(old, new).kernel
+        self.register_buffer("kernels", kernels, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, time) to (batch, channels, time * new // old)."""
+        batch, channels, time = x.shape
+        context = (self.kernels.shape[-1] - self.old) // 2
+        x = F.pad(x.reshape(-1, 1, time), (context, context + self.old), mode="replicate")
+        y = F.conv1d(x, self.kernels, stride=self.old).mT.reshape(batch, channels, -1)
+        return y[..., : time * self.new // self.old]
 
 
 class Demucs(nn.Module):
@@ -91,6 +121,8 @@ class Demucs(nn.Module):
         self.n_channels = n_channels
         self.depth = depth
         self.resample = resample
+        self.upsampling = Resampling(1, 2) if resample else nn.Identity()
+        self.downsampling = Resampling(2, 1) if resample else nn.Identity()
         self.encoder = nn.ModuleList()
         self.decoder = nn.ModuleList()
         inner = n_channels
@@ -142,7 +174,7 @@ class Demucs(nn.Module):
         Tensor, shape (batch, sources, channels, shorter time)
             Estimates of the middle of the mixture.
         """
-        x = julius.resample_frac(mixture, 1, 2) if self.resample else mixture
+        x = self.upsampling(mixture)
         skips = []
         for encode in self.encoder:
             x = encode(x)
@@ -150,6 +182,5 @@ class Demucs(nn.Module):
         x = self.lstm(x)
         for decode in self.decoder:
             x = decode(x + center_trim(skips.pop(), x.shape[-1]))
-        if self.resample:
-            x = julius.resample_frac(x, 2, 1)
+        x = self.downsampling(x)
         return x.reshape(x.shape[0], len(self.sources), self.n_channels, x.shape[-1])

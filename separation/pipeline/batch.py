@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -253,6 +254,8 @@ def _cache_key(job: Job) -> dict[str, Any]:
     state = job.file.stat()
     job_options = asdict(job.options) | {"options": dict(job.options.options)}
     del job_options["command"]
+    if preset := find_method(job.options.method).preset:  # a file that may have been edited
+        job_options["preset"] = hashlib.sha256(repr(preset).encode()).hexdigest()[:16]
     for name in ("two_stems", "strict"):  # omitted if unset, as in results of earlier versions
         if not job_options[name]:
             del job_options[name]

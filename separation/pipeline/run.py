@@ -11,6 +11,7 @@ from separation.audio.channels import ChannelMix, downmix
 from separation.audio.resampling import ResampledSignal, Resampler
 from separation.audio.signal import AudioSource, Signal
 from separation.separators.base import Separator
+from separation.separators.two_stems import TwoStems
 
 __all__ = ["run", "run_configured", "target_mixture"]
 
@@ -57,6 +58,14 @@ def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
 def run_configured(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
     """Separate audio as :func:`run` does, with a separator from :meth:`Separator.at`, which then holds the notes."""
     mixture = target_mixture(audio, separator)
+    if isinstance(separator, TwoStems):  # of the song itself, with what the method's sample rate leaves out
+        yield from separator.split(_run(separator.separator, audio, mixture), mixture)
+    else:
+        yield from _run(separator, audio, mixture)
+
+
+def _run(separator: Separator, audio: AudioSource, mixture: Signal) -> Iterator[Tensor]:
+    """Yield the stems of a mixture at the sample rate of the audio."""
     channels = mixture.channels
     if separator.channels == 2 and channels == 1:
         mixture = ChannelMix(mixture, 2, lambda waveform: waveform.expand(2, -1))

@@ -117,7 +117,9 @@ class EnsembleSeparator(Separator):
         parts = {name: part.at(sample_rate=rate, channels=channels) for name, part in self.parts.items()}
         if all(parts[name] is self.parts[name] for name in parts):
             return self
-        return EnsembleSeparator(self.preset, parts, options=self.options)
+        configured = EnsembleSeparator(self.preset, parts, options=self.options)
+        configured.allow_tf32 = self.allow_tf32
+        return configured
 
     def segments(self, frames: int) -> int:
         """Return the number of blocks for a mixture of `frames` samples."""

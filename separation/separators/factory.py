@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from separation.separators.presets import Preset
-from separation.separators.registry import METHODS, find_method
+from separation.separators.registry import METHODS, Method, find_method
 from separation.weights import catalogue
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from separation.separators.base import Separator
 
 __all__ = ["create"]
+
+_CONVOLUTIONAL = {"spleeter"}  # methods whose networks have no layers that run in bfloat16
 
 
 def create(
@@ -57,6 +59,8 @@ def create(
         return _create_preset(entry.preset, device=device, precision=precision, options=options)
     if precision != "auto" and not entry.has_model:
         raise ValueError(f"{method} has no network, so that --precision does not apply: omit it")
+    if precision == "bf16" and entry.name in _CONVOLUTIONAL:
+        raise ValueError(f"{method} has convolutions only, which are not computed in bfloat16: use precision fp32")
     if entry.needs_references and references is None:
         raise ValueError(f"{method} is an oracle: it needs the true sources, as <source>.wav next to mixture.wav")
     from separation.separators.options import parse_options
@@ -105,13 +109,18 @@ def _create_preset(preset: Preset, *, device: str, precision: str, options: Mapp
                 part.method,
                 model=part.model,
                 device=device,
-                precision=precision if entry.has_model else "auto",
+                precision=_part_precision(entry, precision),
                 options=part.options,
             )
         parts[name] = shared[key]
     ensemble = EnsembleSeparator(preset, parts, options=parsed)
     ensemble.allow_tf32 = precision == "tf32"
     return ensemble
+
+
+def _part_precision(entry: Method, precision: str) -> str:
+    """Return the precision of an ensemble's part: "auto" if the one asked for does not apply to its method."""
+    return precision if entry.has_model and not (precision == "bf16" and entry.name in _CONVOLUTIONAL) else "auto"
 
 
 def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:

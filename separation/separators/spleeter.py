@@ -15,7 +15,7 @@ from separation.audio.signal import Signal
 from separation.models.spleeter import UNUSED_KEYS, SpleeterUNet, state_from_tensorflow
 from separation.separators.base import Separator
 from separation.separators.level import check_level, levelled, master
-from separation.separators.precision import apply_precision
+from separation.separators.precision import apply_precision, batch_seconds
 from separation.spectral.stft import InverseStft, StftConfig
 from separation.weights.model import Model
 from separation.weights.state_dict import CheckpointError
@@ -60,7 +60,8 @@ class SpleeterOptions:
 class SpleeterSeparator(Separator):
     """Separation by Spleeter, with Deezer's weights.
 
-    Blocks of `n_frames` STFT frames are separated one after the other, as upstream, so that memory is constant.
+    Blocks of `n_frames` STFT frames are separated one after the other, as upstream, so that memory is constant. A GPU
+    processes several blocks at once.
 
     References
     ----------
@@ -106,7 +107,14 @@ class SpleeterSeparator(Separator):
 
     def segments(self, frames: int) -> int:
         """Return the number of blocks for a mixture of `frames` samples."""
-        return -(-self._num_frames(frames) // self.n_frames)
+        return -(-self._num_frames(frames) // self._frames_per_batch)
+
+    @property
+    def _frames_per_batch(self) -> int:
+        if self.device.type == "cpu":
+            return self.n_frames
+        seconds = self.n_frames * self.stft.hop_length / self.sample_rate
+        return self.n_frames * max(1, int(batch_seconds(self.device) / seconds))
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
         if self.options.level == "upstream":
@@ -119,8 +127,9 @@ class SpleeterSeparator(Separator):
         """Yield the blocks of estimates for a mixture at the level that the networks expect."""
         frames = self._num_frames(mixture.frames)
         inverse = InverseStft(self.stft, mixture.frames, lead=self._lead)
-        for first in range(0, frames, self.n_frames):
-            last = min(first + self.n_frames, frames)
+        step = self._frames_per_batch
+        for first in range(0, frames, step):
+            last = min(first + step, frames)
             X = self._spectrogram(mixture, first, last)
             yield inverse(self._masks(X.abs()) * X, last=last == frames).cpu()
 
@@ -139,16 +148,18 @@ class SpleeterSeparator(Separator):
         )
 
     def _masks(self, magnitude: Tensor) -> Tensor:
-        """Return the masks (sources, channels, bins, frames) of one block's magnitude (channels, bins, frames)."""
+        """Return the masks (sources, channels, bins, frames) of a batch's magnitude (channels, bins, frames)."""
         n_frames, rest = magnitude.shape[-1], self.stft.n_bins - self.n_bins
-        block = F.pad(magnitude[:, : self.n_bins], (0, self.n_frames - n_frames)).mT[None].contiguous()
+        padded = F.pad(magnitude[:, : self.n_bins], (0, -n_frames % self.n_frames)).mT
+        blocks = padded.unflatten(1, (-1, self.n_frames)).transpose(0, 1).contiguous()
         if self.device.type == "cpu":  # one network per core
-            logits = torch.stack(map_threads(lambda network: network(block)[0], self.networks))
+            logits = torch.stack(map_threads(lambda network: network(blocks), self.networks))
         else:
-            logits = torch.stack([network(block)[0] for network in self.networks])
+            logits = torch.stack([network(blocks) for network in self.networks])
         shares = logits.softmax(0) if self._softmax else logits.sigmoid()
-        power = (shares * block).square()
-        masks = ((power + _EPS / len(power)) / (power.sum(0) + _EPS)).mT[..., :n_frames]
+        power = (shares * blocks).square()
+        masks = (power + _EPS / len(power)) / (power.sum(0) + _EPS)  # (sources, blocks, channels, frames, bins)
+        masks = masks.transpose(1, 2).flatten(2, 3).mT[..., :n_frames]
         if self.options.mask_extension == "zeros":
             return F.pad(masks, (0, 0, 0, rest))
         return torch.cat([masks, masks.mean(-2, keepdim=True).expand(-1, -1, rest, -1)], dim=-2)

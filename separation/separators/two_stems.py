@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ __all__ = ["TwoStems"]
 
 class TwoStems(Separator):
     """A separator's estimate of one source, and the mixture without it; both sum to the mixture exactly.
+
+    :func:`separation.pipeline.run.run` subtracts at the song's own sample rate, so that the rest keeps what the
+    separator's sample rate cannot hold.
 
     Parameters
     ----------
@@ -41,6 +44,7 @@ class TwoStems(Separator):
         self.min_frames, self.notes = separator.min_frames, separator.notes
         self.model, self.model_hash = separator.model, separator.model_hash
         self.device, self.options = separator.device, separator.options
+        self.allow_tf32 = separator.allow_tf32
 
     def at(self, *, sample_rate: int, channels: int) -> Separator:
         """Return the two stems of the separator for this sample rate and channel count."""
@@ -52,8 +56,15 @@ class TwoStems(Separator):
         return self.separator.segments(frames)
 
     def _stream(self, mixture: Signal) -> Iterator[Tensor]:
+        yield from self.split(self.separator.stream(mixture), mixture)
+
+    def split(self, blocks: Iterable[Tensor], mixture: Signal) -> Iterator[Tensor]:
+        """Yield the two stems, given consecutive blocks of the separator's stems and the mixture at their sample rate.
+
+        The stems may have been resampled since they were estimated: the rest is what they leave of the mixture.
+        """
         row, start = self.separator.sources.index(self.sources[0]), 0
-        for block in self.separator.stream(mixture):
+        for block in blocks:
             stop = start + block.shape[-1]
             yield torch.stack([block[row], mixture.read(start, stop) - block[row]])
             start = stop

@@ -114,7 +114,7 @@ class SharedBatchNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(x)
         dtype, x = x.dtype, x.float()
-        count = all_reduce(torch.tensor([float(len(x))], device=x.device))
+        count = all_reduce(x.new_full((1,), len(x)))
         mean = all_reduce(x.sum(0)) / count
         variance = all_reduce((x - mean).square().sum(0)) / count
         with torch.no_grad():

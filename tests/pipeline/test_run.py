@@ -13,6 +13,7 @@ from separation.audio.channels import downmix
 from separation.audio.signal import Audio, Signal
 from separation.pipeline.run import run, target_mixture
 from separation.separators import create
+from separation.separators.two_stems import TwoStems
 from tests.audio.helpers import delay_of
 from tests.conftest import snr
 from tests.pipeline.helpers import GAINS, Copies, noise, sound
@@ -91,6 +92,19 @@ def test_a_mono_separator_gets_the_mean_of_the_stereo_mix(channels: int) -> None
     stems = torch.cat(list(run(Copies(channels=1), audio)), dim=-1)
     assert stems.shape[1] == 1
     assert torch.allclose(stems.sum(0), downmix(audio.waveform).mean(0, keepdim=True), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("rate", [*RATES[:2], *RATES[-3:]])
+def test_two_stems_sum_to_the_song_at_any_rate(rate: int, channels: int) -> None:
+    """Noise fills the whole band, of which a network at 44.1 kHz knows a part only."""
+    audio = replace(noise(frames=rate // 2, channels=channels), sample_rate=rate)
+    separator = TwoStems(Copies(), "bass")
+    stems = torch.cat(list(run(separator, audio)), dim=-1)
+    mixture = target_mixture(audio, separator).read(0, audio.frames)
+    torch.testing.assert_close(stems.sum(0), mixture, rtol=0, atol=1e-6)
+    one = torch.cat(list(run(Copies(), audio)), dim=-1)[Copies.sources.index("bass")]
+    assert torch.equal(stems[0], one)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])

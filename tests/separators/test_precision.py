@@ -73,6 +73,13 @@ def test_tf32_is_refused_elsewhere_than_on_nvidia_gpus() -> None:
     assert check_precision("tf32", torch.device("cuda")) == "tf32"
 
 
+def test_bfloat16_is_refused_for_convolutions() -> None:
+    with pytest.raises(ValueError, match="spleeter has convolutions only, which are not computed in bfloat16"):
+        create("spleeter", device="cpu", precision="bf16")
+    if onednn.has_bfloat16():  # its part with recurrent layers uses it
+        create("fast", device="cpu", precision="bf16")
+
+
 def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "is_available", lambda: False)
     with pytest.raises(ValueError, match="this CPU has no bfloat16 arithmetic: use precision fp32"):

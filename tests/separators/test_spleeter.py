@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from separation.models.spleeter import SpleeterUNet, state_from_tensorflow
 from separation.separators import create
+from separation.separators.spleeter import SpleeterSeparator
 from separation.weights import catalogue
 from separation.weights.model import Model, read_json_object
 from separation.weights.state_dict import CheckpointError, _numpy_globals
@@ -77,6 +78,19 @@ def test_blocks_do_not_depend_on_the_length(tmp_path: Path, song: Tensor) -> Non
     longer, shorter = separator.separate(song[:, :400_000]), separator.separate(song[:, :300_000])
     done = 4 * 64 * 1024 - 2 * 4096  # samples of the first four blocks that no later frame changes
     assert snr(shorter[..., :done], longer[..., :done]) > 100
+
+
+@pytest.mark.parametrize("n_blocks", [2, 3, 100])
+def test_several_blocks_at_once_give_the_same_stems(
+    n_blocks: int, tmp_path: Path, song: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU."""
+    separator = create("spleeter", model=str(write_tiny(tmp_path / "model", "spleeter")), device="cpu")
+    one_by_one = separator.separate(song[:, :300_000])
+    monkeypatch.setattr(SpleeterSeparator, "_frames_per_batch", n_blocks * 64)
+    blocks = list(separator.stream(song[:, :300_000]))
+    assert len(blocks) == separator.segments(300_000) == -(-5 // n_blocks)
+    assert snr(torch.cat(blocks, -1), one_by_one) > 110
 
 
 def test_the_softmax_is_taken_over_the_stems(tmp_path: Path, song: Tensor) -> None:

@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 
 from separation.audio.signal import Signal
+from separation.separators import create
 from separation.separators.base import Separator
+from separation.separators.ensemble import EnsembleOptions, EnsembleSeparator
+from separation.separators.presets import Part, Preset
 from separation.separators.tf32 import float32_arithmetic
+from separation.separators.two_stems import TwoStems
 
 Flags = tuple[str, str, str]
 
@@ -68,6 +72,7 @@ def test_the_exact_one_of_several_wins_until_it_ends() -> None:
 class Probe(Separator):
     """A separator that notes the flags while it computes."""
 
+    name = "probe"
     sources = ("a",)
 
     def __init__(self, device: str, *, allow_tf32: bool) -> None:
@@ -86,6 +91,19 @@ def test_separators_on_a_gpu_set_them_while_they_compute_a_block(allowed: bool, 
     for _ in probe.stream(torch.zeros(2, 3)):
         assert flags() == before, "between blocks, the flags are the caller's"
     assert probe.seen == [expected] * 3
+
+
+def test_wrapped_separators_keep_what_is_allowed() -> None:
+    probe, before = Probe("cuda", allow_tf32=True), flags()
+    for _ in TwoStems(probe, "a").stream(torch.zeros(2, 3)):
+        assert flags() == before
+    assert probe.seen == [FAST] * 3
+    preset = Preset(name="mine", title="Mine", parts={"a": Part(method="hpss", weights={"vocals": 1})})
+    ensemble = EnsembleSeparator(preset, {"a": create("hpss")}, options=EnsembleOptions(combine="mean"))
+    ensemble.allow_tf32 = True
+    configured = ensemble.at(sample_rate=8000, channels=2)
+    assert configured is not ensemble
+    assert configured.allow_tf32
 
 
 def test_separators_on_a_cpu_leave_them_alone() -> None:

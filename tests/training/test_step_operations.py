@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from separation.training.trainer import CHECK_EVERY
 from tests.training.conftest import MakeTrainer
@@ -17,13 +19,20 @@ from tests.training.helpers import drawn
 #: Operators with which a program reads values from the device.
 READS = {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero", "aten::equal"}
 OPTIONS: dict[str, Any] = {"ema": 0.9, "clip": 1.0, "epochs": 2, "epoch_steps": 2 * CHECK_EVERY}
+#: Recipe, target, most operations of a step, and the options that the published recipe has.
+STEPS = [("open-unmix", "vocals", 1600, {}), ("demucs", "all", 1200, {"resample": True})]
 
 
-@pytest.mark.parametrize(("name", "target", "most"), [("open-unmix", "vocals", 1600), ("demucs", "all", 1100)])
+@pytest.mark.parametrize(("name", "target", "most", "published"), STEPS)
 def test_a_step_only_launches_operations(
-    name: str, target: str, most: int, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    target: str,
+    most: int,
+    published: dict[str, Any],
+    make_trainer: MakeTrainer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trainer = make_trainer(name, target=target, **OPTIONS)
+    trainer = make_trainer(name, target=target, **OPTIONS | published)
     batch = drawn(trainer, 0)
     with trainer._wrapped():
         for _ in range(2):  # the first step also sets up the state of the optimiser
@@ -39,6 +48,33 @@ def test_a_step_only_launches_operations(
     assert len([event for event in operators if not in_optimizer(event)]) < most
     steps = [event.name for event in operators if event.name in ("aten::_fused_adam_", "aten::_foreach_lerp_")]
     assert sorted(steps) == ["aten::_foreach_lerp_", "aten::_fused_adam_"]
+
+
+@pytest.mark.parametrize(("name", "target", "most", "published"), STEPS)
+def test_a_step_copies_nothing_to_the_device(
+    name: str, target: str, most: int, published: dict[str, Any], make_trainer: MakeTrainer
+) -> None:
+    """Such a copy makes the host wait for a GPU. The network and the batch are on torch's device without data."""
+    trainer = make_trainer(name, target=target, **OPTIONS | published)
+    shape = drawn(trainer, 0).shape
+    trainer.objectives.to("meta")
+    with _Inputs() as inputs:
+        for objective_name, arguments in trainer.recipe.inputs(torch.empty(shape, device="meta")).items():
+            trainer.objectives[objective_name](*arguments)
+    assert inputs.devices == {"meta"}
+
+
+class _Inputs(TorchDispatchMode):
+    """The devices of all tensors that operations read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        self.devices |= {tensor.device.type for tensor in tensors}
+        return function(*args, **(kwargs or {}))
 
 
 def in_optimizer(event: FunctionEvent) -> bool:

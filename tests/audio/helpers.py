@@ -70,13 +70,13 @@ def ffmpeg(*arguments: str | Path) -> bytes:
     return subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True, capture_output=True).stdout
 
 
-def ffmpeg_all(folder: Path, *arguments: str | Path) -> None:
+def ffmpeg_all(folder: Path, *arguments: object) -> None:
     """Write many files of a folder in one run of ffmpeg: each run takes 75 ms to start.
 
     If it fails, none is left, so that a test can write its own: one encoder that is missing fails no other's test.
     """
     try:
-        ffmpeg(*arguments)
+        ffmpeg(*map(str, arguments))
     except subprocess.CalledProcessError:
         for path in folder.iterdir():
             path.unlink()

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from dask.distributed import Client
 from torch import Tensor
 
 from separation.audio.signal import Signal
@@ -26,11 +25,16 @@ from separation.separators.mixture import Mix
 from separation.workers.cluster import map_on_cluster, submit
 from tests.cli.helpers import SOURCES, error_line, separation, write_song
 
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
 MIX = JobOptions(method="mix", command="python -m separation")
 
 
 @pytest.fixture
 def client(dask_cluster: Any) -> Iterator[Client]:
+    from dask.distributed import Client
+
     with Client(dask_cluster) as client:
         yield client
 

@@ -8,14 +8,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from xdist.scheduler import LoadFileScheduling
 
-from separation.audio.files import read
-from separation.audio.signal import Audio
+if TYPE_CHECKING:  # the process that hands out the tests runs none, and importing torch takes seconds
+    import torch
+
+    from separation.audio.signal import Audio
 
 pytest_plugins = ("tests.shared_storage",)
 
@@ -104,6 +105,8 @@ def real_song_path(data_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_song(real_song_path: Path) -> Audio:
     """20 s of full-rank stereo music."""
+    from separation.audio.files import read
+
     return read(real_song_path)
 
 
@@ -132,11 +135,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def generator() -> torch.Generator:
+    import torch
+
     return torch.Generator().manual_seed(0)
 
 
 def snr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
     """Energy of the reference over that of the difference, in dB."""
+    import torch
+
     reference = reference.double()
     return float(10 * torch.log10(reference.square().sum() / (reference - estimate.double()).square().sum()))
 

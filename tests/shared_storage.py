@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from separation.pipeline.storage import Url
+if TYPE_CHECKING:
+    from separation.pipeline.storage import Url
 
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -37,6 +38,8 @@ def s3_endpoint() -> Iterator[str]:
 def bucket(s3_endpoint: str, request: pytest.FixtureRequest) -> Url:
     """A new, empty bucket."""
     import s3fs
+
+    from separation.pipeline.storage import Url
 
     name = f"bucket-{os.urandom(4).hex()}"
     s3fs.S3FileSystem(endpoint_url=s3_endpoint).mkdir(name)

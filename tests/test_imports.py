@@ -164,14 +164,15 @@ def test_help_does_not_import_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def modules_after(*words: object) -> set[str]:
-    """Return the top-level modules that a command imports."""
+def modules_after(*commands: list[object]) -> list[set[str]]:
+    """Return the top-level modules that are there after each of some commands, run one after the other."""
     code = "import sys; from typer.testing import CliRunner; from separation.__main__ import app\n"
-    code += f"done = CliRunner().invoke(app, {[str(word) for word in words]})\n"
-    code += "assert done.exit_code == 0, done.output\n"
-    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    code += f"for words in {[[str(word) for word in words] for words in commands]}:\n"
+    code += "    done = CliRunner().invoke(app, words)\n"
+    code += "    assert done.exit_code == 0, done.output\n"
+    code += "    print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
 def test_commands_import_no_heavy_modules_that_they_do_not_use(tmp_path: Path) -> None:
@@ -193,12 +194,13 @@ def test_commands_import_no_heavy_modules_that_they_do_not_use(tmp_path: Path) -
     for name in ("vocals", "drums"):
         soundfile.write(tmp_path / f"{name}.wav", noise, 8000)
         noise = noise[::-1]
-    separate = modules_after("separate", tmp_path / "vocals.wav", "-m", "mix", "--out", tmp_path / "out")
+    separate, both = modules_after(
+        ["separate", tmp_path / "vocals.wav", "-m", "mix", "--out", tmp_path / "out"],
+        ["score", tmp_path, tmp_path],
+    )
     assert "torch" in separate
     assert not heavy & separate
-    score = modules_after("score", tmp_path, tmp_path)
-    assert "torch" in score
-    assert not heavy & score
+    assert not heavy & both
 
 
 def test_no_module_is_called_utils() -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -19,18 +20,19 @@ from tests.conftest import ROOT, SAMPLES
 PAGE = ROOT / "docs" / "add-your-own-method.md"
 
 
-@pytest.fixture
-def example(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first code block of the page, saved as a file."""
     match = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert match
-    path = tmp_path / "centre.py"
+    path = tmp_path_factory.mktemp("example") / "centre.py"
     path.write_text(match[1], encoding="utf-8")
     return path
 
 
 def run(example: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(example.parent)}
+    folder = str(example.parent)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": folder, "SEPARATION_HOME": folder}
     command = [sys.executable, *arguments]
     return subprocess.run(
         command, cwd=example.parent, env=environment, capture_output=True, text=True, timeout=240, check=False
@@ -70,35 +72,48 @@ def invoke(*arguments: object) -> str:
     return done.stdout
 
 
-def test_an_unknown_option_is_refused(example: Path) -> None:
-    song = SAMPLES / "paper-boats" / "mixture.flac"
-    done = run(example, example.name, "separate", song, "--method", "centre", "--option", "highest=150")
-    assert done.returncode == 2
-    assert "the options of this method are: lowest" in done.stderr
-
-
+#: Scores with filters of 16 taps: it is seen what is scored, not how well.
 IN_THE_STUDIO = """
-import json, centre
+import json, sys, centre
+from typer.testing import CliRunner
+from separation.__main__ import app as commands
+from separation.evaluation import projection
 from separation.studio import app
 from separation.studio.inputs import songs
 from separation.studio.jobs import session
 from separation.studio.i18n import Translator
 from separation.studio.components.method_cards import method_cards
 from separation.studio.inputs.request import SeparationRequest
+words = ["separate", sys.argv[1], "--method", "centre", "--option", "highest=150"]
+refused = CliRunner().invoke(commands, words)
+projection.TAPS = 16
 app.build()
 song = songs.open_song("sample", "Paper boats", duration=2)
 *_, last = session.separate_song(song, SeparationRequest(methods=["centre"]))
 player = json.loads((last.folder / "player.json").read_text())
 group = next(group for group in player["groups"] if group["id"] == "centre")
 scored = list(group["scores"]["targets"])
-print(json.dumps({"cards": method_cards(Translator("en")), "failed": last.failed, "scored": scored}))
+report = {"refused": [refused.exit_code, refused.stderr], "cards": method_cards(Translator("en"))}
+print(json.dumps({**report, "failed": last.failed, "scored": scored}))
 """
 
 
-def test_the_studio_offers_and_scores_the_method(example: Path) -> None:
-    done = run(example, "-c", IN_THE_STUDIO)
+@pytest.fixture(scope="module")
+def report(example: Path) -> dict[str, Any]:
+    """What came of a program that imports the example."""
+    done = run(example, "-c", IN_THE_STUDIO, SAMPLES / "paper-boats" / "mixture.flac")
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_an_unknown_option_is_refused(report: dict[str, Any]) -> None:
+    code, said = report["refused"]
+    assert code == 2
+    assert "the options of this method are: lowest" in said
+
+
+def test_the_studio_offers_and_scores_the_method(report: dict[str, Any]) -> None:
     assert ">Centre<" in report["cards"] and 'value="centre"' in report["cards"]
     assert report["failed"] == {}
     assert report["scored"] == ["vocals", "accompaniment"]

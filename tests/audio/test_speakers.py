@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from separation.audio.channels import downmix
 from separation.audio.files import read
 from separation.audio.ogg import _checksum
 from separation.audio.speakers import GAINS
-from tests.audio.helpers import ffmpeg, noise
+from tests.audio.helpers import ffmpeg, ffmpeg_all, noise
 from tests.conftest import snr
 
 #: Layout of ffmpeg -> its speakers, in the order of WAVE files.
@@ -55,13 +57,37 @@ def tones(speakers: str) -> str:
     return "|".join(f"0.2*sin(2*PI*{40 + 10 * number}*t)" for number in range(len(speakers.split())))
 
 
+def source_of(layout: str) -> list[str]:
+    return ["-f", "lavfi", "-i", f"aevalsrc={tones(LAYOUTS[layout])}:s=48000:d=0.4:c={layout}"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """For a layout, the folder of a file of every format that has it, and that of what ffmpeg decodes from them."""
+
+    @cache
+    def write(layout: str) -> tuple[Path, Path]:
+        names = [name for name, one in CASES if one == layout]
+        files, decoded = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("decoded")
+        outputs = [word for name in names for word in (*FORMATS[name][0].split(), files / name)]
+        ffmpeg_all(files, *source_of(layout), *outputs)
+        inputs = [word for name in names for word in ("-i", files / name)]
+        raw = [word for n, name in enumerate(names) for word in ("-map", f"{n}:a", "-f", "f32le", decoded / name)]
+        ffmpeg_all(decoded, *inputs, *raw)
+        return files, decoded
+
+    return write
+
+
 @pytest.mark.parametrize(("name", "layout"), CASES)
-def test_channel_layouts_equal_ffmpegs(name: str, layout: str, tmp_path: Path) -> None:
-    source = f"aevalsrc={tones(LAYOUTS[layout])}:s=48000:d=0.4:c={layout}"
-    ffmpeg("-f", "lavfi", "-i", source, *FORMATS[name][0].split(), tmp_path / name)
-    audio = read(tmp_path / name)
-    decoded = ffmpeg("-i", tmp_path / name, "-f", "f32le", "-")
-    expected = torch.from_numpy(np.frombuffer(decoded, dtype=np.float32).reshape(-1, audio.channels).T.copy())
+def test_channel_layouts_equal_ffmpegs(name: str, layout: str, written: Callable[[str], tuple[Path, Path]]) -> None:
+    file, decoded = (folder / name for folder in written(layout))
+    if not file.exists():
+        ffmpeg(*source_of(layout), *FORMATS[name][0].split(), file)
+    if not decoded.exists():
+        ffmpeg("-i", file, "-f", "f32le", decoded)
+    audio = read(file)
+    expected = torch.from_numpy(np.fromfile(decoded, dtype=np.float32).reshape(-1, audio.channels).T.copy())
     assert audio.speakers is not None
     gains = [GAINS[speaker] for speaker in audio.speakers]
     assert gains == [GAINS[speaker] for speaker in LAYOUTS[layout].split()] or name in ("mov", "caf", "aiff")

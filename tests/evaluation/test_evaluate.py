@@ -42,6 +42,12 @@ WORKERS = [
 ]
 
 
+@pytest.fixture
+def short_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores with filters of 16 taps instead of 512 take no time; not for scores of other processes."""
+    monkeypatch.setattr("separation.evaluation.projection.TAPS", 16)
+
+
 def song(seed: int, seconds: float = SECONDS, channels: int = 1) -> dict[str, np.ndarray]:
     """Four different coloured noises, (time, channels) each. Scoring stereo costs four times as much as mono."""
     random = np.random.default_rng(seed)
@@ -85,9 +91,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def serial_scores(hq: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scores of `mix`, done in one process: OUT."""
     out = tmp_path_factory.mktemp("one")
-    arguments = [sys.executable, "-m", "separation", *map(str, arguments_for(hq, out))]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command(*arguments_for(hq, out))
+    assert done.exit_code == 0, done.stderr
     return out
 
 
@@ -108,6 +113,7 @@ def test_scores_equal_bss_eval(hq: Path, serial_scores: Path) -> None:
         assert len(found.frames["vocals"]["SDR"]) == SECONDS
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_the_json_document_has_the_documented_fields(hq: Path, tmp_path: Path) -> None:
     done = command(*arguments_for(hq, tmp_path, method="irm"))
     assert done.exit_code == 0, done.stderr
@@ -177,6 +183,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         read_results(tmp_path)
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_components_are_matched_to_sources(tmp_path: Path) -> None:
     """Two sources in one channel each, two silent: ICA's components find the two they are."""
     random = np.random.default_rng(0)
@@ -203,6 +210,7 @@ class OnlyVocals(Separator):
         yield mixture.read(0, mixture.frames)[None] / 2
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_one_target_is_scored_against_its_accompaniment(
     hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +258,7 @@ def usdr(reference: torch.Tensor, estimate: torch.Tensor) -> float:
     return float(10 * torch.log10((reference.square().sum() + 1e-7) / ((reference - estimate).square().sum() + 1e-7)))
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_a_methods_own_accompaniment_is_scored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mixture, references, _ = find_tracks(hq)[0].read()
     found = score_with(hq, tmp_path, VocalsAndRest(("vocals", "accompaniment")), monkeypatch)
@@ -258,6 +267,7 @@ def test_a_methods_own_accompaniment_is_scored(hq: Path, tmp_path: Path, monkeyp
     assert found["accompaniment"] == pytest.approx(usdr(rest, torch.from_numpy(mixture) * 0.2), abs=1e-3)
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_piano_and_guitar_count_as_other(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mixture, references, _ = find_tracks(hq)[0].read()
     separator = VocalsAndRest(("vocals", "piano", "drums", "bass", "other", "guitar"))
@@ -270,6 +280,7 @@ def test_piano_and_guitar_count_as_other(hq: Path, tmp_path: Path, monkeypatch: 
 # -- what goes wrong ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_a_bad_track_is_reported_and_the_others_are_scored(tmp_path: Path) -> None:
     for name in ("A", "B", "C"):
         write_track(tmp_path / "hq" / "test" / name, song(1, seconds=1))
@@ -298,6 +309,7 @@ def test_exit_code_is_2_if_all_tracks_fail(tmp_path: Path) -> None:
     assert not files(tmp_path / "out")
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_a_silent_source_is_noted(tmp_path: Path) -> None:
     stems = song(1, seconds=2)
     stems["bass"][:] = 0
@@ -328,6 +340,7 @@ def test_wrong_usage_is_reported_in_one_line(hq: Path, tmp_path: Path, more: lis
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_scores_of_other_options_are_refused(hq: Path, tmp_path: Path) -> None:
     track = find_tracks(hq)[:1]
     todo, done = plan_jobs(track, tmp_path, method="ica")
@@ -364,7 +377,7 @@ class Slow:
     def read(self) -> Any:
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()} {self.name}\n")
-        time.sleep(1.0)
+        time.sleep(0.2)
         return self.track.read()
 
 
@@ -395,7 +408,7 @@ def test_tracks_of_a_killed_worker_are_retried(
     assert files(tmp_path) == files(serial_scores)
     workers, begun = zip(*(line.split(" ", 1) for line in log.read_text(encoding="utf-8").splitlines()), strict=True)
     assert str(os.getpid()) not in workers
-    assert len(set(workers)) >= 2
+    assert 2 <= len(set(workers)) <= 3  # one took over for those that were killed
     assert begun.count(tracks[2].name) == 2
     assert 6 <= len(begun) <= 7  # those at work when it was killed are begun again, and no others
 
@@ -444,6 +457,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_partly_written_scores_are_ignored(hq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     todo, _ = plan_jobs(find_tracks(hq)[:1], tmp_path, method="mix")
 
@@ -459,6 +473,7 @@ def test_partly_written_scores_are_ignored(hq: Path, tmp_path: Path, monkeypatch
 # -- real clips ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_filters")
 def test_a_musdb18_clip_is_scored(musdb_root: Path, tmp_path: Path) -> None:
     from separation.datasets.musdb18 import tracks
 

@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from separation.pipeline import atomic_folder
 from separation.pipeline.to_folder import separate_to_folder
+from tests.forked import begin, forked
 from tests.pipeline.helpers import Copies, noise, separate, sound
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from separation.pipeline import atomic_folder
-from tests.pipeline.helpers import Copies, noise, separate
 
-def run(folder, function, moment):
+def die_at(function: str, moment: str, folder: Path) -> None:
+    """Separate into a folder, and die before or after a step of its replacement."""
     real = getattr(atomic_folder, function)
 
-    def die(*arguments):
+    def die(*arguments: Any) -> None:
         if moment == "after":
             real(*arguments)
         os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(atomic_folder, function, die)
     separate(noise(), Copies(), folder, float32=True)
-
-statuses = []
-for folder in map(Path, sys.argv[1:]):
-    pid = os.fork()  # importing torch takes seconds: once for all
-    if pid == 0:
-        run(folder / "copies", *folder.name.split("-"))
-        os._exit(0)
-    statuses.append(os.waitpid(pid, 0)[1])
-print(*statuses)
-"""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -161,9 +149,10 @@ def test_a_killed_process_leaves_one_result_complete(tmp_path: Path) -> None:
         foreign = with_foreign_files(place / "copies")
         separate(sound(), Copies(), place / "copies")
         before[place] = files(place / "copies")
-    command = [sys.executable, "-c", KILLED, *map(str, places)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert done.stdout.split() == [str(int(signal.SIGKILL))] * len(places)
+    for place in places:
+        function, moment = place.name.split("-")
+        code, said = forked(partial(die_at, function, moment, place / "copies"))
+        assert code == -signal.SIGKILL, said
     for place, old in before.items():
         left = {name: data for name, data in files(place / "copies").items() if name != ".lock"}
         assert left.items() >= foreign.items(), place.name
@@ -181,12 +170,13 @@ def test_a_killed_process_leaves_one_result_complete(tmp_path: Path) -> None:
 def test_runs_into_one_folder_publish_one_after_the_other(tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     foreign = with_foreign_files(folder)
-    program = (
-        "import sys; from pathlib import Path; from tests.pipeline.helpers import *\n"
-        "for seed in range(8): separate(noise(4000, seed=seed), Copies(block=int(sys.argv[2])), Path(sys.argv[1]))"
-    )
-    runs = [subprocess.Popen([sys.executable, "-c", program, str(folder), str(block)]) for block in (1000, 900)]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+
+    def publish(block: int) -> None:
+        for seed in range(8):
+            separate(noise(4000, seed=seed), Copies(block=block), folder)
+
+    for wait in [begin(partial(publish, block)) for block in (1000, 900)]:
+        assert wait() == (0, "")
     assert files(folder).items() >= foreign.items()
     assert len(files(folder)) == len(foreign) + 5
     assert [path.name for path in tmp_path.iterdir()] == ["copies"]

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from dask.distributed import Client
 from torch import Tensor
 
 from separation.audio.signal import Signal
@@ -26,11 +25,16 @@ from separation.separators.mixture import Mix
 from separation.workers.cluster import map_on_cluster, submit
 from tests.cli.helpers import SOURCES, error_line, separation, write_song
 
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
 MIX = JobOptions(method="mix", command="python -m separation")
 
 
 @pytest.fixture
 def client(dask_cluster: Any) -> Iterator[Client]:
+    from dask.distributed import Client
+
     with Client(dask_cluster) as client:
         yield client
 
@@ -148,8 +152,8 @@ def test_a_program_sends_a_song_and_hears_of_its_progress(client: Client, tmp_pa
 def obey(job: Job, topic: str | None = None) -> JobResult:
     """Separate on a worker; the name of a song says how.
 
-    One called slow takes 4 s, one called endless never ends, one called once ends the second time only, and one called
-    deadly kills.
+    One called slow takes 4 s, one called brief 1 s, one called endless never ends, one called once ends the second time
+    only, and one called deadly kills.
     """
     if job.file.name == "deadly.wav":
         with ((job.options.command and Path(job.options.command)) or Path(os.devnull)).open("a") as log:
@@ -164,7 +168,7 @@ def obey(job: Job, topic: str | None = None) -> JobResult:
 
     def slow(self: Mix, mixture: Signal) -> Iterator[Tensor]:
         yield mixture.read(0, mixture.frames).expand(4, -1, -1) / 4
-        steps = 10**9 if is_first else {"slow.wav": 80, "endless.wav": 10**9}.get(job.file.name, 0)
+        steps = 10**9 if is_first else {"slow.wav": 80, "brief.wav": 20, "endless.wav": 10**9}.get(job.file.name, 0)
         for _ in range(steps):
             time.sleep(0.05)
             yield torch.zeros(4, 2, 0)
@@ -226,8 +230,8 @@ def test_two_clients_separate_each_song_once(dask_cluster: Any, tmp_path: Path) 
 
 def test_a_second_cluster_waits_for_the_song_of_the_first(client: Client, tmp_path: Path) -> None:
     """The clients give the songs different names, as two schedulers would."""
-    album(tmp_path, "slow.wav")
-    (job,) = find_jobs([tmp_path / "slow.wav"], tmp_path / "out", MIX)
+    album(tmp_path, "brief.wav")
+    (job,) = find_jobs([tmp_path / "brief.wav"], tmp_path / "out", MIX)
     answers = [submit(client, obey, job), submit(client, obey, job)]
     results = [answer.result().unpack() for answer in answers]
     assert sorted(result.skipped for result in results) == [False, True]

@@ -38,11 +38,17 @@ def points(axes: Axes) -> int:
     return sum(len(collection.get_offsets()) for collection in collections)
 
 
+@pytest.fixture(scope="module", params=[1, 2, 40])
+def many(request: pytest.FixtureRequest) -> Figure:
+    """The violins of so many methods."""
+    names = [f"Méthode {n}" for n in range(request.param)]
+    scores = {target: {name: RANDOM.normal(n, 2, 20) for n, name in enumerate(names)} for target in ("vocals", "bass")}
+    return violins(scores)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-@pytest.mark.parametrize("count", [1, 2, 40])
-def test_violins_of_any_number_of_methods(tmp_path: Path, suffix: str, count: int) -> None:
-    scores = {target: {f"Méthode {n}": RANDOM.normal(n, 2, 20) for n in range(count)} for target in ("vocals", "bass")}
-    path = save(violins(scores), tmp_path / f"figure{suffix}")
+def test_violins_of_any_number_of_methods(tmp_path: Path, suffix: str, many: Figure) -> None:
+    path = save(many, tmp_path / f"figure{suffix}")
     starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert path.read_bytes().startswith(starts[suffix])
 

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import colormaps
-from matplotlib.image import imread
+from matplotlib.image import imread, imsave
+from PIL import Image
 
-from separation.plots import F_MIN, Spectrogram, draw_spectrogram, save, save_spectrogram, spectrogram
+from separation.plots import (
+    F_MIN,
+    Spectrogram,
+    draw_spectrogram,
+    save,
+    save_difference,
+    save_spectrogram,
+    spectrogram,
+)
 
 RATE = 44100
 
@@ -75,6 +84,28 @@ def test_a_quiet_song_is_still_seen(tmp_path: Path) -> None:
     picture = spectrogram(tone(1000, level=0.01), RATE)
     path = save_spectrogram(picture, tmp_path / "a.png", loudest=picture.loudest)
     assert imread(path)[..., :3].max() > 0.95
+
+
+@pytest.mark.parametrize("kind", ["spectrogram", "difference"])
+def test_pictures_have_the_colours_of_matplotlib(kind: str, tmp_path: Path) -> None:
+    """Below and above the scale too, though the files hold a palette."""
+    decibels = np.random.default_rng(0).uniform(-80, 60, (2, 160, 640)).astype(np.float32)
+    one, other = (
+        Spectrogram(peaks=np.zeros((2, 640)), power=10 ** (rows / 10), duration=1.0, sample_rate=RATE)
+        for rows in decibels
+    )
+    if kind == "spectrogram":
+        path = save_spectrogram(one, tmp_path / "a.png", loudest=1e3)
+        values, colours, limits = 10 * np.log10(one.power / np.float32(1e3)), "magma", (-80.0, 0.0)
+    else:
+        path = save_difference(one, other, tmp_path / "a.png", loudest=1e3)
+        levels = [np.maximum(10 * np.log10(each.power / np.float32(1e3)), -80) for each in (one, other)]
+        values, colours, limits = levels[0] - levels[1], "RdBu_r", (-20.0, 20.0)
+    imsave(tmp_path / "b.png", values, vmin=limits[0], vmax=limits[1], cmap=colours, origin="lower")
+    ours, theirs = (np.asarray(Image.open(file).convert("RGB")) for file in (path, tmp_path / "b.png"))
+    np.testing.assert_array_equal(ours, theirs)
+    assert len(np.unique(ours.reshape(-1, 3), axis=0)) == 256
+    assert Image.open(path).mode == "P"
 
 
 def test_the_size_of_a_spectrogram_does_not_depend_on_length() -> None:

@@ -62,10 +62,11 @@ def separate(folder: str, mixture: Tensor, **options: object) -> Tensor:
     ids=str,
 )
 def test_stems_equal_upstreams(folder: str, networks: list[nn.Module], song: Tensor, options: dict[str, Any]) -> None:
+    separator = create("htdemucs", model=folder, options={"level": "upstream", "segment": 0.5} | options)
     for length in (RATE + 1, 22050, 1000):
         mixture = song[:, RATE : RATE + length]
         expected = apply_upstream(networks[0], mixture, **options)
-        stems = separate(folder, mixture, **options)
+        stems = separator.separate(mixture)
         assert stems.shape == (4, *mixture.shape)
         for stem, theirs in zip(stems, expected, strict=True):
             assert snr(stem, theirs) >= 100
@@ -121,11 +122,12 @@ def test_the_released_size_equals_upstreams(tmp_path: Path, song: Tensor) -> Non
 
 
 def test_stems_have_the_length_of_the_mixture(folder: str, bag: str, song: Tensor) -> None:
+    separators = [create("htdemucs", model=model, options={"segment": 0.5, "shifts": 1}) for model in (folder, bag)]
     for length in (1, 129, 22051):
         mixture = song[:, RATE : RATE + length]
         before = mixture.clone()
-        for model in (folder, bag):
-            stems = create("htdemucs", model=model, options={"segment": 0.5, "shifts": 1}).separate(mixture)
+        for separator in separators:
+            stems = separator.separate(mixture)
             assert stems.shape == (4, 2, length)
             assert stems.isfinite().all()
         assert torch.equal(mixture, before)

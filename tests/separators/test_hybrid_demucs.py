@@ -72,10 +72,12 @@ def test_the_last_segment_may_be_a_few_samples(folder: str, song: Tensor) -> Non
 
 @pytest.mark.parametrize("shifts", [0, 1])
 def test_stems_have_the_length_of_the_mixture(folder: str, song: Tensor, shifts: int) -> None:
+    options = {"level": "upstream", "segment": 0.5, "shifts": shifts}
+    separator = create("hybrid-demucs", model=folder, options=options)
     for length in (1, 2, 129, 1025, 4097):
         mixture = song[:, RATE : RATE + length]
         before = mixture.clone()
-        stems = separate(folder, mixture, segment=0.5, shifts=shifts)
+        stems = separator.separate(mixture)
         assert stems.shape == (4, 2, length)
         assert stems.isfinite().all()
         assert torch.equal(mixture, before)

@@ -96,6 +96,20 @@ def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSE", 0.0)
 
 
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """The connections that are made, in turn."""
+    made: list[socket.socket] = []
+    connect = socket.create_connection
+
+    def record(*arguments: Any, **options: Any) -> socket.socket:
+        made.append(connect(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(socket, "create_connection", record)
+    return made
+
+
 def part_of(model: Model) -> Path:
     return model.folder / "tiny.pth.part"
 
@@ -223,6 +237,7 @@ def test_models_that_are_not_released_are_refused(tmp_path: Path, kind: str) -> 
 def test_an_interrupted_download_resumes(
     tiny: Model,
     server: Server,
+    connections: list[socket.socket],
     monkeypatch: pytest.MonkeyPatch,
     behave: Callable[[Handler, bytes, int, bool], None],
     message: str,
@@ -234,11 +249,18 @@ def test_an_interrupted_download_resumes(
         server.files["/tiny.pth"] = large
         message = message.replace(str(len(CONTENT)), str(len(large)))
     content = server.files["/tiny.pth"]
-    monkeypatch.setattr(download, "TIMEOUT", 2.0)
+    monkeypatch.setattr(download, "TIMEOUT", 10.0)
     server.behave = behave
+
+    def hear(name: str, done: int, total: int | None) -> None:
+        if done == 300_000:  # all that comes
+            server.arrived.set()
+            if "timed out" in message:
+                connections[-1].settimeout(0.1)
+
     began = time.monotonic()
     with pytest.raises(CheckpointError, match=message):
-        download_model(model, lambda name, done, total: server.arrived.set() if done == 300_000 else None)
+        download_model(model, hear)
     assert time.monotonic() - began < 25
     assert not model.installed
     assert part_of(model).read_bytes() == content[:300_000], "what had come is not lost"
@@ -246,7 +268,6 @@ def test_an_interrupted_download_resumes(
 
     server.release.set()
     server.behave = send_all
-    monkeypatch.setattr(download, "TIMEOUT", 10.0)
     heard: list[tuple[str, int, int | None]] = []
     assert download_model(model, lambda *news: heard.append(news)) == ["tiny.pth"]
     assert server.requests == [("/tiny.pth", None), ("/tiny.pth", "bytes=300000-")]

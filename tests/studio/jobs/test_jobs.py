@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from separation.studio.jobs.pace import Clock, Paces
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
 from separation.studio.results import storage
-from tests.conftest import ROOT
+from tests.forked import forked
 from tests.studio.job_helpers import UPLOAD, order, state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_results")
@@ -106,27 +105,19 @@ def test_a_song_that_cannot_be_opened_fails_with_its_reason(tmp_path: Path) -> N
     assert "cannot read 'song.flac'" in str(state.error)
 
 
-#: Works on each job in a process that dies at harmonic-percussive separation.
-DYING = """
-import os, sys
-from pathlib import Path
-from separation.separators.hpss import HarmonicPercussive
-from separation.studio.jobs import runner
-from separation.studio.results import storage
-def stream(self, mixture):
-    os._exit(9)
-    yield
-HarmonicPercussive.stream = stream
-for folder in map(Path, sys.argv[1:]):
-    storage.RESULTS = folder.parent
-    if os.fork() == 0:
-        runner.run_job(folder)
-    os.wait()
-"""
-
-
 def die_at_work(*folders: Path) -> None:
-    subprocess.run([sys.executable, "-c", DYING, *map(str, folders)], cwd=ROOT, check=True)
+    """Work on each job in a process that dies at harmonic-percussive separation."""
+
+    def stream(self: HarmonicPercussive, mixture: Any) -> Any:
+        os._exit(9)
+
+    def work(folder: Path) -> None:
+        HarmonicPercussive.stream = stream  # type: ignore[assignment, method-assign]
+        runner.run_job(folder)
+
+    for folder in folders:
+        code, said = forked(partial(work, folder))
+        assert code == 9, said
 
 
 def waiting_job(*methods: str, seconds: float = 1.0) -> Path:

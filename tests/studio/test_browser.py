@@ -9,6 +9,7 @@ import re
 import time
 import xml.etree.ElementTree as ET
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -209,8 +210,33 @@ def test_own_references_bring_scores(page: Page) -> None:
     expect(page.locator(lane_selector(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
 
 
-def test_methods_are_compared(page: Page, result: str) -> None:
-    open_tab(page, "Compare")
+@pytest.fixture(scope="module")
+def comparison(visitor: BrowserContext, result: str) -> Iterator[Page]:
+    with open_page(visitor, result) as page:
+        open_tab(page, "Compare")
+        expect(page.locator(".matrix tfoot")).to_be_visible()
+        yield page
+
+
+@pytest.fixture
+def compared(comparison: Page) -> Page:
+    """The Compare page, silent and as it was opened; tests that change little there share it."""
+    comparison.bring_to_front()
+    comparison.evaluate(
+        """() => {
+          const { engine } = document.querySelector("stem-player[view=compare]");
+          engine.pause();
+          engine.setLoop(null);
+          window.scrollTo(0, 0);
+        }"""
+    )
+    comparison.wait_for_function("!document.querySelector('stem-player[view=compare]').engine.playing")
+    comparison.locator("#compare-matrix-metric").select_option("SDR")
+    return comparison
+
+
+def test_methods_are_compared(compared: Page) -> None:
+    page = compared
     cells = page.locator("stem-player[view=compare] .cell.picture")
     expect(cells.first).to_be_visible()
     assert page.locator("stem-player[view=compare] .cell.difference").count() >= 8
@@ -224,13 +250,8 @@ def test_methods_are_compared(page: Page, result: str) -> None:
     save(page, "compare")
 
 
-def open_comparison(page: Page) -> None:
-    open_tab(page, "Compare")
-    expect(page.locator(".matrix tfoot")).to_be_visible()
-
-
-def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, result: str) -> None:
-    open_comparison(page)
+def test_the_comparison_begins_with_its_answer_and_its_cells_play(compared: Page) -> None:
+    page = compared
     expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
     expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
     assert page.locator(".matrix .best").count() >= 4
@@ -245,8 +266,8 @@ def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, re
     expect(page.locator(".seconds h4")).to_contain_text("SIR")
 
 
-def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str, tmp_path: Path) -> None:
-    open_comparison(page)
+def test_charts_tell_their_points_play_and_can_be_saved(compared: Page, tmp_path: Path) -> None:
+    page = compared
     chart = page.locator(".published .chart-place")
     chart.scroll_into_view_if_needed()
     expect(chart.locator("line.song").first).to_be_attached()
@@ -267,8 +288,8 @@ def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str,
     assert len(rows) > 4 * 20 * 50
 
 
-def test_legends_show_the_line_and_letter_of_each_method(page: Page, result: str) -> None:
-    open_comparison(page)
+def test_legends_show_the_line_and_letter_of_each_method(compared: Page) -> None:
+    page = compared
     legend = page.evaluate(
         """[...document.querySelectorAll('.seconds .chart-legend > *')].map((entry) => [
             entry.querySelector('b').textContent, entry.querySelector('line').getAttribute('stroke-dasharray')])"""

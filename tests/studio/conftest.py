@@ -101,7 +101,9 @@ def page(request: pytest.FixtureRequest, visitor: BrowserContext, server: Server
     url = request.getfixturevalue(results[0]) if results else server.url
     with open_page(visitor, url) as fresh:
         if results:
-            expect(fresh.locator(lane_selector(fresh, "vocals"))).to_be_visible()
+            fresh.wait_for_function(
+                "(lane) => document.querySelector(lane)?.checkVisibility()", arg=lane_selector(fresh, "vocals")
+            )
         yield fresh
 
 

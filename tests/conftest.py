@@ -26,13 +26,16 @@ SAMPLES = ROOT / "assets" / "samples"
 GOLDEN = Path(__file__).parent / "golden"
 
 
-#: The files that take longest, first: a process that starts one last would keep the others waiting.
+#: What takes longest, first: a process that starts one of them last would keep the others waiting.
 LONGEST = (
     "test_browser.py",
     "test_browser_player.py",
+    "trust",  # a folder that is one scope
     "test_browser_jobs.py",
     "test_api.py",
     "test_evaluate.py",
+    "test_htdemucs.py",
+    "test_cluster.py",
     "test_session.py",
     "test_bss_eval.py",
     "test_kill.py",
@@ -40,27 +43,40 @@ LONGEST = (
     "test_notebooks.py",
     "test_any_length.py",
     "test_distributed.py",
+    "test_score_pages.py",
+    "test_speakers.py",
+    "test_bad_sets.py",
+    "test_onednn.py",
     "test_own_method.py",
     "test_jobs.py",
+    "test_formats.py",
+    "test_level.py",
+    "test_base.py",
+    "test_command.py",
     "test_job_control.py",
-    "test_pages.py",
     "test_downloads.py",
     "test_zero_gpu.py",
 )
 
 
-#: They share one studio and one browser, and therefore one process.
-STUDIO = (
-    "tests/studio/test_browser.py",
-    "tests/studio/test_browser_player.py",
-    "tests/studio/test_browser_jobs.py",
-    "tests/studio/test_api.py",
-)
+#: Files that share one studio and one browser run in one process. There are two such groups, which run side by side:
+#: the tests of jobs need no result that another test has made.
+STUDIO = {
+    "tests/studio/test_browser.py": "studio",
+    "tests/studio/test_browser_player.py": "studio",
+    "tests/studio/test_browser_jobs.py": "jobs",
+    "tests/studio/test_api.py": "jobs",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+    def place(item: pytest.Item) -> int:
+        name = "trust" if item.path.parent.name == "trust" else item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 #: Importing torch and Gradio and collecting thousands of tests makes many objects and no garbage.
@@ -81,7 +97,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
             file = super()._split_scope(nodeid)
             if file.startswith("tests/trust/"):  # they share one studio, with low limits
                 return "trust"
-            return "studio" if file in STUDIO else file
+            return STUDIO.get(file, file)
 
     return Scheduling(config, log)
 

@@ -108,7 +108,7 @@ function check() {
   if (chosenMethods().length === 0 && document.querySelector("#estimates .file-preview") === null)
     return complain("methods", text("choose_method")), false;
   if (number("start") < 0) return complain("start", text("start_negative")), false;
-  if (number("duration") < 0) return complain("duration", text("duration_negative")), false;
+  if (number("length") < 0) return complain("length", text("duration_negative")), false;
   return true;
 }
 

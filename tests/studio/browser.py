@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, TimeoutError, expect
 
 SECOND = 1000.0  # playwright counts in milliseconds
 PATIENCE = 300 * SECOND  # for a busy machine
@@ -16,19 +16,31 @@ RATE = 44100
 expect.set_options(timeout=PATIENCE)
 
 
-class open_page:  # noqa: N801  # used like a function
-    """A page that fails the test if its scripts fail."""
+#: The page's own scripts listen, and the form or its folded line is there.
+IS_OPEN = """document.body?.dataset.stage &&
+  ["#separate", "#change"].some((part) => document.querySelector(part)?.checkVisibility())"""
 
-    def __init__(self, browser: Browser | BrowserContext, url: str, **options: Any) -> None:
+
+class open_page:  # noqa: N801  # used like a function
+    """A page that fails the test if its scripts fail; `watch` is told of all that it requests."""
+
+    def __init__(
+        self,
+        browser: Browser | BrowserContext,
+        url: str,
+        watch: Callable[[Request], None] | None = None,
+        **options: Any,
+    ) -> None:
         self.page = browser.new_page(**options)
         self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url)
+        if watch is not None:
+            self.page.on("request", watch)
+        self.page.goto(url, wait_until="commit")
 
     def __enter__(self) -> Page:
-        expect(self.page.locator("#separate:visible, #change:visible").first).to_be_visible(timeout=PATIENCE)
-        self.page.wait_for_function("document.body.dataset.stage")  # the page's own scripts listen
+        self.page.wait_for_function(IS_OPEN)  # looks in every frame
         return self.page
 
     def __exit__(self, *_: object) -> None:
@@ -36,8 +48,14 @@ class open_page:  # noqa: N801  # used like a function
         assert self.errors == []
 
 
+def wait_two_frames(page: Page) -> None:
+    """Wait until the page has drawn what has just changed."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def open_form(page: Page) -> None:
-    """Unfold the form, if it is folded."""
+    """Unfold the form, if it is folded; in front, since a page behind another one draws only once a second."""
+    page.bring_to_front()
     if page.locator("#change").is_visible():
         page.click("#change")
 
@@ -78,8 +96,10 @@ def excerpt(page: Page, start: float, seconds: float) -> None:
     open_form(page)
     if not page.locator("#start").is_visible():
         page.locator("#advanced").get_by_role("button").first.click()
+        page.locator("#length").wait_for()
+        wait_two_frames(page)  # in the first, Gradio sets the fields to what they held at the start
     page.locator("#start input").fill(str(start))
-    page.locator("#duration input").fill(str(seconds))
+    page.locator("#length input").fill(str(seconds))
 
 
 def separate(page: Page) -> None:
@@ -88,8 +108,17 @@ def separate(page: Page) -> None:
     page.wait_for_function("document.getElementById('stop')?.disabled === false")  # looks in every frame
 
 
+#: Whether the status, in one line, matches a regular expression.
+STATUS_SAYS = """(words) =>
+  new RegExp(words).test((document.querySelector("#status")?.textContent ?? "").replace(/\\s+/g, " "))"""
+
+
 def wait_for(page: Page, words: str) -> None:
-    expect(page.locator("#status")).to_contain_text(re.compile(words), timeout=PATIENCE)
+    """Wait until the status matches a regular expression; `expect` would look only once a second."""
+    try:
+        page.wait_for_function(STATUS_SAYS, arg=words, polling=50, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise AssertionError(f"not {words!r}: {page.locator('#status').text_content()}") from error
 
 
 def lane_selector(page: Page, name: str) -> str:
@@ -105,14 +134,14 @@ def player(page: Page, script: str) -> object:
 
 def point_at(page: Page, element: Locator, tip: Locator, words: str) -> tuple[float, float]:
     """Move the mouse to the left edge of a part of a chart, wherever it is drawn, until its tip says something."""
-    for _ in range(100):
+    for _ in range(500):
         box = element.bounding_box()
         assert box is not None
         x, y = box["x"] + min(2, box["width"] / 2), box["y"] + box["height"] / 2
         page.mouse.move(x, y)
         if words in (tip.text_content() or ""):
             return x, y
-        page.wait_for_timeout(0.1 * SECOND)
+        page.wait_for_timeout(0.02 * SECOND)
     raise AssertionError(f"no tip says {words}")
 
 

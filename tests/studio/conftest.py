@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.jobs import session
+from separation.studio.jobs.queue import Ticket
 from separation.studio.results import storage
 from tests.conftest import SAMPLES
 from tests.studio.browser import (
@@ -33,13 +34,22 @@ from tests.studio.server import CHROMIUM, Server, running
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One studio for all tests that go through HTTP, since starting one takes as long as several tests."""
-    with running(tmp_path_factory.mktemp("temporary")) as server:
+    with running(tmp_path_factory.mktemp("temporary"), quick=True) as server:
         yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_filters() -> Iterator[None]:
+    """Score with filters of 16 taps: 512 take seconds per method, and tests/evaluation compares them with museval."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("separation.evaluation.projection.TAPS", 16)
+        yield
 
 
 @pytest.fixture
 def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of results for this test alone."""
+    """A folder of results for this test alone, and a queue that notices within 20 ms whose turn it is."""
+    monkeypatch.setattr(Ticket.wait, "__defaults__", (0.02,))
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
@@ -91,7 +101,9 @@ def page(request: pytest.FixtureRequest, visitor: BrowserContext, server: Server
     url = request.getfixturevalue(results[0]) if results else server.url
     with open_page(visitor, url) as fresh:
         if results:
-            expect(fresh.locator(lane_selector(fresh, "vocals"))).to_be_visible()
+            fresh.wait_for_function(
+                "(lane) => document.querySelector(lane)?.checkVisibility()", arg=lane_selector(fresh, "vocals")
+            )
         yield fresh
 
 

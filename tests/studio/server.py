@@ -35,26 +35,25 @@ class Server:
 
 
 @contextmanager
-def running(folder: Path, *, port: Any = 0, **environment: str) -> Iterator[Server]:
-    """A server with no MUSDB18 and no downloaded models, at a free port by default."""
+def running(folder: Path, *, port: Any = 0, quick: bool = False, **environment: str) -> Iterator[Server]:
+    """A server with no MUSDB18 and no downloaded models, at a free port by default; see :mod:`quick_studio`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = port or int(probe.getsockname()[1])
     everything = {name: value for name, value in os.environ.items() if name != "MUSDB_ROOT"}
     everything |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
     log = (folder / "server.log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=everything | environment, stdout=log, stderr=log
-    )
+    app = ["-m", "tests.studio.quick_studio"] if quick else ["app.py"]
+    server = subprocess.Popen([sys.executable, *app], cwd=ROOT, env=everything | environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(1800):
+        for _ in range(9000):
             try:
                 urllib.request.urlopen(url, timeout=2).read()
                 break
             except OSError:
                 assert server.poll() is None, (folder / "server.log").read_text()
-                time.sleep(0.1)
+                time.sleep(0.02)
         else:
             raise AssertionError("the studio does not answer")
         yield Server(url, folder, server.pid)

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 
+from tests.cli.helpers import separation
 from tests.conftest import ROOT, SAMPLES
 from tests.studio.server import Server
 
@@ -106,11 +107,9 @@ def test_score(client: Client, tmp_path: Path) -> None:
             for path in folder.iterdir():
                 archive.write(path, path.name)
     answer = client.predict(*(handle_file(str(path)) for path in archives), api_name="/score")
-    words = ["-m", "separation", "score", str(tmp_path / "references"), str(tmp_path / "estimates"), "--json"]
-    import sys
-
-    same = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = json.loads(same.stdout)
+    same = separation("score", tmp_path / "references", tmp_path / "estimates", "--json")
+    assert same.code == 0
+    wanted = same.document
     for target, scores in wanted["targets"].items():
         for metric in ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR"):
             assert answer["targets"][target][metric] == pytest.approx(scores[metric], abs=1e-4)

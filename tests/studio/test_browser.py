@@ -9,12 +9,13 @@ import re
 import time
 import xml.etree.ElementTree as ET
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.conftest import ROOT, SAMPLES
 from tests.studio.browser import (
@@ -34,6 +35,7 @@ from tests.studio.browser import (
     upload,
     upload_stems,
     wait_for,
+    wait_two_frames,
 )
 from tests.studio.server import CHROMIUM, Server, running
 
@@ -166,7 +168,7 @@ def test_files_that_are_not_audio_are_refused_in_one_sentence(page: Page, tmp_pa
         page.reload()
 
 
-def test_a_missing_song_or_method_is_told_at_its_field_until_it_is_chosen(page: Page) -> None:
+def test_what_is_missing_or_negative_is_told_at_its_field_until_it_is_mended(page: Page) -> None:
     page.click("#separate")
     error = page.locator(".field-error:visible")
     expect(error).to_have_text(re.compile("Choose a song first"))
@@ -177,6 +179,12 @@ def test_a_missing_song_or_method_is_told_at_its_field_until_it_is_chosen(page: 
     page.click("#separate")
     expect(error).to_have_text("Choose at least one method.")
     page.get_by_role("checkbox", name="Mixture ÷ 4").check()
+    expect(error).to_have_count(0)
+    upload(page, SONG)
+    excerpt(page, 0, -1)
+    page.click("#separate")
+    expect(error).to_have_text("The length cannot be negative.")
+    excerpt(page, 0, 1)
     expect(error).to_have_count(0)
     expect(page.locator("#status .work")).to_have_count(0)  # nothing was sent
 
@@ -202,8 +210,33 @@ def test_own_references_bring_scores(page: Page) -> None:
     expect(page.locator(lane_selector(page, "vocals"))).to_contain_text(re.compile(r"SDR -?\d"))
 
 
-def test_methods_are_compared(page: Page, result: str) -> None:
-    open_tab(page, "Compare")
+@pytest.fixture(scope="module")
+def comparison(visitor: BrowserContext, result: str) -> Iterator[Page]:
+    with open_page(visitor, result) as page:
+        open_tab(page, "Compare")
+        expect(page.locator(".matrix tfoot")).to_be_visible()
+        yield page
+
+
+@pytest.fixture
+def compared(comparison: Page) -> Page:
+    """The Compare page, silent and as it was opened; tests that change little there share it."""
+    comparison.bring_to_front()
+    comparison.evaluate(
+        """() => {
+          const { engine } = document.querySelector("stem-player[view=compare]");
+          engine.pause();
+          engine.setLoop(null);
+          window.scrollTo(0, 0);
+        }"""
+    )
+    comparison.wait_for_function("!document.querySelector('stem-player[view=compare]').engine.playing")
+    comparison.locator("#compare-matrix-metric").select_option("SDR")
+    return comparison
+
+
+def test_methods_are_compared(compared: Page) -> None:
+    page = compared
     cells = page.locator("stem-player[view=compare] .cell.picture")
     expect(cells.first).to_be_visible()
     assert page.locator("stem-player[view=compare] .cell.difference").count() >= 8
@@ -217,13 +250,8 @@ def test_methods_are_compared(page: Page, result: str) -> None:
     save(page, "compare")
 
 
-def open_comparison(page: Page) -> None:
-    open_tab(page, "Compare")
-    expect(page.locator(".matrix tfoot")).to_be_visible()
-
-
-def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, result: str) -> None:
-    open_comparison(page)
+def test_the_comparison_begins_with_its_answer_and_its_cells_play(compared: Page) -> None:
+    page = compared
     expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
     expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
     assert page.locator(".matrix .best").count() >= 4
@@ -238,8 +266,8 @@ def test_the_comparison_begins_with_its_answer_and_its_cells_play(page: Page, re
     expect(page.locator(".seconds h4")).to_contain_text("SIR")
 
 
-def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str, tmp_path: Path) -> None:
-    open_comparison(page)
+def test_charts_tell_their_points_play_and_can_be_saved(compared: Page, tmp_path: Path) -> None:
+    page = compared
     chart = page.locator(".published .chart-place")
     chart.scroll_into_view_if_needed()
     expect(chart.locator("line.song").first).to_be_attached()
@@ -260,8 +288,8 @@ def test_charts_tell_their_points_play_and_can_be_saved(page: Page, result: str,
     assert len(rows) > 4 * 20 * 50
 
 
-def test_legends_show_the_line_and_letter_of_each_method(page: Page, result: str) -> None:
-    open_comparison(page)
+def test_legends_show_the_line_and_letter_of_each_method(compared: Page) -> None:
+    page = compared
     legend = page.evaluate(
         """[...document.querySelectorAll('.seconds .chart-legend > *')].map((entry) => [
             entry.querySelector('b').textContent, entry.querySelector('line').getAttribute('stroke-dasharray')])"""
@@ -437,29 +465,54 @@ def test_german_browsers_get_german_pages(browser: Browser, server: Server, resu
 PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
 
 
+def open_whole_tab(page: Page, number: int) -> None:
+    """Open a page of PAGES and wait until all that it shows is there and stands still."""
+    name = PAGES[number]
+    page.get_by_role("tab").nth(number).click()
+    if name == "Compare":
+        expect(page.locator(".matrix tfoot")).to_be_visible()
+        expect(page.locator(".small-charts svg")).to_have_count(4)
+        expect(page.locator(".published .chart-place svg")).to_be_visible()
+    if name == "Benchmark":
+        expect(page.locator("#benchmark svg").first).to_be_visible(timeout=60 * SECOND)
+    if name == "Models":
+        expect(page.locator("#models article").first).to_be_visible()
+    expect(page.locator(".lead.skeleton:visible, .chart-skeleton:visible")).to_have_count(0)
+    wait_for_animations(page)
+
+
+def wait_for_animations(page: Page) -> None:
+    """Wait until nothing fades or moves any more, except what does so for ever."""
+    page.wait_for_function(
+        """document.getAnimations().every((animation) =>
+          animation.playState !== "running" || animation.effect.getComputedTiming().endTime === Infinity)"""
+    )
+
+
 @pytest.mark.parametrize(
     ("scheme", "locale"), [("light", "en-GB"), pytest.param("dark", "de-DE", marks=pytest.mark.slow)]
 )
-def test_pages_have_no_serious_accessibility_violations(
-    browser: Browser, result: str, scheme: str, locale: str
+def test_pages_have_no_serious_accessibility_violations_and_load_nothing_from_elsewhere(
+    browser: Browser, server: Server, result: str, scheme: str, locale: str
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    with open_page(browser, f"{result}&__theme={scheme}", color_scheme=scheme, locale=locale) as page:
+    elsewhere: list[str] = []
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith((server.url, "data:", "blob:")):
+            elsewhere.append(request.url)
+
+    with open_page(browser, f"{result}&__theme={scheme}", watch, color_scheme=scheme, locale=locale) as page:
         expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         for number, name in enumerate(PAGES):
-            page.get_by_role("tab").nth(number).click()
+            open_whole_tab(page, number)
             if name == "Separate":
                 page.click("#dock-stretch")  # opens the panel for speed and pitch
             if name == "Blind test":
                 page.click("#begin")
                 expect(page.locator(".stimulus").first).to_be_visible()
-            if name == "Benchmark":
-                expect(page.locator("#benchmark svg").first).to_be_visible(timeout=60 * SECOND)
-            if name == "Compare":
-                expect(page.locator(".matrix tfoot")).to_be_visible()
-            expect(page.locator(".lead.skeleton:visible, .chart-skeleton:visible")).to_have_count(0)
-            page.wait_for_timeout(800)
+            wait_for_animations(page)
             found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
             serious = [
                 f"{violation['id']}: {node['html'][:200]}"
@@ -468,14 +521,16 @@ def test_pages_have_no_serious_accessibility_violations(
                 for node in violation["nodes"]
             ]
             assert serious == [], name
+    assert elsewhere == []
 
 
 def test_pages_fit_the_screen(page: Page, result: str) -> None:
-    for name in PAGES:
+    for number, name in enumerate(PAGES):
+        open_whole_tab(page, number)
         for width in (1920, 1280, 768, 390, 360):
             page.set_viewport_size({"width": width, "height": 740})
             open_tab(page, name)  # all of them can be reached, none behind a menu
-            page.wait_for_timeout(100)
+            wait_two_frames(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
             footer, dock = page.evaluate(  # in one call, since the page may grow between two
                 "window.scrollTo(0, 1e6);"
@@ -517,14 +572,3 @@ def test_a_language_from_right_to_left_mirrors_the_page(browser: Browser, tmp_pa
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
         save(page, "right-to-left")
-
-
-def test_pages_load_no_external_resources(browser: Browser, server: Server, result: str) -> None:
-    page = browser.new_page()
-    elsewhere: list[str] = []
-    page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
-    page.goto(result)
-    expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_timeout(2 * SECOND)
-    page.close()
-    assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []

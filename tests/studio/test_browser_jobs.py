@@ -51,12 +51,14 @@ def test_a_second_tab_shows_the_job_and_stops_it(
 ) -> None:
     with open_page(visitor, server.url) as second:
         start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix", song=long_song, seconds=15)
+        second.bring_to_front()
         second.goto(page.url)
         expect(second.locator("#stop")).to_be_enabled()
         expect(second.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
         wait_for(second, "Demucs|Open-Unmix")  # one is finished: methods come in the order of the list
         second.click("#stop")
-        for tab in (second, page):
+        for tab in (page, second):
+            tab.bring_to_front()
             wait_for(tab, "Stopped.*of 3 methods finished")
             expect(tab.get_by_role("radio", name="Mixture ÷ 4")).to_be_visible()
             expect(tab.locator("#stop")).to_be_disabled()
@@ -64,6 +66,13 @@ def test_a_second_tab_shows_the_job_and_stops_it(
         wait_for(second, "Done.*3 of 3 methods")
         expect(second.get_by_role("radio", name="Open-Unmix")).to_be_visible()
         expect(second.locator("#go-on")).to_be_hidden()
+    assert seconds_of(server, page) == 15
+
+
+def seconds_of(server: Server, page: Page) -> float:
+    """Return how much of the song the result of a page shows."""
+    folder = next(server.folder.glob(f"stemscope-*/{page.url.partition('result=')[2]}"))
+    return float(json.loads((folder / "player.json").read_text("utf-8"))["frames"]) / 48000
 
 
 def test_a_job_goes_on_without_its_page_and_is_in_the_history(
@@ -79,6 +88,7 @@ def test_a_job_goes_on_without_its_page_and_is_in_the_history(
     link.click()
     wait_for(page, "Done.*2 of 2 methods")
     expect(page.get_by_role("radio", name="Demucs")).to_be_visible()
+    assert seconds_of(server, page) == 4
 
 
 #: Drops a song on the page as soon as a part of it is there.

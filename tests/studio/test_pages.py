@@ -15,20 +15,12 @@ from separation.studio import i18n
 from separation.studio.components import fragments
 from separation.studio.inputs import checks, songs
 from separation.studio.results import storage
-from tests.studio.conftest import Request, run_session, short_song
-
-
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A result of three methods, one of which is another tool's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("separation.studio.results.storage.RESULTS", tmp_path_factory.mktemp("results"))
-        return run_session(short_song(), "hpss", "mix", "irm").folder
+from tests.studio.conftest import Request
 
 
 @pytest.fixture(autouse=True)
-def use_results_folder(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "RESULTS", result.parent)
+def use_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "RESULTS", tmp_path)
 
 
 # -- languages -------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("studio")
     (folder / "secret.txt").write_text(SECRET)
     soundfile.write(folder / "other.wav", tone(1234.0, 2.0), 44100)
-    with running(folder, STEMSCOPE_SECRET=SECRET, **LIMITS) as server:
+    with running(folder, quick=True, STEMSCOPE_SECRET=SECRET, **LIMITS) as server:
         yield server
 
 

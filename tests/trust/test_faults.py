@@ -166,10 +166,14 @@ def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 @pytest.fixture
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the bundled Open-Unmix, to be broken."""
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
+
+
+@pytest.fixture
+def bundled(own_folders: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the bundled Open-Unmix, to be broken."""
     monkeypatch.setattr(catalogue, "BUNDLED", tmp_path / "models")
     shutil.copytree(Path(separation.__file__).parents[1] / "assets" / "models", tmp_path / "models")
     return tmp_path / "models" / "open-unmix-compact"
@@ -221,7 +225,8 @@ def test_model_files_may_change_while_the_studio_runs(
 
 
 @pytest.mark.parametrize("error", ["torch", "python"])
-def test_out_of_memory(error: str, bundled: Path, record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("own_folders")
+def test_out_of_memory(error: str, record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
         if error == "python":
             raise MemoryError
@@ -235,9 +240,8 @@ def test_out_of_memory(error: str, bundled: Path, record_attack: RecordAttack, m
     record_attack(f"no memory left ({error})", next(iter(last.failed.values())))
 
 
-def test_unexpected_errors_do_not_reveal_details(
-    bundled: Path, record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("own_folders")
+def test_unexpected_errors_do_not_reveal_details(record_attack: RecordAttack, monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[torch.Tensor]:
         raise AttributeError(f"/home/somebody/{os.environ['PATH']}")
         yield

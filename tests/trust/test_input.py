@@ -41,10 +41,10 @@ def studio_survives(studio: Server) -> Iterator[None]:
 
 def wait_until(is_true: Callable[[], bool]) -> bool:
     """Return whether something becomes true within a minute."""
-    for _ in range(600):
+    for _ in range(3000):
         if is_true():
             return True
-        time.sleep(0.1)
+        time.sleep(0.02)
     return False
 
 

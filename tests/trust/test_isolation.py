@@ -87,7 +87,7 @@ def test_a_visitor_cannot_stop_or_hear_the_separation_of_another(
     )
     while is_busy(view := visitor.look()):
         assert token not in str(other.look())
-        time.sleep(0.1)
+        time.sleep(0.02)
     assert "Done" in view[0]
     assert other.ask("keep", "a" * 22, "{}").error == "this result no longer exists"
     assert other.ask("job", "a" * 22).error == "this job no longer exists"

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -33,20 +34,23 @@ class Answer:
     steps: list[Any] = field(default_factory=list)
 
 
+@cache
+def functions_of(url: str) -> dict[str, int]:
+    """Return the number of each function of a studio, which are in a large document that never changes."""
+    config = httpx.get(f"{url}/config", timeout=60).json()
+    return {one["api_name"]: one["id"] for one in config["dependencies"]}
+
+
 class Visitor:
     """A session of its own; not to be shared between threads."""
 
     def __init__(self, url: str, *, patience: float = 60.0) -> None:
         self.url, self.session = url, secrets.token_hex(6)
         self.http = httpx.Client(base_url=url, timeout=patience)
-        self._functions: dict[str, int] = {}
 
     def function(self, name: str) -> int:
         """The number of a function that the page, or a program, calls."""
-        if not self._functions:
-            config = self.http.get("/config").json()
-            self._functions = {one["api_name"]: one["id"] for one in config["dependencies"]}
-        return self._functions[name]
+        return functions_of(self.url)[name]
 
     def upload(self, name: str, content: bytes) -> dict[str, Any]:
         """Upload a file; return the value that stands for it in later calls."""
@@ -69,7 +73,7 @@ class Visitor:
                 return Answer(error=told["output"].get("error") or "", steps=steps)
         return Answer(error="the connection ended", steps=steps)
 
-    def separate(self, values: list[Any], *, pause: float = 0.2) -> Answer:
+    def separate(self, values: list[Any], *, pause: float = 0.05) -> Answer:
         """Press Separate and look until the job has ended; `values` are those of :func:`page`."""
         answer = self.ask("separate_1", *values)
         if answer.error is not None:

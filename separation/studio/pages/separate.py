@@ -49,8 +49,9 @@ def build() -> SeparatePage:
         methods = method_choice()
         with gr.Accordion(translatable("advanced"), open=False, elem_id="advanced"):
             with gr.Row():
+                # Gradio's own audio player has an element called "duration".
                 start = gr.Number(0, label=translatable("start"), elem_id="start", minimum=0, min_width=140)
-                duration = gr.Number(0, label=translatable("duration"), elem_id="duration", minimum=0, min_width=140)
+                duration = gr.Number(0, label=translatable("duration"), elem_id="length", minimum=0, min_width=140)
             advanced, weights = _advanced()
         with gr.Accordion(translatable("own"), open=False, elem_id="own"):
             own = _own_sounds()

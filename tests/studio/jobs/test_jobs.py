@@ -191,6 +191,7 @@ def test_a_job_goes_on_only_once_and_only_if_it_is_interrupted() -> None:
 def test_a_long_wait_does_not_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = FairQueue()
     monkeypatch.setattr(runner, "QUEUE", turns)
+    monkeypatch.setattr(store, "BEAT_SECONDS", 0.05)
     with turns.queue():
         token = runner.submit(order("mix"), "visitor")
         folder = storage.RESULTS / token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,11 +171,11 @@ class busy_queue:  # noqa: N801  # used like a function
 
 def wait_until(token: str | None, words: str) -> View:
     """Poll as the page does until the status says something."""
-    for _ in range(2400):
+    for _ in range(6000):
         view = look(token)
         if words in view.status:
             return view
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(view.status)
 
 
@@ -265,14 +266,19 @@ def test_the_status_says_seconds_left_and_speed(language: str, factor: float, sp
 
 @pytest.fixture
 def slow_hpss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its only segment takes long enough to press Stop meanwhile."""
-    stream = HarmonicPercussive.stream
+    """Its only segment takes until Stop has been pressed."""
+    stream, ask_to_stop, pressed = HarmonicPercussive.stream, store.ask_to_stop, threading.Event()
 
     def slow(self: HarmonicPercussive, mixture: Any) -> Any:
-        time.sleep(2)
+        assert pressed.wait(60)
         yield from stream(self, mixture)
 
+    def ask(folder: Path) -> None:
+        ask_to_stop(folder)
+        pressed.set()
+
     monkeypatch.setattr(HarmonicPercussive, "stream", slow)
+    monkeypatch.setattr(store, "ask_to_stop", ask)
 
 
 @pytest.mark.usefixtures("slow_hpss")

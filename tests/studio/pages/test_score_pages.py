@@ -167,10 +167,12 @@ def test_a_blind_test_does_not_reveal_the_methods(vocals_test: Path) -> None:
 
 def test_stimuli_are_shuffled_for_each_test(result: Path) -> None:
     orders = set()
-    for _ in range(3):
+    for _ in range(10):  # two may agree by chance
         token = blind_test.begin_test(result, "drums").name
         rows = blind_test.reveal(token, "{}")["rows"]
         orders.add(tuple(row["method"] for row in sorted(rows, key=lambda row: row["letter"])))
+        if len(orders) > 1:
+            break
     assert len(orders) > 1
 
 

@@ -222,6 +222,7 @@ def _scores(job: Job) -> dict[str, Any]:
         rate,
         permute=unnamed,
         metrics=job.metrics,
+        mixture=ArraySignals(audio.waveform[None]),
         verify=job.verify,
         device=str(separator.device),
     )

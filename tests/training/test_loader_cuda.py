@@ -173,3 +173,22 @@ def test_the_training_thread_never_waits_for_the_gpu(gpu: Rehearsal) -> None:
         patch.setattr(Event, "synchronize", noted)
         train(gpu)
     assert waiting and all(name.startswith("batches") for name in waiting)
+
+
+@pytest.mark.parametrize("slow", ["step", "mixing"])
+def test_only_the_wait_for_an_earlier_step_is_reported_as_such(gpu: Rehearsal, slow: str) -> None:
+    with batches(gpu) as taken:
+        next(taken)
+        assert taken.waited_for_step == 0
+        next(taken)
+        assert taken.waited_for_step == 0, "the first two batches wait for no step"
+        gpu.seconds = 0.3 if slow == "mixing" else 0.0
+        timer = threading.Timer(0.3 if slow == "step" else 0.0, gpu.training.events[0].done.set)
+        timer.start()
+        start = time.monotonic()
+        next(taken)
+        waited = time.monotonic() - start
+        assert waited > 0.2
+        assert taken.waited_for_step == pytest.approx(waited if slow == "step" else 0.0, abs=0.15)
+        gpu.training.events[1].done.set()
+        gpu.training.events[2].done.set()

@@ -7,7 +7,7 @@ finished track, and each track is scored once even if two runs share a folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 from separation.audio.signal import Audio
 from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
-from separation.evaluation.museval_json import read_result, write_result
+from separation.evaluation.metrics import EXTRA_METRICS
+from separation.evaluation.museval_json import extra_metrics, read_result, write_result
 from separation.evaluation.signals import ArraySignals
 from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
@@ -97,7 +98,7 @@ def plan_jobs(
     method, model, device, options
         See :func:`separation.separators.factory.create`.
     metrics : sequence of str
-        Extra metrics. A track that was scored without them is pending.
+        Extra metrics. A track that was scored without them is pending; the metrics in its file are kept.
     verify : int
         Number of tracks that museval scores as well: the first ones.
 
@@ -176,11 +177,20 @@ def evaluate_track(job: Job) -> TrackOutcome:
     try:
         if not _is_finished(job):  # else scored by a worker that died before reporting it
             with claim_gpu(job.device):
-                scores = _scores(job)
+                scores = _scores(_with_stored(job))
             write_result(job.file, scores, provenance=dict(job.provenance))
     except Exception as raised:  # a bad file can raise anything; the other tracks must continue
         error = str(raised) if isinstance(raised, ValueError) else f"{type(raised).__name__}: {raised}"
     return TrackOutcome(name=job.track.name, file=job.file, error=error)
+
+
+def _with_stored(job: Job) -> Job:
+    """Return the job with the metrics and the verification that the track's file holds: the new file keeps them."""
+    if not job.file.exists():
+        return job
+    before = read_result(job.file)
+    metrics = tuple(metric for metric in EXTRA_METRICS if metric in (*job.metrics, *extra_metrics([before])))
+    return replace(job, metrics=metrics, verify=job.verify or "verification" in before.provenance)
 
 
 def _scores(job: Job) -> dict[str, Any]:
@@ -212,6 +222,7 @@ def _scores(job: Job) -> dict[str, Any]:
         rate,
         permute=unnamed,
         metrics=job.metrics,
+        mixture=ArraySignals(audio.waveform[None]),
         verify=job.verify,
         device=str(separator.device),
     )

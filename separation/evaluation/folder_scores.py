@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -182,21 +182,56 @@ def _left_out(
     return notes
 
 
+@contextmanager
+def _open_mixture(references: Path, opened: OpenFolders) -> Iterator[tuple[FileSignals | None, list[str]]]:
+    """Open the mixture among the references; yield None if there is none, or none that fits, and a note that says why.
+
+    A mixture of another length is not used, since it is that of another excerpt.
+    """
+    stems = find_stems(references, names=("mixture",))
+    if not stems.targets:
+        yield None, []
+        return
+    _, channels, time = opened.references.shape
+    lengths = _fitting_lengths(stems, ["mixture"], (opened.rate, channels, time))
+    if isinstance(lengths, ValueError):
+        yield None, [f"the mixture is not used: {lengths}"]
+    elif set(lengths.values()) != {time}:
+        (path, frames), *_ = lengths.items()
+        found = f"{stems.label(path)!r} has {frames} samples where the references have {time}"
+        yield None, [f"the mixture is not used: {found}"]
+    else:
+        with FileSignals(list(lengths), time=time, channels=channels) as mixture:
+            yield mixture, []
+
+
 def score_folders(
     references: Path, estimates: Path, *, metrics: Sequence[str] = (), verify: bool = False
 ) -> dict[str, Any]:
     """Score two folders of stems with :func:`separation.evaluation.track_scores.score_signals`.
 
-    ``score --json`` prints the result. "failed" holds the targets whose estimate cannot be used, and why.
+    ``score --json`` prints the result. "failed" holds the targets whose estimate cannot be used, and why. log_wmse is
+    relative to the file "mixture" in the references' folder, if there is one that fits.
 
     Raises
     ------
     ValueError
         If nothing can be scored; see :func:`open_folders`.
     """
-    with open_folders(references, estimates) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_folders(references, estimates))
+        mixture, notes = None, list(opened.notes)
+        if "log_wmse" in metrics:
+            mixture, unfit = stack.enter_context(_open_mixture(references, opened))
+            notes += unfit
         document = score_signals(
-            opened.targets, opened.references, opened.estimates, opened.rate, metrics=metrics, verify=verify
+            opened.targets,
+            opened.references,
+            opened.estimates,
+            opened.rate,
+            metrics=metrics,
+            mixture=mixture,
+            verify=verify,
         )
     failed = [{"target": target, "error": error} for target, error in opened.failed.items()]
-    return document | {"notes": [*opened.notes, *document["notes"]], "failed": failed}
+    return document | {"notes": [*notes, *document["notes"]], "failed": failed}

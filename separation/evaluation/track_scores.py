@@ -30,6 +30,7 @@ def score_signals(
     *,
     permute: bool = False,
     metrics: Sequence[str] = (),
+    mixture: Signals | None = None,
     verify: bool = False,
     device: str = "cpu",
 ) -> dict[str, Any]:
@@ -52,8 +53,9 @@ def score_signals(
         Assign unnamed estimates, at most one per reference, to targets; see
         :func:`separation.evaluation.bss_eval.bss_eval`. Targets without an estimate are omitted.
     metrics : sequence of str
-        Further metrics of the whole track, from :data:`separation.evaluation.metrics.EXTRA_METRICS`. The sum of the
-        references stands for the mixture.
+        Further metrics of the whole track, from :data:`separation.evaluation.metrics.EXTRA_METRICS`.
+    mixture : Signals, optional, shape (1, channels, time)
+        The mixture for log_wmse; the sum of the references by default. A note says which was used.
     verify : bool
         Compare SDR, ISR, SIR and SAR with museval's, under "verification"; see
         :func:`separation.evaluation.verification.verify_scores`.
@@ -65,13 +67,15 @@ def score_signals(
         SelectedSignals(estimates, [column for _, column in assigned]),
     )
     track = whole_track_scores(*pairs)
-    extra = extra_scores(metrics, *pairs, SumSignal(references), rate)
+    extra = extra_scores(metrics, *pairs, mixture or SumSignal(references), rate)
     whole = {"uSDR": track.usdr, "SI-SDR": track.si_sdr, **extra}
     scored = 1 < len(targets) == len(assigned)
     masks = [{"masks": _masks(curve)} for curve in mask_scores(*pairs)] if scored else [{} for _ in assigned]
     verification = (
         {"verification": verify_scores(scores, references, estimates, rate, permute=permute)} if verify else {}
     )
+    of = "the sum of the references" if mixture is None else "the track's mixture"
+    relative = [f"log_wmse is relative to {of}"] if "log_wmse" in metrics else []
     whole_metrics = "all others" if metrics else "uSDR and SI-SDR"
     return {
         "aggregation": f"median over 1 s frames; {whole_metrics} over the whole track",
@@ -79,7 +83,7 @@ def score_signals(
             targets[row]: _target(scores, row, whole, index, rate, references.shape[2]) | masks[index]
             for index, (row, _) in enumerate(assigned)
         },
-        "notes": _notes(targets, references, assigned, track, permute=permute),
+        "notes": [*_notes(targets, references, assigned, track, permute=permute), *relative],
         **verification,
     }
 

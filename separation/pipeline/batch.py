@@ -24,6 +24,7 @@ from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import create, find_method
 from separation.separators.base import Separator
 from separation.separators.two_stems import TwoStems
+from separation.weights.catalogue import find_model, list_models
 from separation.workers.devices import claim_gpu
 
 __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song"]
@@ -216,17 +217,45 @@ def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else _existing(folder.absolute().parent)
 
 
-@lru_cache(maxsize=1)
 def _separator(job_options: JobOptions) -> Separator:
-    """Create the separator once per process."""
-    separator = create(
+    """Return the separator of a job; its model stays in memory for other songs, excerpts and commands."""
+    separator = _loaded(
         job_options.method,
-        model=job_options.model,
-        device=job_options.device,
-        precision=job_options.precision,
-        options=dict(job_options.options),
+        job_options.model,
+        job_options.device,
+        job_options.precision,
+        job_options.options,
+        _model_state(job_options),
     )
     return _chosen_stems(separator, job_options)
+
+
+@lru_cache(maxsize=2)  # two clients of one worker may use different methods
+def _loaded(
+    method: str, model: str | None, device: str, precision: str, options: tuple[tuple[str, str], ...], state: str
+) -> Separator:
+    """Create a separator; `state` has it created again after a change of its model."""
+    return create(method, model=model, device=device, precision=precision, options=dict(options))
+
+
+def _model_state(job_options: JobOptions) -> str:
+    """Return a text that changes with the files of the model, or with the preset and the models that are installed."""
+    method = find_method(job_options.method)
+    if method.preset is not None:
+        return repr((method.preset, [model.name for model in list_models() if model.installed]))
+    if not method.has_model:
+        return ""
+    name = job_options.model or str(method.default_model)
+    try:
+        if Path(name).expanduser().is_file():  # a checkpoint file
+            files = [Path(name).expanduser()]
+        else:
+            model = find_model(name, method=method.name)
+            files = [model.path(file) for file in model.files]
+        states = [file.stat() for file in files]
+    except (ValueError, OSError, RuntimeError):  # `create` says what is wrong
+        return ""
+    return repr([(state.st_ino, state.st_size, state.st_mtime_ns) for state in states])
 
 
 def _chosen_stems(separator: Separator, job_options: JobOptions) -> Separator:

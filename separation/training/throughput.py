@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Report:
     examples_per_second, seconds_left : float
         Speed over the last 50 steps, excluding validation; remaining time in seconds at that speed.
     waiting : float
-        Fraction of the time of these steps that was spent waiting for batches.
+        Fraction of the time of these steps that was spent waiting for batches, not for a GPU to finish a step.
     validation : dict
         At the end of an epoch, "train" (mean training loss); if it was validated, also "loss", "sdr" (dB, by
         target) and "best" (True if the model was saved). Empty after other steps.
@@ -61,11 +61,11 @@ class Throughput:
         self.last = time.monotonic()
 
     @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time in the block as waiting."""
+    def waiting(self, excluded: Callable[[], float]) -> Iterator[None]:
+        """Count the time in the block as waiting, except for the seconds that `excluded` returns at its end."""
         start = time.monotonic()
         yield
-        self.waits.append(time.monotonic() - start)
+        self.waits.append(max(0.0, time.monotonic() - start - excluded()))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

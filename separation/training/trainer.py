@@ -130,7 +130,7 @@ class Trainer:
         with self._batches(steps) as batches:
             while self.step < steps and not is_out_of_patience(self.log, config):
                 self._set_learning_rate(steps)
-                with throughput.waiting():
+                with throughput.waiting(lambda: batches.waited_for_step):
                     sources = next(batches)
                 if self.step == first:
                     self._check_autocast(sources)

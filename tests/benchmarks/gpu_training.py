@@ -1,10 +1,16 @@
-"""Training on a GPU: the product's loop, and a plain loop with upstream's networks, losses and optimiser."""
+"""Training on a GPU: the product's loop, and a plain loop with upstream's losses and optimiser.
+
+The plain loop trains upstream's Open-Unmix. Its Demucs is the product's own network, since the released packages no
+longer hold version 2: there, only the loops differ.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
+
+from tests.benchmarks.gpu_parts import attempt
 
 RATE = 44100
 SOURCES = ("vocals", "drums", "bass", "other")
@@ -38,23 +46,38 @@ def write_tracks(root: Path, *, tracks: int, seconds: float) -> Path:
     return root
 
 
-def measure_training(device: torch.device, *, small: bool, steps: int) -> dict[str, Any]:
-    """Return examples per second and the share of busy time of both loops, by recipe."""
+def measure_training(device: torch.device, *, small: bool, steps: int, deadline: float) -> dict[str, Any]:
+    """Return examples per second and the share of busy time of both loops, by recipe, until the deadline."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = write_tracks(Path(folder) / "data", tracks=2 if small else 8, seconds=3 if small else 30)
         for name in ("open-unmix", "demucs"):
             options = (SMALL if small else LARGE)[name]
-            run = Path(folder) / name
-            found[name] = {
-                "options": options,
-                "ours": _timed(_our_steps(name, root, run, options, device), device, steps),
-                "plain": _timed(_plain_steps(name, root, options, device), device, steps),
+            loops: dict[str, Callable[[], Generator[int, None, None]]] = {
+                "ours": partial(_our_steps, name, root, Path(folder) / name, options, device),
+                "plain": partial(_plain_steps, name, root, options, device),
             }
+            found[name] = {"options": options}
+            for side, loop in loops.items():
+                late = time.monotonic() > deadline
+                found[name][side] = (
+                    {"skipped": "the time is over"}
+                    if late
+                    else attempt(partial(_measured, loop, device, steps, deadline))
+                )
     return found
 
 
-def _our_steps(name: str, root: Path, run: Path, options: dict[str, Any], device: torch.device) -> Iterator[int]:
+def _measured(
+    loop: Callable[[], Generator[int, None, None]], device: torch.device, count: int, deadline: float
+) -> dict[str, Any]:
+    with closing(loop()) as steps:  # the memory of one loop is free before the next begins
+        return _timed(steps, device, count, deadline)
+
+
+def _our_steps(
+    name: str, root: Path, run: Path, options: dict[str, Any], device: torch.device
+) -> Generator[int, None, None]:
     """Yield the batch size after every step of the product's training."""
     from separation.datasets.dataset import open_dataset
     from separation.datasets.store import build_store
@@ -92,7 +115,7 @@ class _Excerpts(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return sources.sum(0), sources
 
 
-def _plain_steps(name: str, root: Path, options: dict[str, Any], device: torch.device) -> Iterator[int]:
+def _plain_steps(name: str, root: Path, options: dict[str, Any], device: torch.device) -> Generator[int, None, None]:
     """Yield the batch size after every step of a plain loop: a loader, float32, a loss that is read in every step."""
     from separation.training.setup import RECIPES
 
@@ -138,13 +161,18 @@ def _plain_network(
     return unmix.train(), magnitude_step
 
 
-def _timed(steps: Iterator[int], device: torch.device, count: int) -> dict[str, Any]:
-    """Return the speed over `count` steps after three others, and the share of time in which the GPU is busy."""
+def _timed(steps: Generator[int, None, None], device: torch.device, count: int, deadline: float) -> dict[str, Any]:
+    """Return the speed over `count` steps after three others, and the share of time in which the GPU is busy.
+
+    After the deadline, no further step is begun.
+    """
     for _ in range(3):
         next(steps)
     _synchronize(device)
     start, examples = time.monotonic(), 0
-    for _ in range(count):
+    for number in range(count):
+        if number and time.monotonic() > deadline:
+            break
         examples += next(steps)
     _synchronize(device)
     result: dict[str, Any] = {"examples_per_second": examples / (time.monotonic() - start), "busy": None}

@@ -92,3 +92,17 @@ def test_evaluate_adds_metrics_and_verification_to_finished_tracks(data: Path, t
     missing = command("plot", tmp_path / "mix", "--out", figure, "--metric", "fullness")
     assert missing.exit_code == 2
     assert "there is no fullness to draw" in missing.stderr
+
+
+@pytest.mark.parametrize("order", [("fullness", "l1_freq"), ("l1_freq", "fullness")])
+def test_evaluate_keeps_the_metrics_and_the_verification_of_earlier_runs(
+    data: Path, tmp_path: Path, order: tuple[str, str]
+) -> None:
+    words = ["evaluate", "--root", data, "--out", tmp_path, "-m", "mix", "--json"]
+    first, second = (("--metrics", metric) for metric in order)
+    before = json.loads(command(*words, *first, "--verify", 1).stdout)
+    after = json.loads(command(*words, *second).stdout)
+    assert after["verification"]["tracks"] == before["verification"]["tracks"] == 1
+    for old, new in zip(before["tracks"], after["tracks"], strict=True):
+        assert list(new["targets"]["vocals"])[-2:] == ["fullness", "l1_freq"]
+        assert old["targets"]["vocals"].items() < new["targets"]["vocals"].items()

@@ -9,14 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from separation.pipeline import batch
 from separation.pipeline.batch import Job, JobOptions, find_jobs, separate_song
 from separation.pipeline.many import separate_songs
+from separation.separators import create
+from separation.separators.base import Separator
 from tests.cli.helpers import separation, write_song
+from tests.separators.helpers import write_tiny
 
 HPSS = JobOptions(method="hpss", command="python -m separation")
 
@@ -105,6 +110,59 @@ def test_songs_are_separated_again_with_other_options(change: list[str], tmp_pat
     separation(*wish)
     assert separation(*wish, *change).document["results"][0]["skipped"] is False
     assert separation(*wish, *change).document["results"][0]["skipped"] is True
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods of the separators that are created."""
+    created: list[str] = []
+
+    def counted(method: str, **more: Any) -> Separator:
+        created.append(method)
+        return create(method, **more)
+
+    batch._loaded.cache_clear()
+    monkeypatch.setattr(batch, "create", counted)
+    return created
+
+
+def test_a_model_is_loaded_once_for_several_commands(tmp_path: Path, loads: list[str]) -> None:
+    write_song(tmp_path / "a.wav")
+    base = JobOptions(method="demucs", model=str(write_tiny(tmp_path / "tiny", "demucs")), device="cpu")
+    for options in (
+        replace(base, command="first"),
+        replace(base, command="second", start=0.1, format="flac"),
+        replace(base, command="third", two_stems="vocals"),
+        replace(base, command="fourth", stems=("drums",)),
+    ):
+        (job,) = find_jobs([tmp_path / "a.wav"], tmp_path / options.command, options)
+        assert separate_song(job).error is None
+    assert loads == ["demucs"]
+
+
+def test_two_clients_with_different_methods_load_their_models_once(tmp_path: Path, loads: list[str]) -> None:
+    for command in ("first", "second"):
+        for method in ("demucs", "open-unmix"):
+            model = str(tmp_path / method)
+            if not Path(model).is_dir():
+                write_tiny(Path(model), method)
+            batch.check_options(JobOptions(method=method, model=model, command=command))
+    assert loads == ["demucs", "open-unmix"]
+
+
+def test_what_the_model_depends_on_loads_it_again(tmp_path: Path, loads: list[str]) -> None:
+    base = JobOptions(method="demucs", model=str(write_tiny(tmp_path / "tiny", "demucs")))
+    for options in (base, replace(base, precision="bf16"), replace(base, options=(("shifts", "1"),))):
+        batch.check_options(options)
+    assert len(loads) == 3
+    write_tiny(tmp_path / "tiny", "demucs")  # the weights are replaced
+    batch.check_options(base)
+    assert len(loads) == 4
+    preset = tmp_path / "mine.toml"
+    for seed in (1, 2):
+        preset.write_text(f'first_installed = ["mix"]\ntitle = "Version {seed}"\n')
+        batch.check_options(JobOptions(method=str(preset)))
+    assert len(loads) == 6
 
 
 def _change_song(folder: Path) -> None:

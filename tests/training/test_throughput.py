@@ -84,3 +84,22 @@ def test_real_speed_and_waiting_are_plausible(make_trainer: MakeTrainer, monkeyp
     *_, last = run_all(trainer)
     assert 24 / (time.monotonic() - began) <= last.examples_per_second <= 4 / 0.1
     assert 0.5 < last.waiting <= 1, "mixing is all that takes time"
+
+
+def test_the_wait_for_a_step_of_a_gpu_is_not_one_for_data(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    trainer = skip_training_steps(make_trainer("demucs", epochs=1, epoch_steps=20), monkeypatch)
+    script(trainer, monkeypatch, [1.0])
+
+    def batch(batches: loader.BatchLoader) -> Tensor:
+        clock.now += 4
+        batches.waited_for_step = 3.0
+        return torch.zeros(1)
+
+    monkeypatch.setattr(loader.BatchLoader, "__next__", batch)
+    monkeypatch.setattr(throughput, "time", clock)
+    for report in trainer.train():
+        assert report.waiting == pytest.approx(1 / 4), report.step
+        assert report.examples_per_second == pytest.approx(1)

@@ -79,6 +79,7 @@ results: $(VENV)/app.stamp ffmpeg
 	awk 'FNR > 1 || NR == 1' $(METHODS:%=runs/results/%/summary.csv) > assets/results/musdb18-test.csv
 	$(BIN)/python -m separation plot $(METHODS:%=runs/results/%) --out assets/results/violins.png
 	$(BIN)/python -m tools.results_table
+	$(BIN)/python -m tools.catalogue_table
 
 # Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
 # document for each of ONLY: evaluation, separation, training, studio, load.

@@ -8,6 +8,7 @@ import pytest
 
 from separation.separators import METHODS
 from separation.weights.catalogue import list_models
+from tools import catalogue_table
 from tools.blocks import replace_block
 from tools.results_table import DOCUMENTS, measured, with_results
 
@@ -36,3 +37,27 @@ def test_a_row_tells_on_how_many_clips_it_is() -> None:
 def test_a_document_without_the_block_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one block 'results', found 0"):
         replace_block("nothing", "results", [])
+
+
+def test_the_table_of_models_equals_the_catalogue() -> None:
+    text = catalogue_table.DOCUMENT.read_text(encoding="utf-8")
+    assert catalogue_table.with_catalogue(text) == text, "run: python -m tools.catalogue_table"
+
+
+def test_every_model_has_a_row() -> None:
+    text = catalogue_table.with_catalogue("<!-- catalogue: x -->\n<!-- end of catalogue -->\n")
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if "|" in line][2:]
+    assert all(len(row) == len(catalogue_table.HEADER) for row in rows)
+    by_name = {row[0].split("`")[1]: row for row in rows}
+    for model in list_models():
+        row = by_name.pop(model.name)
+        assert row[1:3] == [f"`{model.method}`", ", ".join(model.sources)]
+        assert all(row), "a dash stands for what is not known"
+        assert row[8] == model.licence
+    assert set(by_name) == {name for name, method in METHODS.items() if method.preset}
+    assert set(catalogue_table.speeds()) <= {model.name for model in list_models()} | by_name.keys()
+
+
+def test_stated_sizes_equal_the_installed_files() -> None:
+    for model in list_models():
+        assert model.bytes is None or model.size in (None, model.bytes), model.name

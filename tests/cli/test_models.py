@@ -111,8 +111,8 @@ def test_models_list_prints_the_licences(table: Path, arguments: tuple[str, ...]
     code, output, _ = run(*arguments)
     assert code == 0
     bundled, released = output.splitlines()
-    assert re.match(r"compact +open-unmix +bundled .*licence: CC0", bundled)
-    assert re.match(r"tiny +demucs +available .*trained on noise; licence: for tests only", released)
+    assert re.match(r"compact +open-unmix +bundled +0 MB  vocals; .*licence: CC0", bundled)
+    assert re.match(r"tiny +demucs +available +~0 MB  vocals; trained on noise; licence: for tests only", released)
 
 
 def test_models_download(table: Path, server: Server) -> None:

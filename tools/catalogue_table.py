@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from separation.resources import ASSETS
 from separation.separators import METHODS
 from separation.weights.catalogue import BUNDLED, list_models
-from separation.weights.model import Model
+from separation.weights.model import RESTRICTIONS, Model
 from tools.blocks import replace_block, table_lines
 from tools.results_table import ROOT, SCORES, SOURCES, measured
 
@@ -63,7 +63,7 @@ def _row(model: Model, medians: Mapping[str, str]) -> list[str]:
         f"{_sdr(model.published)} ({model.published_on})" if model.published else NONE,
         *_here(model.name, medians),
         _size(model),
-        model.licence,
+        f"**{RESTRICTIONS[model.restriction]}**: {model.licence}" if model.restriction else model.licence,
     ]
 
 

@@ -48,10 +48,13 @@ def download_model(
 ) -> None:
     """Download a released model. An interrupted download is resumed."""
     from separation.weights import download
+    from separation.weights.model import RESTRICTIONS
 
     with one_line_errors():
         model = _known(name)
         log_line(f"{model.name}: licence: {model.licence}; trained on {model.trained_on}")
+        if model.restriction:
+            log_line(f"note: check the licence before you use {model.name}: {RESTRICTIONS[model.restriction]}")
         with progress(unit="bytes", transient=False) as show:
             fetched = download.download_model(
                 model, lambda file, done, total: show(file, done, total, _download_line(file, done, total))

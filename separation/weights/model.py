@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 from separation.weights.state_dict import CheckpointError, read_state_dict, sha256_of
 
-__all__ = ["Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
+__all__ = ["RESTRICTIONS", "Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
 
 Built = TypeVar("Built")
+
+#: `Model.restriction` -> what it means for users, in a few words.
+RESTRICTIONS = {"research": "research only", "non-commercial": "non-commercial use only", "unclear": "terms unclear"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class Model:
         Arguments of the network's constructor.
     options : dict
         Options of the method that suit this model better than the defaults.
+    restriction : str
+        A key of :data:`RESTRICTIONS` if the licence does not clearly permit any use; otherwise empty.
     published : dict of str to float
         SDR in dB as its authors state it, per source or as "mean"; empty if they state none.
     published_on : str
@@ -76,6 +81,7 @@ class Model:
     files: tuple[ModelFile, ...]
     folder: Path
     licence: str = "unknown"
+    restriction: str = ""
     trained_on: str = "unknown"
     page: str = ""
     parameters: int | None = None
@@ -137,6 +143,7 @@ class Model:
             "bytes": self.size,
             "parameters": self.parameters,
             "licence": self.licence,
+            "restriction": self.restriction,
             "trained_on": self.trained_on,
             "trained_on_test": self.trained_on_test,
             "published": self.published,

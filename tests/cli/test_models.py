@@ -37,7 +37,8 @@ def table(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_c
     (tmp_path / "released.toml").write_text(
         "[[model]]\n"
         'name = "tiny"\nmethod = "demucs"\nsources = ["vocals"]\nsample_rate = 44100\nchannels = 2\n'
-        'licence = "for tests only"\ntrained_on = "noise"\npage = "https://example.org"\nparameters = 10\n'
+        'licence = "for tests only"\nrestriction = "research"\ntrained_on = "noise"\n'
+        'page = "https://example.org"\nparameters = 10\n'
         f'files = [{{ source = "all", name = "tiny.pth", url = "{server.url}/tiny.pth", sha256 = "{SHA256[:8]}" }}]\n'
     )
     folder = tmp_path / "bundled" / "compact"
@@ -111,8 +112,8 @@ def test_models_list_prints_the_licences(table: Path, arguments: tuple[str, ...]
     code, output, _ = run(*arguments)
     assert code == 0
     bundled, released = output.splitlines()
-    assert re.match(r"compact +open-unmix +bundled .*licence: CC0", bundled)
-    assert re.match(r"tiny +demucs +available .*trained on noise; licence: for tests only", released)
+    assert re.match(r"compact +open-unmix +bundled +0 MB  vocals; .*licence: CC0", bundled)
+    assert re.match(r"tiny +demucs +available +~0 MB  vocals; trained on noise; licence: for tests only", released)
 
 
 def test_models_download(table: Path, server: Server) -> None:
@@ -123,7 +124,10 @@ def test_models_download(table: Path, server: Server) -> None:
     assert model["installed"] is True
     assert model["bytes"] == len(CONTENT)
     assert document["downloaded"] == ["tiny.pth"]
-    assert "licence: for tests only; trained on noise" in said
+    terms, note, *progress = said.splitlines()
+    assert terms == "tiny: licence: for tests only; trained on noise"
+    assert note == "note: check the licence before you use tiny: research only"
+    assert "tiny.pth" in progress[0], "the terms come before the download"
     assert "tiny is installed" in said
     assert (table / "tiny.pth").read_bytes() == CONTENT
     server.requests.clear()

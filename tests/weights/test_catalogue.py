@@ -16,7 +16,7 @@ from separation.separators import METHODS
 from separation.weights import catalogue
 from separation.weights.catalogue import cache_dir, find_model, list_models
 from separation.weights.download import verify_model
-from separation.weights.model import ModelFile
+from separation.weights.model import RESTRICTIONS, ModelFile
 from separation.weights.state_dict import CheckpointError
 from tests.conftest import GOLDEN, ROOT
 from tests.weights.helpers import (
@@ -223,3 +223,9 @@ def test_an_unreadable_description_is_refused(tmp_path: Path, content: bytes) ->
     (tmp_path / "model.json").write_bytes(content)
     with pytest.raises(CheckpointError):
         find_model(str(tmp_path), method="demucs")
+
+
+def test_models_with_a_restrictive_or_unclear_licence_say_so() -> None:
+    free = {model.name for model in list_models() if not model.restriction and not model.bundled}
+    assert free == {"spleeter-2stems", "spleeter-4stems", "spleeter-5stems", "roformer-4stems"}
+    assert {model.restriction for model in list_models()} <= {"", *RESTRICTIONS}

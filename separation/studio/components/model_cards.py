@@ -57,7 +57,7 @@ def _card(model: Model, words: Translator, fetching: str) -> str:
     state = "bundled" if model.bundled else "installed" if model.installed else "missing"
     factor = speed_of(model.method, model.name)
     facts = {
-        words("size"): f"{_size(model)}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
+        words("size"): f"{model.stated_size}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
         words("licence"): model.licence,
         words("trained_on"): model.trained_on,
         words("speed"): words("unmeasured") if factor is None else words.speed(factor),
@@ -73,14 +73,10 @@ def _card(model: Model, words: Translator, fetching: str) -> str:
     )
 
 
-def _size(model: Model) -> str:
-    return f"{model.size / 1e6:.1f} MB" if model.size else f"~{4 * (model.parameters or 0) / 1e6:.0f} MB"
-
-
 def _fetch_button(model: Model, words: Translator) -> str:
     if model.installed or model.own or model.package or not may_manage_models():
         return ""
-    label = f"{words('download')} ({_size(model)})"
+    label = f"{words('download')} ({model.stated_size})"
     return (
         f'<button type="button" class="get" data-model="{escape(model.name)}"'
         f' aria-label="{escape(model.name)}: {escape(label)}">{icon("download")}<span>{escape(label)}</span></button>'

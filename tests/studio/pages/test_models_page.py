@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from separation.studio.jobs import speeds
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.limits import may_manage_models
 from separation.studio.pages import fetching, method_choice, model_choice, models
-from separation.weights import download, model
+from separation.weights import catalogue, download, model
 
 VISITOR = "v" * 22
 
@@ -151,6 +152,37 @@ def test_a_host_can_switch_downloads_and_measurements_off(
     *_, downloaded = on_models("umxse")
     assert (refusal in measured, refusal in downloaded) == (not allowed, not allowed)
     assert ("Get it" in method_cards(Translator("en"))) == allowed
+
+
+@pytest.mark.parametrize(("language", "unclear"), [("en", "terms unclear"), ("de", "Bedingungen unklar")])
+def test_a_card_states_the_restriction_of_a_download(
+    language: str, unclear: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("separation.studio.components.method_cards.has_weights", lambda name: False)
+    monkeypatch.setenv("STEMSCOPE_MANAGE_MODELS", "1")
+    words = Translator(language)
+    buttons = {
+        name: (label, licence, shown)
+        for name, label, licence, shown in re.findall(
+            r'data-method="([\w-]+)" aria-label="([^"]+)" title="([^"]+)">.*?<span>([^<]+)</span></button>',
+            method_cards(words),
+        )
+    }
+    known = {model.name: model for model in catalogue.list_models()}
+    assert unclear in buttons["htdemucs"][2]
+    for name, (label, licence, shown) in buttons.items():
+        released = known[str(METHODS[name].default_model)]
+        assert licence == f"{words('licence')}: {released.licence}"
+        assert label.endswith(shown)
+        if released.restriction:
+            assert shown.endswith(f", {words('restriction_' + released.restriction)})")
+            assert "MIT" not in shown
+        else:
+            assert released.licence in shown
+
+
+def test_restrictions_have_the_same_words_everywhere() -> None:
+    assert {kind: Translator("en")(f"restriction_{kind}") for kind in model.RESTRICTIONS} == model.RESTRICTIONS
 
 
 def test_every_method_is_in_one_group_and_says_what_it_is() -> None:

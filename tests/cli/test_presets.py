@@ -61,6 +61,24 @@ def test_a_preset_file_is_a_method(song: Path) -> None:
     assert (song.parent / "out" / "song" / "halves" / "bass.wav").is_file()
 
 
+def test_an_edited_preset_file_is_another_method(song: Path) -> None:
+    preset = song.parent / "mine.toml"
+    for text, stems in (
+        ('combine = "mean"\n[parts.a]\nmethod = "mix"\nweights = { vocals = 1, bass = 1 }\n', {"vocals", "bass"}),
+        ('combine = "mean"\n[parts.a]\nmethod = "hpss"\nweights = { vocals = 1, bass = 1 }\n', {"vocals", "bass"}),
+        ('first_installed = ["mix"]\n', {"vocals", "drums", "bass", "other"}),
+        ('first_installed = ["hpss"]\n', {"vocals", "drums", "bass", "other"}),
+    ):
+        preset.write_text(text)
+        card = separate(song, "--method", str(preset))
+        assert set(card["stems"]) == stems
+        again = separate(song, "--method", str(preset))
+        assert again == card, "it was finished already"
+        sound = soundfile.read(song.parent / "out" / "song" / "mine" / "vocals.wav")[0]
+        equals_mix = np.allclose(sound, soundfile.read(song)[0] / 4, atol=1e-4)
+        assert equals_mix == ("mix" in text), "it was separated again"
+
+
 def test_best_offline_is_the_default(song: Path) -> None:
     card = separate(song)
     assert (card["method"], card["model"]) == ("best-offline", "spleeter-2stems + open-unmix-compact")

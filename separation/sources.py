@@ -11,7 +11,8 @@ PARTS_OF_OTHER = ("piano", "guitar")  #: sources of some methods that belong to 
 
 def rest_of(source: str) -> str:
     """Return the name of the stem with everything except a source, such as "instrumental" or "no_drums"."""
-    return "instrumental" if source == "vocals" else f"no_{source}"
+    names = {"vocals": "instrumental", ACCOMPANIMENT: "vocals"}
+    return names.get(source, f"no_{source}")
 
 
 def is_rest(name: str) -> bool:

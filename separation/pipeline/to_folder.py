@@ -86,7 +86,9 @@ def separate_to_folder(
         listed in its ``result.json`` (FileExistsError).
     """
     start_time = time.perf_counter()
+    method = separator.name
     separator = separator.at(sample_rate=audio.sample_rate, channels=audio.channels)
+    separator.name = method  # type: ignore[misc]  # a preset's, which a newly configured method does not know
     chosen = choose_stems(separator.sources, stems)
     if sum_to_mixture and len(chosen) < len(separator.sources):
         raise ValueError("only all stems together can sum to the mixture: choose no stems")

@@ -71,7 +71,7 @@ def test_an_edited_preset_file_is_another_method(song: Path) -> None:
     ):
         preset.write_text(text)
         card = separate(song, "--method", str(preset))
-        assert set(card["stems"]) == stems
+        assert (card["method"], set(card["stems"])) == ("mine", stems)
         again = separate(song, "--method", str(preset))
         assert again == card, "it was finished already"
         sound = soundfile.read(song.parent / "out" / "song" / "mine" / "vocals.wav")[0]

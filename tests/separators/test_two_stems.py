@@ -28,6 +28,7 @@ def test_every_named_method_gives_a_source_and_the_rest(
 
 def test_the_rest_is_named_after_the_source(excerpt: dict[str, Tensor]) -> None:
     assert TwoStems(create("mix"), "drums").sources == ("drums", "no_drums")
+    assert TwoStems(create("spleeter"), "accompaniment").sources == ("accompaniment", "vocals")
     with pytest.raises(ValueError, match="mix has no stem 'piano' to separate from the rest; it gives vocals, drums"):
         TwoStems(create("mix"), "piano")
 

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,6 +23,8 @@ TIMEOUT = 30.0  # seconds without data before a connection is given up
 ATTEMPTS = 4  # connections to the server for one file, before an error is reported
 _AGAIN = "try again"
 PAUSE = 1.0  # seconds before the second connection; twice as long before each further one
+MAX_PAUSE = 60.0  # seconds that a server may ask to wait
+_TEMPORARY = (408, 429)  # request timeout, too many requests; and all errors of the server (5xx)
 
 DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known
 
@@ -140,18 +143,31 @@ def receive_file(
 def _receive_patiently(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:
     """Call :func:`_receive` until the file is there, or there were :data:`ATTEMPTS`; the last failure is raised."""
     for attempt in range(1, ATTEMPTS + 1):
+        pause = PAUSE * 2 ** (attempt - 1)
         try:
             expected = _receive(url, part, name, progress)
             if expected is None or part.stat().st_size >= expected or attempt == ATTEMPTS:
                 return expected
         except urllib.error.HTTPError as error:
-            if error.code < 500 or attempt == ATTEMPTS:
+            if attempt == ATTEMPTS or (error.code < 500 and error.code not in _TEMPORARY):
                 raise
-        except ConnectionError:  # it broke; a server that cannot be reached at all is a URLError
-            if attempt == ATTEMPTS:
+            pause = max(pause, _retry_after(error))
+        except (urllib.error.URLError, ConnectionError) as error:
+            # The reason is a text if the address is wrong, and another error if the network failed.
+            if attempt == ATTEMPTS or isinstance(getattr(error, "reason", error), str):
                 raise
-        time.sleep(PAUSE * 2 ** (attempt - 1))
+        time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float:
+    """Return the seconds that the server asks to wait, at most :data:`MAX_PAUSE`; 0 if it does not."""
+    text = error.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), MAX_PAUSE)
 
 
 def _receive(url: str, part: Path, name: str, progress: DownloadCallback | None) -> int | None:

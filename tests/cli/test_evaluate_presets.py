@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,24 @@ def test_a_model_trained_on_the_test_set_is_noted(root: Path, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "is_installed", lambda name: name == "hdemucs_high_musdb_plus")
         assert sentence in evaluate(root, tmp_path / "scores", "-m", "best").stderr
+
+
+def test_a_preset_and_a_preset_file_are_evaluated_and_plotted(root: Path, tmp_path: Path) -> None:
+    path, weights = tmp_path / "halves.toml", ", ".join(f"{source} = 1" for source in SOURCES)
+    path.write_text(f'combine = "mean"\n[parts.one]\nmethod = "mix"\nweights = {{ {weights} }}\n')
+    out = tmp_path / "scores"
+    documents = {}
+    for name, method in (("mix", "mix"), ("halves", path), ("fast", "fast")):
+        outcome = evaluate(root, out, "-m", method)
+        assert outcome.exit_code == 0, outcome.stderr
+        documents[name] = json.loads(outcome.stdout)
+        assert documents[name]["method"] == name
+        assert (out / name / "test" / "Band - Song.json").is_file()
+    sdr = {name: [document["median"][source]["SDR"] for source in SOURCES] for name, document in documents.items()}
+    assert sdr["halves"] == pytest.approx(sdr["mix"], abs=1e-3)
+    assert sdr["fast"] != pytest.approx(sdr["mix"], abs=0.1)
+    figure = tmp_path / "violins.png"
+    plotted = run("plot", out / "halves", out / "fast", "--out", figure, "--json")
+    assert plotted.exit_code == 0, plotted.stderr
+    assert set(json.loads(plotted.stdout)["targets"]["vocals"]["methods"]) == {"halves", "fast"}
+    assert figure.stat().st_size > 1000

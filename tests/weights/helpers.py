@@ -120,6 +120,10 @@ def send_all(handler: Handler, content: bytes, first: int, partial: bool) -> Non
     handler.wfile.write(content[first:])
 
 
+def fail_with(code: int) -> Callable[[Handler, bytes, int, bool], None]:
+    return lambda handler, content, first, partial: handler.send_error(code)
+
+
 def network() -> nn.Module:
     made = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
     return made.requires_grad_(False)

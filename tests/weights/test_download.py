@@ -29,6 +29,7 @@ from tests.weights.helpers import (
     SHA256,
     Handler,
     Server,
+    fail_with,
     make_model,
     send_all,
     torch_file,
@@ -77,10 +78,6 @@ def send_and_wait(count: int | None) -> Callable[[Handler, bytes, int, bool], No
         handler.wfile.write(content[first + (count or 0) :])
 
     return behave
-
-
-def fail_with(code: int) -> Callable[[Handler, bytes, int, bool], None]:
-    return lambda handler, content, first, partial: handler.send_error(code)
 
 
 def unhashed(model: Model) -> Model:
@@ -294,17 +291,6 @@ def test_a_broken_connection_is_resumed_without_asking(
     server.behave = send_only(200_000)
     assert download_model(tiny) == ["tiny.pth"]
     assert [asked for _, asked in server.requests] == [None, "bytes=200000-", "bytes=400000-", "bytes=600000-"]
-
-
-@pytest.mark.parametrize(("code", "requests"), [(503, 4), (404, 1)])
-def test_only_a_server_in_trouble_is_asked_again(
-    tiny: Model, server: Server, monkeypatch: pytest.MonkeyPatch, code: int, requests: int
-) -> None:
-    monkeypatch.setattr(download, "ATTEMPTS", 4)
-    server.behave = fail_with(code)
-    with pytest.raises(CheckpointError, match=f"the server answers {code}"):
-        download_model(tiny)
-    assert len(server.requests) == requests
 
 
 def test_a_server_that_cannot_resume_starts_over(tiny: Model, server: Server) -> None:

@@ -1,6 +1,6 @@
 // The element <score-benchmark scores="...">: the answer, violins over a data set, and a table of medians and differences.
 
-import { answerSentence, methodName } from "./comparison_answer.js";
+import { answerSentence, methodName, metricName, withUnit } from "./comparison_answer.js";
 import { FRAME_METRICS } from "./score_chart.js";
 import { chartFigure } from "./chart_figure.js";
 import { fetchPublished } from "./comparison_figures.js";
@@ -53,27 +53,28 @@ class ScoreBenchmark extends HTMLElement {
     }
   }
 
-  #content({ metric, ours, comparison, songs }, published) {
+  #content({ metric, unit, ours, comparison, songs }, published) {
     const rows = benchmarkRows(ours, published);
     if (!rows.length) return [make("p", { class: "hint", role: "status" }, word("bench_none"))];
     const keyOf = ({ name, own, track }) => (own && songs[track] ? { song: songs[track], method: name } : undefined);
     const hint = (dot) => hearingHint(dot, songs);
-    const render = (width) => violinChart({ rows, unit: "dB", width, keyOf, hint });
-    const title = `${metric}, MUSDB18`;
+    const render = (width) => violinChart({ rows, unit, width, keyOf, hint });
+    const title = `${metricName(metric)}, MUSDB18`;
     const chart = chartFigure({ title, name: `benchmark-${metric}`, render, note: word("bench_note"), pick: ({ key }) => requestSong(key) });
-    return [this.#answer(comparison, metric), chart, comparison ? benchmarkTables(comparison.targets, metric) : null].filter(Boolean);
+    const tables = comparison ? benchmarkTables(comparison.targets, metric, unit) : null;
+    return [this.#answer(comparison, metric, unit), chart, tables].filter(Boolean);
   }
 
-  #answer(comparison, metric) {
+  #answer(comparison, metric, unit) {
     if (!comparison) return make("p", { class: "lead skeleton", role: "status" }, word("answer_working"));
-    const ranking = { metrics: [{ name: metric, unit: "dB" }], floor: "mix", sources: comparison.ranking };
+    const ranking = { metrics: [{ name: metric, unit }], floor: "mix", sources: comparison.ranking };
     return make("p", { class: "lead", role: "status" }, answerSentence(ranking, metric) || word("answer_none"));
   }
 }
 
-function benchmarkTables(targets, metric) {
+function benchmarkTables(targets, metric, unit) {
   const tables = Object.entries(targets).map(([target, found]) =>
-    make("div", {}, medianTable(target, found, metric), differenceTable(target, found)),
+    make("div", {}, medianTable(target, found, metric, unit), differenceTable(target, found, unit)),
   );
   return make(
     "details",
@@ -92,18 +93,18 @@ function plainTable(head, rows, label) {
   return scrollable(make("table", {}, make("thead", {}, make("tr", {}, ...top)), make("tbody", {}, ...body)), label);
 }
 
-function medianTable(target, { methods }, metric) {
+function medianTable(target, { methods }, metric, unit) {
   const known = Object.entries(methods).filter(([, row]) => row.median !== null);
   known.sort(([, one], [, other]) => other.median - one.median);
   const rows = known.map(([name, row]) => {
     const [low, high] = [row.low, row.high].map((value) => (value === null ? "" : signed(value.toFixed(2))));
     return [methodName(name), signed(row.median.toFixed(2)), low && word("to", { low, high }), String(row.tracks)];
   });
-  const label = `${stemLabel(target)}: ${metric}`;
-  return plainTable([stemLabel(target), `${metric} (dB)`, "95 %", "n"], rows, label);
+  const label = `${stemLabel(target)}: ${metricName(metric)}`;
+  return plainTable([stemLabel(target), withUnit(metricName(metric), unit), "95 %", "n"], rows, label);
 }
 
-function differenceTable(target, { comparisons }) {
+function differenceTable(target, { comparisons }, unit) {
   const tested = comparisons.filter((pair) => pair.p_holm !== null);
   if (!tested.length) return null;
   const rows = tested.map((pair) => [
@@ -112,7 +113,7 @@ function differenceTable(target, { comparisons }) {
     Number(pair.p_holm.toPrecision(2)).toString(),
     String(pair.tracks),
   ]);
-  return plainTable([word("difference"), "Δ (dB)", "p", "n"], rows, `${stemLabel(target)}: ${word("difference")}`);
+  return plainTable([word("difference"), withUnit("Δ", unit), "p", "n"], rows, `${stemLabel(target)}: ${word("difference")}`);
 }
 
 if (!customElements.get("score-benchmark")) customElements.define("score-benchmark", ScoreBenchmark);

@@ -19,13 +19,18 @@ export function joinWords(words) {
 
 // Return a metric's name in the page's language.
 export function metricName(metric) {
-  return metric === "mask AP" ? word("mask_ap") : metric;
+  return metric === "mask AP" ? word("mask_ap") : displayName("metric_name", metric, metric);
 }
 
 // Write a score with its unit.
 export function scoreText(value, unit = "", digits = 1) {
   if (value === null || value === undefined) return "–";
   return `${value.toFixed(digits).replace("-", "−")}${unit ? ` ${unit}` : ""}`;
+}
+
+// Return the head of a column, with its unit if it has one.
+export function withUnit(title, unit) {
+  return unit ? `${title} (${unit})` : title;
 }
 
 // Return "sure", "tie", "short", "untested", "only", "none" or "floor": no method beats the mixture.

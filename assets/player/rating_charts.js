@@ -62,7 +62,7 @@ export function agreementChart({ groups, width }) {
       if (its.low !== null) parts.push(svgTag("line", { x1: x(its.low), x2: x(its.high), y1: y, y2: y, class: "interval" }));
       parts.push(svgTag("circle", { cx: x(its.correlation), cy: y, r: 5, class: hollow ? "estimate hollow" : "estimate" }));
       const interval = its.low === null ? "" : ` (${its.low.toFixed(2)} to ${its.high.toFixed(2)})`;
-      const tip = `${label}, ${metric}: ${its.correlation.toFixed(2)}${interval}, n = ${its.count}`;
+      const tip = `${label}, ${metricName(metric)}: ${its.correlation.toFixed(2)}${interval}, n = ${its.count}`;
       points.push({ from: x(its.low ?? its.correlation), to: x(its.high ?? its.correlation), x: x(its.correlation), y, tip });
       rows.push([label, metric, its.correlation, its.low ?? "", its.high ?? "", its.count]);
     });

@@ -1,6 +1,7 @@
 // The scores of all methods for one target: a chart second by second, and a table of all metrics.
 
 import { chartFigure, chartLegend } from "./chart_figure.js";
+import { metricName } from "./comparison_answer.js";
 import { make } from "./dom.js";
 import { word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
@@ -25,6 +26,11 @@ export function scoreRange(values) {
 export function metricsOf(targets) {
   const isMetric = ([, value]) => value === null || typeof value === "number";
   return [...new Set(targets.flatMap((target) => Object.entries(target).filter(isMetric).map(([name]) => name)))];
+}
+
+// Whether a metric is one of those that are computed on request.
+function isExtra(metric) {
+  return metricName(metric) !== metric;
 }
 
 export class ScoreChart {
@@ -150,14 +156,15 @@ export class ScoreChart {
       const title = make("th", { scope: "row" }, make("b", {}, this.matrix.style(id).letter), player.methodTitle(id));
       return make("tr", {}, title, ...values.map(cell));
     });
-    const titles = [stemLabel(this.target), ...metrics, word("mask_ap")];
+    const titles = [stemLabel(this.target), ...metrics.map(metricName), word("mask_ap")];
     const head = make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
     const notes = this.#methods
       .map((id) => [player.methodTitle(id), player.groups.get(id).scores.notes.join("; ")])
       .filter(([, note]) => note)
       .map((parts) => parts.join(": "));
-    const lines = [word("frames_and_track"), ...notes].map((text) => make("p", { class: "legend" }, text));
+    const scale = metrics.some(isExtra) ? [word("extra_scale")] : [];
+    const lines = [word("frames_and_track"), ...scale, ...notes].map((text) => make("p", { class: "legend" }, text));
     this.table.replaceChildren(scrollable(table, word("scores_over_time")), ...lines);
   }
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import errors
 from separation.studio.arguments import ENDPOINTS, check_arguments
@@ -49,14 +50,16 @@ def build() -> None:
         duration = gr.Number(None, label="duration")
         references = gr.File(label="references", type="filepath")
         estimates = gr.File(label="estimates", type="filepath")
+        metrics = gr.CheckboxGroup(list(EXTRA_METRICS), label="metrics")
         token = gr.Textbox(label="token")
         answer = gr.JSON(label="answer")
         go = [gr.Button() for _ in range(6)]
-    go[0].click(separate, [audio, methods, start, duration], answer, api_name="separate", concurrency_limit=None)
-    go[1].click(score, [references, estimates], answer, api_name="score", concurrency_limit=1)
+    separation = [audio, methods, start, duration, references, metrics]
+    go[0].click(separate, separation, answer, api_name="separate", concurrency_limit=None)
+    go[1].click(score, [references, estimates, metrics], answer, api_name="score", concurrency_limit=1)
     go[2].click(tracks, None, answer, api_name="tracks")
     go[3].click(models, None, answer, api_name="models")
-    go[4].click(submit, [audio, methods, start, duration], answer, api_name="submit", concurrency_limit=4)
+    go[4].click(submit, separation, answer, api_name="submit", concurrency_limit=4)
     go[5].click(job, token, answer, api_name="job", concurrency_limit=4)
     hidden: dict[str, Any] = {"api_visibility": "undocumented", "concurrency_limit": 2}
     gr.api(keep, api_name="keep", **hidden)
@@ -78,6 +81,8 @@ def separate(
     methods: list[str] | None = None,
     start: float = 0,
     duration: float | None = None,
+    references: str | None = None,
+    metrics: list[str] | None = None,
     request: gr.Request | None = None,
 ) -> dict[str, Any]:
     """Separate a song into stems.
@@ -87,12 +92,15 @@ def separate(
         methods: Names of methods, such as best-offline, open-unmix, demucs, ica or mix.
         start: Start of the excerpt in seconds.
         duration: Length of the excerpt in seconds; by default, up to the end of the file.
+        references: A ZIP of the song's true sources, such as vocals.wav and drums.wav, to score every method.
+        metrics: Further metrics, as of `score`; they need the references.
 
     Returns:
-        "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor; and "failed".
+        "results", one per method: its stems as files, residual_db, gain_db, seconds, real_time_factor, and
+        "scores" as of `score` if there are references; and "failed".
     """
     with _as_gradio_errors():
-        started = _submit(audio, methods, start, duration, request)
+        started = _submit(audio, methods, start, duration, references, metrics, request)
         last = runner.wait(started)
         if last is None:
             raise ValueError("this job no longer exists")
@@ -106,6 +114,8 @@ def submit(
     methods: list[str] | None = None,
     start: float = 0,
     duration: float | None = None,
+    references: str | None = None,
+    metrics: list[str] | None = None,
     request: gr.Request | None = None,
 ) -> dict[str, str]:
     """Start to separate a song into stems, and return at once; query its state with `job`.
@@ -115,12 +125,14 @@ def submit(
         methods: Names of methods, such as best-offline, open-unmix, demucs, ica or mix.
         start: Start of the excerpt in seconds.
         duration: Length of the excerpt in seconds; by default, up to the end of the file.
+        references: A ZIP of the song's true sources, such as vocals.wav and drums.wav, to score every method.
+        metrics: Further metrics, as of `score`; they need the references.
 
     Returns:
         "job": a token, to be passed to `job`; the page at ?result=TOKEN shows the same job.
     """
     with _as_gradio_errors():
-        return {"job": _submit(audio, methods, start, duration, request)}
+        return {"job": _submit(audio, methods, start, duration, references, metrics, request)}
 
 
 def job(token: str) -> dict[str, Any]:
@@ -143,14 +155,23 @@ def job(token: str) -> dict[str, Any]:
 
 
 def _submit(
-    audio: str, methods: list[str] | None, start: float, duration: float | None, request: gr.Request | None
+    audio: str,
+    methods: list[str] | None,
+    start: float,
+    duration: float | None,
+    references: str | None,
+    metrics: list[str] | None,
+    request: gr.Request | None,
 ) -> str:
     """Check the arguments, put a job into the queue, and return its token."""
     excerpt: dict[str, Any] = {"start": start or 0.0, "duration": duration or None}
-    asked = SeparationRequest(methods=methods or [DEFAULT_METHOD])
+    asked = SeparationRequest(methods=methods or [DEFAULT_METHOD], metrics=_metrics(metrics))
+    if asked.metrics and not references:
+        raise ValueError("metrics need the true sources: pass a ZIP of them as references")
     seconds = songs.check_choice("upload", audio, **excerpt)
-    asked, problems = usable_part(asked, references=False, words=Translator("en"))
-    song = {"kind": "upload", "choice": audio, "references": None, "estimates": None, **excerpt}
+    asked, problems = usable_part(asked, references=bool(references), words=Translator("en"))
+    truth = [references] if references else None
+    song = {"kind": "upload", "choice": audio, "references": truth, "estimates": None, **excerpt}
     order = JobOrder(song=song, name=Path(audio).name, request=asked, problems=problems, seconds=seconds)
     visitor = (request and request.session_hash) or object()
     return runner.submit(order, visitor, watched=False)
@@ -160,7 +181,24 @@ def _results(token: str, state: JobState) -> dict[str, Any]:
     """Return the finished methods, and a sentence for each that failed."""
     sentences = [*state.problems, *state.failed.values(), *([state.error] if state.error is not None else [])]
     failed = [{"input": state.name, "error": sentence} for sentence in sentences]
-    return {"results": [_served(result, storage.RESULTS / token) for result in state.results], "failed": failed}
+    folder = storage.RESULTS / token
+    scores = _scores(folder)
+    results = [_served(result, folder) | scores.get(result["method"], {}) for result in state.results]
+    return {"results": results, "failed": failed}
+
+
+def _scores(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return method -> "scores" for the methods that are scored."""
+    try:
+        groups = storage.read_player(folder)["groups"]
+    except ValueError:  # nothing can be heard yet
+        return {}
+    return {group["id"]: {"scores": group["scores"]} for group in groups if group["scores"]}
+
+
+def _metrics(names: list[str] | None) -> tuple[str, ...]:
+    """Return the chosen metrics in their usual order."""
+    return tuple(name for name in EXTRA_METRICS if name in (names or ()))
 
 
 def _served(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -179,12 +217,13 @@ def _served(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**document, "stems": stems, "card": file(document["card"])}
 
 
-def score(references: str, estimates: str) -> dict[str, Any]:
+def score(references: str, estimates: str, metrics: list[str] | None = None) -> dict[str, Any]:
     """Score stems against the true sources: BSSEval v4 as museval computes it, uSDR, SI-SDR, masks.
 
     Args:
         references: A ZIP of the true sources, such as vocals.wav and drums.wav.
         estimates: A ZIP of a separator's stems, under the same names.
+        metrics: Further metrics of the whole track: bleedless, fullness, l1_freq, aura_stft, log_wmse.
 
     Returns:
         "targets": per source the medians over 1 s frames of SDR, ISR, SIR and SAR in dB, and every frame.
@@ -209,7 +248,8 @@ def score(references: str, estimates: str) -> dict[str, Any]:
                 f"the stems {other.channels} at {other.sample_rate} Hz"
             )
         signals = [_stack({name: side[name].waveform for name in targets}, one.frames) for side in (truth, found)]
-        return score_signals(targets, ArraySignals(signals[0]), ArraySignals(signals[1]), one.sample_rate)
+        true, estimated = map(ArraySignals, signals)
+        return score_signals(targets, true, estimated, one.sample_rate, metrics=_metrics(metrics))
 
 
 def _stack(sounds: dict[str, Tensor], frames: int) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from gradio.data_classes import FileData
 
+from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
 
 __all__ = ["ENDPOINTS", "check_arguments"]
@@ -26,6 +27,10 @@ def _are_methods(value: object) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(one, str) and one in METHODS for one in value))
 
 
+def _are_metrics(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(one in EXTRA_METRICS for one in value))
+
+
 def _is_time(value: object) -> bool:
     return value is None or (type(value) in (int, float) and 0 <= value <= sys.float_info.max)  # type: ignore[operator]
 
@@ -34,11 +39,15 @@ _Argument = tuple[Callable[[object], bool], str]
 
 _ZIP: _Argument = _is_file, "an uploaded ZIP of sound files"
 
+_METRICS: _Argument = _are_metrics, f"a list of metrics, out of {', '.join(EXTRA_METRICS)}"
+
 _SEPARATION: dict[str, _Argument] = {
     "audio": (_is_file, "an uploaded sound file"),
     "methods": (_are_methods, f"a list of names of methods, out of {', '.join(METHODS)}"),
     "start": (_is_time, "a number of seconds, 0 or more"),
     "duration": (_is_time, "a number of seconds, 0 or more, or null for everything up to the end"),
+    "references": (lambda value: value is None or _is_file(value), "an uploaded ZIP of sound files, or null"),
+    "metrics": _METRICS,
 }
 
 #: Endpoint -> argument -> its check, and what it must be.
@@ -46,18 +55,31 @@ ENDPOINTS: dict[str, dict[str, _Argument]] = {
     "separate": _SEPARATION,
     "submit": _SEPARATION,
     "job": {"token": (lambda value: isinstance(value, str), "the token of a job")},
-    "score": {"references": _ZIP, "estimates": _ZIP},
+    "score": {"references": _ZIP, "estimates": _ZIP, "metrics": _METRICS},
 }
 
+#: The number of arguments that every program passes; the rest came later and may be missing.
+_REQUIRED = {"separate": 4, "submit": 4, "job": 1, "score": 2}
+_LISTS = ("methods", "metrics")
 
-def check_arguments(endpoint: str, values: Sequence[Any]) -> None:
-    """Raise ValueError, in one sentence that names the argument, if a value is of a wrong type or missing."""
-    arguments = ENDPOINTS[endpoint]
-    if len(values) < len(arguments):
-        raise ValueError(f"{endpoint} takes {len(arguments)} arguments: {', '.join(arguments)}; got {len(values)}")
+
+def check_arguments(endpoint: str, values: list[Any]) -> None:
+    """Raise ValueError, in one sentence that names the argument, if a value is of a wrong type or missing.
+
+    Missing values of optional arguments are appended, and null lists become empty ones: Gradio wants a value for each
+    component, and a list for a group of checkboxes.
+    """
+    arguments, required = ENDPOINTS[endpoint], _REQUIRED[endpoint]
+    if len(values) < required:
+        names = ", ".join(list(arguments)[:required])
+        raise ValueError(f"{endpoint} needs {required} arguments: {names}; got {len(values)}")
+    values.extend([None] * (len(arguments) - len(values)))
     for (name, (is_right, wanted)), value in zip(arguments.items(), values, strict=False):
         if not is_right(value):
             raise ValueError(f"{name} must be {wanted}, not {_shown(value)}")
+    values[:] = [
+        [] if value is None and name in _LISTS else value for name, value in zip(arguments, values, strict=False)
+    ]
 
 
 def _shown(value: object) -> str:

@@ -3,7 +3,7 @@ import "./words.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { answerSentence, certaintyText, scoreText, verdictOf } from "../../assets/player/comparison_answer.js";
+import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "../../assets/player/comparison_answer.js";
 import { agreementSentence, bestAgreement, ratingsTable } from "../../assets/player/rating_results.js";
 import { addRatings, clearRatings, loadRatings } from "../../assets/player/rating_store.js";
 
@@ -46,6 +46,12 @@ test("scores have their unit, or none", () => {
   assert.equal(scoreText(-0.04, "dB"), "−0.0 dB");
   assert.equal(scoreText(71.26), "71.3");
   assert.equal(scoreText(undefined, "dB"), "–");
+});
+
+test("a metric without a unit is answered without one, and has a readable name", () => {
+  const sources = { vocals: { fullness: found("untested", { ours: 71.26 }) } };
+  assert.equal(answerSentence({ metrics, floor: null, sources }, "fullness"), "Ours leads for vocals (71.3).");
+  assert.deepEqual(["SDR", "l1_freq", "log_wmse", "mask AP"].map(metricName), ["SDR", "L1 freq", "Log-WMSE", "mask AP"]);
 });
 
 const its = (correlation, low, high, count = 8) => ({ correlation, low, high, count });

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { toCsv } from "../../assets/player/chart_files.js";
 import { nearestPoint } from "../../assets/player/chart_figure.js";
+import { withUnit } from "../../assets/player/comparison_answer.js";
 import { lineChart } from "../../assets/player/line_chart.js";
 import { methodStyle } from "../../assets/player/method_style.js";
 import { agreementChart, ratingChart } from "../../assets/player/rating_charts.js";
@@ -140,6 +141,13 @@ test("agreement has a dot per metric, and an interval where there is one", () =>
   assert.equal(chart.points.length, 2);
   assert.equal(chart.markup.match(/class="interval"/g).length, 1);
   assert.match(chart.points[0].tip, /yours, SDR: 0\.50 \(-0\.10 to 0\.90\), n = 5/);
+});
+
+test("the head of a column has a unit only if the metric has one", () => {
+  assert.deepEqual([withUnit("SDR", "dB"), withUnit("Fullness", "")], ["SDR (dB)", "Fullness"]);
+  const methods = [{ name: "ours", own: true, tracks: ["here"], values: [71.26] }];
+  const chart = violinChart({ rows: [{ label: "vocals", colour: "red", methods }], unit: "", width: 300 });
+  assert.equal(chart.points[0].tip, "ours, here: 71.26");
 });
 
 test("dots say whether their track can be heard, and only those can be picked", () => {

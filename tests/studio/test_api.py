@@ -13,11 +13,13 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
 
+from separation.evaluation.metrics import EXTRA_METRICS, METRIC_UNITS
 from tests.cli.helpers import separation
 from tests.conftest import ROOT, SAMPLES
 from tests.studio.server import Server
@@ -37,7 +39,7 @@ def test_only_documented_endpoints_are_public(client: Client) -> None:
     assert described["unnamed_endpoints"] == {}
     for endpoint in ("/separate", "/submit"):
         names = [parameter["parameter_name"] for parameter in described["named_endpoints"][endpoint]["parameters"]]
-        assert names == ["audio", "methods", "start", "duration"]
+        assert names == ["audio", "methods", "start", "duration", "references", "metrics"]
 
 
 def test_separate(client: Client) -> None:
@@ -50,6 +52,32 @@ def test_separate(client: Client) -> None:
     assert (len(stem), rate) == (2 * 44100, 44100)
     song = soundfile.read(SONG, start=44100, frames=2 * 44100)[0]
     np.testing.assert_allclose(4 * stem, song, atol=1e-5)
+
+
+def test_separate_scores_against_true_sources(client: Client, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.zip"
+    with zipfile.ZipFile(truth, "w") as archive:
+        for path in SONG.parent.glob("*.ogg"):
+            archive.write(path, path.name)
+    files = [handle_file(str(path)) for path in (SONG, truth)]
+    answer = client.predict(files[0], ["mix", "irm"], 1, 2, files[1], ["bleedless", "log_wmse"], api_name="/separate")
+    assert answer["failed"] == []
+    vocals, oracle = (result["scores"]["targets"]["vocals"] for result in answer["results"])
+    assert set(vocals) & set(EXTRA_METRICS) == {"bleedless", "log_wmse"}
+    assert vocals["SDR"] < 5 < oracle["SDR"]
+    with pytest.raises(Exception, match="metrics need the true sources"):
+        client.predict(files[0], ["mix"], 1, 2, None, ["bleedless"], api_name="/separate")
+
+
+def test_programs_that_pass_no_newer_arguments_still_work(server: Server) -> None:
+    with SONG.open("rb") as file:
+        path = httpx.post(f"{server.url}/gradio_api/upload", files={"files": file}).json()[0]
+    song = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    call = f"{server.url}/gradio_api/call/separate"
+    event = httpx.post(call, json={"data": [song, ["mix"], 1, 2]}).json()["event_id"]
+    answer = httpx.get(f"{call}/{event}", timeout=240).text
+    assert "event: complete" in answer
+    assert '"method": "mix"' in answer
 
 
 def local(file: object) -> str:
@@ -106,12 +134,15 @@ def test_score(client: Client, tmp_path: Path) -> None:
         with zipfile.ZipFile(archives[-1], "w") as archive:
             for path in folder.iterdir():
                 archive.write(path, path.name)
-    answer = client.predict(*(handle_file(str(path)) for path in archives), api_name="/score")
-    same = separation("score", tmp_path / "references", tmp_path / "estimates", "--json")
+    files = [handle_file(str(path)) for path in archives]
+    answer = client.predict(*files, api_name="/score")
+    assert not set(EXTRA_METRICS) & set(answer["targets"]["vocals"])
+    answer = client.predict(*files, list(EXTRA_METRICS), api_name="/score")
+    same = separation("score", tmp_path / "references", tmp_path / "estimates", "--metrics", "all", "--json")
     assert same.code == 0
     wanted = same.document
     for target, scores in wanted["targets"].items():
-        for metric in ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR"):
+        for metric in METRIC_UNITS:
             assert answer["targets"][target][metric] == pytest.approx(scores[metric], abs=1e-4)
 
 

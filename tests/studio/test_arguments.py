@@ -6,16 +6,44 @@ from typing import Any
 
 import pytest
 
-from separation.studio.arguments import check_arguments
+from separation.studio.arguments import ENDPOINTS, check_arguments
 
 FILE = {"path": "/tmp/song.wav", "meta": {"_type": "gradio.FileData"}}
-GOOD: dict[str, Any] = {"audio": FILE, "methods": ["mix"], "start": 0, "duration": None}
+GOOD: dict[str, Any] = {
+    "audio": FILE,
+    "methods": ["mix"],
+    "start": 0,
+    "duration": None,
+    "references": None,
+    "metrics": None,
+}
 
 
-@pytest.mark.parametrize("change", [{}, {"methods": None}, {"methods": []}, {"start": 1.5, "duration": 10}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"methods": None},
+        {"methods": []},
+        {"start": 1.5, "duration": 10},
+        {"references": FILE, "metrics": ["fullness", "log_wmse"]},
+        {"metrics": []},
+    ],
+)
 def test_right_types_pass(change: dict[str, Any]) -> None:
     check_arguments("separate", list((GOOD | change).values()))
-    check_arguments("score", [FILE, FILE])
+    check_arguments("score", [FILE, FILE, None])
+
+
+def test_optional_arguments_may_be_missing() -> None:
+    for endpoint, values in (("separate", [FILE, ["mix"], 0, None]), ("score", [FILE, FILE]), ("job", ["token"])):
+        count = len(values)
+        check_arguments(endpoint, values)
+        assert len(values) == len(ENDPOINTS[endpoint])
+        assert all(not value for value in values[count:])
+    nothing: list[Any] = [FILE, None, 0, None]
+    check_arguments("submit", nothing)
+    assert nothing == [FILE, [], 0, None, None, []]  # Gradio's groups of checkboxes take no null
 
 
 WRONG: dict[str, list[Any]] = {
@@ -23,6 +51,8 @@ WRONG: dict[str, list[Any]] = {
     "methods": ["mix", 7, True, {"mix": 1}, [7], ["no such"], [["mix"]]],
     "start": ["soon", True, [1], -1, float("nan"), float("inf"), 10**400],
     "duration": ["all", False, {}, -0.5, float("nan")],
+    "references": [7, "song.zip", [FILE], {"path": "x"}],
+    "metrics": ["fullness", 7, {"fullness": 1}, ["SDR"], [["fullness"]], [{}]],
 }
 
 
@@ -35,5 +65,5 @@ def test_a_wrong_type_is_named(argument: str) -> None:
 
 
 def test_missing_arguments_are_counted() -> None:
-    with pytest.raises(ValueError, match=r"score takes 2 arguments: references, estimates; got 1"):
+    with pytest.raises(ValueError, match=r"score needs 2 arguments: references, estimates; got 1"):
         check_arguments("score", [FILE])

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from separation.evaluation.metrics import EXTRA_METRICS, METRIC_UNITS
 from separation.separators import METHODS
 from separation.studio import i18n
 from separation.studio.components import fragments
 from separation.studio.inputs import checks, songs
 from separation.studio.results import storage
+from separation.studio.results.comparison import MASKS
 from tests.studio.conftest import Request
 
 
@@ -33,6 +35,15 @@ def test_all_languages_have_the_same_keys() -> None:
         assert set(texts) == set(keys["en"]), language
         for key, text in texts.items():  # the same blanks to fill in
             assert set(_blanks(text)) == set(_blanks(keys["en"][key])), (language, key)
+
+
+def test_every_language_says_what_each_metric_hears_and_misses() -> None:
+    for language, texts in i18n.languages().items():
+        for metric in (*METRIC_UNITS, MASKS):
+            heard, _, missed = texts[f"metric_{metric}"].partition("; ")
+            assert len(heard) > 30, (language, metric)
+            assert len(missed) > 30, (language, metric)
+        assert all(texts[f"metric_name_{metric}"] for metric in EXTRA_METRICS)
 
 
 def test_every_translation_key_is_used() -> None:

@@ -18,6 +18,7 @@ NOT_FOR_VISITORS = ("studio/limits.py", "studio/components/scripts.py", "studio/
 #: Beginnings of sentences that only a program can cause.
 ONLY_PROGRAMS = (
     "score needs two ZIP files",
+    "metrics need the true sources",
     "the two ZIP files have no source in common",
     "the true sources have 7 channels at",
     "no format",

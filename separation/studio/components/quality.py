@@ -6,18 +6,28 @@ import csv
 from functools import cache
 from statistics import median
 
+from separation.evaluation.metrics import METRIC_UNITS
 from separation.resources import ASSETS
 
-__all__ = ["Scores", "our_scores", "vocals_sdr"]
+__all__ = ["RESULTS", "Scores", "our_metrics", "our_scores", "vocals_sdr"]
 
-Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> dB
+RESULTS = ASSETS / "results" / "musdb18-test.csv"
+
+Scores = dict[str, dict[str, dict[str, float]]]  # target -> method -> track -> score
+
+
+def our_metrics() -> list[str]:
+    """Return the metrics that these results have."""
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        columns = csv.DictReader(file).fieldnames or ()
+    return [metric for metric in METRIC_UNITS if metric in columns]
 
 
 @cache
 def our_scores(metric: str) -> Scores:
     """Return every method's scores on the MUSDB18 test clips, from ``make results``."""
     found: Scores = {}
-    with (ASSETS / "results" / "musdb18-test.csv").open(encoding="utf-8", newline="") as file:
+    with RESULTS.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row[metric]:
                 found.setdefault(row["target"], {}).setdefault(row["method"], {})[row["track"]] = float(row[metric])

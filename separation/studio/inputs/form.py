@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import OPEN_UNMIX_SEGMENT, SeparationRequest
@@ -33,6 +34,8 @@ class Form:
         Title of those stems.
     karaoke, sum_to_mixture : bool
         See :class:`separation.studio.inputs.request.SeparationRequest`.
+    more_metrics : bool
+        Compute all of :data:`separation.evaluation.metrics.EXTRA_METRICS`.
     iterations, shifts : float
         Options of Open-Unmix and of the Demucs family.
     models : dict of str to str
@@ -51,6 +54,7 @@ class Form:
     yours: str
     karaoke: bool
     sum_to_mixture: bool
+    more_metrics: bool
     iterations: float
     shifts: float
     models: dict[str, str]
@@ -114,6 +118,7 @@ class Form:
             karaoke=self.karaoke,
             sum_to_mixture=self.sum_to_mixture,
             yours=self.yours,
+            metrics=EXTRA_METRICS if self.more_metrics else (),
         )
 
 

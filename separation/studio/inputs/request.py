@@ -27,6 +27,9 @@ class SeparationRequest:
         Distribute the residual: :class:`separation.pipeline.consistency.MixtureConsistency`.
     yours : str
         Title of the visitor's own stems.
+    metrics : sequence of str
+        Further metrics of each method if the true sources are known, out of
+        :data:`separation.evaluation.metrics.EXTRA_METRICS`.
     """
 
     methods: Sequence[str]
@@ -35,3 +38,9 @@ class SeparationRequest:
     karaoke: bool = False
     sum_to_mixture: bool = False
     yours: str = "Your separator"
+    metrics: Sequence[str] = ()
+
+    @property
+    def scoring(self) -> str:
+        """Name of the step that scores one method; its pace depends on the metrics."""
+        return " ".join(["scoring", *self.metrics])

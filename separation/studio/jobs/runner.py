@@ -303,7 +303,8 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
             )
             if update.stage == "done":
                 if song.references:
-                    state = replace(state, paces={**state.paces, "scoring": clock.pace() / max(1, len(results))})
+                    scoring = {order.request.scoring: clock.pace() / max(1, len(results))}
+                    state = replace(state, paces={**state.paces, **scoring})
                 state = replace(state, own=bool(song.estimates))
                 yield replace(state, state="done" if state.finished else "failed")
                 return

@@ -101,11 +101,11 @@ def gpu_seconds(
     """Return the longest time for which a GPU is needed; most of it is encoding, drawing and scoring.
 
     Each method gets 5 s, and 0.2 s per second of audio (the CPU needs 0.12 s of that), with 0.05 s more per shift of
-    Demucs, and 0.4 s if it is scored against true sources (measured: 0.26 s).
+    Demucs, and 0.4 s if it is scored against true sources (measured: 0.26 s), 0.6 s with further metrics (0.39 s).
     """
     methods = [name for name in request.methods if name not in finished]
     shifts = [cast("int", request.options.get(name, {}).get("shifts", 0)) for name in methods]
-    scoring = 0.4 if song.references else 0.0
+    scoring = (0.6 if request.metrics else 0.4) if song.references else 0.0
     per_second = sum(0.2 + 0.05 * count + scoring for count in shifts)
     return 10 + 5 * len(methods) + per_second * song.audio.duration
 
@@ -332,7 +332,8 @@ class _Session:
                 continue
             yield self._update("scoring", method=group.title, share=0.96)
             try:
-                group.scores = score_group(truth, group, self.song.audio.sample_rate, self.song.audio.frames)
+                audio = self.song.audio
+                group.scores = score_group(truth, group, audio.sample_rate, audio.frames, self.request.metrics)
             except Exception as error:  # the stems remain usable
                 self.failed[group.id] = f"{group.title}: no scores: {visitor_message(error)}"
             self.player.publish()

@@ -56,10 +56,10 @@ class JobOrder:
 
     @property
     def steps(self) -> list[str]:
-        """The steps that take time: the methods, and "scoring" once for each if the true sources are known."""
+        """The steps that take time: the methods, and scoring once for each if the true sources are known."""
         methods = list(self.request.methods)
         known = self.song["kind"] != "upload" or self.song["references"]
-        return methods + ["scoring"] * len(methods) if known else methods
+        return methods + [self.request.scoring] * len(methods) if known else methods
 
     def open_song(self) -> Song:
         """Open the song with the visitor's references and estimates."""
@@ -96,7 +96,7 @@ class JobState:
     error : str or None
         The sentence that tells why the whole job failed.
     paces : mapping of str to float
-        Method, or "scoring" -> seconds of work per second of audio, for finished steps.
+        Method, or :attr:`SeparationRequest.scoring` -> seconds of work per second of audio, for finished steps.
     run : int
         Number of the run: 1 at first, 1 more each time the job is resumed or retried.
     created : float

@@ -9,16 +9,16 @@ from typing import Any
 
 import gradio as gr
 
+from separation.evaluation.metrics import EXTRA_METRICS, METRIC_UNITS
 from separation.studio.components import fragments
-from separation.studio.components.quality import Scores, our_scores
+from separation.studio.components.quality import Scores, our_metrics, our_scores
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.inputs import songs
 from separation.studio.results import storage
 from separation.studio.results.comparison import finite, outside_ranking, pack_scores
 
-__all__ = ["METRICS", "add", "build", "draw"]
+__all__ = ["add", "build", "draw"]
 
-METRICS = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
 SHOWN = ("best-offline", "open-unmix", "demucs", "hpss", "mix")
 
 
@@ -27,13 +27,14 @@ def build(tab: gr.Tab) -> None:
     gr.Markdown(translatable("bench_intro"), elem_classes="intro")
     ours = list(dict.fromkeys(method for methods in our_scores("SDR").values() for method in methods))
     choices = [(translatable(f"method_{name}"), name) for name in ours]
+    metrics = [(_title(name), name) for name in our_metrics()]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             methods = gr.CheckboxGroup(
                 choices, value=list(SHOWN), label=translatable("methods"), elem_id="bench-methods"
             )
         with gr.Column(scale=1, min_width=300):
-            metric = gr.Radio(list(METRICS), value="SDR", label=translatable("metric"), elem_id="bench-metric")
+            metric = gr.Radio(metrics, value="SDR", label=translatable("metric"), elem_id="bench-metric")
     published = gr.Checkbox(True, label=translatable("published"), elem_id="bench-published", container=False)
     with gr.Accordion(translatable("own_scores_title"), open=False, elem_id="bench-own"):
         files = gr.File(
@@ -53,6 +54,10 @@ def build(tab: gr.Tab) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def _title(metric: str) -> Any:
+    return translatable(f"metric_name_{metric}") if metric in EXTRA_METRICS else metric
 
 
 def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
@@ -127,6 +132,7 @@ def _element(scores: Scores, metric: str, *, published: bool, comparison: dict[s
     playable = {track: here[track] for track in ours["tracks"] if track in here}
     document = {
         "metric": metric,
+        "unit": METRIC_UNITS[metric],
         "published": published,
         "ours": ours,
         "comparison": comparison,

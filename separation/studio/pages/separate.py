@@ -99,9 +99,10 @@ def _own_sounds() -> list[Any]:
 def _advanced() -> tuple[list[Any], dict[str, gr.Dropdown]]:
     karaoke = gr.Checkbox(False, label=translatable("karaoke"), info=translatable("karaoke_info"), elem_id="karaoke")
     together = gr.Checkbox(False, label=translatable("sum"), info=translatable("sum_info"), elem_id="sum")
+    more = gr.Checkbox(False, label=translatable("metrics"), info=translatable("metrics_info"), elem_id="metrics")
     iterations = gr.Slider(0, 4, value=1, step=1, label=translatable("iterations"), elem_id="iterations")
     shifts = gr.Slider(0, 10, value=0, step=1, label=translatable("shifts"), elem_id="shifts")
     gr.Markdown(translatable("model_of"), elem_classes="note")
     with gr.Row():
         weights = {name: weights_dropdown(name, f"weights-{name}") for name, one in METHODS.items() if one.has_model}
-    return [karaoke, together, iterations, shifts], weights
+    return [karaoke, together, more, iterations, shifts], weights

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from separation.evaluation.metrics import METRIC_UNITS
 from separation.separators import METHODS
 from separation.studio.results import storage
 
@@ -15,8 +16,6 @@ __all__ = ["compare_result", "finite", "metrics_of", "outside_ranking", "pack_sc
 
 FLOOR = "mix"  # the mixture in place of each stem: every method should score higher
 MASKS = "mask AP"  # average precision of the masks, among the metrics
-
-_DECIBELS = ("SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR")
 
 
 def compare_result(folder: Path) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def compare_result(folder: Path) -> dict[str, Any]:
     sources = rank_methods(scored, outside=outside)
     metrics = dict.fromkeys(metric for its in sources.values() for metric in its)
     return {
-        "metrics": [{"name": name, "unit": "dB" if name in _DECIBELS else ""} for name in metrics],
+        "metrics": [{"name": name, "unit": METRIC_UNITS.get(name, "")} for name in metrics],
         "floor": FLOOR if FLOOR in scored else None,
         "outside": outside,
         "sources": {source: sources[source] for source in storage.sort_sources(sources)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from separation.studio.results.comparison import finite
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["score_group"]
 
 
-def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[str, Any]:
+def score_group(truth: Group, group: Group, rate: int, frames: int, metrics: Sequence[str] = ()) -> Mapping[str, Any]:
     """Score the written stems against the sources of the same name; match unnamed components.
 
+    `metrics` are further ones, out of :data:`separation.evaluation.metrics.EXTRA_METRICS`.
     Infinite scores of a perfect estimate become None, since the page's charts need finite numbers.
     """
     from separation.evaluation.file_signals import FileSignals
@@ -33,5 +34,6 @@ def score_group(truth: Group, group: Group, rate: int, frames: int) -> Mapping[s
     with FileSignals(paths[0], time=frames) as true, FileSignals(paths[1], time=frames) as estimates:
         if true.shape[1] != estimates.shape[1]:
             raise ValueError(f"the stems have {estimates.shape[1]} channels, the true sources {true.shape[1]}")
-        document = score_signals(list(truth.wav if unnamed else pairs), true, estimates, rate, permute=unnamed)
+        names = list(truth.wav if unnamed else pairs)
+        document = score_signals(names, true, estimates, rate, permute=unnamed, metrics=metrics)
     return {**document, "targets": finite(document["targets"])}

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from separation.__main__ import app
 from separation.audio.signal import Audio
+from separation.evaluation.metrics import EXTRA_METRICS
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.jobs import session
@@ -56,6 +57,18 @@ def test_several_methods_give_stems_audio_spectrograms_scores_and_archives() -> 
     oracle = groups["irm"]["scores"]["targets"]["vocals"]["SDR"]  # type: ignore[index]
     assert oracle > groups["mix"]["scores"]["targets"]["vocals"]["SDR"] + 5  # type: ignore[index]
     assert groups["ica"]["scores"] is not None  # its components are matched
+
+
+def test_further_metrics_are_computed_on_request_and_only_with_true_sources() -> None:
+    asked = ("fullness", "log_wmse")
+    scores = player(run_session(short_song(1.0), "mix", "ica", metrics=asked))
+    for method in ("mix", "ica"):
+        for target in scores[method]["scores"]["targets"].values():  # type: ignore[index]
+            assert {name for name in target if name in EXTRA_METRICS} == set(asked)
+            assert 0 < target["fullness"] < 100
+    plain = player(run_session(short_song(1.0), "mix"))["mix"]["scores"]["targets"]["vocals"]  # type: ignore[index]
+    assert not set(EXTRA_METRICS) & set(plain)
+    assert player(run_session(unscored(), "mix", metrics=asked))["mix"]["scores"] is None
 
 
 def test_a_lossy_reference_does_not_change_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:

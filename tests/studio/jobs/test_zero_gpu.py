@@ -80,8 +80,8 @@ def test_jobs_run_through_spaces_if_installed(tmp_path: Path) -> None:
 
 
 def test_the_requested_duration_grows_with_excerpt_methods_and_shifts() -> None:
-    def seconds(duration: float, *methods: str, **options: object) -> float:
-        order = SeparationRequest(methods=methods, options=options)  # type: ignore[arg-type]
+    def seconds(duration: float, *methods: str, metrics: tuple[str, ...] = (), **options: object) -> float:
+        order = SeparationRequest(methods=methods, options=options, metrics=metrics)  # type: ignore[arg-type]
         return session.gpu_seconds(short_song(duration), order)
 
     one = seconds(2, "demucs")
@@ -89,6 +89,7 @@ def test_the_requested_duration_grows_with_excerpt_methods_and_shifts() -> None:
     assert seconds(4, "demucs") > one
     assert seconds(2, "demucs", "open-unmix") > one + 5
     assert seconds(2, "demucs", demucs={"shifts": 10}) > one
+    assert seconds(2, "demucs", metrics=("fullness",)) > one
 
 
 def test_the_decorator_receives_the_function_and_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:

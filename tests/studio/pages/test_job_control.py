@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import gradio as gr
 import pytest
 
+from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
 from separation.separators.hpss import HarmonicPercussive
 from separation.separators.mixture import Mix
 from separation.studio import i18n
 from separation.studio.inputs import songs
+from separation.studio.inputs.form import Form
 from separation.studio.jobs import runner, store
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
@@ -94,6 +96,7 @@ def pressed(*methods: str, upload: Path | None = None, **other: object) -> list[
         "yours": "",
         "karaoke": False,
         "sum_to_mixture": False,
+        "more_metrics": False,
         "iterations": 1,
         "shifts": 0,
         **{name: method.default_model for name, method in METHODS.items() if method.has_model},
@@ -106,6 +109,28 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
     last = ended(*pressed("mix", "hybrid-demucs", upload=UPLOAD))
     assert "1 of 2 methods" in last.status
     assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last.status
+
+
+def test_more_metrics_are_part_of_the_order_and_of_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = []
+    save = store.save_order
+
+    def keep(folder: Path, order: store.JobOrder) -> None:
+        save(folder, order)
+        orders.append((order, store.load_order(folder)))
+
+    monkeypatch.setattr(store, "save_order", keep)
+    view = ended(*pressed("mix", more_metrics=True))
+    assert "Done" in view.status
+    (asked, kept), token = orders[0], str(view.token)
+    assert asked.request.metrics == tuple(kept.request.metrics) == EXTRA_METRICS
+    assert asked.steps == kept.steps == ["mix", f"scoring {' '.join(EXTRA_METRICS)}"]
+    state = store.read_state(storage.RESULTS / token)
+    assert state is not None
+    assert set(state.paces) == set(asked.steps)  # further metrics take longer, and the queue learns how long
+    groups = {group["id"]: group for group in storage.read_player(storage.RESULTS / token)["groups"]}
+    assert groups["mix"]["scores"]["targets"]["vocals"].keys() >= set(EXTRA_METRICS)
+    assert Form.from_values(pressed("mix")).request().metrics == ()
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from separation.evaluation.metrics import EXTRA_METRICS, FRAME_METRICS
+from separation.studio.components import quality
 from separation.studio.listening import blind_test, rating_agreement, rating_pool
 from separation.studio.pages import benchmark, compare
 from separation.studio.pages import blind_test as blind_page
@@ -49,6 +51,20 @@ def test_a_result_is_ranked_without_oracles_and_the_mixture(result: Path) -> Non
     assert drums["best"] == "hpss"
     assert drums["scores"]["irm"] > drums["scores"]["hpss"]
     json.dumps(found, allow_nan=False)
+
+
+def test_further_metrics_are_ranked_too_without_a_unit(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = storage.read_player(result)
+    for group in document["groups"]:
+        for number, target in enumerate((group["scores"] or {"targets": {}})["targets"].values()):
+            target |= dict.fromkeys(EXTRA_METRICS, number + (60.0 if group["id"] == "hpss" else 90.0))
+    monkeypatch.setattr(storage, "read_player", lambda folder: document)
+    found = comparison.compare_result(result)
+    units = {metric["name"]: metric["unit"] for metric in found["metrics"]}
+    assert {name: units[name] for name in ("SDR", "SI-SDR")} == {"SDR": "dB", "SI-SDR": "dB"}
+    assert {name: units[name] for name in EXTRA_METRICS} == dict.fromkeys(EXTRA_METRICS, "")
+    vocals = found["sources"]["vocals"]["l1_freq"]
+    assert (vocals["best"], vocals["verdict"], vocals["scores"]["mix"]) == ("hpss", "only", 90.0)
 
 
 def test_two_equal_methods_tie(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +122,25 @@ def test_the_same_choice_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert benchmark.draw(*choice) == first  # type: ignore[arg-type]
 
 
+def test_the_benchmark_offers_the_metrics_of_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quality.our_metrics() == ["SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR"]
+    assert drawn(benchmark.draw(["mix"], "SDR", False, None, "", Request()))["unit"] == "dB"  # type: ignore[arg-type]
+    results = tmp_path / "results.csv"
+    results.write_text("method,track,target,SDR,fullness\nmix,a,vocals,1.0,80.5\nhpss,a,vocals,2.0,\n")
+    monkeypatch.setattr(quality, "RESULTS", results)
+    quality.our_scores.cache_clear()
+    try:
+        assert quality.our_metrics() == ["SDR", "fullness"]
+        document = drawn(benchmark.draw(["mix", "hpss"], "fullness", True, None, "", Request()))  # type: ignore[arg-type]
+    finally:
+        quality.our_scores.cache_clear()
+    assert (document["metric"], document["unit"]) == ("fullness", "")
+    assert document["ours"]["targets"] == {"vocals": {"mix": [80.5]}}
+
+
 def museval_files(folder: Path, value: float) -> list[str]:
     for number in range(3):
-        frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(benchmark.METRICS[:4], value + number)}
+        frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(FRAME_METRICS, value + number)}
         (folder / f"track {number}.json").write_text(json.dumps({"targets": [{"name": "vocals", "frames": [frame]}]}))
     return sorted(map(str, folder.glob("*.json")))
 
@@ -239,6 +271,12 @@ def test_the_pool_is_limited_and_survives_a_broken_line(monkeypatch: pytest.Monk
     assert rating_pool.add_ratings([row, row]) == 1
     assert len(rating_pool.pooled_ratings()) == 3
     assert "secret" not in rating_pool._file().read_text()
+
+
+def test_further_metrics_are_compared_with_ratings_if_they_are_known() -> None:
+    rows = [{"rating": 10 * n, "scores": {"SDR": 1.0 * n} | ({"log_wmse": 2.0 * n} if n else {})} for n in range(6)]
+    visitor = rating_agreement.compare_ratings(json.dumps(rows))["visitor"]
+    assert {metric: its["count"] for metric, its in visitor.items()} == {"SDR": 6, "log_wmse": 5}
 
 
 def test_ratings_of_a_visitor_and_of_all_are_compared_with_each_metric() -> None:

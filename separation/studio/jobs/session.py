@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +15,7 @@ from separation.studio.errors import visitor_message
 from separation.studio.inputs.checks import check_methods
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import Song
+from separation.studio.jobs.session_update import SessionUpdate
 from separation.studio.jobs.speeds import note_speed
 from separation.studio.jobs.zero_gpu import with_gpu
 from separation.studio.results.downloads import write_archive
@@ -35,36 +35,6 @@ __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
 USER_STEMS = "yours"  # group of the visitor's own stems
 LONG_ENOUGH = 5.0  # seconds of audio from which a speed is worth noting
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionUpdate:
-    """Progress of a session, and its finished results.
-
-    Attributes
-    ----------
-    folder : path
-        Folder of the result; its ``player.json`` can be played.
-    stage : str
-        "reading", "loading", "separating", "writing", "scoring" or "done".
-    method : str
-        Title of the current method.
-    real_time_factor : float or None
-        Seconds of computing per second of audio, so far.
-    share : float
-        Fraction of all work that is finished, 0 to 1.
-    failed : mapping of str to str
-        Method -> a sentence that tells why it failed, or why it has no scores.
-    """
-
-    folder: Path
-    stage: str
-    method: str = ""
-    device: str = ""
-    real_time_factor: float | None = None
-    share: float = 0.0
-    results: tuple[Result, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def separate_song(

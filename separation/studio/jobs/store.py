@@ -79,7 +79,7 @@ class JobState:
     seconds_left : float or None
         Seconds until its turn while it waits, until its end while it works; None if not known yet.
     stage, method, device, real_time_factor, share
-        See :class:`separation.studio.jobs.session.SessionUpdate`.
+        See :class:`separation.studio.jobs.session_update.SessionUpdate`.
     total : int
         Number of requested methods, plus 1 if there are another tool's stems.
     results : sequence of mapping

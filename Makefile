@@ -82,8 +82,8 @@ results: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -m tools.catalogue_table
 
 # Side by side with upstream's packages; ROOT is a MUSDB18 folder (the 7 s clips are enough). Prints JSON, a
-# document for each of ONLY: evaluation, separation, training, studio, load.
-ONLY ?= evaluation separation training studio load
+# document for each of ONLY: evaluation, separation, training, processes, studio, load.
+ONLY ?= evaluation separation training processes studio load
 benchmarks: $(VENV)/dev.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make benchmarks ROOT=FOLDER))
 	@for one in $(ONLY); do $(BIN)/python -m tests.benchmarks.$$one --root "$(ROOT)" || exit 1; done

@@ -152,6 +152,7 @@ def page(upload: Any = None, methods: Any = ("mix",), **other: Any) -> list[Any]
         "yours": "Your separator",
         "karaoke": False,
         "together": False,
+        "more_metrics": False,
         "iterations": 1,
         "shifts": 0,
         "open-unmix": "open-unmix-compact",

@@ -505,7 +505,10 @@ WRONG_TYPES: list[tuple[str, list[Any], str]] = [
     ("separate", [{"path": 7}, ["mix"], 0, None], "audio must be an uploaded sound file"),
     ("submit", ["SONG", "mix", 0, None], "methods must be a list of names of methods"),
     ("job", [7], "token must be the token of a job, not 7"),
-    ("separate", [], "separate takes 4 arguments: audio, methods, start, duration"),
+    ("separate", [], "separate needs 4 arguments: audio, methods, start, duration"),
+    ("separate", ["SONG", ["mix"], 0, None, 7], "references must be an uploaded ZIP of sound files, or null, not 7"),
+    ("submit", ["SONG", ["mix"], 0, None, None, "all"], "metrics must be a list of metrics, out of bleedless"),
+    ("score", ["SONG", "SONG", [["fullness"]]], "metrics must be a list of metrics, out of bleedless"),
     ("score", [True, "SONG"], "references must be an uploaded ZIP of sound files, not true"),
     ("score", ["SONG", "stems.zip"], "estimates must be an uploaded ZIP of sound files, not the text 'stems.zip'"),
 ]

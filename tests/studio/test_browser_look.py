@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import Page, expect
+import colorsys
+import re
 
-from tests.conftest import SAMPLES
-from tests.studio.browser import choose, separate, upload, wait_for
-from tests.studio.server import CHROMIUM
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.conftest import ROOT, SAMPLES
+from tests.studio.browser import choose, open_page, separate, upload, wait_for
+from tests.studio.server import CHROMIUM, Server
 
 pytestmark = [
     pytest.mark.browser,
@@ -48,3 +51,69 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
     song.get_by_label("Clear").click()
     expect(song.locator("input[type=file]")).to_be_attached()
     expect(song.locator(".component-wrapper")).to_have_count(0)
+
+
+STEMS = ("vocals", "drums", "bass", "other", "residual")
+
+#: The value of custom properties and grounds on an element of the player, as red, green and blue of 0 to 255.
+COLOURS = """(names) => {
+  const player = document.body.appendChild(Object.assign(document.createElement("div"), { className: "stem-player" }));
+  const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d");
+  const colours = names.map((name) => {
+    player.style.color = `var(${name})`;
+    pen.fillStyle = getComputedStyle(player).color;
+    pen.fillRect(0, 0, 1, 1);
+    return [name, [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)];
+  });
+  player.remove();
+  return Object.fromEntries(colours);
+}"""
+
+
+def hue(colour: list[int]) -> float:
+    """Return the hue of a colour in degrees."""
+    return 360 * colorsys.rgb_to_hls(*(value / 255 for value in colour))[0]
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Return the contrast ratio of WCAG 2 between two colours."""
+
+    def luminance(colour: list[int]) -> float:
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_stem_has_the_colour_for_action(visitor: BrowserContext, server: Server, theme: str) -> None:
+    tokens = ["--action", "--action-fill", "--action-soft", "--card", "--body-background-fill", "--link-text-color"]
+    with open_page(visitor, f"{server.url}?__theme={theme}") as page:
+        found = page.evaluate(COLOURS, [*tokens, *(f"--player-{stem}" for stem in STEMS)])
+        button = page.evaluate("getComputedStyle(document.querySelector('#separate')).backgroundColor")
+    for stem in STEMS:
+        for action in ("--action", "--action-fill"):
+            distance = abs(hue(found[action]) - hue(found[f"--player-{stem}"])) % 360
+            assert min(distance, 360 - distance) >= 25, (stem, action)
+        assert contrast(found[f"--player-{stem}"], found["--body-background-fill"]) >= 3, stem
+    for ground in ("--action-soft", "--card", "--body-background-fill"):
+        assert contrast(found["--action"], found[ground]) >= 4.5, ground
+        assert contrast(found["--link-text-color"], found[ground]) >= 4.5, ground
+    assert contrast([255, 255, 255], found["--action-fill"]) >= 4.5
+    assert [int(value) for value in re.findall(r"\d+", button)[:3]] == found["--action-fill"]
+
+
+def test_the_colour_for_action_is_written_once() -> None:
+    styles = {path: path.read_text("utf-8") for path in (ROOT / "assets" / "player").glob("*.css")}
+    tokens = set(re.findall(r"--action(?:-fill)?: (#\w+)", styles[ROOT / "assets" / "player" / "page.css"]))
+    assert len(tokens) == 2
+    for path, style in styles.items():
+        rest = re.sub(r"--action(?:-fill)?: #\w+", "", style)
+        assert [colour for colour in re.findall(r"#[0-9a-f]{6}\b", rest) if is_orange(colour)] == [], path
+
+
+def is_orange(colour: str) -> bool:
+    """Whether a colour in hexadecimal has the hue of action, and is no grey or near-black."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return 14 <= hue([red, green, blue]) <= 26 and max(red, green, blue) - min(red, green, blue) > 60

@@ -117,3 +117,18 @@ def is_orange(colour: str) -> bool:
     """Whether a colour in hexadecimal has the hue of action, and is no grey or near-black."""
     red, green, blue = bytes.fromhex(colour[1:])
     return 14 <= hue([red, green, blue]) <= 26 and max(red, green, blue) - min(red, green, blue) > 60
+
+
+PAGES = ("separate", "compare", "blind", "benchmark", "models", "about")
+
+
+def test_the_skip_link_leads_to_the_visible_page(page: Page, result: str) -> None:
+    for number, name in enumerate(PAGES):
+        page.get_by_role("tab").nth(number).click()
+        panel = page.get_by_role("tabpanel")
+        expect(panel).to_be_visible()
+        page.locator("a.skip").focus()
+        page.keyboard.press("Enter")
+        assert panel.evaluate("(panel) => panel.contains(document.activeElement)"), name
+        reached = page.evaluate("document.activeElement.id")
+        assert name != "separate" or reached == "result"

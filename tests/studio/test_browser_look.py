@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import colorsys
 import re
+from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import ROOT, SAMPLES
 from tests.studio.browser import choose, open_page, separate, upload, wait_for
@@ -119,7 +120,16 @@ def is_orange(colour: str) -> bool:
     return 14 <= hue([red, green, blue]) <= 26 and max(red, green, blue) - min(red, green, blue) > 60
 
 
-PAGES = ("separate", "compare", "blind", "benchmark", "models", "about")
+#: A part of each page that is there when the page is complete.
+FULL = {
+    "separate": "stem-player[view=stems] .lane",
+    "compare": ".published .chart-place svg",
+    "blind": "#begin",
+    "benchmark": "#benchmark svg",
+    "models": "#models article",
+    "about": ".about",
+}
+PAGES = tuple(FULL)
 
 
 def test_the_skip_link_leads_to_the_visible_page(page: Page, result: str) -> None:
@@ -132,3 +142,47 @@ def test_the_skip_link_leads_to_the_visible_page(page: Page, result: str) -> Non
         assert panel.evaluate("(panel) => panel.contains(document.activeElement)"), name
         reached = page.evaluate("document.activeElement.id")
         assert name != "separate" or reached == "result"
+
+
+#: What is smaller than 44 px: controls with their labels, except links within sentences.
+SMALL = """() => {
+  const controls = "button, a[href], input, textarea, select, summary, [role=button], [role=slider], [role=option]";
+  const found = new Set();
+  const boxOf = (part) => {
+    const box = part.getBoundingClientRect();
+    const after = getComputedStyle(part, "::after");
+    const grows = after.content !== "none" && after.position === "absolute";
+    const size = (side) => Math.max(box[side], grows ? parseFloat(after[side]) || 0 : 0);
+    return { width: size("width"), height: size("height") };
+  };
+  for (const control of document.querySelectorAll(controls)) {
+    const isShown = control.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    const isMeant = !control.matches(".skip, :disabled, [type=file], p > a, figcaption > a");
+    if (!isShown || !isMeant || !control.offsetWidth) continue;
+    const boxes = [control, ...(control.labels ?? [])].map(boxOf);
+    const [width, height] = ["width", "height"].map((side) => Math.max(...boxes.map((box) => box[side])));
+    const name = control.getAttribute("aria-label") || control.textContent.trim() || control.id;
+    if (width < 43.5 || height < 43.5) found.add(`${width.toFixed()} x ${height.toFixed()}: ${name.slice(0, 40)}`);
+  }
+  return [...found];
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_every_control_is_large_enough_for_a_finger(browser: Browser, server: Server, result: str, width: int) -> None:
+    screen: dict[str, Any] = {"viewport": {"width": width, "height": 844}, "has_touch": True, "is_mobile": True}
+    with open_page(browser, server.url, **screen) as page:
+        for accordion in ("#advanced", "#own"):
+            page.locator(accordion).get_by_role("button").first.click()
+        expect(page.locator("#yours textarea")).to_be_visible()
+        assert page.evaluate(SMALL) == []
+    with open_page(browser, result, **screen) as page:
+        expect(page.locator("stem-player[view=stems] .lane").first).to_be_visible()
+        page.click("#dock-loop")
+        for number, name in enumerate(PAGES):
+            page.get_by_role("tab").nth(number).click()
+            expect(page.locator(FULL[name]).first).to_be_visible()
+            if name == "blind":
+                page.click("#begin")
+                expect(page.locator(".stimulus").first).to_be_visible()
+            assert page.evaluate(SMALL) == [], name

@@ -89,7 +89,9 @@ CSS = (_PLAYER / "page.css").read_text("utf-8")
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css"))
+    style = "".join(
+        (_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css", "touch.css")
+    )
     return f'<style>{style}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 

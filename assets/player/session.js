@@ -3,6 +3,7 @@
 import { Engine } from "./engine.js";
 import { displayName } from "./i18n.js";
 import { Mix } from "./mix.js";
+import { pauseOtherSound } from "./other_sound.js";
 import { Peaks } from "./peaks.js";
 import { addressWith, addressWithout, loadSettings, saveSettings } from "./settings.js";
 import { isStem, sortStems } from "./stems.js";
@@ -211,6 +212,7 @@ export class Session extends EventTarget {
   async toggle() {
     if (this.engine.playing || this.engine.wanted) return this.engine.pause();
     for (const other of sessions.values()) if (other !== this) other.engine.pause(); // one plays at a time
+    pauseOtherSound();
     return this.engine.play();
   }
 

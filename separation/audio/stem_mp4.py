@@ -20,7 +20,7 @@ __all__ = ["write_stem_mp4"]
 
 RATE = 44100
 BIT_RATE = 256_000
-_COLOURS = {"drums": "#2f7fc4", "bass": "#8656c4", "other": "#1f8f69", "vocals": "#d9631a"}
+_COLOURS = {"drums": "#2f7fc4", "bass": "#8656c4", "other": "#1f8f69", "vocals": "#c2336e"}
 _BLOCK = 1 << 16
 
 

@@ -12,7 +12,7 @@ __all__ = ["CHOSEN", "CHOSEN_INK", "COLOURS", "CYCLE", "INK", "save", "style_axe
 INK = "#7d8596"  # 3.7:1 on white and 5.0:1 on near-black
 COLOURS = {
     "mixture": "#8b93a5",
-    "vocals": "#e0752d",
+    "vocals": "#c94f7c",
     "drums": "#3f8fd2",
     "bass": "#9a6fd0",
     "other": "#2fa37c",

@@ -22,7 +22,7 @@ from separation.studio.limits import may_manage_models
 
 __all__ = ["EXAMPLE_TRACK", "example_buttons", "example_track", "song_cards"]
 
-_SCRIPT = (ASSETS / "page" / "song_cards.js").read_text("utf-8")
+_SCRIPT = "".join((ASSETS / "page" / name).read_text("utf-8") for name in ("song_cards.js", "upload_name.js"))
 _BARS = 56
 
 EXAMPLE_TRACK = "Al James - Schoolboy Facination (test)"  # in the full set and in the sample set

@@ -10,11 +10,17 @@ from separation.studio.components.scripts import join_modules
 
 __all__ = ["CSS", "HEAD", "theme"]
 
+# Tokens of page.css, which holds the colour for action.
+_ACTION = ("var(--action)", "var(--action)")
+_ACTION_FILL = ("var(--action-fill)", "var(--action-fill)")  # 5.2:1 under white
+_ACTION_DEEP = ("color-mix(in srgb, var(--action-fill) 84%, black)",) * 2
+_LINK = ("color-mix(in srgb, var(--action) 84%, black)", "var(--action)")
+_TEXT = ("#17191e", "#eceef2")
 
 #: Property of Gradio's theme -> its value in light, in dark.
 _COLOURS = {
     "body_background_fill": ("#f6f5f2", "#0e1014"),
-    "body_text_color": ("#17191e", "#eceef2"),
+    "body_text_color": _TEXT,
     "body_text_color_subdued": ("#545b68", "#a6aebd"),  # 6.3:1 and 8.4:1
     "background_fill_primary": ("#ffffff", "#171a20"),
     "background_fill_secondary": ("#f0eeea", "#1e222a"),
@@ -22,32 +28,33 @@ _COLOURS = {
     "block_border_color": ("#e2dfd8", "#2b303a"),
     "block_label_background_fill": ("#ffffff", "#171a20"),
     "block_label_text_color": ("#545b68", "#a6aebd"),
-    "block_title_text_color": ("#17191e", "#eceef2"),
+    "block_title_text_color": _TEXT,
     "block_info_text_color": ("#545b68", "#a6aebd"),
     "border_color_primary": ("#e2dfd8", "#2b303a"),
-    "border_color_accent": ("#c2410c", "#fb8a4c"),
-    "color_accent_soft": ("#fdf0e8", "#2a1b12"),
+    "border_color_accent": _ACTION,
+    "color_accent_soft": ("var(--action-soft)", "var(--action-soft)"),
     "input_background_fill": ("#faf9f7", "#12151a"),
     "input_border_color": ("#cfcac0", "#3a414d"),
-    "input_border_color_focus": ("#c2410c", "#fb8a4c"),
+    "input_border_color_focus": _ACTION,
     "checkbox_background_color": ("#ffffff", "#12151a"),
     "checkbox_border_color": ("#8c8f97", "#6d7686"),
-    "checkbox_background_color_selected": ("#c2410c", "#c2410c"),
-    "checkbox_border_color_selected": ("#c2410c", "#fb8a4c"),
+    "checkbox_background_color_selected": _ACTION_FILL,
+    "checkbox_border_color_selected": _ACTION,
     "checkbox_label_background_fill": ("#f0eeea", "#1e222a"),
-    "button_primary_background_fill": ("#c2410c", "#c2410c"),  # 5.2:1 under white
-    "button_primary_background_fill_hover": ("#a33408", "#a33408"),
+    "button_primary_background_fill": _ACTION_FILL,
+    "slider_color": _ACTION,
+    "button_primary_background_fill_hover": _ACTION_DEEP,
     "button_primary_text_color": ("#ffffff", "#ffffff"),
     "button_secondary_background_fill": ("#ffffff", "#1e222a"),
     "button_secondary_background_fill_hover": ("#f0eeea", "#2b303a"),
     "button_secondary_border_color": ("#cfcac0", "#3a414d"),
-    "button_secondary_text_color": ("#17191e", "#eceef2"),
+    "button_secondary_text_color": _TEXT,
     "button_cancel_background_fill": ("#ffffff", "#1e222a"),
     "button_cancel_background_fill_hover": ("#fdeceb", "#3a1b1a"),
     "button_cancel_border_color": ("#b42318", "#fda29b"),
     "button_cancel_text_color": ("#b42318", "#fda29b"),
-    "link_text_color": ("#a33408", "#fb9a63"),
-    "link_text_color_hover": ("#7c2806", "#fdb88f"),
+    "link_text_color": _LINK,
+    "link_text_color_hover": _TEXT,
 }
 
 
@@ -82,7 +89,9 @@ CSS = (_PLAYER / "page.css").read_text("utf-8")
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    style = "".join((_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css"))
+    style = "".join(
+        (_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css", "touch.css")
+    )
     return f'<style>{style}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 

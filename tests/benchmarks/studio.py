@@ -1,7 +1,8 @@
 """How long a visitor waits, and what a long song costs their browser: a real server, a real browser.
 
-Prints JSON. A song of 30 s from the samples is taken apart by Open-Unmix; then a song of ten minutes
-is played. Times are what the page's own script sees.
+Prints JSON. A stranger opens the page and hears an example, and saves a karaoke version of a song of 30 s; a song of
+ten minutes is played. Times are what the page's own script sees, from a browser that has never seen the page where a
+stranger is meant. Chromium's tracing tells how smoothly zoomed parts play.
 """
 
 from __future__ import annotations
@@ -9,21 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.benchmarks.machine import describe
+from tests.benchmarks.smoothness import play_zoomed
 from tests.conftest import SAMPLES
 from tests.studio.server import CHROMIUM, running
 
 ROUNDS = 3
 SECOND = 1000.0
 PATIENCE = 600 * SECOND
+ZOOMS = (8.0, 2.0)  # seconds of the song that fill the view
 PLAYING = "(p => p && p.engine.playing && p.seconds > 0.02)(document.querySelector('stem-player'))"
 
 
@@ -35,9 +40,15 @@ def main() -> None:
         arguments = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         time_to_interactive(browser, server.url)  # the server is warm from here on
+        tell("pages")
         loads = [time_to_interactive(browser, server.url) for _ in range(ROUNDS)]
         song = thirty_seconds(Path(folder) / "song.wav")
+        tell("first stems")
         waits = [first_stem(browser, server.url, song) for _ in range(ROUNDS)]
+        tell("strangers")
+        heard = [example_heard(browser, server.url) for _ in range(ROUNDS)]
+        saved, smooth = karaoke_saved(browser, server.url, song)
+        tell("ten minutes")
         opened, megabytes = ten_minutes(browser, server.url, Path(folder))
         browser.close()
     result = {
@@ -46,10 +57,19 @@ def main() -> None:
         "rounds": ROUNDS,
         "page interactive (s)": spread(loads),
         "first stem of best-offline heard, 30 s song (s)": spread(waits),
+        "page asked for until an example is heard (s)": spread([seconds for seconds, _ in heard]),
+        "clicks until an example is heard": max(clicks for _, clicks in heard),
+        "file chosen until its karaoke version is saved, 30 s song (s)": round(saved[0], 2),
+        "clicks until the karaoke version is saved": saved[1],
+        "playing 10 s with zoom": smooth,
         "10 min: player opens and plays (s)": round(opened, 2),
         "10 min: the page's process, beyond an empty player's page (MB)": round(megabytes),
     }
     print(json.dumps(result, indent=1))
+
+
+def tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -95,6 +115,61 @@ def first_stem(browser: Browser, url: str, song: Path) -> float:
     page.wait_for_function("document.querySelector('#separate:not([disabled])')", timeout=PATIENCE)
     page.close()
     return seconds
+
+
+class Clicks:
+    """A stranger's clicks, counted; a file dialog, which belongs to the browser, counts as one."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.count = page, 0
+
+    def on(self, selector: str) -> None:
+        self.page.click(selector, timeout=PATIENCE)
+        self.count += 1
+
+    def choose_file(self, path: Path) -> None:
+        upload(self.page, path, where="#upload")
+        self.count += 1
+
+
+def example_heard(browser: Browser, url: str) -> tuple[float, int]:
+    """From asking for the page, with an empty cache, to the first sound of an example; and the clicks."""
+    page = browser.new_page()
+    clicks, began = Clicks(page), time.perf_counter()
+    page.goto(url, wait_until="commit")
+    clicks.on("[data-song='Paper boats']")
+    clicks.on("#dock-play")
+    page.wait_for_function(PLAYING, timeout=PATIENCE, polling=20)
+    seconds = time.perf_counter() - began
+    end(page)
+    return seconds, clicks.count
+
+
+def end(page: Page) -> None:
+    """Stop the work of a page, which would slow down the next measurement, and close it."""
+    if page.locator("#stop").is_enabled():
+        page.locator("#stop").dispatch_event("click")
+        page.wait_for_function("document.querySelector('#stop').disabled", timeout=PATIENCE)
+    page.close()
+
+
+def karaoke_saved(browser: Browser, url: str, song: Path) -> tuple[tuple[float, int], dict[str, Any]]:
+    """From choosing a file to its saved karaoke version, and the clicks; then how smoothly zoomed parts play."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(url)
+    page.locator("#separate").click(trial=True, timeout=PATIENCE)
+    clicks, began = Clicks(page), time.perf_counter()
+    clicks.choose_file(song)
+    clicks.on("#separate")  # it waits for the upload
+    page.wait_for_function("/Done/.test(document.querySelector('#status').innerText)", timeout=PATIENCE)
+    clicks.on("#stems-mix-karaoke")
+    with page.expect_download(timeout=PATIENCE) as caught:
+        clicks.on("#stems-keep")
+    caught.value.path()  # waits until it is complete
+    seconds = time.perf_counter() - began
+    views = {f"{shown:g} s from edge to edge": play_zoomed(browser, page, shown=shown).to_dict() for shown in ZOOMS}
+    page.close()
+    return (seconds, clicks.count), views
 
 
 def ten_minutes(browser: Browser, url: str, folder: Path) -> tuple[float, float]:

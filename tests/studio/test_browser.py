@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -21,6 +20,7 @@ from tests.conftest import ROOT, SAMPLES
 from tests.studio.browser import (
     LENGTH,
     PATIENCE,
+    PATIENCE_FACTOR,
     RATE,
     SECOND,
     START,
@@ -39,8 +39,6 @@ from tests.studio.browser import (
 )
 from tests.studio.server import CHROMIUM, Server, running
 
-#: Factor on all timeouts, which are meant for two idle cores; a busy machine may need more.
-PATIENCE_FACTOR = float(os.environ.get("STEMSCOPE_TEST_PATIENCE", "5"))
 SONG = SAMPLES / "night-drive" / "mixture.flac"
 
 

@@ -27,7 +27,7 @@ from separation.studio.jobs import session
 from separation.studio.results import storage
 from separation.training.run_folder import RunFolder
 from separation.weights import catalogue
-from tests.benchmarks.load import tone_of
+from tests.benchmarks.crowd import tone_of
 from tests.studio.server import Server, running
 from tests.trust.conftest import RecordAttack, assert_reveals_nothing, refusal_message, remaining_files
 from tests.trust.visitor import Visitor, page

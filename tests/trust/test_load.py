@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.benchmarks.load import many_requests, tone_of, visit_concurrently
+from tests.benchmarks.crowd import tone_of
+from tests.benchmarks.load import many_requests, visit_concurrently
 from tests.studio.server import Server
 from tests.trust.conftest import RecordAttack
 from tests.trust.visitor import Visitor, is_busy, page

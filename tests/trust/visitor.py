@@ -58,10 +58,16 @@ class Visitor:
         answer.raise_for_status()
         return file(answer.json()[0], name)
 
-    def ask(self, name: str | int, *data: Any, event: dict[str, Any] | None = None) -> Answer:
-        """Call a function and wait for its outcome."""
+    def ask(
+        self,
+        name: str | int,
+        *data: Any,
+        event: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> Answer:
+        """Call a function and wait for its outcome; `query` is that of the page's address."""
         steps: list[Any] = []
-        joined = self.join(name, *data, event=event)
+        joined = self.join(name, *data, event=event, query=query)
         if joined.is_error:
             return Answer(error=joined.text)
         for told in self.events():
@@ -95,12 +101,19 @@ class Visitor:
         output: list[Any] = answer.json()["data"]
         return output
 
-    def join(self, name: str | int, *data: Any, event: dict[str, Any] | None = None) -> httpx.Response:
+    def join(
+        self,
+        name: str | int,
+        *data: Any,
+        event: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> httpx.Response:
         """Start a call without waiting for its outcome; `event` is what a script of the page says of its cause."""
         number = self.function(name) if isinstance(name, str) else name
         call = {"data": data, "event_data": event, "fn_index": number, "session_hash": self.session}
         body = json.dumps(call)  # NaN allowed, unlike JSON
-        return self.http.post("/gradio_api/queue/join", content=body, headers={"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        return self.http.post("/gradio_api/queue/join", content=body, params=query, headers=headers)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the session's events until no call is in progress."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from separation.studio.errors import visitor_message
+from separation.studio.errors import field_of, visitor_message
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import StudioError
 from separation.studio.jobs import cluster, session, store
@@ -246,7 +246,7 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
         return
     others = {name: why for name, why in first.failed.items() if first.only and name != first.only}
     state = replace(
-        first, state="working", place=0, seconds_left=None, failed=others, error=None, **_kept(folder, first)
+        first, state="working", place=0, seconds_left=None, failed=others, error=None, field="", **_kept(folder, first)
     )
     with store.alive(folder):
         try:
@@ -257,7 +257,7 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
                         store.write_state(folder, state)
                 on_state(state)
         except Exception as error:
-            state = replace(state, state="failed", error=visitor_message(error))
+            state = replace(state, state="failed", error=visitor_message(error), field=field_of(error))
             _drop_unfinished(folder)
         try:
             if not (state.can_go_on or any(map(state.can_retry, state.failed))):

@@ -7,6 +7,7 @@ touched for a while, the process has died, and the job reads as "interrupted".
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class JobState:
         The failed method that this run retries; empty to run all unfinished methods.
     error : str or None
         The sentence that tells why the whole job failed.
+    field : str
+        The field of the form that the error is about, or "".
     paces : mapping of str to float
         Method, or "scoring" -> seconds of work per second of audio, for finished steps.
     run : int
@@ -116,12 +119,13 @@ class JobState:
     results: Sequence[Mapping[str, Any]] = ()
     own: bool = False
     problems: Sequence[str] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     only: str = ""
     error: str | None = None
-    paces: Mapping[str, float] = field(default_factory=dict)
+    field: str = ""
+    paces: Mapping[str, float] = dataclasses.field(default_factory=dict)
     run: int = 1
-    created: float = field(default_factory=time.time)
+    created: float = dataclasses.field(default_factory=time.time)
 
     @property
     def unfinished(self) -> bool:

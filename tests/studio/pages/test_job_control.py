@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 import pytest
+import soundfile
 
 from separation.separators import METHODS
 from separation.separators.hpss import HarmonicPercussive
@@ -20,7 +23,7 @@ from separation.studio.inputs import songs
 from separation.studio.jobs import runner, store
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
-from separation.studio.pages import fetching, job_control
+from separation.studio.pages import fetching, job_control, song_choice
 from separation.studio.results import storage
 from separation.studio.visitor import visitor_name
 from tests.conftest import SAMPLES
@@ -140,13 +143,58 @@ def test_what_cannot_work_is_refused_before_the_queue(
     assert sentence in last.status
 
 
+def field_of(view: View) -> str | None:
+    """Return the field of the form at which a refusal is told; None if there is none."""
+    found = re.search(r'class="refusal" hidden data-field="(\w*)"', view.status)
+    return found and found[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("no method", "methods"),
+        ("weights that are not there", "methods"),
+        ("a negative start", "start"),
+        ("a start after the end", "start"),
+        ("an excerpt of nothing", "length"),
+        ("a track that is unknown", "song"),
+    ],
+)
+def test_a_refusal_names_its_field(kind: str, field: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    methods, values, _ = REFUSED[kind]
+    assert field_of(press(pressed(*methods, **values))) == field  # type: ignore[arg-type]
+
+
+def test_a_refusal_after_the_queue_names_its_field(tmp_path: Path) -> None:
+    short = tmp_path / "vocals.wav"
+    soundfile.write(short, np.full((44100, 2), 0.1), 44100)
+    whole: dict[str, Any] = {"upload": UPLOAD, "start": 0.0, "duration": None}
+    assert field_of(ended(*pressed("mix", references=[str(short)], **whole))) == "references"
+    assert field_of(ended(*pressed("mix", estimates=[str(short)], **whole))) == "estimates"
+    assert field_of(ended(*pressed("mix", upload=UPLOAD))) is None
+
+
+def test_a_bad_file_is_told_when_it_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "notes.mp3").write_bytes(b"these are my notes, not a song" * 20)
+    for file, language, words in (
+        (tmp_path / "notes.mp3", "en", "cannot read 'notes.mp3'"),
+        (tmp_path / "notes.mp3", "de", "'notes.mp3' kann nicht gelesen werden"),
+        (UPLOAD, "en", ""),
+    ):
+        *_, shown = song_choice.describe_choice(Request(language), str(file), None, None)  # type: ignore[arg-type]
+        assert shown["value"] == file.name
+        assert shown["problem"].startswith(words)
+        assert bool(shown["problem"]) == bool(words)
+
+
 def test_a_refusal_leaves_the_progress_of_another_job_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda sentence, **_: warnings.append(sentence))
     with busy_queue(monkeypatch):
         first = press(pressed("mix", upload=UPLOAD))
         view = press(pressed(), first.token)
-        assert warnings == ["Choose at least one method."]
+        assert (field_of(view), warnings) == ("methods", [])
         assert "1 ahead of you" in view.status
         assert view.token == first.token
     runner.wait(str(first.token))

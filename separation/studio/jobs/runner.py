@@ -77,7 +77,7 @@ def submit(order: JobOrder, visitor: object, *, watched: bool = True) -> str:
 
 
 def go_on(token: str | None, visitor: object) -> None:
-    """Resume an interrupted or stopped job: finished methods are kept, the others are run.
+    """Resume a job that was interrupted, stopped or broken: finished methods are kept, the others are run.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def go_on(token: str | None, visitor: object) -> None:
 
 
 def retry(token: str | None, visitor: object, method: object) -> None:
-    """Run a failed method of a finished job again; finished methods and other failures are kept.
+    """Run a failed method of an ended job again; finished methods and other failures are kept.
 
     Raises
     ------
@@ -260,7 +260,7 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
             state = replace(state, state="failed", error=visitor_message(error), field=field_of(error))
             _drop_unfinished(folder)
         try:
-            if not (state.can_go_on or any(map(state.can_retry, state.failed))):
+            if not state.can_begin_again:
                 store.drop_input(folder)
             store.write_state(folder, replace(state, seconds_left=None))
         except OSError:

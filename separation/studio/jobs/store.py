@@ -138,11 +138,28 @@ class JobState:
 
     @property
     def can_go_on(self) -> bool:
-        return self.state == "interrupted" or (self.state == "stopped" and self.finished > 0)
+        """Whether the methods that are not finished can be run; not if the song itself was refused."""
+        is_broken = self.state == "failed" and self.error is not None and not self.field
+        return self.state in ("interrupted", "stopped") or is_broken
+
+    @property
+    def can_begin_again(self) -> bool:
+        """Whether the job can go on, or one of its methods can be tried again."""
+        return self.can_go_on or any(map(self.can_retry, self.failed))
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it has ended and there is nothing to hear."""
+        return self.state in ("failed", "stopped") and not self.finished
+
+    @property
+    def is_worth_a_visit(self) -> bool:
+        """Whether its page shows or offers anything."""
+        return not self.came_to_nothing or self.can_begin_again
 
     def can_retry(self, method: object) -> bool:
         """Return whether a method has failed and can be tried again."""
-        return self.state == "done" and any(method == name for name in self.failed)
+        return self.state in ("done", "failed") and any(method == name for name in self.failed)
 
 
 # -- order and input

@@ -212,10 +212,11 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     folder, state = storage.find_result(token), runner.find(token)
     if folder is not None:
         store.watch(folder)
-    over = state is not None and not (state.unfinished or state.can_go_on or state.finished)
-    kept = None if folder is None or over else folder.name  # no link to a job without a result
+    nothing = state is not None and state.came_to_nothing
+    kept = folder.name if folder is not None and (state is None or state.is_worth_a_visit) else None
+    link = "" if kept is None or nothing else kept  # no link to a job without a result
     player = ""
-    if folder is not None and (folder / "player.json").exists() and not over:
+    if folder is not None and link and (folder / "player.json").exists():
         player = fragments.player(folder, run=state.run if state else 1)
     others = store.jobs_of(visitor)
     busy = QUEUE.count(visitor)
@@ -227,10 +228,10 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
         gr.skip() if folder is None else describe(state, words) + _late_refusal(folder, state, words),
         gr.update(interactive=busy < MAX_PER_VISITOR),
         gr.update(interactive=stoppable),
-        gr.update(visible=state is not None and state.can_go_on),
+        gr.update(visible=state is not None and state.can_go_on, value=words("start_again" if nothing else "go_on")),
         gr.skip() if player == place else gr.update(value=player, visible=bool(player)),
         kept,
-        kept or "",
+        link,
         gr.Timer(POLL_SECONDS, active=watching),
         gr.skip() if list_of_jobs == listed else list_of_jobs,
     )

@@ -23,7 +23,7 @@ from separation.studio.inputs import songs
 from separation.studio.jobs import runner, store
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
-from separation.studio.pages import fetching, job_control, song_choice
+from separation.studio.pages import blind_test, compare, fetching, job_control, song_choice
 from separation.studio.results import storage
 from separation.studio.visitor import visitor_name
 from tests.conftest import SAMPLES
@@ -238,7 +238,7 @@ def test_who_waits_sees_the_place_the_time_and_what_cannot_work(monkeypatch: pyt
         job_control.ask_to_stop(token)
         assert not look(token).stop["interactive"]
         assert "Stopped" in wait_until(token, "Stopped").status
-    assert look(token).token is None, "no link to a job that came to nothing"
+    assert look(token).address == "", "no link to a job that came to nothing"
 
 
 def test_four_songs_of_a_visitor_are_the_limit_that_the_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,9 +336,15 @@ def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None
     assert token in look(token).place["value"], "the player was there"
     job_control.ask_to_stop(token)
     view = wait_until(token, "Stopped")
-    assert (view.place, view.token, view.address) == (gr.skip(), None, "")
+    assert (view.place, view.address) == (gr.skip(), "")
     assert job_control.watch(Request(), token, VISITOR, "a player", "")[4]["value"] == ""  # type: ignore[arg-type]
-    assert not view.go_on["visible"]
+    assert view.go_on == gr.update(visible=True, value="Start again")
+    for page in (compare.show(token, Request()), blind_test.offer(token, Request())[2]):  # type: ignore[arg-type]
+        assert "Separate a song first" in page
+    again = View(*job_control.go_on(Request(), view.token, VISITOR))  # type: ignore[arg-type]
+    assert again.address == token
+    runner.wait(str(token))
+    assert "Done" in look(token).status
 
 
 @pytest.mark.usefixtures("slow_hpss")
@@ -359,15 +365,47 @@ def test_stop_keeps_what_is_finished_and_go_on_does_the_rest() -> None:
     assert "player.json?run=2" in view.place["value"], "the player looks again"
 
 
-def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_everything_leaves_no_player_and_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[Any]:
         raise MemoryError
         yield
 
-    monkeypatch.setattr(Mix, "stream", stream)
-    view = ended(*pressed("mix"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Mix, "stream", stream)
+        token = press(pressed("mix", upload=UPLOAD)).token
+        runner.wait(str(token))
+    view = look(token)
     assert "Nothing could be separated" in view.status
-    assert (view.place, view.token) == (gr.skip(), None)
+    assert 'aria-label="Retry Mixture ÷ 4"' in view.status
+    assert (view.place, view.token, view.address) == (gr.skip(), token, "")
+    assert f"?result={token}" in view.history
+    event = gr.EventData(None, {"method": "mix"})
+    again = View(*job_control.retry(Request(), token, VISITOR, event))  # type: ignore[arg-type]
+    assert again.address == token
+    runner.wait(str(token))
+    assert "Done" in look(token).status
+    assert token in look(token).place["value"]
+
+
+def test_a_job_that_broke_can_start_again_unless_its_song_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(songs, "open_song", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+        token = press(pressed("mix", upload=UPLOAD)).token
+        runner.wait(str(token))
+    assert look(token).go_on == gr.update(visible=True, value="Start again")
+    job_control.go_on(Request(), token, VISITOR)  # type: ignore[arg-type]
+    runner.wait(str(token))
+    assert "Done" in look(token).status
+
+
+def test_the_history_has_no_link_to_what_came_to_nothing(tmp_path: Path) -> None:
+    short = tmp_path / "vocals.wav"
+    soundfile.write(short, np.full((44100, 2), 0.1), 44100)
+    refused = ended(*pressed("mix", upload=UPLOAD, references=[str(short)], start=0.0, duration=None))
+    assert "The true sources have" in refused.status
+    assert refused.history.count("<li") == 1
+    assert "?result=" not in refused.history
+    assert refused.token is None
 
 
 def test_a_failed_method_is_tried_again_alone_into_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:

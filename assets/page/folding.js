@@ -61,6 +61,7 @@ function look() {
     button.tabIndex = button.classList.contains("selected") ? -1 : 0;
   const here = player();
   const manifest = here?.getAttribute("manifest") ?? null;
+  tellRefusal();
   document.body.dataset.stage = busy() ? "working" : here ? "done" : "empty";
   if (manifest !== null && manifest !== summaryOf && !opened) readSummary(manifest);
   fold((busy() || here !== null) && !opened);
@@ -78,7 +79,8 @@ function complain(id, message, isWaiting = false) {
   if (line === null) {
     line = document.createElement("p");
     line.className = "field-error";
-    field.append(line);
+    if (id === "methods") field.prepend(line); // the cards are taller than a phone
+    else field.append(line);
   }
   line.id = `${id}-error`;
   line.setAttribute("role", "alert");
@@ -87,9 +89,47 @@ function complain(id, message, isWaiting = false) {
   line.hidden = false;
   const input = field.querySelector("input:not(:disabled), button:not(:disabled)");
   input?.setAttribute("aria-describedby", line.id);
-  input?.focus();
-  field.scrollIntoView({ block: "nearest" });
+  input?.focus({ preventScroll: true });
+  line.scrollIntoView({ block: "center" });
 }
+
+// -- what the server refuses is said at its field too
+
+const HOLDERS = { start: "advanced", length: "advanced", references: "own", estimates: "own" };
+const PATIENCE = 5000; // ms for an accordion to open
+
+let told = null; // the key of the last refusal
+
+async function tellRefusal() {
+  const refusal = part("status")?.querySelector(".refusal");
+  if (!refusal || refusal.dataset.key === told) return;
+  told = refusal.dataset.key;
+  const { field } = refusal.dataset;
+  const isHere = field === "methods" || field in HOLDERS || hasSong(); // a page opened by a link has an empty form
+  if (!field || !isHere) {
+    part("status").focus({ preventScroll: true });
+    part("status").scrollIntoView({ block: "center" });
+    return;
+  }
+  const message = refusal.textContent;
+  opened = true;
+  fold(false);
+  await openHolder(field);
+  if (told === refusal.dataset.key) complain(field, message);
+}
+
+// Gradio lays out what an accordion holds when it opens.
+async function openHolder(field) {
+  const isThere = () => part(field)?.checkVisibility();
+  if (isThere()) return;
+  part(HOLDERS[field])?.querySelector("button").click();
+  const end = performance.now() + PATIENCE;
+  while (!isThere() && performance.now() < end) await nextFrame();
+  await nextFrame(); // in which Gradio fills the fields in
+  await nextFrame();
+}
+
+const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
 function forget() {
   for (const line of document.querySelectorAll("#form .field-error")) {
@@ -165,7 +205,10 @@ function changed() {
 
 for (const name of ["input", "change", "click"]) form.addEventListener(name, (event) => event.isTrusted && changed());
 form.addEventListener("chosen", writeChoice);
-watch("value", changed);
+watch(["value", "problem"], () => {
+  changed();
+  if (props.problem) complain("song", props.problem);
+});
 watch("line", writeFolded);
 
 new MutationObserver(look).observe(form.parentElement, {

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["BLOCK", "MAX_CHANNELS", "AudioError", "AudioStream", "DamageReport", "Excerpt", "as_sentence", "to_frames"]
+__all__ = [
+    "BLOCK",
+    "MAX_CHANNELS",
+    "AudioError",
+    "AudioStream",
+    "BeyondEndError",
+    "DamageReport",
+    "Excerpt",
+    "as_sentence",
+    "to_frames",
+]
 
 MAX_CHANNELS = 8
 
@@ -16,6 +26,10 @@ BLOCK = 1 << 16  # frames decoded at a time: small in memory, large enough to be
 
 class AudioError(ValueError):
     """Raised for a file that cannot be used as audio; the message is one sentence for the user."""
+
+
+class BeyondEndError(AudioError):
+    """An excerpt that starts after the end of the recording."""
 
 
 class DamageReport:
@@ -104,7 +118,7 @@ class Excerpt:
 
     def beyond(self, frames: int, rate: int) -> AudioError:
         """Return the error for an excerpt that starts after the end."""
-        return AudioError(f"the excerpt starts at {self.start:g} s, but the audio ends at {frames / rate:.2f} s")
+        return BeyondEndError(f"the excerpt starts at {self.start:g} s, but the audio ends at {frames / rate:.2f} s")
 
 
 def to_frames(seconds: float, rate: int) -> int:

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from separation.studio.i18n import Translator
 
-__all__ = ["visitor_message"]
+__all__ = ["at_field", "field_of", "visitor_message"]
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def at_field(name: str) -> Iterator[None]:
+    """Note that a ValueError in the block is about a field of the form, unless it names another."""
+    from separation.audio.stream import BeyondEndError
+
+    try:
+        yield
+    except ValueError as error:
+        if not field_of(error):
+            is_late = isinstance(error, BeyondEndError) or isinstance(error.__cause__, BeyondEndError)
+            vars(error)["field"] = "start" if is_late else name
+        raise
+
+
+def field_of(error: Exception) -> str:
+    """Return the field of the form that an error is about: the id of its element, or ""."""
+    field = getattr(error, "field", "")
+    return field if isinstance(field, str) else ""
 
 
 def visitor_message(error: Exception, words: Translator | None = None) -> str:

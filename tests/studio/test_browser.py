@@ -130,6 +130,10 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page, l
     wait_for(page, "Stopped.*0 of 1 methods finished")
     expect(page.locator("stem-player[view=stems]")).to_have_count(0)
     page.wait_for_url(lambda url: "result=" not in url)
+    page.get_by_role("button", name="Start again").click()
+    page.wait_for_url("**result=**")
+    page.click("#stop")
+    wait_for(page, "Stopped.*0 of 1 methods finished")
 
 
 def test_waiting_visitors_see_their_position_and_can_cancel(

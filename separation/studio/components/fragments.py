@@ -27,6 +27,7 @@ __all__ = [
     "masthead",
     "method_texts",
     "player",
+    "refusal",
     "work",
 ]
 
@@ -128,6 +129,12 @@ def work(
     head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
     refused = "" if details or share is not None or not lines else " refused"  # nothing was begun
     return f'<div class="work{refused}" role="status">{head}{bar(title, share)}{lines}</div>'
+
+
+def refusal(sentence: str, field: str, key: str) -> str:
+    """Tell the page's script why nothing was begun and at which field, or ""; it tells each `key` once."""
+    at = f' data-field="{escape(field)}" data-key="{escape(key)}"'
+    return f'<p class="refusal" hidden{at}>{escape(sentence)}</p>'
 
 
 def bar(label: str, share: float | None) -> str:

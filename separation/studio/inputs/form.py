@@ -9,6 +9,7 @@ from typing import Any
 
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
+from separation.studio.errors import at_field
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import OPEN_UNMIX_SEGMENT, SeparationRequest
 
@@ -100,9 +101,10 @@ class Form:
 
     def check_song(self) -> float | None:
         """Return the excerpt's seconds if known; raise ValueError if no song is chosen, or there is no such excerpt."""
-        songs.check_excerpt(**self._excerpt)
-        if self._choice or not self.references:
-            return songs.check_choice(self.kind, self._choice, **self._excerpt)
+        with at_field("song"):
+            songs.check_excerpt(**self._excerpt)
+            if self._choice or not self.references:
+                return songs.check_choice(self.kind, self._choice, **self._excerpt)
         return None
 
     def request(self) -> SeparationRequest:
@@ -138,11 +140,14 @@ def open_with_own(
     song = None
     try:
         if choice or not references:
-            song = songs.open_song(kind, choice, start=start, duration=duration)
+            with at_field("song"):
+                song = songs.open_song(kind, choice, start=start, duration=duration)
         if references:
-            song = songs.with_references(song, references, start=start, duration=duration)
+            with at_field("references"):
+                song = songs.with_references(song, references, start=start, duration=duration)
         assert song is not None
-        return songs.with_estimates(song, estimates, duration=duration) if estimates else song
+        with at_field("estimates"):
+            return songs.with_estimates(song, estimates, duration=duration) if estimates else song
     except BaseException:
         if song is not None:
             song.close()

@@ -45,7 +45,11 @@ log = logging.getLogger(__name__)
 
 
 class StudioError(ValueError):
-    """An error that the visitor can fix; the message is shown to them."""
+    """An error that the visitor can fix; the message is shown to them, at a `field` of the form if it names one."""
+
+    def __init__(self, sentence: str, *, field: str = "") -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +107,9 @@ def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration:
 def check_excerpt(*, start: float, duration: float | None) -> None:
     """Raise StudioError if no recording has such an excerpt."""
     if not 0 <= start < math.inf:
-        raise StudioError(f"The excerpt must start at 0 s or later, not at {start:g} s.")
+        raise StudioError(f"The excerpt must start at 0 s or later, not at {start:g} s.", field="start")
     if duration is not None and not SHORTEST_EXCERPT <= duration < math.inf:
-        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.")
+        raise StudioError(f"The excerpt must last at least {SHORTEST_EXCERPT} s.", field="length")
 
 
 def _sample(title: str) -> Path:
@@ -124,7 +128,7 @@ def _musdb_track(name: str) -> Track:
 
 def _refuse_start_after_end(start: float, seconds: float) -> None:
     if start >= seconds:
-        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {seconds:.1f} s.")
+        raise StudioError(f"The excerpt starts at {start:g} s, the track ends at {seconds:.1f} s.", field="start")
 
 
 def samples() -> dict[str, Path]:

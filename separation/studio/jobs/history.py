@@ -36,10 +36,11 @@ def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: s
 
 def _item(token: str, state: JobState, words: Translator, shown: bool) -> str:
     current = ' aria-current="true"' if shown else ""
+    link = f' href="?result={escape(token)}"' if state.is_worth_a_visit else ""
     minutes = round((time.time() - state.created) / 60)
     when = words("minutes_ago", minutes=minutes) if minutes else words("just_now")
     return (
-        f'<li class="{escape(state.state)}"><a href="?result={escape(token)}"{current}>{escape(state.name)}</a>'
+        f'<li class="{escape(state.state)}"><a{link}{current}>{escape(state.name)}</a>'
         f"<span>{escape(summary(state, words))}</span><span>{escape(when)}</span></li>"
     )
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from separation.studio.errors import visitor_message
+from separation.studio.errors import field_of, visitor_message
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import StudioError
 from separation.studio.jobs import cluster, session, store
@@ -77,7 +77,7 @@ def submit(order: JobOrder, visitor: object, *, watched: bool = True) -> str:
 
 
 def go_on(token: str | None, visitor: object) -> None:
-    """Resume an interrupted or stopped job: finished methods are kept, the others are run.
+    """Resume a job that was interrupted, stopped or broken: finished methods are kept, the others are run.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def go_on(token: str | None, visitor: object) -> None:
 
 
 def retry(token: str | None, visitor: object, method: object) -> None:
-    """Run a failed method of a finished job again; finished methods and other failures are kept.
+    """Run a failed method of an ended job again; finished methods and other failures are kept.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
         return
     others = {name: why for name, why in first.failed.items() if first.only and name != first.only}
     state = replace(
-        first, state="working", place=0, seconds_left=None, failed=others, error=None, **_kept(folder, first)
+        first, state="working", place=0, seconds_left=None, failed=others, error=None, field="", **_kept(folder, first)
     )
     with store.alive(folder):
         try:
@@ -257,10 +257,10 @@ def run_job(folder: Path, run: int | None = None, on_state: Callable[[JobState],
                         store.write_state(folder, state)
                 on_state(state)
         except Exception as error:
-            state = replace(state, state="failed", error=visitor_message(error))
+            state = replace(state, state="failed", error=visitor_message(error), field=field_of(error))
             _drop_unfinished(folder)
         try:
-            if not (state.can_go_on or any(map(state.can_retry, state.failed))):
+            if not state.can_begin_again:
                 store.drop_input(folder)
             store.write_state(folder, replace(state, seconds_left=None))
         except OSError:

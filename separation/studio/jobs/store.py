@@ -7,6 +7,7 @@ touched for a while, the process has died, and the job reads as "interrupted".
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class JobState:
         The failed method that this run retries; empty to run all unfinished methods.
     error : str or None
         The sentence that tells why the whole job failed.
+    field : str
+        The field of the form that the error is about, or "".
     paces : mapping of str to float
         Method, or :attr:`SeparationRequest.scoring` -> seconds of work per second of audio, for finished steps.
     run : int
@@ -116,12 +119,13 @@ class JobState:
     results: Sequence[Mapping[str, Any]] = ()
     own: bool = False
     problems: Sequence[str] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     only: str = ""
     error: str | None = None
-    paces: Mapping[str, float] = field(default_factory=dict)
+    field: str = ""
+    paces: Mapping[str, float] = dataclasses.field(default_factory=dict)
     run: int = 1
-    created: float = field(default_factory=time.time)
+    created: float = dataclasses.field(default_factory=time.time)
 
     @property
     def unfinished(self) -> bool:
@@ -134,11 +138,28 @@ class JobState:
 
     @property
     def can_go_on(self) -> bool:
-        return self.state == "interrupted" or (self.state == "stopped" and self.finished > 0)
+        """Whether the methods that are not finished can be run; not if the song itself was refused."""
+        is_broken = self.state == "failed" and self.error is not None and not self.field
+        return self.state in ("interrupted", "stopped") or is_broken
+
+    @property
+    def can_begin_again(self) -> bool:
+        """Whether the job can go on, or one of its methods can be tried again."""
+        return self.can_go_on or any(map(self.can_retry, self.failed))
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it has ended and there is nothing to hear."""
+        return self.state in ("failed", "stopped") and not self.finished
+
+    @property
+    def is_worth_a_visit(self) -> bool:
+        """Whether its page shows or offers anything."""
+        return not self.came_to_nothing or self.can_begin_again
 
     def can_retry(self, method: object) -> bool:
         """Return whether a method has failed and can be tried again."""
-        return self.state == "done" and any(method == name for name in self.failed)
+        return self.state in ("done", "failed") and any(method == name for name in self.failed)
 
 
 # -- order and input

@@ -28,7 +28,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
 
 def offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
     """Return the stems that can be rated, and the ratings that the browser has kept."""
-    words, folder = translator_for(request), storage.find_result(token)
+    words, folder = translator_for(request), storage.find_playable(token)
     names = ratable_sources(folder) if folder else []
     if not names:
         hint = fragments.hint(words("compare_first"))

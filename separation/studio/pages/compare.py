@@ -22,7 +22,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
 
 def show(token: str | None, request: gr.Request) -> str:
     """Return the comparison of the result on the Separate page."""
-    folder = storage.find_result(token)
+    folder = storage.find_playable(token)
     if folder is None:
         return fragments.hint(translator_for(request)("compare_first"))
     return fragments.player(folder, view="compare")

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -130,13 +131,14 @@ def separate(request: gr.Request, token: str | None, visitor: Any, *values: Any)
     try:
         form = Form.from_values(values)
         seconds = form.check_song()
-        asked, problems = usable_part(
-            form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
-        )
+        with errors.at_field("methods"):
+            asked, problems = usable_part(
+                form.request(), references=form.has_references, estimates=bool(form.estimates), words=words
+            )
         order = JobOrder(song=form.song, name=form.name, request=asked, problems=problems, seconds=seconds)
         started = runner.submit(order, who)
     except (ValueError, OSError, MemoryError) as error:
-        return _refused(errors.visitor_message(error, words), token, who, words)
+        return _refused(errors.visitor_message(error, words), token, who, words, field=errors.field_of(error))
     except Exception:  # shown to the visitor in general terms; the log has the details
         log.exception("a job could not be started")
         return _refused(f"{words('our_side')}. {words('noted')}", token, who, words)
@@ -192,13 +194,16 @@ def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
 # -- what the page shows
 
 
-def _refused(sentence: str, token: str | None, visitor: str, words: Translator) -> tuple[Any, ...]:
-    """Say why a job cannot start, in the status unless that shows the progress of another."""
+def _refused(sentence: str, token: str | None, visitor: str, words: Translator, *, field: str = "") -> tuple[Any, ...]:
+    """Say why a job cannot start: at a field of the form, and in the status unless that shows another's progress."""
     state = runner.find(token)
+    refusal = fragments.refusal(sentence, field, key=secrets.token_urlsafe(6))
     if state is not None and state.unfinished:
-        gr.Warning(sentence, title=words("failed_title"))
-        return _view(token, visitor, words)
-    status = fragments.work(words("failed_title"), problems=[sentence])
+        if not field:
+            gr.Warning(sentence, title=words("failed_title"))
+            return _view(token, visitor, words)
+        return (describe(state, words) + refusal, *_view(token, visitor, words)[1:])
+    status = fragments.work(words("failed_title"), problems=[sentence]) + refusal
     return (status, *_view(None, visitor, words)[1:4], *[gr.skip()] * 5)
 
 
@@ -207,10 +212,11 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     folder, state = storage.find_result(token), runner.find(token)
     if folder is not None:
         store.watch(folder)
-    over = state is not None and not (state.unfinished or state.can_go_on or state.finished)
-    kept = None if folder is None or over else folder.name  # no link to a job without a result
+    nothing = state is not None and state.came_to_nothing
+    kept = folder.name if folder is not None and (state is None or state.is_worth_a_visit) else None
+    link = "" if kept is None or nothing else kept  # no link to a job without a result
     player = ""
-    if folder is not None and (folder / "player.json").exists() and not over:
+    if folder is not None and link and (folder / "player.json").exists():
         player = fragments.player(folder, run=state.run if state else 1)
     others = store.jobs_of(visitor)
     busy = QUEUE.count(visitor)
@@ -219,13 +225,13 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     stoppable = unfinished and folder is not None and not store.is_stop_asked(folder)
     watching = unfinished or any(other.unfinished for _, other in others)
     return (
-        gr.skip() if folder is None else describe(state, words),
+        gr.skip() if folder is None else describe(state, words) + _late_refusal(folder, state, words),
         gr.update(interactive=busy < MAX_PER_VISITOR),
         gr.update(interactive=stoppable),
-        gr.update(visible=state is not None and state.can_go_on),
+        gr.update(visible=state is not None and state.can_go_on, value=words("start_again" if nothing else "go_on")),
         gr.skip() if player == place else gr.update(value=player, visible=bool(player)),
         kept,
-        kept or "",
+        link,
         gr.Timer(POLL_SECONDS, active=watching),
         gr.skip() if list_of_jobs == listed else list_of_jobs,
     )
@@ -249,6 +255,13 @@ def describe(state: JobState | None, words: Translator) -> str:
         return fragments.work(words("nothing"), [words("finished", done=0, all=state.total)], problems=problems)
     kept = words("finished" if state.state == "done" else "kept", done=state.finished, all=state.total)
     return fragments.work(words(state.state), [kept], problems=problems)
+
+
+def _late_refusal(folder: Path, state: JobState | None, words: Translator) -> str:
+    """Tell the page why a song could not be opened once it was its turn."""
+    if state is None or state.unfinished or state.error is None:
+        return ""
+    return fragments.refusal(words.sentence(state.error), state.field, key=f"{folder.name}-{state.run}")
 
 
 def _failure(state: JobState, method: str, words: Translator) -> str | fragments.Retry:

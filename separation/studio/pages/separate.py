@@ -60,6 +60,7 @@ def build() -> SeparatePage:
             "",
             html_template="${line}",
             line=fragments.folded_line(Translator("en")),
+            problem="",  # with the song, for the script
             js_on_load=_FOLDING,
             elem_id="folded",
         )

@@ -10,12 +10,13 @@ import gradio as gr
 
 from separation.datasets.sample_set import download_sample_set
 from separation.studio.components.song_cards import example_buttons, song_cards
-from separation.studio.i18n import translatable, translator_for
+from separation.studio.errors import visitor_message
+from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.inputs import songs
 from separation.studio.pages.fetching import fetch_in_turn
 from separation.studio.visitor import visitor_name
 
-__all__ = ["SongChoice", "build", "choose_example", "describe_choice", "library", "wire"]
+__all__ = ["SongChoice", "build", "choose_example", "choose_from_library", "describe_choice", "library", "wire"]
 
 _PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _PRESS = "() => setTimeout(() => document.getElementById('separate').click())"  # after the page has its new values
@@ -63,7 +64,7 @@ def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.
         event(describe_choice, [song.upload, song.library, references], shown, queue=False, **_PRIVATE)
     song.upload.input(lambda: None, None, song.library, queue=False, **_PRIVATE)
     song.library.input(
-        lambda chosen, references: (None, *describe_choice(None, chosen, references)),
+        choose_from_library,
         [song.library, references],
         [song.upload, *shown],
         queue=False,
@@ -82,19 +83,34 @@ def library() -> list[str]:
 
 
 def describe_choice(
-    upload: str | None, chosen: str | None, references: list[str] | None
-) -> tuple[str, dict[str, Any], str]:
-    """Return the kind of the song, whether its true sources are known for the methods, and its name."""
+    request: gr.Request, upload: str | None, chosen: str | None, references: list[str] | None
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the kind of the song, whether its true sources are known for the methods, and its name and problem."""
     kind = "upload" if upload or not chosen else "sample" if chosen in songs.samples() else "musdb"
     truth = bool(references) or kind != "upload"
-    return kind, gr.update(truth=truth), Path(upload).name if upload else chosen or ""
+    problem = _problem_of(upload, translator_for(request)) if upload else ""
+    return kind, gr.update(truth=truth), gr.update(value=Path(upload).name if upload else chosen or "", problem=problem)
 
 
-def choose_example(references: list[str] | None, event: gr.EventData) -> tuple[Any, ...]:
+def _problem_of(upload: str, words: Translator) -> str:
+    """Return why an upload cannot be used, as far as its header tells."""
+    try:
+        songs.check_choice("upload", upload)
+    except (ValueError, OSError) as error:
+        return visitor_message(error, words)
+    return ""
+
+
+def choose_from_library(request: gr.Request, chosen: str | None, references: list[str] | None) -> tuple[Any, ...]:
+    """Choose a song in the list."""
+    return (None, *describe_choice(request, None, chosen, references))
+
+
+def choose_example(request: gr.Request, references: list[str] | None, event: gr.EventData) -> tuple[Any, ...]:
     """Choose the song of a card; the event's data is not trusted."""
     song = event._data.get("song") if isinstance(event._data, dict) else None
     known = song if isinstance(song, str) and song in library() else None
-    return (None, known, *describe_choice(None, known, references))
+    return (None, known, *describe_choice(request, None, known, references))
 
 
 def fetch_tracks(request: gr.Request, visitor: Any) -> Any:

@@ -20,6 +20,7 @@ __all__ = [
     "KEEP_SECONDS",
     "RESULTS",
     "UPLOADS",
+    "find_playable",
     "find_result",
     "new_folder",
     "own",
@@ -93,6 +94,12 @@ def find_result(token: str | None) -> Path | None:
         return None
     folder = RESULTS / token
     return folder if folder.is_dir() else None
+
+
+def find_playable(token: str | None) -> Path | None:
+    """Return the folder of a result that has something to hear; None for a job that has not begun or has failed."""
+    folder = find_result(token)
+    return folder if folder is not None and (folder / "player.json").exists() else None
 
 
 def seconds_left(folder: Path, now: float | None = None) -> float:

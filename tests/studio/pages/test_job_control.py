@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
+import numpy as np
 import pytest
+import soundfile
 
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
@@ -22,7 +25,7 @@ from separation.studio.inputs.form import Form
 from separation.studio.jobs import runner, store
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
-from separation.studio.pages import fetching, job_control
+from separation.studio.pages import blind_test, compare, fetching, job_control, song_choice
 from separation.studio.results import storage
 from separation.studio.visitor import visitor_name
 from tests.conftest import SAMPLES
@@ -165,13 +168,58 @@ def test_what_cannot_work_is_refused_before_the_queue(
     assert sentence in last.status
 
 
+def field_of(view: View) -> str | None:
+    """Return the field of the form at which a refusal is told; None if there is none."""
+    found = re.search(r'class="refusal" hidden data-field="(\w*)"', view.status)
+    return found and found[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("no method", "methods"),
+        ("weights that are not there", "methods"),
+        ("a negative start", "start"),
+        ("a start after the end", "start"),
+        ("an excerpt of nothing", "length"),
+        ("a track that is unknown", "song"),
+    ],
+)
+def test_a_refusal_names_its_field(kind: str, field: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    methods, values, _ = REFUSED[kind]
+    assert field_of(press(pressed(*methods, **values))) == field  # type: ignore[arg-type]
+
+
+def test_a_refusal_after_the_queue_names_its_field(tmp_path: Path) -> None:
+    short = tmp_path / "vocals.wav"
+    soundfile.write(short, np.full((44100, 2), 0.1), 44100)
+    whole: dict[str, Any] = {"upload": UPLOAD, "start": 0.0, "duration": None}
+    assert field_of(ended(*pressed("mix", references=[str(short)], **whole))) == "references"
+    assert field_of(ended(*pressed("mix", estimates=[str(short)], **whole))) == "estimates"
+    assert field_of(ended(*pressed("mix", upload=UPLOAD))) is None
+
+
+def test_a_bad_file_is_told_when_it_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "notes.mp3").write_bytes(b"these are my notes, not a song" * 20)
+    for file, language, words in (
+        (tmp_path / "notes.mp3", "en", "cannot read 'notes.mp3'"),
+        (tmp_path / "notes.mp3", "de", "'notes.mp3' kann nicht gelesen werden"),
+        (UPLOAD, "en", ""),
+    ):
+        *_, shown = song_choice.describe_choice(Request(language), str(file), None, None)  # type: ignore[arg-type]
+        assert shown["value"] == file.name
+        assert shown["problem"].startswith(words)
+        assert bool(shown["problem"]) == bool(words)
+
+
 def test_a_refusal_leaves_the_progress_of_another_job_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda sentence, **_: warnings.append(sentence))
     with busy_queue(monkeypatch):
         first = press(pressed("mix", upload=UPLOAD))
         view = press(pressed(), first.token)
-        assert warnings == ["Choose at least one method."]
+        assert (field_of(view), warnings) == ("methods", [])
         assert "1 ahead of you" in view.status
         assert view.token == first.token
     runner.wait(str(first.token))
@@ -215,7 +263,7 @@ def test_who_waits_sees_the_place_the_time_and_what_cannot_work(monkeypatch: pyt
         job_control.ask_to_stop(token)
         assert not look(token).stop["interactive"]
         assert "Stopped" in wait_until(token, "Stopped").status
-    assert look(token).token is None, "no link to a job that came to nothing"
+    assert look(token).address == "", "no link to a job that came to nothing"
 
 
 def test_four_songs_of_a_visitor_are_the_limit_that_the_page_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +361,15 @@ def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None
     assert token in look(token).place["value"], "the player was there"
     job_control.ask_to_stop(token)
     view = wait_until(token, "Stopped")
-    assert (view.place, view.token, view.address) == (gr.skip(), None, "")
+    assert (view.place, view.address) == (gr.skip(), "")
     assert job_control.watch(Request(), token, VISITOR, "a player", "")[4]["value"] == ""  # type: ignore[arg-type]
-    assert not view.go_on["visible"]
+    assert view.go_on == gr.update(visible=True, value="Start again")
+    for page in (compare.show(token, Request()), blind_test.offer(token, Request())[2]):  # type: ignore[arg-type]
+        assert "Separate a song first" in page
+    again = View(*job_control.go_on(Request(), view.token, VISITOR))  # type: ignore[arg-type]
+    assert again.address == token
+    runner.wait(str(token))
+    assert "Done" in look(token).status
 
 
 @pytest.mark.usefixtures("slow_hpss")
@@ -336,15 +390,47 @@ def test_stop_keeps_what_is_finished_and_go_on_does_the_rest() -> None:
     assert "player.json?run=2" in view.place["value"], "the player looks again"
 
 
-def test_a_failure_of_everything_leaves_no_player(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_everything_leaves_no_player_and_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def stream(self: Mix, mixture: object) -> Iterator[Any]:
         raise MemoryError
         yield
 
-    monkeypatch.setattr(Mix, "stream", stream)
-    view = ended(*pressed("mix"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Mix, "stream", stream)
+        token = press(pressed("mix", upload=UPLOAD)).token
+        runner.wait(str(token))
+    view = look(token)
     assert "Nothing could be separated" in view.status
-    assert (view.place, view.token) == (gr.skip(), None)
+    assert 'aria-label="Retry Mixture ÷ 4"' in view.status
+    assert (view.place, view.token, view.address) == (gr.skip(), token, "")
+    assert f"?result={token}" in view.history
+    event = gr.EventData(None, {"method": "mix"})
+    again = View(*job_control.retry(Request(), token, VISITOR, event))  # type: ignore[arg-type]
+    assert again.address == token
+    runner.wait(str(token))
+    assert "Done" in look(token).status
+    assert token in look(token).place["value"]
+
+
+def test_a_job_that_broke_can_start_again_unless_its_song_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(songs, "open_song", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+        token = press(pressed("mix", upload=UPLOAD)).token
+        runner.wait(str(token))
+    assert look(token).go_on == gr.update(visible=True, value="Start again")
+    job_control.go_on(Request(), token, VISITOR)  # type: ignore[arg-type]
+    runner.wait(str(token))
+    assert "Done" in look(token).status
+
+
+def test_the_history_has_no_link_to_what_came_to_nothing(tmp_path: Path) -> None:
+    short = tmp_path / "vocals.wav"
+    soundfile.write(short, np.full((44100, 2), 0.1), 44100)
+    refused = ended(*pressed("mix", upload=UPLOAD, references=[str(short)], start=0.0, duration=None))
+    assert "The true sources have" in refused.status
+    assert refused.history.count("<li") == 1
+    assert "?result=" not in refused.history
+    assert refused.token is None
 
 
 def test_a_failed_method_is_tried_again_alone_into_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:

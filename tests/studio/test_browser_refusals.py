@@ -1,0 +1,83 @@
+"""What the server refuses, in Chromium: each is told at its field, where it can be seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, Page, expect
+
+from tests.conftest import SAMPLES
+from tests.studio.browser import choose, excerpt, open_page, upload, upload_stems
+from tests.studio.server import CHROMIUM, Server
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt install chromium"),
+]
+
+SONG = SAMPLES / "night-drive" / "mixture.flac"
+
+
+@pytest.fixture(params=[390, 1280])
+def sized(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
+    """An empty form on a phone and at a desktop."""
+    with open_page(browser, server.url, viewport={"width": request.param, "height": 844}) as page:
+        yield page
+
+
+def expect_told(page: Page, field: str, words: str) -> None:
+    """Expect one message in view, at a field that has the focus."""
+    error = page.locator(f"#{field} .field-error:visible")
+    expect(error).to_have_text(re.compile(words))
+    expect(error).to_be_in_viewport()
+    page.wait_for_function(f"document.getElementById('{field}').contains(document.activeElement)")
+    expect(page.locator(".field-error:visible")).to_have_count(1)
+
+
+def test_a_bad_file_is_told_when_it_is_dropped_and_when_it_is_sent(sized: Page, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.mp3"
+    notes.write_bytes(b"these are my notes, not a song" * 20)
+    upload(sized, notes)
+    expect_told(sized, "song", "cannot read 'notes.mp3'")
+    choose(sized, "Mixture ÷ 4")  # which takes the message away
+    expect(sized.locator(".field-error:visible")).to_have_count(0)
+    for _ in range(2):  # also the second time
+        sized.click("#separate")
+        expect_told(sized, "song", "cannot read 'notes.mp3'")
+
+
+def test_an_excerpt_that_is_not_there_is_told_in_its_accordion(sized: Page) -> None:
+    upload(sized, SONG)
+    choose(sized, "Mixture ÷ 4")
+    for start, length, field, words in ((500, 0, "start", "starts at 500 s"), (0, 0.01, "length", "at least 0.1 s")):
+        excerpt(sized, start, length)
+        sized.locator("#advanced").get_by_role("button").first.click()
+        expect(sized.locator("#start")).to_be_hidden()
+        sized.click("#separate")
+        expect_told(sized, field, words)
+
+
+def test_sources_that_do_not_fit_are_told_at_their_field(sized: Page, tmp_path: Path) -> None:
+    """Only decoding shows it, when the job has begun and the form is folded."""
+    soundfile.write(tmp_path / "vocals.wav", np.full((44100, 2), 0.1), 44100)
+    upload(sized, SONG)
+    upload_stems(sized, "#references", tmp_path / "vocals.wav")
+    choose(sized, "Mixture ÷ 4")
+    sized.click("#separate")
+    expect_told(sized, "references", "The true sources have")
+
+
+def test_what_belongs_to_no_field_brings_the_status_into_view(sized: Page) -> None:
+    upload(sized, SONG)
+    choose(sized, "Mixture ÷ 4")
+    sized.evaluate(
+        """document.querySelector("#status").innerHTML = `<div class="work refused">the queue is full
+             <p class="refusal" hidden data-field="" data-key="1">the queue is full</p></div>`"""
+    )
+    expect(sized.locator("#status .work")).to_be_in_viewport()
+    expect(sized.locator("#status")).to_be_focused()

@@ -132,7 +132,7 @@ class Dock {
     this.playButton.setAttribute("aria-label", word(active ? "pause" : "play"));
     this.loopButton.setAttribute("aria-pressed", String(!!session.engine.loop));
     this.speed.update();
-    this.song.textContent = session.manifest.name;
+    this.song.textContent = session.engine.loader.isOffline ? word("no_connection_short") : session.manifest.name;
     this.#showTime();
     if (this.player.viewName === "blind") return;
     for (const button of this.methodButtons) {

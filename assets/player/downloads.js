@@ -44,7 +44,7 @@ export function downloadBar(player) {
     format,
     archive ? archiveLink(player.base, archive) : null,
     make("a", { class: "link", href: String(player.link), onclick: copy }, word("link")),
-    expiryNote(player.getAttribute("token")),
+    expiryNote(player.getAttribute("token"), () => player.session.check()),
     status,
   );
 }

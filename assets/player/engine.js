@@ -29,7 +29,11 @@ export class Engine extends EventTarget {
     this.speed = 1; // samples of the song per sample of the clock
     this.semitones = 0; // transposition
     this.stretching = false; // whether the time-stretcher plays
-    this.loader = new PieceLoader(() => this.#tick());
+    this.loader = new PieceLoader({
+      onLoaded: () => this.#tick(),
+      onMissing: () => this.dispatchEvent(new Event("missing")),
+      onConnection: () => this.#notify(),
+    });
   }
 
   // Load or update the manifest; called again while the separation continues.

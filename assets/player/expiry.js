@@ -13,14 +13,15 @@ export function expiryText(seconds, now = new Date(), language = navigator.langu
   return word("expires", { time, span: word("minutes_span", { minutes: Math.max(1, minutes) }) });
 }
 
-// A note that asks the server now and once a minute while it is on the page.
-export function expiryNote(token) {
+// A note that asks the server now and once a minute while it is on the page, and calls `onDoubt` without an answer.
+export function expiryNote(token, onDoubt) {
   const note = make("span", { class: "expires" });
   const ask = async () => {
     try {
       note.textContent = expiryText(await callApi("expiry", token));
     } catch {
-      note.textContent = ""; // the server does not answer, or the result is gone, which the player says itself
+      note.textContent = "";
+      onDoubt(); // the server does not answer, or the result is gone
     }
   };
   const timer = setInterval(() => (note.isConnected ? ask() : clearInterval(timer)), ASK_AGAIN);

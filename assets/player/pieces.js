@@ -2,15 +2,19 @@
 //
 // A piece is {buffer, used, broken, promise}. The pieces of a track are kept in `track.pieces` (number -> piece).
 
-import { fetchRange, readWavHeader, wavFile } from "./wav.js";
+import { NoConnection, NotThere, fetchRange, readWavHeader, wavFile } from "./wav.js";
 
 const BUDGET = 160e6; // bytes of decoded audio to keep
+const AGAIN = 2000; // ms until a piece that could not be fetched is tried again
 
 export class PieceLoader {
-  // `onLoaded` is called after each decoded piece.
-  constructor(onLoaded) {
-    this.onLoaded = onLoaded;
+  // `onLoaded` is called after each decoded piece, `onMissing` if the server does not have one, and `onConnection` if
+  // the connection is lost or found again.
+  constructor({ onLoaded, onMissing, onConnection }) {
+    Object.assign(this, { onLoaded, onMissing, onConnection });
     this.lossless = false;
+    this.isOffline = false;
+    this.again = AGAIN;
   }
 
   configure(manifest, base) {
@@ -21,7 +25,8 @@ export class PieceLoader {
     this.base = base;
   }
 
-  // Fetch a piece unless it is cached or not separated yet. The promise never rejects.
+  // Fetch a piece unless it is cached or not separated yet. The promise never rejects. Without a connection it waits:
+  // a song that stops is more honest than one that goes on in silence.
   fetch(track, number) {
     const begin = number * this.chunk;
     if (begin >= this.frames || begin >= track.info.ready) return Promise.resolve();
@@ -32,19 +37,46 @@ export class PieceLoader {
     }
     const piece = { buffer: null, used: performance.now(), broken: false };
     track.pieces.set(number, piece);
-    const hasWav = () => track.info.wav && track.info.done;
-    const decoded = this.lossless && hasWav() ? this.#fetchWav(track, number) : this.#fetchOpus(track, number);
-    piece.promise = decoded
-      .catch(() => (hasWav() ? this.#fetchWav(track, number) : Promise.reject()))
-      .then((buffer) => {
-        piece.buffer = buffer;
-        this.onLoaded();
-      })
-      .catch(() => {
-        piece.broken = true; // playback continues without it; the next request after 2 s tries again
-        setTimeout(() => track.pieces.get(number) === piece && track.pieces.delete(number), 2000);
-      });
+    piece.promise = this.#load(track, number, piece);
     return piece.promise;
+  }
+
+  async #load(track, number, piece) {
+    const isWanted = () => track.pieces.get(number) === piece;
+    while (isWanted()) {
+      try {
+        piece.buffer = await this.#read(track, number);
+        this.#setOffline(false);
+        return this.onLoaded();
+      } catch (error) {
+        if (!(error instanceof NoConnection)) return this.#setBroken(track, number, piece, error);
+        this.#setOffline(true);
+      }
+      await new Promise((resolve) => setTimeout(resolve, this.again));
+    }
+  }
+
+  // Playback continues without the piece; the next request after 2 s tries again.
+  #setBroken(track, number, piece, error) {
+    piece.broken = true;
+    setTimeout(() => track.pieces.get(number) === piece && track.pieces.delete(number), this.again);
+    if (error instanceof NotThere) this.onMissing();
+  }
+
+  #setOffline(isOffline) {
+    if (this.isOffline === isOffline) return;
+    this.isOffline = isOffline;
+    this.onConnection();
+  }
+
+  async #read(track, number) {
+    const hasWav = () => track.info.wav && track.info.done;
+    try {
+      return await (this.lossless && hasWav() ? this.#fetchWav(track, number) : this.#fetchOpus(track, number));
+    } catch (error) {
+      if (error instanceof NoConnection || !hasWav()) throw error;
+      return this.#fetchWav(track, number);
+    }
   }
 
   async #fetchOpus(track, number) {

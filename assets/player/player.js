@@ -40,7 +40,8 @@ class StemPlayer extends HTMLElement {
     this.setAttribute("role", "group");
     this.setAttribute("aria-label", word("player"));
     this.#listen();
-    if (this.session.manifest) this.#load();
+    if (this.session.isGone) this.#tellGone();
+    else if (this.session.manifest) this.#load();
     this.#animate();
   }
 
@@ -52,7 +53,7 @@ class StemPlayer extends HTMLElement {
     on("change", () => this.#build());
     on("view", () => this.show());
     on("peaks", () => this.draw());
-    on("gone", () => this.replaceChildren(make("p", { class: "gone", role: "status" }, word("gone"))));
+    on("gone", () => this.#tellGone());
     document.addEventListener("keydown", (event) => handleKey(this, event), { signal });
     const sizeObserver = new ResizeObserver(() => this.draw());
     sizeObserver.observe(this);
@@ -84,6 +85,12 @@ class StemPlayer extends HTMLElement {
     dock.attach(this);
   }
 
+  #tellGone() {
+    this.#forgetContent();
+    this.replaceChildren(make("p", { class: "gone", role: "status" }, word("gone")));
+    dock.detach(this);
+  }
+
   // The part of the song that this view shows.
   get viewport() {
     return this.isZoomable ? this.session.viewport : WHOLE_SONG;
@@ -106,7 +113,7 @@ class StemPlayer extends HTMLElement {
 
   // Rebuild the content when methods or rows change, otherwise only update it.
   #build() {
-    if (!this.manifest) return;
+    if (!this.manifest || this.session.isGone) return;
     const groups = this.manifest.groups.map(({ id, title, scores, working, tracks }) => {
       return [id, title, !!scores, working, tracks.map((track) => [track.name, track.picture])];
     });
@@ -136,10 +143,11 @@ class StemPlayer extends HTMLElement {
 
   // Update everything that depends on the state of the playback, of the mix and of the zoom.
   show() {
-    if (!this.manifest || !this.shape) return;
+    if (!this.manifest || !this.shape || this.session.isGone) return;
     this.classList.toggle("waiting", this.session.isActive && !this.engine.playing);
     this.view.update();
     dock.update(this);
+    this.#showConnection();
     this.#showLoop();
     this.draw();
     this.#movePlayheads();
@@ -160,6 +168,12 @@ class StemPlayer extends HTMLElement {
       playhead.hidden = place < 0 || place > 1;
       playhead.style.left = `${100 * place}%`;
     }
+  }
+
+  #showConnection() {
+    this.offline ??= make("p", { class: "gone", role: "status" }, word("no_connection"));
+    if (!this.engine.loader.isOffline) this.offline.remove();
+    else if (this.firstChild !== this.offline) this.prepend(this.offline);
   }
 
   #showLoop() {

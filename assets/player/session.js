@@ -8,6 +8,7 @@ import { Peaks } from "./peaks.js";
 import { addressWith, addressWithout, loadSettings, saveSettings } from "./settings.js";
 import { isStem, sortStems } from "./stems.js";
 import { Viewport } from "./viewport.js";
+import { isMissing } from "./wav.js";
 
 const SIMPLE_METHODS = ["mix", "hpss", "ica", "irm", "ibm", "mwf"]; // baselines and oracles
 const MOST_ERRORS = 20; // in a row, before the result counts as gone
@@ -35,6 +36,7 @@ export class Session extends EventTarget {
     this.manifest = null;
     this.engine = new Engine();
     this.engine.addEventListener("change", () => this.#changed());
+    this.engine.addEventListener("missing", () => this.check());
     this.mix = new Mix();
     this.viewport = new Viewport();
     this.selected = null; // the stem that keyboard shortcuts change
@@ -51,10 +53,7 @@ export class Session extends EventTarget {
       sessions.delete(this.url);
       this.closed = true;
       this.engine.close();
-      const address = new URL(window.location.href);
-      if (address.searchParams.get("result") === this.token) {
-        history.replaceState(null, "", addressWithout(address));
-      }
+      this.#leaveAddress();
     });
   }
 
@@ -68,25 +67,42 @@ export class Session extends EventTarget {
     let errors = 0;
     while (!this.closed) {
       try {
-        const response = await fetch(this.url, { cache: "no-store" });
-        if (!response.ok) throw new Error(`${response.status}`);
-        const text = await response.text();
+        const response = await fetch(this.url, { cache: "no-store" }).catch(() => null); // no connection is no answer
+        if (response && !response.ok) throw new Error(`${response.status}`);
+        const text = response ? await response.text() : this.text;
         if (text !== this.text) {
           this.text = text;
           this.#load(JSON.parse(text));
         }
-        if (!this.manifest.working) return;
+        if (response && !this.manifest.working) return;
         errors = 0;
       } catch {
         errors += 1;
-        if (errors > MOST_ERRORS) {
-          this.isGone = true;
-          return this.#emit("gone");
-        }
+        if (errors > MOST_ERRORS) return this.#end();
       }
       const started = this.manifest && this.methods.some((id) => id !== "references");
       await new Promise((resolve) => setTimeout(resolve, started ? 1000 : 250)); // show the first stem quickly
     }
+  }
+
+  // Ask whether a finished result is still there: it expires, and its host may remove it.
+  async check() {
+    if (!this.manifest || this.manifest.working || this.isGone) return;
+    const response = await fetch(this.url, { cache: "no-store" }).catch(() => null); // no connection is no answer
+    if (response && isMissing(response.status)) this.#end();
+  }
+
+  #end() {
+    if (this.isGone) return;
+    this.isGone = true;
+    this.engine.close();
+    this.#leaveAddress();
+    this.#emit("gone");
+  }
+
+  #leaveAddress() {
+    const address = new URL(window.location.href);
+    if (address.searchParams.get("result") === this.token) history.replaceState(null, "", addressWithout(address));
   }
 
   #load(manifest) {

@@ -1,10 +1,22 @@
 // Reads parts of WAV files over HTTP.
 
+// The server cannot be reached, unlike a server that refuses.
+export class NoConnection extends Error {}
+
+// The answer for a file that is not there, or not any more.
+export class NotThere extends Error {}
+
+export const isMissing = (status) => status === 403 || status === 404;
+
+const noConnection = (error) => {
+  throw new NoConnection(error.message);
+};
+
 // Return bytes from..to (exclusive) of a file as an ArrayBuffer.
 export async function fetchRange(url, from, to) {
-  const response = await fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` } });
-  if (!response.ok) throw new Error(`${response.status}`);
-  const data = await response.arrayBuffer();
+  const response = await fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` } }).catch(noConnection);
+  if (!response.ok) throw new (isMissing(response.status) ? NotThere : Error)(`${response.status}`);
+  const data = await response.arrayBuffer().catch(noConnection);
   return response.status === 206 ? data : data.slice(from, to); // a server without range support sends everything
 }
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from separation.studio.errors import field_of, visitor_message
+from separation.studio.errors import at_field, field_of, visitor_message
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import StudioError
 from separation.studio.jobs import cluster, session, store
@@ -283,7 +283,8 @@ def _steps(folder: Path, state: JobState) -> Iterator[JobState]:
     yield state
     song = order.open_song()
     kept = tuple(state.results)
-    clock = Clock(song.audio.duration)
+    with at_field("song"):  # decoding ends, or fails, here
+        clock = Clock(song.audio.duration)
     finished, others = [result["method"] for result in kept], state.failed
     with closing(session.separate_song(song, _request_of(order, state), folder, finished)) as updates:
         for update in updates:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from separation.separators import METHODS, Method
-from separation.studio.errors import visitor_message
+from separation.studio.errors import at_field, visitor_message
 from separation.studio.inputs.checks import check_methods
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import Song
@@ -174,7 +174,8 @@ class _Session:
 
     def _open(self) -> None:
         """Add the song, and its true sources if they are known."""
-        self._known("song", "Song", {"mixture": self.song.audio})
+        with at_field("song"):  # what is wrong in the middle of a file is found only now
+            self._known("song", "Song", {"mixture": self.song.audio})
         if self.song.references:
             self._known("references", "True sources", _in_memory(_at_16_bits(self.song.references)))
 

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Idle OpenMP threads that spin slow busy machines down many times over.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: app test test-all test-space test-trust lint format docs notebooks samples train-bundled results benchmarks gpu-check clean
+.PHONY: app test test-all test-space test-trust lint format docs notebooks samples train-bundled results benchmarks screenshots gpu-check clean
 
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
@@ -87,6 +87,11 @@ ONLY ?= evaluation separation training processes studio load
 benchmarks: $(VENV)/dev.stamp ffmpeg
 	$(if $(ROOT),,$(error say where MUSDB18 is: make benchmarks ROOT=FOLDER))
 	@for one in $(ONLY); do $(BIN)/python -m tests.benchmarks.$$one --root "$(ROOT)" || exit 1; done
+
+# Every page and state of the studio, light and dark, phone and desktop, into build/screenshots; those that the
+# documents show, into assets/images. Look at them before they are committed.
+screenshots: $(VENV)/dev.stamp ffmpeg chromium
+	$(BIN)/python -m tools.screenshots
 
 # Training, separation and BSSEval on a GPU, in at most eight minutes; needs no data. Without a GPU, a small run on the CPU.
 gpu-check: $(VENV)/dev.stamp

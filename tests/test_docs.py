@@ -36,6 +36,18 @@ def test_local_links_exist(page: Path) -> None:
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def test_readme_and_docs_show_the_studio() -> None:
+    """Six pictures of it or more, among them a dark one and one of a phone, each small enough to load at once."""
+    shown = set()
+    for page in (ROOT / "README.md", ROOT / "docs" / "studio.md"):
+        text = page.read_text(encoding="utf-8")
+        shown |= set(re.findall(r'(?:\]\(|src=")(?:\.\./)?(assets/images/[\w-]+\.png)', text))
+    contents = {(ROOT / path).read_bytes() for path in shown}
+    assert len(contents) == len(shown) >= 6
+    assert {"assets/images/dark.png", "assets/images/phone.png"} <= shown
+    assert max(len(content) for content in contents) < 300_000
+
+
 def test_the_citation_names_all_works() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     version = re.search(r'__version__ = "(.+)"', (ROOT / "separation" / "__init__.py").read_text(encoding="utf-8"))

@@ -61,6 +61,7 @@ function look() {
     button.tabIndex = button.classList.contains("selected") ? -1 : 0;
   const here = player();
   const manifest = here?.getAttribute("manifest") ?? null;
+  noteUploads();
   tellRefusal();
   document.body.dataset.stage = busy() ? "working" : here ? "done" : "empty";
   if (manifest !== null && manifest !== summaryOf && !opened) readSummary(manifest);
@@ -157,15 +158,23 @@ function check() {
 const LATENCY = 30000; // ms from the end of an upload within which the server answers what the song is
 
 let waiting = null; // the timer of a click that waits
+let isUploading = false; // a song or its sources
+let uploaded = null; // when that upload ended, until the server says what the song is
+
+function noteUploads() {
+  const wasUploading = isUploading;
+  isUploading = form.querySelector("#song .uploading, #references .uploading") !== null;
+  if (wasUploading && !isUploading) uploaded = performance.now();
+}
+
+const isUnanswered = () => uploaded !== null && !hasSong() && performance.now() - uploaded < LATENCY;
 
 function isWaitingForUploads() {
   const upload = form.querySelector(".uploading");
-  if (upload !== null) complain(upload.closest("#song, #references, #estimates").id, text("wait_for_upload"), true);
-  else if (waiting === null) return false;
-  let end = null;
+  if (upload === null && !isUnanswered()) return waiting !== null;
+  complain(upload?.closest("#song, #references, #estimates").id ?? "song", text("wait_for_upload"), true);
   waiting ??= setInterval(() => {
-    end = form.querySelector(".uploading") === null ? (end ?? performance.now()) : null;
-    if (end === null || (!hasSong() && performance.now() - end < LATENCY)) return;
+    if (form.querySelector(".uploading") !== null || isUnanswered()) return;
     clearInterval(waiting);
     waiting = null;
     part("separate").click();
@@ -206,6 +215,7 @@ function changed() {
 for (const name of ["input", "change", "click"]) form.addEventListener(name, (event) => event.isTrusted && changed());
 form.addEventListener("chosen", writeChoice);
 watch(["value", "problem"], () => {
+  uploaded = null;
   changed();
   if (props.problem) complain("song", props.problem);
 });

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import SAMPLES
 from tests.studio.browser import SECOND, choose, excerpt, open_page, point_at, separate, upload, wait_for
@@ -119,18 +119,17 @@ def test_a_song_dropped_while_the_page_loads_is_not_lost(visitor: BrowserContext
     page.close()
 
 
-def test_separate_waits_for_uploads(page: Page) -> None:
-    """A click during an upload says so, and works when the files are there."""
-    held: list[Route] = []
-    page.route("**/upload?*", lambda route: held.append(route))  # playwright marks the function
-    page.set_input_files("#upload input[type=file]", str(SONG))
-    expect(page.locator("#upload .uploading")).to_be_visible()
+@pytest.mark.parametrize("late", ["**/upload?*", "**/run/predict"], ids=["upload", "answer"])
+def test_separate_waits_for_uploads(page: Page, late: str) -> None:
+    """A click during an upload, or before the server has said what the song is, says so and works when it is there."""
     choose(page, "Mixture ÷ 4")
+    page.route(late, lambda route: None)  # held
+    with page.expect_request(late):
+        page.set_input_files("#upload input[type=file]", str(SONG))
     for _ in range(2):
         page.click("#separate")
         expect(page.get_by_text("Still uploading")).to_be_visible()
-    for route in held:
-        route.continue_()
+    page.unroute(late)  # which lets them go on
     wait_for(page, "Done.*1 of 1 methods")
 
 

@@ -2,11 +2,10 @@
 // It folds when work begins or a player appears, unless the visitor has opened it since.
 
 const form = document.getElementById("form");
-const text = (key) => {
-  const words = window.stemscopeWords ?? {};
-  const language = (navigator.language || "en").slice(0, 2);
-  return words[language]?.[key] ?? words.en?.[key] ?? key;
-};
+const words = { ...window.stemscopeWords.en, ...window.stemscopeWords[window.stemscopeLanguage] };
+const text = (key) => words[key] ?? key;
+const unnamed = ["method_own_stems", "fact_sum_of_sources"]; // names that the visitor has not given
+const translated = (name) => text(unnamed.find((key) => window.stemscopeWords.en[key] === name) ?? name);
 const part = (id) => document.getElementById(id);
 const player = () => document.querySelector("#result stem-player");
 const busy = () => part("stop") !== null && !part("stop").disabled;
@@ -36,8 +35,8 @@ async function readSummary(manifest) {
   try {
     const result = await (await fetch(manifest)).json();
     const groups = result.groups.filter((group) => !["song", "references"].includes(group.id));
-    const titles = groups.map(({ id, title }) => text(`method_${id}`).replace(`method_${id}`, title)).join(", ");
-    summary = { song: summary.song || result.name, methods: summary.methods || titles };
+    const titles = groups.map(({ id, title }) => words[`method_${id}`] ?? translated(title)).join(", ");
+    summary = { song: summary.song || translated(result.name), methods: summary.methods || titles };
     writeFolded();
   } catch {
     // It is not there yet; the next change tries again.

@@ -5,12 +5,11 @@ import { FRAME_METRICS } from "./score_chart.js";
 import { chartFigure } from "./chart_figure.js";
 import { fetchPublished } from "./comparison_figures.js";
 import { make } from "./dom.js";
-import { word } from "./i18n.js";
+import { formatNumber, word } from "./i18n.js";
 import { hearingHint, requestSong } from "./song_request.js";
 import { stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
-import { signed } from "./svg.js";
 import { violinChart } from "./violin_chart.js";
 
 // Return the rows of the violins: our methods in the stem's colour, and the published systems in grey.
@@ -97,8 +96,8 @@ function medianTable(target, { methods }, metric, unit) {
   const known = Object.entries(methods).filter(([, row]) => row.median !== null);
   known.sort(([, one], [, other]) => other.median - one.median);
   const rows = known.map(([name, row]) => {
-    const [low, high] = [row.low, row.high].map((value) => (value === null ? "" : signed(value.toFixed(2))));
-    return [methodName(name), signed(row.median.toFixed(2)), low && word("to", { low, high }), String(row.tracks)];
+    const [low, high] = [row.low, row.high].map((value) => (value === null ? "" : formatNumber(value, 2)));
+    return [methodName(name), formatNumber(row.median, 2), low && word("to", { low, high }), String(row.tracks)];
   });
   const label = `${stemLabel(target)}: ${metricName(metric)}`;
   return plainTable([stemLabel(target), withUnit(metricName(metric), unit), "95 %", "n"], rows, label);
@@ -109,8 +108,8 @@ function differenceTable(target, { comparisons }, unit) {
   if (!tested.length) return null;
   const rows = tested.map((pair) => [
     pair.methods.map((name) => methodName(name)).join(" – "),
-    signed(pair.median_difference.toFixed(2)),
-    Number(pair.p_holm.toPrecision(2)).toString(),
+    formatNumber(pair.median_difference, 2),
+    formatNumber(Number(pair.p_holm.toPrecision(2))),
     String(pair.tracks),
   ]);
   return plainTable([word("difference"), withUnit("Δ", unit), "p", "n"], rows, `${stemLabel(target)}: ${word("difference")}`);

@@ -1,10 +1,10 @@
 // The answer of a comparison in words: which method is best for which stem, and how sure that is.
 
-import { displayName, word } from "./i18n.js";
+import { displayName, formatNumber, sentence, word } from "./i18n.js";
 import { stemLabel } from "./stems.js";
 
 export function methodName(id, titles = {}) {
-  return displayName("method", id, titles[id] ?? id);
+  return displayName("method", id, sentence(titles[id] ?? id));
 }
 
 // Return a stem's name as it is written within a sentence.
@@ -25,7 +25,7 @@ export function metricName(metric) {
 // Write a score with its unit.
 export function scoreText(value, unit = "", digits = 1) {
   if (value === null || value === undefined) return "–";
-  return `${value.toFixed(digits).replace("-", "−")}${unit ? ` ${unit}` : ""}`;
+  return `${formatNumber(value, digits)}${unit ? ` ${unit}` : ""}`;
 }
 
 // Return the head of a column, with its unit if it has one.

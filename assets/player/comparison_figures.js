@@ -2,7 +2,7 @@
 
 import { chartFigure, chartLegend } from "./chart_figure.js";
 import { callApi, make } from "./dom.js";
-import { word } from "./i18n.js";
+import { formatNumber, word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
 import { FRAME_METRICS } from "./score_chart.js";
 import { hearingHint } from "./song_request.js";
@@ -56,8 +56,8 @@ function maskPoints({ label }, { curve, average_precision: ap }) {
   return curve
     .filter(({ recall, precision }) => recall !== null && precision !== null)
     .map(({ recall, precision, threshold }) => {
-      const where = word("mask_point", { recall: recall.toFixed(2), precision: precision.toFixed(2), threshold });
-      return { x: recall, y: precision, tip: `${label}, AP ${ap.toFixed(2)}: ${where}` };
+      const values = { recall: formatNumber(recall, 2), precision: formatNumber(precision, 2), threshold: formatNumber(threshold) };
+      return { x: recall, y: precision, tip: `${label}, AP ${formatNumber(ap, 2)}: ${word("mask_point", values)}` };
     });
 }
 
@@ -81,7 +81,7 @@ function publishedContent({ tracks, targets }, { methods, metric, play }) {
       .filter((method) => typeof method.targets[target]?.[metric] === "number")
       .map(({ key, label, letter, dash, targets: scores }) => ({
         value: scores[target][metric], letter, dash, key: { method: key, stem: target },
-        label: `${word("this_song", { method: label })}: ${scores[target][metric].toFixed(2)} dB`,
+        label: `${word("this_song", { method: label })}: ${formatNumber(scores[target][metric], 2)} dB`,
       }));
     const violins = Object.entries(systems).map(([name, values]) => ({ name, tracks, values }));
     return lines.length ? [{ label: stemLabel(target), colour: stemColour(target, index), methods: violins, lines }] : [];

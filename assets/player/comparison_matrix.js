@@ -2,7 +2,7 @@
 
 import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "./comparison_answer.js";
 import { callApi, make } from "./dom.js";
-import { word } from "./i18n.js";
+import { formatNumber, word } from "./i18n.js";
 import { methodStyle, stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
@@ -117,7 +117,7 @@ export class ComparisonMatrix {
     const cells = stems.map((stem) => {
       const found = this.#found(stem);
       const text = found ? certaintyText(found, { unit, floor, titles }) : "";
-      const title = found && found.p !== null ? `p = ${found.p.toPrecision(2)}` : null;
+      const title = found && found.p !== null ? `p = ${formatNumber(Number(found.p.toPrecision(2)))}` : null;
       return make("td", { title }, text);
     });
     return make("tr", {}, make("th", { scope: "row" }, word("how_sure")), ...cells);

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { formatTime } from "./drawing.js";
-import { word } from "./i18n.js";
+import { sentence, word } from "./i18n.js";
 import { icon } from "./icons.js";
 import { levelMeter } from "./meters.js";
 import { speedControls } from "./speed.js";
@@ -132,7 +132,7 @@ class Dock {
     this.playButton.setAttribute("aria-label", word(active ? "pause" : "play"));
     this.loopButton.setAttribute("aria-pressed", String(!!session.engine.loop));
     this.speed.update();
-    this.song.textContent = session.engine.loader.isOffline ? word("no_connection_short") : session.manifest.name;
+    this.song.textContent = session.engine.loader.isOffline ? word("no_connection_short") : sentence(session.manifest.name);
     this.#showTime();
     if (this.player.viewName === "blind") return;
     for (const button of this.methodButtons) {

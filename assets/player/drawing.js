@@ -1,5 +1,6 @@
 // Draws on canvases: waveforms from precomputed peaks, and time rulers.
 
+import { formatNumber } from "./i18n.js";
 import { stemProperty } from "./method_style.js";
 
 // Return the colour of a stem for a canvas.
@@ -57,7 +58,7 @@ export function formatTime(seconds) {
   const time = Math.max(0, seconds);
   const hours = Math.floor(time / 3600);
   const minutes = Math.floor((time % 3600) / 60);
-  const rest = (time % 60).toFixed(1).padStart(4, "0");
+  const rest = formatNumber(time % 60, 1).padStart(4, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
@@ -74,7 +75,7 @@ export function ticksBetween(from, to, width) {
 function tickLabel(time, step) {
   const minutes = Math.floor(time / 60 + 1e-9);
   const digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
-  return `${minutes}:${Math.max(0, time - 60 * minutes).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+  return `${minutes}:${formatNumber(Math.max(0, time - 60 * minutes), digits).padStart(digits ? 3 + digits : 2, "0")}`;
 }
 
 export function drawRuler(canvas, duration, { ink, viewport }) {

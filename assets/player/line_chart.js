@@ -1,6 +1,7 @@
 // Lines, one per method: its line style and its letter tell it from the others, also without colour.
 
-import { escapeXml, gridLines, linearScale, niceTicks, round, signed, spreadLabels, svgTag } from "./svg.js";
+import { formatNumber } from "./i18n.js";
+import { escapeXml, gridLines, linearScale, niceTicks, round, spreadLabels, svgTag } from "./svg.js";
 
 // Draw lines. `lines` is [{letter, dash, label, key, chosen, points: [{x, y, tip} or null for a gap]}]; `x` and `y` are
 // {range, unit, label}. Letters stand at the lines' ends, or near the x that
@@ -56,7 +57,7 @@ function linePath(points, place) {
 
 function lineAxis({ range, label = "" }, { across, y, left, right }) {
   const ticks = niceTicks(...range).map((tick) =>
-    svgTag("text", { x: across(tick), y: y + 15, "text-anchor": "middle" }, signed(tick)),
+    svgTag("text", { x: across(tick), y: y + 15, "text-anchor": "middle" }, formatNumber(tick)),
   );
   const title = svgTag("text", { x: (left + right) / 2, y: y + 30, "text-anchor": "middle" }, escapeXml(label));
   return ticks.join("") + title;

@@ -1,7 +1,8 @@
 // The figures of a blind test: the ratings of each method, and how they agree with each metric.
 
 import { metricName } from "./comparison_answer.js";
-import { escapeXml, gridLines, leaningSize, linearScale, median, round, signed, svgTag } from "./svg.js";
+import { formatNumber, word } from "./i18n.js";
+import { escapeXml, gridLines, leaningSize, linearScale, median, round, svgTag } from "./svg.js";
 
 // Draw a dot per rated stem: a column per method, and its median as a line. `rows` is [{method, label, rating, colour,
 // stem, song}]; unrated ones are left out.
@@ -49,7 +50,7 @@ export function agreementChart({ groups, width }) {
   const x = linearScale([-1, 1], [left, width - 16]);
   const parts = [-1, -0.5, 0, 0.5, 1].map((tick) => {
     const line = { x1: x(tick), x2: x(tick), y1: 4, y2: height - 26, class: tick === 0 ? "zero" : "grid-line" };
-    return svgTag("line", line) + svgTag("text", { x: x(tick), y: height - 10, "text-anchor": "middle" }, signed(tick));
+    return svgTag("line", line) + svgTag("text", { x: x(tick), y: height - 10, "text-anchor": "middle" }, formatNumber(tick));
   });
   const points = [];
   const rows = [];
@@ -61,8 +62,9 @@ export function agreementChart({ groups, width }) {
       const y = index * row + 14 + 18 * number;
       if (its.low !== null) parts.push(svgTag("line", { x1: x(its.low), x2: x(its.high), y1: y, y2: y, class: "interval" }));
       parts.push(svgTag("circle", { cx: x(its.correlation), cy: y, r: 5, class: hollow ? "estimate hollow" : "estimate" }));
-      const interval = its.low === null ? "" : ` (${its.low.toFixed(2)} to ${its.high.toFixed(2)})`;
-      const tip = `${label}, ${metricName(metric)}: ${its.correlation.toFixed(2)}${interval}, n = ${its.count}`;
+      const [low, high] = [its.low, its.high].map((value) => value !== null && formatNumber(value, 2));
+      const interval = its.low === null ? "" : ` (${word("to", { low, high })})`;
+      const tip = `${label}, ${metricName(metric)}: ${formatNumber(its.correlation, 2)}${interval}, n = ${its.count}`;
       points.push({ from: x(its.low ?? its.correlation), to: x(its.high ?? its.correlation), x: x(its.correlation), y, tip });
       rows.push([label, metric, its.correlation, its.low ?? "", its.high ?? "", its.count]);
     });

@@ -4,21 +4,20 @@ import { metricName } from "./comparison_answer.js";
 import { saveCsv } from "./chart_files.js";
 import { chartFigure } from "./chart_figure.js";
 import { callApi, make } from "./dom.js";
-import { displayName, word } from "./i18n.js";
+import { displayName, formatNumber, sentence, word } from "./i18n.js";
 import { stemColour } from "./method_style.js";
 import { agreementChart, ratingChart } from "./rating_charts.js";
 import { scrollable } from "./scrollable.js";
 import { stemLabel } from "./stems.js";
-import { signed } from "./svg.js";
 
 function sourceName({ method, title }) {
-  return method === "song" ? stemLabel("mixture") : displayName("method", method, title);
+  return method === "song" ? stemLabel("mixture") : displayName("method", method, sentence(title));
 }
 
 // Create the table of a finished test: the method behind each letter, its rating and its scores.
 export function revealedTable(rows) {
   const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.scores)))];
-  const number = (value) => make("td", {}, typeof value === "number" ? signed(value.toFixed(2)) : "–");
+  const number = (value) => make("td", {}, typeof value === "number" ? formatNumber(value, 2) : "–");
   const body = rows.map((row) =>
     make(
       "tr",
@@ -91,7 +90,7 @@ export function agreementSentence(found) {
   if (!counts.length) return word("agreement_unscored");
   const best = bestAgreement(found);
   if (!best) return word("agreement_few", { count: Math.max(...counts) });
-  const number = (value) => signed(value.toFixed(2));
+  const number = (value) => formatNumber(value, 2);
   const values = { metric: metricName(best.metric), r: number(best.correlation), low: number(best.low), high: number(best.high), count: best.count };
   return word(best.low > 0 ? "agreement_best" : "agreement_unsure", values);
 }

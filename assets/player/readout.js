@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { formatTime } from "./drawing.js";
+import { formatNumber } from "./i18n.js";
 import { frequencyAt, interpolateColours, levelOfColour, noteName } from "./spectrum.js";
 
 // Show the read-out next to the pointer while it is over the picture.
@@ -18,9 +19,10 @@ export function cursorReadout(player, picture) {
     const { manifest, viewport, duration } = player;
     const hertz = frequencyAt(y, manifest);
     const level = levelAt(picture, x, y, viewport, manifest);
-    const texts = [formatTime(viewport.position(x) * duration), `${hertz < 1000 ? hertz.toFixed(0) : (hertz / 1000).toFixed(2)} ${hertz < 1000 ? "Hz" : "kHz"}`];
+    const frequency = hertz < 1000 ? `${formatNumber(hertz, 0)} Hz` : `${formatNumber(hertz / 1000, 2)} kHz`;
+    const texts = [formatTime(viewport.position(x) * duration), frequency];
     if (hertz < 5000) texts.push(noteName(hertz));
-    if (level !== null) texts.push(level <= -79.5 ? "< −79 dB" : `${level.toFixed(0).replace("-", "−")} dB`);
+    if (level !== null) texts.push(level <= -79.5 ? "< −79 dB" : `${formatNumber(level, 0)} dB`);
     label.textContent = texts.join(" · ");
     label.classList.toggle("left", x > 0.6);
     label.style.left = `${100 * x}%`;

@@ -3,12 +3,12 @@
 import { chartFigure, chartLegend } from "./chart_figure.js";
 import { metricName } from "./comparison_answer.js";
 import { make } from "./dom.js";
-import { word } from "./i18n.js";
+import { formatNumber, sentence, word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
 import { stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
-import { ascending, quantile, signed } from "./svg.js";
+import { ascending, quantile } from "./svg.js";
 import { seekable, timeRuler, waveform } from "./timeline.js";
 
 export const FRAME_METRICS = ["SDR", "ISR", "SIR", "SAR"];
@@ -126,7 +126,7 @@ export class ScoreChart {
       const points = (this.#scores(id)?.frames ?? []).map((frame) => {
         const y = frame[this.metric];
         if (y === null || y === undefined) return null;
-        const tip = `${label}, ${frame.time.toFixed(0)} s: ${signed(y.toFixed(1))} dB`;
+        const tip = `${label}, ${formatNumber(frame.time, 0)} s: ${formatNumber(y, 1)} dB`;
         return { x: frame.time + frame.duration / 2, y, tip, from: frame.time, to: frame.time + frame.duration };
       });
       return { key: id, label, ...this.matrix.style(id), chosen: id === this.player.method, points };
@@ -149,7 +149,7 @@ export class ScoreChart {
   #fillTable() {
     const { player } = this;
     const metrics = metricsOf(this.#methods.map((id) => this.#scores(id) ?? {}));
-    const cell = (value) => make("td", {}, value === null || value === undefined ? "–" : signed(value.toFixed(2)));
+    const cell = (value) => make("td", {}, value === null || value === undefined ? "–" : formatNumber(value, 2));
     const rows = this.#methods.map((id) => {
       const scores = this.#scores(id) ?? {};
       const values = [...metrics.map((metric) => scores[metric]), scores.masks?.average_precision];
@@ -160,7 +160,7 @@ export class ScoreChart {
     const head = make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)));
     const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
     const notes = this.#methods
-      .map((id) => [player.methodTitle(id), player.groups.get(id).scores.notes.join("; ")])
+      .map((id) => [player.methodTitle(id), player.groups.get(id).scores.notes.map(sentence).join("; ")])
       .filter(([, note]) => note)
       .map((parts) => parts.join(": "));
     const scale = metrics.some(isExtra) ? [word("extra_scale")] : [];

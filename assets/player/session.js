@@ -1,7 +1,7 @@
 // One result: its manifest, its audio and what the listener has set. Several views may show the same session.
 
 import { Engine } from "./engine.js";
-import { displayName } from "./i18n.js";
+import { displayName, sentence } from "./i18n.js";
 import { Mix } from "./mix.js";
 import { pauseOtherSound } from "./other_sound.js";
 import { Peaks } from "./peaks.js";
@@ -152,7 +152,7 @@ export class Session extends EventTarget {
   }
 
   methodTitle(method) {
-    return displayName("method", method, this.groups.get(method).title);
+    return displayName("method", method, sentence(this.groups.get(method).title));
   }
 
   choose(method) {

@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { downloadBar } from "./downloads.js";
 import { colourOf } from "./drawing.js";
-import { sentence, speedText, word } from "./i18n.js";
+import { formatNumber, sentence, speedText, word } from "./i18n.js";
 import { icon } from "./icons.js";
 import { levelMeter } from "./meters.js";
 import { overview } from "./overview.js";
@@ -41,7 +41,7 @@ export class StemsView {
     const title = make(
       "div",
       { class: "song" },
-      make("h2", {}, name),
+      make("h2", {}, sentence(name)),
       facts.length ? make("span", { class: "facts" }, facts.join(" · ")) : null,
     );
     const bar = make("div", { class: "bar" }, title, this.#mixes(), this.#zoomButtons());
@@ -161,7 +161,7 @@ export class StemsView {
 
   #score(name) {
     const sdr = this.session.group?.scores?.targets[name]?.SDR;
-    return typeof sdr === "number" ? make("small", {}, `SDR ${sdr.toFixed(1)} dB`) : null;
+    return typeof sdr === "number" ? make("small", {}, `SDR ${formatNumber(sdr, 1)} dB`) : null;
   }
 
   // The facts about the separation, its warnings and, when it is complete, the downloads.
@@ -212,7 +212,7 @@ export class StemsView {
 }
 
 function decibels(volume) {
-  return volume > 0 ? `${(20 * Math.log10(volume)).toFixed(1).replace("-", "−")} dB` : "−∞ dB";
+  return volume > 0 ? `${formatNumber(20 * Math.log10(volume), 1)} dB` : "−∞ dB";
 }
 
 // The key in the visitor's language: "A minor" names a note and a mode.
@@ -225,8 +225,8 @@ function describe({ model, residual_db: residual, seconds, real_time_factor: rtf
   const facts = [];
   if (model) facts.push(model);
   if (residual === null) facts.push(word("no_residual"));
-  else if (residual !== undefined) facts.push(word("residual_db", { db: residual.toFixed(1) }));
-  if (seconds !== undefined) facts.push(word("took", { s: seconds.toFixed(1), speed: speedText(rtf), device }));
-  if (gain) facts.push(word("lowered", { db: (-gain).toFixed(1) }));
+  else if (residual !== undefined) facts.push(word("residual_db", { db: formatNumber(residual, 1) }));
+  if (seconds !== undefined) facts.push(word("took", { s: formatNumber(seconds, 1), speed: speedText(rtf), device }));
+  if (gain) facts.push(word("lowered", { db: formatNumber(-gain, 1) }));
   return facts;
 }

@@ -1,5 +1,7 @@
 // Pieces of SVG as text, so that charts need no document: elements, scales, ticks and axes.
 
+import { formatNumber } from "./i18n.js";
+
 export function escapeXml(text) {
   const names = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return String(text).replace(/[&<>"']/g, (character) => names[character]);
@@ -43,15 +45,10 @@ export function gridLines(ticks, { y, left, right, unit = "" }) {
   return ticks
     .map((tick, index) => {
       const line = { x1: left, x2: right, y1: y(tick), y2: y(tick), class: tick === 0 ? "zero" : "grid-line" };
-      const label = index === ticks.length - 1 && unit ? `${signed(tick)} ${unit}` : signed(tick);
+      const label = index === ticks.length - 1 && unit ? `${formatNumber(tick)} ${unit}` : formatNumber(tick);
       return svgTag("line", line) + svgTag("text", place(tick), label);
     })
     .join("");
-}
-
-// Write a number with a true minus sign.
-export function signed(value) {
-  return String(value).replace("-", "−");
 }
 
 // Return the quantile of sorted values, interpolated linearly.

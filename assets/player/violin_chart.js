@@ -1,5 +1,6 @@
 // Violins of scores per track: a row per target, a column per method, and lines of one song across them.
 
+import { formatNumber } from "./i18n.js";
 import {
   ascending, escapeXml, gridLines, leaningSize, linearScale, median, niceTicks, quantile, round, spreadLabels, svgTag,
 } from "./svg.js";
@@ -37,7 +38,7 @@ export function violinChart({ rows, unit = "", width, keyOf = () => undefined, h
 }
 
 function tipOf(label, track, value, unit, hint) {
-  const values = `${label}, ${track}: ${value.toFixed(2)} ${unit}`.trim();
+  const values = `${label}, ${track}: ${formatNumber(value, 2)} ${unit}`.trim();
   return hint ? `${values}. ${hint}` : values;
 }
 

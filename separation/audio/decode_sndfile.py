@@ -128,6 +128,7 @@ def check_claimed_size(sound: soundfile.SoundFile, damage: DamageReport) -> None
 
     libsndfile silently shortens such files and reports the difference only in its log.
     """
+    seconds = sound.frames / sound.samplerate
     for line in sound.extra_info.splitlines():
         name, _, rest = line.strip().partition(":")
         numbers = [int(word) for word in rest.replace("(should be", " ").replace(")", " ").split() if word.isdigit()]
@@ -135,8 +136,8 @@ def check_claimed_size(sound: soundfile.SoundFile, damage: DamageReport) -> None
             claimed, present = numbers
             # A recorder that cannot seek back writes the largest number: the length is unknown.
             if any(largest - 0xFFFF <= claimed <= largest + 1 for largest in (2**31 - 1, 2**32 - 1)):
-                damage.note(f"its header does not state its length; {sound.frames} samples were found")
+                damage.note(f"its header does not state its length; {seconds:.2f} s were found")
             elif claimed == 0:
-                damage.add(f"its header was never finished: it announces no audio, {sound.frames} samples were found")
+                damage.add(f"its header was never finished: it announces no audio, {seconds:.2f} s were found")
             elif present < claimed:
                 damage.add(f"the file is cut off: it announces {claimed} bytes and holds {present}")

@@ -83,4 +83,6 @@ class Losses:
         """Report audio that ends earlier than the header announces."""
         if announced is not None and position < announced - _SHORT * self._rate:
             cut = "" if self._damage.warnings else "the file is cut off: "
-            self._damage.add(f"{cut}it announces {announced} samples and holds {position}")
+            self._damage.add(
+                f"{cut}it announces {announced / self._rate:.2f} s and holds {position / self._rate:.2f} s"
+            )

@@ -106,8 +106,8 @@ class Separator(ABC):
             raise ValueError(self._shape_error((mixture.channels, mixture.frames)))
         if mixture.frames < self.min_frames:
             raise ValueError(
-                f"the audio is too short: {self.name} needs at least {self.min_frames} samples "
-                f"at {self.sample_rate} Hz, but it has {mixture.frames}"
+                f"the audio is too short: {self.name} needs at least {self.min_frames / self.sample_rate:.3f} s "
+                f"({self.min_frames} samples at {self.sample_rate} Hz), but it has {mixture.frames}"
             )
         self.notes.clear()
         blocks = self._stream(mixture)

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from separation.studio.i18n import Translator
 
-__all__ = ["at_field", "field_of", "visitor_message"]
+__all__ = ["HostError", "at_field", "field_of", "visitor_message"]
 
 log = logging.getLogger(__name__)
+
+
+class HostError(ValueError):
+    """An error that only the host can mend: the message is logged, and visitors are told `told`."""
+
+    told = "something went wrong on the server; the error has been logged"
 
 
 @contextmanager
@@ -46,12 +52,21 @@ def visitor_message(error: Exception, words: Translator | None = None) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, ValueError):
+    from separation.weights.download import DownloadError
+    from separation.weights.state_dict import CheckpointError
+
+    is_about_weights = isinstance(error, CheckpointError) and not isinstance(error, DownloadError)
+    if isinstance(error, ValueError) and not isinstance(error, HostError) and not is_about_weights:
         return str(error)
     log.error("failed", exc_info=error)
+    if isinstance(error, HostError):
+        return error.told
+    if is_about_weights:
+        return "the weights cannot be used: they are missing, damaged or of another kind; the error has been logged"
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return "the server's disk is full: try again later" if full else f"the disk reported an error: {error.strerror}"
+        reason = "is full" if full else "reported an error"
+        return f"the server's disk {reason}: try again later"
     torch_is_out_of_memory = isinstance(error, RuntimeError) and "memory" in str(error)
     if isinstance(error, MemoryError) or torch_is_out_of_memory:
         return "the server has too little memory for this: try a shorter excerpt"

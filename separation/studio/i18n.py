@@ -1,7 +1,8 @@
 """Translations: each file in ``assets/languages`` is a language.
 
-``STEMSCOPE_LANGUAGES`` names a folder with more of them. The text ``direction`` is "ltr" or "rtl". Messages of the
-library have keys that begin with ``error_``.
+``STEMSCOPE_LANGUAGES`` names a folder with more of them. The text ``direction`` is "ltr" or "rtl". Keys that begin with
+``error_`` are messages of the library, those that begin with ``fact_`` are what the catalogue says about models, and
+those with a point are words of Gradio.
 
 The English names and descriptions of the methods are in the registry, under the keys ``method_<name>`` and
 ``method_<name>_what``; other languages translate them.
@@ -54,22 +55,38 @@ class Translator:
     def __call__(self, key: str, **values: object) -> str:
         return self._words[key].format(**values)
 
+    def number(self, value: float, digits: int | None = None) -> str:
+        """Write a number as the language does, without `digits` with as many as it has, like ``formatNumber``."""
+        plain = f"{value:g}" if digits is None else f"{value:.{digits}f}"
+        return plain.replace("-", "\N{MINUS SIGN}").replace(".", self._words["decimal_mark"])
+
     def speed(self, real_time_factor: float) -> str:
         """Compare computing with playing; `real_time_factor` is seconds of computing per second of audio."""
         factor = max(real_time_factor, 1e-4)
         ratio = 1 / factor if factor <= 1 else factor
-        return self("faster" if factor <= 1 else "slower", factor=f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}")
+        return self("faster" if factor <= 1 else "slower", factor=self.number(ratio, 0 if ratio >= 10 else 1))
 
     def sentence(self, english: str) -> str:
-        """Translate a message of the library, or a method's title; other English texts are returned as they are."""
+        """Translate a message of the library, a fact about a model or a method's title.
+
+        Other English texts are returned as they are.
+        """
         if english in _titles():
             return self(_titles()[english])
         for key, pattern in _messages():
             if found := pattern.fullmatch(english):
-                blanks = {name: self.sentence(text) for name, text in found.groupdict().items()}
+                blanks = {name: self._blank(name, text) for name, text in found.groupdict().items()}
                 told = key.replace("error_", "told_", 1)  # in plainer words than the library's
                 return self(told if told in self._words else key, **blanks)
         return english
+
+    def _blank(self, name: str, text: str) -> str:
+        """Translate what stands in a blank of a message: a stem, a number with decimals or another message."""
+        if name == "stem" and f"stem_{text}" in self._words:
+            return self(f"stem_{text}")
+        if re.fullmatch(r"\d+\.\d+", text):
+            return text.replace(".", self._words["decimal_mark"])
+        return self.sentence(text)
 
     def named(self, kind: str, name: str, otherwise: str) -> str:
         """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
@@ -78,15 +95,16 @@ class Translator:
 
 @cache
 def _messages() -> list[tuple[str, re.Pattern[str]]]:
-    """Return the keys and patterns of the library's messages: the English texts whose keys begin with ``error_``."""
-    texts = {key: text for key, text in languages()["en"].items() if key.startswith("error_")}
-    return [(key, _pattern(text)) for key, text in texts.items()]
+    """Return the keys and patterns of the library's messages and of the facts about models, the most exact first."""
+    texts = [(key, text) for key, text in languages()["en"].items() if key.startswith(("error_", "fact_"))]
+    texts.sort(key=lambda one: -len(re.sub(r"\{\w+\}", "", one[1])))
+    return [(key, _pattern(text)) for key, text in texts]
 
 
 @cache
 def _titles() -> dict[str, str]:
-    """Return the key of each method's English title."""
-    return {method.title: f"method_{method.name}" for method in METHODS.values()}
+    """Return the key of each method's English title, and of other groups of stems."""
+    return {text: key for key, text in languages()["en"].items() if key.startswith("method_")}
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -98,24 +116,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def translator_for(request: gr.Request | None) -> Translator:
-    """Return the translator for the first supported language of a visitor's browser."""
+    """Return the translator for the language that a visitor's browser wants most, as ``language.js`` chooses it."""
     wanted = request.headers.get("accept-language", "") if request is not None else ""
-    for part in wanted.split(","):
-        language = part.split(";")[0].strip()[:2].lower()
-        if language in languages():
-            return Translator(language)
-    return Translator("en")
+    return Translator(wanted.strip().partition(",")[0].partition("-")[0].partition(";")[0].lower())
 
 
 def language_script() -> str:
     """Return a script that gives all languages to the page's scripts, and sets the language of the page."""
-    known = f"window.stemscopeWords = {json.dumps(languages())};"
-    return f"<script>{known}\n{_DIRECTION}</script>\n"
-
-
-_DIRECTION = """{
-  const language = (navigator.language || "en").slice(0, 2);
-  const words = window.stemscopeWords[language];
-  document.documentElement.lang = words ? language : "en";
-  document.documentElement.dir = words?.direction ?? "ltr";
-}"""
+    choose = (ASSETS / "page" / "language.js").read_text("utf-8")
+    return f"<script>window.stemscopeWords = {json.dumps(languages())};\n{choose}</script>\n"

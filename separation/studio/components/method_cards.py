@@ -102,7 +102,7 @@ def _facts(name: str, words: Translator) -> str:
         hint = escape(words("quality_hint"))
         facts.append(
             f'<span class="quality" title="{hint}"><i aria-hidden="true"><b style="width:{share}%"></b></i>'
-            f"{escape(words('quality', db=f'{sdr:.1f}'))}</span>"
+            f"{escape(words('quality', db=words.number(sdr, 1)))}</span>"
         )
     if speed is not None:
         facts.append(f'<span class="speed">{icon("gauge")}{escape(words.speed(speed))}</span>')
@@ -115,11 +115,13 @@ def _fetch_button(method: Method, words: Translator) -> str:
     model = next((one for one in catalogue.list_models() if one.name == method.default_model), None)
     if model is None or not may_manage_models() or model.package:
         return f'<span class="missing-note">{escape(words("state_missing"))}</span>'
-    terms = words(f"restriction_{model.restriction}") if model.restriction else model.licence
-    label = words("get_it", megabytes=f"{(model.bytes or 4 * (model.parameters or 0)) / 1e6:.0f}", licence=terms)
+    licence = words.sentence(model.licence)
+    terms = words(f"restriction_{model.restriction}") if model.restriction else licence
+    megabytes = words.number((model.bytes or 4 * (model.parameters or 0)) / 1e6, 0)
+    label = words("get_it", megabytes=megabytes, licence=terms)
     title = escape(words.named("method", method.name, method.title))
     return (
         f'<button type="button" class="get" data-method="{method.name}" aria-label="{title}: {escape(label)}"'
-        f' title="{escape(words("licence"))}: {escape(model.licence)}">'
+        f' title="{escape(words("licence"))}: {escape(licence)}">'
         f"{icon('download')}<span>{escape(label)}</span></button>"
     )

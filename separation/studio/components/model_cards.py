@@ -30,14 +30,14 @@ def model_list() -> gr.HTML:
     return gr.HTML(js_on_load=_SCRIPT, elem_id="models")
 
 
-#: The steps of each method, for its diagram.
+#: The keys of the steps of each method, for its diagram; stems are always the last.
 _STEPS = {
-    "open-unmix": ("STFT", "scale", "3 BLSTM layers", "mask", "Wiener filter"),
-    "demucs": ("waveform", "encoder", "BLSTM", "decoder"),
-    "hybrid-demucs": ("waveform + STFT", "2 encoders", "shared LSTM, attention", "2 decoders"),
-    "htdemucs": ("waveform + STFT", "2 encoders", "cross-domain transformer", "2 decoders"),
-    "roformer": ("STFT", "bands", "transformers along time and bands", "complex masks"),
-    "spleeter": ("spectrogram", "U-Net per stem", "soft mask"),
+    "open-unmix": ("stft", "scale", "lstm_layers", "mask", "wiener"),
+    "demucs": ("waveform", "encoder", "lstm", "decoder"),
+    "hybrid-demucs": ("both_inputs", "encoders", "shared_lstm", "decoders"),
+    "htdemucs": ("both_inputs", "encoders", "cross_transformer", "decoders"),
+    "roformer": ("stft", "bands", "axial_transformers", "complex_masks"),
+    "spleeter": ("spectrogram", "unets", "soft_mask"),
 }
 
 
@@ -57,18 +57,21 @@ def _card(model: Model, words: Translator, fetching: str) -> str:
     state = "bundled" if model.bundled else "installed" if model.installed else "missing"
     factor = speed_of(model.method, model.name)
     facts = {
-        words("size"): f"{model.stated_size}, {words('parameters', millions=f'{(model.parameters or 0) / 1e6:.1f}')}",
-        words("licence"): model.licence,
-        words("trained_on"): model.trained_on,
+        words(
+            "size"
+        ): f"{model.stated_size}, {words('parameters', millions=words.number((model.parameters or 0) / 1e6, 1))}",
+        words("licence"): words.sentence(model.licence),
+        words("trained_on"): words.sentence(model.trained_on),
         words("speed"): words("unmeasured") if factor is None else words.speed(factor),
     }
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     method = escape(words.named("method", model.method, METHODS[model.method].title))
+    steps = [*(words(f"step_{step}") for step in _STEPS[model.method]), words("step_stems", count=len(model.sources))]
     return (
         f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
         f"{escape(words(f'state_{state}'))}</span></h3>"
         f"<p>{method}: {escape(_source_names(model.sources, words))}</p>"
-        f"{_diagram((*_STEPS[model.method], f'{len(model.sources)} stems'))}<dl>{rows}</dl>"
+        f"{_diagram(steps)}<dl>{rows}</dl>"
         f"{fetching or _fetch_button(model, words)}</article>"
     )
 

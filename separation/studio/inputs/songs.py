@@ -6,7 +6,8 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -99,7 +100,8 @@ def check_choice(kind: str, choice: str | None, *, start: float = 0.0, duration:
         file = choice if kind == "upload" else _sample(choice)
         with open_audio(file, start=start, duration=duration, limits=LIMITS) as audio:
             return None if audio.frames is None else audio.frames / audio.sample_rate
-    seconds = _musdb_track(choice).duration
+    with _reading_track():
+        seconds = _musdb_track(choice).duration
     _refuse_start_after_end(start, seconds)
     return seconds - start if duration is None else min(duration, seconds - start)
 
@@ -124,6 +126,18 @@ def _musdb_track(name: str) -> Track:
     if track is None:
         raise StudioError("This MUSDB18 track does not exist.")
     return track
+
+
+@contextmanager
+def _reading_track() -> Iterator[None]:
+    """Log what is wrong with the files of a track, which the visitor cannot change."""
+    try:
+        yield
+    except StudioError:
+        raise
+    except ValueError as error:
+        log.exception("MUSDB18")
+        raise StudioError("This MUSDB18 track cannot be read; the error has been logged.") from error
 
 
 def _refuse_start_after_end(start: float, seconds: float) -> None:
@@ -193,7 +207,8 @@ def _open_track(track: Track, *, start: float, duration: float | None) -> Song:
 
     from separation.audio.signal import Audio
 
-    mixture, references, rate = track.read()
+    with _reading_track():
+        mixture, references, rate = track.read()
     first = round(start * rate)
     last = mixture.shape[1] if duration is None else min(mixture.shape[1], first + round(duration * rate))
     _refuse_start_after_end(first / rate, mixture.shape[1] / rate)
@@ -236,17 +251,21 @@ def with_estimates(song: Song, files: Sequence[str], *, duration: float | None =
 
     with storage.scratch() as folder:
         stems = read_stems(files, folder, start=song.start, duration=duration)
-    _refuse_unfit(song, stems, "Your separator's stems")
+    _refuse_unfit(song, stems, "The stems of your separator")
     return replace(song, estimates={name: audio.waveform for name, audio in stems.items()})
 
 
 def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:
     """Raise ValueError unless lengths match exactly: another length means another recording or a delay."""
-    one = next(iter(stems.values()))
-    for unit, theirs, ours in (
-        ("Hz", one.sample_rate, song.audio.sample_rate),
-        ("channels", one.channels, song.audio.channels),
-        ("samples", one.frames, song.audio.frames),
-    ):
-        if theirs != ours:
-            raise StudioError(f"{what} have {theirs} {unit} where the song has {ours}.")
+    from separation.studio.inputs.uploads import exact_seconds
+
+    one, audio = next(iter(stems.values())), song.audio
+    if one.sample_rate != audio.sample_rate:
+        raise StudioError(f"{what} have {one.sample_rate} Hz where the song has {audio.sample_rate} Hz.")
+    if one.channels != audio.channels:
+        raise StudioError(f"{what} have {one.channels} channels where the song has {audio.channels}.")
+    if one.frames != audio.frames:
+        lead = (one.frames - audio.frames) / audio.sample_rate
+        raise StudioError(
+            f"{what} are {exact_seconds(abs(lead))} s {'longer' if lead > 0 else 'shorter'} than the song."
+        )

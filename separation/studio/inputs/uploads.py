@@ -17,7 +17,7 @@ from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_map import normal_name
 from separation.studio.limits import LIMITS
 
-__all__ = ["read_stems", "unpack"]
+__all__ = ["exact_seconds", "read_stems", "unpack"]
 
 MOST_FILES = 64
 _BLOCK = 1 << 20
@@ -118,11 +118,22 @@ def read_stems(
         raise ValueError("the upload contains a mixture but no stems")
     first, *others = stems
     for name in others:
-        for what, ours, its in (
-            ("samples", stems[first].frames, stems[name].frames),
-            ("Hz", stems[first].sample_rate, stems[name].sample_rate),
-            ("channels", stems[first].channels, stems[name].channels),
-        ):
-            if ours != its:
-                raise ValueError(f"{name!r} has {its} {what} where {first!r} has {ours}")
+        _refuse_different(name, stems[name], first, stems[first])
     return stems
+
+
+def _refuse_different(name: str, one: Audio, first: str, other: Audio) -> None:
+    if one.sample_rate != other.sample_rate:
+        raise ValueError(f"{name!r} has {one.sample_rate} Hz where {first!r} has {other.sample_rate} Hz")
+    if one.channels != other.channels:
+        raise ValueError(f"{name!r} has {one.channels} channels where {first!r} has {other.channels}")
+    if one.frames != other.frames:
+        lead = (one.frames - other.frames) / one.sample_rate
+        raise ValueError(
+            f"{name!r} is {exact_seconds(abs(lead))} s {'longer' if lead > 0 else 'shorter'} than {first!r}"
+        )
+
+
+def exact_seconds(seconds: float) -> str:
+    """Write seconds with hundredths, or with millionths where only these differ from 0."""
+    return f"{seconds:.2f}" if seconds >= 0.01 else f"{seconds:.6f}"

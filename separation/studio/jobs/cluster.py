@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from separation.studio.errors import HostError
+
 if TYPE_CHECKING:
     from dask.distributed import Client
 
@@ -18,8 +20,10 @@ PATIENCE_SECONDS = 10.0  # to reach the scheduler
 SECONDS_KNOWN = 5  # for which the number of workers is not asked for again
 
 
-class ClusterError(ValueError):
+class ClusterError(HostError):
     """The cluster cannot be reached, or has lost a job."""
+
+    told = "the machines that compute cannot be reached, or have lost this job: try again later"
 
 
 def address() -> str | None:

@@ -22,8 +22,8 @@ def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: s
     limits = words(
         "limits",
         songs=MAX_PER_VISITOR,
-        megabytes=f"{LIMITS.file_bytes / 1e6:g}",
-        minutes=f"{LIMITS.seconds / 60:g}",
+        megabytes=words.number(LIMITS.file_bytes / 1e6),
+        minutes=words.number(LIMITS.seconds / 60),
     )
     head = items = ""
     note = f"<p>{escape(words('places', busy=busy, most=MAX_PER_VISITOR))}</p>" if busy else ""
@@ -40,7 +40,7 @@ def _item(token: str, state: JobState, words: Translator, shown: bool) -> str:
     minutes = round((time.time() - state.created) / 60)
     when = words("minutes_ago", minutes=minutes) if minutes else words("just_now")
     return (
-        f'<li class="{escape(state.state)}"><a{link}{current}>{escape(state.name)}</a>'
+        f'<li class="{escape(state.state)}"><a{link}{current}>{escape(words.sentence(state.name))}</a>'
         f"<span>{escape(summary(state, words))}</span><span>{escape(when)}</span></li>"
     )
 
@@ -50,7 +50,7 @@ def summary(state: JobState, words: Translator) -> str:
     if state.state == "waiting":
         return f"{words('queue')}, {words('ahead', ahead=state.place)}" if state.place else words("queue")
     if state.state == "working":
-        return f"{words('at_work')}, {100 * state.share:.0f} %"
+        return f"{words('at_work')}, {words('percent', percent=words.number(100 * state.share, 0))}"
     if state.state == "failed":
         return words("nothing")
     done = words("kept", done=state.finished, all=state.total)
@@ -60,5 +60,5 @@ def summary(state: JobState, words: Translator) -> str:
 def time_span(seconds: float, words: Translator) -> str:
     """Return a duration in whole seconds, or in minutes from 90 s on."""
     if seconds < 90:
-        return words("seconds_span", seconds=f"{seconds:.0f}")
-    return words("minutes_span", minutes=f"{seconds / 60:.0f}")
+        return words("seconds_span", seconds=words.number(seconds, 0))
+    return words("minutes_span", minutes=words.number(seconds / 60, 0))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from separation.evaluation.metrics import EXTRA_METRICS, METRIC_UNITS
 from separation.studio.components import fragments
 from separation.studio.components.quality import Scores, our_metrics, our_scores
+from separation.studio.errors import visitor_message
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.inputs import songs
 from separation.studio.results import storage
 from separation.studio.results.comparison import finite, outside_ranking, pack_scores
+
+if TYPE_CHECKING:
+    from separation.evaluation.museval_json import TrackResult
 
 __all__ = ["add", "build", "draw"]
 
@@ -40,7 +45,9 @@ def build(tab: gr.Tab) -> None:
         files = gr.File(
             label=translatable("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=150
         )
-        name = gr.Textbox("mine", label=translatable("own_scores_name"), elem_id="bench-name", max_length=40)
+        name = gr.Textbox(
+            label=translatable("own_scores_name"), placeholder=translatable("mine"), elem_id="bench-name", max_length=40
+        )
     place = gr.HTML(_element(_scores(SHOWN, "SDR"), "SDR", published=True), elem_id="benchmark")
     choice = [methods, metric, published, files, name]
     chosen = [tab.select, methods.input, metric.input, published.input, files.change, name.submit, name.blur]
@@ -62,35 +69,44 @@ def _title(metric: str) -> Any:
 
 def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
     """Add one method from museval's files, or ZIPs of them; raise ValueError for other files."""
-    from separation.evaluation.museval_json import read_result, scores_by_target
+    from separation.evaluation.museval_json import scores_by_target
     from separation.studio.inputs.uploads import unpack
 
-    title = name.strip()[:40] or "mine"
     with storage.scratch() as folder:
         found = unpack(files, folder, suffixes=(".json",))
-        tracks = scores_by_target([read_result(path) for path in found.values()], metric)
+        tracks = scores_by_target([_read(path, called) for called, path in found.items()], metric)
     if not tracks:
         raise ValueError(f"these files contain no {metric}")
     named = {target: dict(zip(found, values.values(), strict=False)) for target, values in tracks.items()}
     return {
-        target: scores.get(target, {}) | ({title: named[target]} if target in named else {})
+        target: scores.get(target, {}) | ({name: named[target]} if target in named else {})
         for target in (*scores, *(target for target in named if target not in scores))
     }
+
+
+def _read(path: Path, name: str) -> TrackResult:
+    """Read a track's scores; errors have the visitor's name for the file."""
+    from separation.evaluation.museval_json import read_result
+
+    try:
+        return read_result(path)
+    except ValueError as error:
+        raise ValueError(f"'{name}.json' is not a track's scores as museval writes them") from error
 
 
 def draw(
     methods: list[str], metric: str, published: bool, files: list[str] | None, name: str, request: gr.Request
 ) -> str:
     """Return the element that draws the scores, with the answer and the table."""
+    words = translator_for(request)
     try:
         if not files:
             own = _scores(methods, metric)
             return _element(own, metric, published=published, comparison=_own_comparison(tuple(methods), metric))
-        scores = add(files, name, metric, _scores(methods, metric))
+        scores = add(files, name.strip()[:40] or words("mine"), metric, _scores(methods, metric))
         return _element(scores, metric, published=published, comparison=_comparison(scores, metric))
-    except (ValueError, KeyError) as error:
-        words = translator_for(request)
-        return fragments.work(words("failed_title"), problems=[words.sentence(str(error))])
+    except ValueError as error:
+        return fragments.work(words("failed_title"), problems=[visitor_message(error, words)])
 
 
 @lru_cache(maxsize=32)

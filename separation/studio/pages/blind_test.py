@@ -48,4 +48,4 @@ def begin(token: str | None, sources: list[str], request: gr.Request) -> str:
     try:
         return fragments.blind_session([(source, begin_test(folder, source)) for source in sources])
     except (ValueError, OSError) as error:
-        return fragments.work(words("failed_title"), problems=[errors.visitor_message(error)])
+        return fragments.work(words("failed_title"), problems=[errors.visitor_message(error, words)])

@@ -85,8 +85,8 @@ def _work(work: Callable[[DownloadCallback], object], words: Translator) -> Iter
             received, total = step
             if time.monotonic() - told > _PAUSE:
                 told = time.monotonic()
-                whole = f" / {total / 1e6:.1f}" if total else ""
-                shown = _progress(f"{received / 1e6:.1f}{whole} MB", received / total if total else None)
+                sizes = [words.number(size / 1e6, 1) for size in (received, total) if size is not None]
+                shown = _progress(f"{' / '.join(sizes)} MB", received / total if total else None)
                 yield shown
     finally:
         closed.set()

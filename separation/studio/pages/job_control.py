@@ -15,7 +15,6 @@ from typing import Any
 
 import gradio as gr
 
-from separation.separators import METHODS
 from separation.studio import errors
 from separation.studio.components import fragments
 from separation.studio.i18n import Translator, translator_for
@@ -278,7 +277,6 @@ def _progress(state: JobState, words: Translator) -> tuple[str, list[str]]:
     stage = words(f"stage_{state.stage or 'reading'}") if state.stage != "done" else words("done")
     if not state.method:
         return stage, []
-    name = next((method.name for method in METHODS.values() if method.title == state.method), "")
     details = [stage]
     if state.seconds_left is not None:
         details.append(words("left", time=time_span(state.seconds_left, words)))
@@ -286,4 +284,4 @@ def _progress(state: JobState, words: Translator) -> tuple[str, list[str]]:
         details.append(words("on_device", device=state.device))
     if state.real_time_factor is not None:
         details.append(words.speed(state.real_time_factor))
-    return words.named("method", name, state.method), details
+    return words.sentence(state.method), details

@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 
 from separation.separators import METHODS
+from separation.studio.i18n import translatable
 
 __all__ = ["choose_weights", "weights_dropdown"]
 
 
 def weights_dropdown(method: str, elem_id: str) -> gr.Dropdown:
     """Return the choice of a method's installed weights."""
-    here, title = _installed(method), METHODS[method].title
+    here, title = _installed(method), translatable(f"method_{method}")
     return gr.Dropdown(here, value=_default(method, here), label=title, elem_id=elem_id, visible=bool(here))
 
 

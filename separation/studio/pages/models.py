@@ -14,6 +14,7 @@ from separation.separators import METHODS
 from separation.studio.components import fragments
 from separation.studio.components.method_cards import method_cards
 from separation.studio.components.model_cards import model_cards, model_list
+from separation.studio.errors import visitor_message
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.inputs import songs
 from separation.studio.jobs.queue import QUEUE
@@ -94,7 +95,7 @@ def measure(request: gr.Request, visitor: Any) -> Iterator[tuple[str, str]]:
                 yield fragments.work(words("queue"), [words("ahead", ahead=ahead)]), _cards(words)
             yield from _measure(words)
     except ValueError as error:
-        yield fragments.work(words("failed_title"), problems=[words.sentence(str(error))]), _cards(words)
+        yield fragments.work(words("failed_title"), problems=[visitor_message(error, words)]), _cards(words)
 
 
 def _measure(words: Translator) -> Iterator[tuple[str, str]]:
@@ -115,7 +116,7 @@ def _measure(words: Translator) -> Iterator[tuple[str, str]]:
         try:
             note_speed(method, model, _speed(method, model, song))
         except ValueError as error:
-            problems.append(f"{title}: {words.sentence(str(error))}")
+            problems.append(f"{title}: {visitor_message(error, words)}")
     yield (
         fragments.work(words("done"), [words("measured", count=len(todo) - len(problems))], problems=problems),
         _cards(words),

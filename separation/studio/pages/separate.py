@@ -93,7 +93,12 @@ def _own_sounds() -> list[Any]:
         gr.File(label=translatable(name), file_count="multiple", type="filepath", elem_id=name, height=150)
         for name in ("references", "estimates")
     )
-    name = gr.Textbox("Your separator", label=translatable("estimates_name"), elem_id="yours", max_length=40)
+    name = gr.Textbox(
+        label=translatable("estimates_name"),
+        placeholder=translatable("method_own_stems"),
+        elem_id="yours",
+        max_length=40,
+    )
     return [references, estimates, name]
 
 

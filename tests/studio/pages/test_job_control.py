@@ -317,7 +317,7 @@ def test_the_history_belongs_to_one_visitor(monkeypatch: pytest.MonkeyPatch) -> 
         ("en", 0.34, "2.9x faster than playing"),
         ("en", 0.02, "50x faster than playing"),
         ("en", 2.5, "2.5x slower than playing"),
-        ("de", 0.34, "2.9x schneller als die Wiedergabe"),
+        ("de", 0.34, "2,9x schneller als die Wiedergabe"),
         ("de", 12.0, "12x langsamer als die Wiedergabe"),
     ],
 )
@@ -427,7 +427,7 @@ def test_the_history_has_no_link_to_what_came_to_nothing(tmp_path: Path) -> None
     short = tmp_path / "vocals.wav"
     soundfile.write(short, np.full((44100, 2), 0.1), 44100)
     refused = ended(*pressed("mix", upload=UPLOAD, references=[str(short)], start=0.0, duration=None))
-    assert "The true sources have" in refused.status
+    assert "The true sources are" in refused.status
     assert refused.history.count("<li") == 1
     assert "?result=" not in refused.history
     assert refused.token is None

@@ -172,13 +172,13 @@ def test_a_card_states_the_restriction_of_a_download(
     assert unclear in buttons["htdemucs"][2]
     for name, (label, licence, shown) in buttons.items():
         released = known[str(METHODS[name].default_model)]
-        assert licence == f"{words('licence')}: {released.licence}"
+        assert licence == f"{words('licence')}: {words.sentence(released.licence)}"
         assert label.endswith(shown)
         if released.restriction:
             assert shown.endswith(f", {words('restriction_' + released.restriction)})")
             assert "MIT" not in shown
         else:
-            assert released.licence in shown
+            assert words.sentence(released.licence) in shown
 
 
 def test_restrictions_have_the_same_words_everywhere() -> None:

@@ -2,7 +2,7 @@
 
 const WORDS = globalThis.stemscopeWords ?? {};
 const LANGUAGE = globalThis.stemscopeLanguage ?? "en";
-const SMALL = 1e-4; // numbers below it are written in scientific notation
+const SMALL = 1e-6; // numbers below it are written in scientific notation
 
 // Return the text for a key in the page's language, or in English, with its {placeholders} filled in.
 export function word(key, values = {}) {

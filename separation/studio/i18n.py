@@ -1,8 +1,8 @@
 """Translations: each file in ``assets/languages`` is a language.
 
 ``STEMSCOPE_LANGUAGES`` names a folder with more of them. The text ``direction`` is "ltr" or "rtl". Keys that begin with
-``error_`` are messages of the library, those that begin with ``fact_`` are what the catalogue says about models, and
-those with a point are words of Gradio.
+``error_`` are messages of the library, those that begin with ``fact_`` are what the catalogue says about models. Those
+with a point are words of Gradio: its own keys, and after ``gradio.`` its English words that have none.
 
 The English names and descriptions of the methods are in the registry, under the keys ``method_<name>`` and
 ``method_<name>_what``; other languages translate them.
@@ -122,6 +122,6 @@ def translator_for(request: gr.Request | None) -> Translator:
 
 
 def language_script() -> str:
-    """Return a script that gives all languages to the page's scripts, and sets the language of the page."""
-    choose = (ASSETS / "page" / "language.js").read_text("utf-8")
-    return f"<script>window.stemscopeWords = {json.dumps(languages())};\n{choose}</script>\n"
+    """Return scripts that give all languages to the page's scripts, and set the language of the page and of Gradio."""
+    scripts = [(ASSETS / "page" / name).read_text("utf-8") for name in ("language.js", "gradio_words.js")]
+    return f"<script>window.stemscopeWords = {json.dumps(languages())};\n{''.join(scripts)}</script>\n"

@@ -73,7 +73,9 @@ def test_every_translation_key_is_used() -> None:
         "restriction_",
     )  # keys that the code assembles from parts
     silent = [
-        key for key in i18n.languages()["en"] if not key.startswith(kinds) and not re.search(f"[\"'.]{key}\\b", said)
+        key
+        for key in i18n.languages()["en"]
+        if "." not in key and not key.startswith(kinds) and not re.search(f"[\"'.]{key}\\b", said)
     ]
     assert silent == []
 

@@ -107,6 +107,7 @@ def in_page(language: str, script: str) -> Any:
     page = f"""
       globalThis.window = globalThis;
       globalThis.document = {{ documentElement: {{}} }};
+      globalThis.MutationObserver = class {{ observe() {{}} }};
       Object.defineProperty(globalThis, "navigator", {{ value: {{ language: {json.dumps(language)} }} }});
       {re.sub("</?script>", "", i18n.language_script())}
       const {{ formatNumber, sentence, word }} = await import({json.dumps(I18N_JS.as_uri())});

@@ -46,7 +46,11 @@ def build(tab: gr.Tab) -> None:
             label=translatable("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=150
         )
         name = gr.Textbox(
-            label=translatable("own_scores_name"), placeholder=translatable("mine"), elem_id="bench-name", max_length=40
+            "",
+            label=translatable("own_scores_name"),
+            placeholder=translatable("mine"),
+            elem_id="bench-name",
+            max_length=40,
         )
     place = gr.HTML(_element(_scores(SHOWN, "SDR"), "SDR", published=True), elem_id="benchmark")
     choice = [methods, metric, published, files, name]

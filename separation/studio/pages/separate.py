@@ -94,6 +94,7 @@ def _own_sounds() -> list[Any]:
         for name in ("references", "estimates")
     )
     name = gr.Textbox(
+        "",
         label=translatable("estimates_name"),
         placeholder=translatable("method_own_stems"),
         elem_id="yours",

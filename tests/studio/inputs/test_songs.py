@@ -123,7 +123,7 @@ def test_stems_that_do_not_fit_the_song_are_refused(tmp_path: Path, changes: dic
 
 def test_stems_of_different_formats_are_refused(tmp_path: Path) -> None:
     files = stems(tmp_path / "a", "vocals") + stems(tmp_path / "b", "drums", frames=RATE - 7)
-    with pytest.raises(ValueError, match="'drums' is 0.000159 s shorter than 'vocals'"):
+    with pytest.raises(ValueError, match=r"'drums' is 0\.000159 s shorter than 'vocals'"):
         uploads.read_stems(files, tmp_path / "x")
 
 

@@ -1,8 +1,7 @@
 """The projection filters of BSSEval: least-squares filters of 512 taps from references to estimates.
 
 The filters solve the normal equations G h = d. G holds the correlations of all references with each other at lags
-below 512, so that it is a matrix of Toeplitz blocks, one block for each pair of reference channels. It is symmetric
-and positive definite, and factored by the method of Cholesky, one column of blocks at a time.
+below 512; :mod:`separation.evaluation.block_toeplitz` solves them.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from separation.evaluation import block_toeplitz
 from separation.evaluation.signals import Signals
 from separation.workers.threads import map_parts
 
@@ -132,54 +132,5 @@ def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
 
     `rows` selects the reference channels, `columns` the estimate channels.
     """
-    between_references = correlations[rows, rows]
-    count = len(between_references)
-    target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)
-    factor = _cholesky(between_references)
-    solution = _solve_singular(between_references, target) if factor is None else torch.cholesky_solve(target, factor)
-    return solution.unflatten(0, (count, TAPS))
-
-
-def _gram_column(correlations: Tensor, column: int, first: int = 0) -> Tensor:
-    """Return the column of blocks of G for one channel, from the row of channel `first`, shape (rows, TAPS).
-
-    With museval's absolute regularisation: the machine epsilon is added to the diagonal of G.
-    """
-    # The correlation of channels a and b at lag -k is that of b and a at lag k.
-    positive, negative = correlations[first:, column], correlations[column, first:]
-    lags = torch.cat([positive.flip(-1), negative[:, 1:]], dim=-1)  # TAPS - 1 ... -(TAPS - 1)
-    blocks = lags.unfold(-1, TAPS, 1).flip(-2)  # (channels, i, k): the lag is i - k
-    blocks[column - first].diagonal().add_(torch.finfo(blocks.dtype).eps)
-    return blocks.flatten(0, 1)
-
-
-def _cholesky(correlations: Tensor) -> Tensor | None:
-    """Return the lower triangular factor of G, or None if G is singular up to rounding."""
-    count = len(correlations)
-    factor = correlations.new_zeros((count * TAPS, count * TAPS))
-    for column in range(count):
-        start, stop = column * TAPS, (column + 1) * TAPS
-        rest = _gram_column(correlations, column, column)
-        rest -= factor[start:, :start] @ factor[start:stop, :start].T
-        diagonal, info = torch.linalg.cholesky_ex(rest[:TAPS])
-        if info:
-            return None
-        factor[start:stop, start:stop] = diagonal
-        factor[stop:, start:stop] = torch.linalg.solve_triangular(diagonal.T, rest[TAPS:], upper=True, left=False)
-    return factor
-
-
-def _solve_singular(correlations: Tensor, target: Tensor) -> Tensor:
-    """Solve the normal equations where G is singular up to rounding, for example if two references are equal.
-
-    A small multiple of the identity makes G positive definite, and iterative refinement with the original G removes
-    the effect on the solution.
-    """
-    gram = torch.cat([_gram_column(correlations, column) for column in range(len(correlations))], dim=1)
-    jittered = gram.clone()
-    jittered.diagonal().add_(1e-12 * float(gram.diagonal().max()))
-    factor = torch.linalg.cholesky(jittered)
-    solution = torch.cholesky_solve(target, factor)
-    for _ in range(2):
-        solution += torch.cholesky_solve(target - gram @ solution, factor)
-    return solution
+    target = correlations[rows, columns].permute(0, 2, 1)
+    return block_toeplitz.solve(correlations[rows, rows], target)

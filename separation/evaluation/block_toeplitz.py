@@ -76,7 +76,7 @@ def _factorize(blocks: Tensor) -> Tensor | None:
         return None
     transposed = blocks.flatten(0, 1).T  # the first row of blocks
     P = torch.linalg.solve_triangular(first.T.to(blocks.device), transposed, upper=False)
-    factor = blocks.new_zeros((taps * n, taps * n))
+    factor = blocks.new_empty((taps * n, taps * n))  # of which only the upper triangle is written and read
     factor[:n] = P
     N, P = P[:, n:], P[:, :-n]
     for step in range(1, taps):

@@ -34,14 +34,14 @@ def solve(correlations: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    correlations : Tensor, shape (channels, channels, taps), float64
-        q[a, b, k] for lags from 0; at negative lags, q[a, b, -k] = q[b, a, k].
-    target : Tensor, shape (channels, taps, columns), float64
+    correlations : Tensor, shape (systems, channels, channels, taps), float64
+        q[a, b, k] of each system for lags from 0; at negative lags, q[a, b, -k] = q[b, a, k].
+    target : Tensor, shape (systems, channels, taps, columns), float64
         The right-hand sides d.
 
     Returns
     -------
-    Tensor, shape (channels, taps, columns)
+    Tensor, shape (systems, channels, taps, columns)
 
     Raises
     ------
@@ -49,13 +49,15 @@ def solve(correlations: Tensor, target: Tensor) -> Tensor:
         If G is not positive semidefinite, as the correlations of signals always are.
     """
     # The first column of blocks. museval adds the machine epsilon to the diagonal.
-    blocks = correlations.permute(2, 0, 1).clone(memory_format=torch.contiguous_format)
-    blocks[0].diagonal().add_(torch.finfo(blocks.dtype).eps)
+    blocks = correlations.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+    _add_to_diagonal(blocks, torch.finfo(blocks.dtype).eps)
     factor = _factorize(blocks)
     if factor is not None:
         return _substitute(factor, target)
+    if len(blocks) > 1:
+        return torch.cat([solve(*system) for system in zip(correlations.split(1), target.split(1), strict=True)])
     jittered = blocks.clone()
-    jittered[0].diagonal().add_(_JITTER * float(blocks[0].diagonal().max()))
+    _add_to_diagonal(jittered, _JITTER * float(blocks[:, 0].max()))
     factor = _factorize(jittered)
     if factor is None:
         raise torch.linalg.LinAlgError("the correlations are not positive semidefinite")
@@ -65,30 +67,34 @@ def solve(correlations: Tensor, target: Tensor) -> Tensor:
     return solution
 
 
+def _add_to_diagonal(blocks: Tensor, value: float) -> None:
+    blocks[:, 0].diagonal(dim1=-2, dim2=-1).add_(value)
+
+
 def _factorize(blocks: Tensor) -> Tensor | None:
-    """Return the upper triangular Cholesky factor of G, or None if G is not positive definite up to rounding.
+    """Return the upper triangular Cholesky factors, or None if a G is not positive definite up to rounding.
 
     The small matrices of each step are computed on the CPU: on a GPU they would take milliseconds.
     """
-    taps, n, _ = blocks.shape
-    first, info = torch.linalg.cholesky_ex(blocks[0].cpu(), upper=True)
-    if info:
+    systems, taps, n, _ = blocks.shape
+    first, info = torch.linalg.cholesky_ex(blocks[:, 0].cpu(), upper=True)
+    if info.any():
         return None
-    transposed = blocks.flatten(0, 1).T  # the first row of blocks
-    P = torch.linalg.solve_triangular(first.T.to(blocks.device), transposed, upper=False)
-    factor = blocks.new_empty((taps * n, taps * n))  # of which only the upper triangle is written and read
-    factor[:n] = P
-    N, P = P[:, n:], P[:, :-n]
+    row = blocks.flatten(1, 2).mT  # the first row of blocks
+    P = torch.linalg.solve_triangular(first.mT.to(blocks.device), row, upper=False)
+    factor = blocks.new_empty((systems, taps * n, taps * n))  # only the upper triangle is written and read
+    factor[:, :n] = P
+    N, P = P[..., n:], P[..., :-n]
     for step in range(1, taps):
-        rotation = _rotation(P[:, :n].cpu(), N[:, :n].cpu())
+        rotation = _rotation(P[..., :n].cpu(), N[..., :n].cpu())
         if rotation is None:
             return None
         head, *matrices = rotation
         PP, PN, NP, NN = (matrix.to(blocks.device) for matrix in matrices)
-        P = torch.addmm(PN @ N, PP, P)
-        P[:, :n] = head
-        factor[step * n : (step + 1) * n, step * n :] = P
-        N, P = torch.addmm(NP @ P, NN, N)[:, n:], P[:, :-n]
+        P = torch.baddbmm(PN @ N, PP, P)
+        P[..., :n] = head
+        factor[:, step * n : (step + 1) * n, step * n :] = P
+        N, P = torch.baddbmm(NP @ P, NN, N)[..., n:], P[..., :-n]
     return factor
 
 
@@ -96,34 +102,36 @@ def _rotation(p: Tensor, n: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Ten
     """Return the rotation that makes the first block n of N zero and the first block p of P upper triangular.
 
     Returns the new p, and the matrices of P = PP P + PN N and N = NP P + NN N, where the second uses the new P. Returns
-    None if no rotation exists, since the matrix is not positive definite.
+    None if no rotation exists, since a G is not positive definite.
     """
     # The singular value decomposition makes n pairs of rows, each with a hyperbolic rotation of its own.
     reflections = torch.linalg.solve_triangular(p, n, upper=True, left=False)
     if not reflections.isfinite().all():
         return None
     left, sines, right = torch.linalg.svd(reflections)
-    if sines[0] >= 1:
+    if sines.max() >= 1:
         return None
-    sines = sines[:, None]
+    sines = sines.unsqueeze(-1)
     cosines = ((1 - sines) * (1 + sines)).sqrt()
     orthogonal, head = torch.linalg.qr(cosines * (right @ p))
-    PP = orthogonal.T @ (right / cosines)
-    PN = -orthogonal.T @ (sines / cosines * left.T)
-    return head, PP, PN, -sines * orthogonal, cosines * left.T
+    PP = orthogonal.mT @ (right / cosines)
+    PN = -orthogonal.mT @ (sines / cosines * left.mT)
+    return head, PP, PN, -sines * orthogonal, cosines * left.mT
 
 
 def _substitute(factor: Tensor, target: Tensor) -> Tensor:
-    """Solve G h = d by substitution, with the factor of G: (channels, taps, columns) -> the same."""
-    channels, taps, _ = target.shape
-    solution = torch.cholesky_solve(target.transpose(0, 1).flatten(0, 1), factor, upper=True)
-    return solution.unflatten(0, (taps, channels)).transpose(0, 1)
+    """Solve G h = d by substitution, with the factor of G: (systems, channels, taps, columns) -> the same."""
+    _, channels, taps, _ = target.shape
+    # Not by torch.cholesky_solve, which copies the factor: that takes ten times as long.
+    forward = torch.linalg.solve_triangular(factor.mT, target.transpose(1, 2).flatten(1, 2), upper=False)
+    solution = torch.linalg.solve_triangular(factor, forward, upper=True)
+    return solution.unflatten(1, (taps, channels)).transpose(1, 2)
 
 
 def _multiply(blocks: Tensor, x: Tensor) -> Tensor:
-    """Return G x for x (channels, taps, columns), by convolution with the lags of G."""
-    taps = len(blocks)
-    lags = torch.cat([blocks, blocks[1:].flip(0).mT])  # 0 ... taps - 1, then -(taps - 1) ... -1
-    points = len(lags)
-    product = torch.fft.rfft(lags, dim=0) @ torch.fft.rfft(x, n=points, dim=1).transpose(0, 1)
-    return torch.fft.irfft(product, n=points, dim=0)[:taps].transpose(0, 1)
+    """Return G x for x (systems, channels, taps, columns), by convolution with the lags of G."""
+    taps = blocks.shape[1]
+    lags = torch.cat([blocks, blocks[:, 1:].flip(1).mT], dim=1)  # 0 ... taps - 1, then -(taps - 1) ... -1
+    points = lags.shape[1]
+    product = torch.fft.rfft(lags, dim=1) @ torch.fft.rfft(x, n=points, dim=2).transpose(1, 2)
+    return torch.fft.irfft(product, n=points, dim=1)[:, :taps].transpose(1, 2)

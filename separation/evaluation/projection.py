@@ -6,6 +6,7 @@ below 512; :mod:`separation.evaluation.block_toeplitz` solves them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,17 +61,15 @@ def fit_projections(
     points = fft_length(longest + TAPS - 1)
     correlations = _correlations(references, estimates, device)
     rows = sources * channels
-    estimated = slice(rows, correlations.shape[1])
-    joint = _respond(_fit(correlations, slice(0, rows), estimated), points).unflatten(-1, (-1, channels))
+    parts = [slice(start, start + channels) for start in range(0, rows, channels)]
+    (joint,) = _fit(correlations, [slice(0, rows)])
+    joint = _respond(joint, points).unflatten(-1, (-1, channels))
+    own = _fit(correlations, parts)
     shape = (points // 2 + 1, rows, 2, len(pairs), channels)
     responses = torch.zeros(shape, dtype=joint.dtype, device=device)
     responses[:, :, 0] = joint[:, :, [estimate for _, estimate in pairs]]
-    for source in range(sources):
-        own = slice(source * channels, (source + 1) * channels)
-        fitted = _respond(_fit(correlations, own, estimated), points).unflatten(-1, (-1, channels))
-        for number, (row, estimate) in enumerate(pairs):
-            if row == source:
-                responses[:, own, 1, number] = fitted[:, :, estimate]
+    for number, (source, estimate) in enumerate(pairs):
+        responses[:, parts[source], 1, number] = _respond(own[source, :, :, parts[estimate]], points)
     return Projections(points, pairs, responses)
 
 
@@ -123,14 +122,17 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
 # The normal equations.
 
 
-def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
+def _fit(correlations: Tensor, subspaces: Sequence[slice]) -> Tensor:
+    """Return the filters of the projections of all estimates onto each of some subspaces.
 
     They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
     d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G
     consists of correlations.
 
-    `rows` selects the reference channels, `columns` the estimate channels.
+    A subspace is a slice of the reference channels, all of the same length. Returns shape (subspaces, channels of
+    each, TAPS, estimate channels).
     """
-    target = correlations[rows, columns].permute(0, 2, 1)
-    return block_toeplitz.solve(correlations[rows, rows], target)
+    estimates = slice(len(correlations), None)
+    gram = torch.stack([correlations[rows, rows] for rows in subspaces])
+    target = torch.stack([correlations[rows, estimates].transpose(1, 2) for rows in subspaces])
+    return block_toeplitz.solve(gram, target)

@@ -30,7 +30,7 @@ def gram(q: torch.Tensor) -> np.ndarray:
 
 def solved(q: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, float]:
     """Return the solution, ordered as the matrix is, and the error of G h relative to the target."""
-    found = block_toeplitz.solve(q, target).transpose(0, 1).flatten(0, 1).numpy()
+    found = block_toeplitz.solve(q[None], target[None])[0].transpose(0, 1).flatten(0, 1).numpy()
     right = target.transpose(0, 1).flatten(0, 1).numpy()
     return found, float(np.linalg.norm(gram(q) @ found - right) / np.linalg.norm(right))
 
@@ -48,12 +48,11 @@ def within_range(q: torch.Tensor, columns: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 2, 3, 8])
 def test_the_factor_is_choleskys(channels: int) -> None:
     q = correlate(noise(channels))
-    blocks = q.permute(2, 0, 1).contiguous()
-    factor = block_toeplitz._factorize(blocks)
+    factor = block_toeplitz._factorize(q.permute(2, 0, 1).contiguous()[None])
     assert factor is not None
     expected = np.linalg.cholesky(gram(q)).T
-    signs = np.sign(factor.diagonal().numpy())  # of the rows, which are free
-    np.testing.assert_allclose(factor.triu().numpy() * signs[:, None], expected, atol=1e-10)
+    signs = np.sign(factor[0].diagonal().numpy())  # of the rows, which are free
+    np.testing.assert_allclose(factor[0].triu().numpy() * signs[:, None], expected, atol=1e-10)
 
 
 def test_the_solution_is_scipys() -> None:
@@ -96,15 +95,32 @@ def test_equations_of_singular_matrices_are_solved(signals: np.ndarray, level: f
     assert error < 1e-9
 
 
+def test_each_system_of_several_is_solved_alone() -> None:
+    """A singular one among them does not change the others."""
+    systems = [correlate(noise(2)), correlate(np.repeat(noise(1), 2, axis=0)), correlate(noise(2) * 1e-3)]
+    targets = [within_range(q) for q in systems]
+    together = block_toeplitz.solve(torch.stack(systems), torch.stack(targets))
+    for q, target, found in zip(systems, targets, together, strict=True):
+        assert torch.equal(found, block_toeplitz.solve(q[None], target[None])[0])
+    regular = [0, 2]
+    both = block_toeplitz.solve(torch.stack(systems)[regular], torch.stack(targets)[regular])
+    torch.testing.assert_close(both, together[regular], rtol=1e-9, atol=0)
+
+
 def test_silence_has_filters_of_zeros() -> None:
     q = torch.zeros(2, 2, TAPS, dtype=torch.float64)
-    assert not block_toeplitz.solve(q, torch.zeros(2, TAPS, 1, dtype=torch.float64)).any()
+    assert not block_toeplitz.solve(q[None], torch.zeros(1, 2, TAPS, 1, dtype=torch.float64)).any()
 
 
 def test_the_product_is_that_of_the_matrix() -> None:
     q = correlate(noise(3))
     x = torch.from_numpy(np.random.default_rng(3).standard_normal((3, TAPS, 2)))
-    found = block_toeplitz._multiply(q.permute(2, 0, 1).contiguous(), x).transpose(0, 1).flatten(0, 1).numpy()
+    found = (
+        block_toeplitz._multiply(q.permute(2, 0, 1).contiguous()[None], x[None])[0]
+        .transpose(0, 1)
+        .flatten(0, 1)
+        .numpy()
+    )
     np.testing.assert_allclose(found, gram(q) @ x.transpose(0, 1).flatten(0, 1).numpy(), rtol=1e-10, atol=1e-6)
 
 
@@ -112,11 +128,11 @@ def test_what_is_no_correlation_is_refused() -> None:
     q = torch.ones(2, 2, TAPS, dtype=torch.float64)
     q[0, 1] = q[1, 0] = 2
     with pytest.raises(torch.linalg.LinAlgError, match="positive semidefinite"):
-        block_toeplitz.solve(q, torch.ones(2, TAPS, 1, dtype=torch.float64))
+        block_toeplitz.solve(q[None], torch.ones(1, 2, TAPS, 1, dtype=torch.float64))
 
 
 def test_the_correlations_are_left_alone() -> None:
     q = correlate(noise(1) * 1e-8)
     before = q.clone()
-    block_toeplitz.solve(q, torch.ones(1, TAPS, 1, dtype=torch.float64))
+    block_toeplitz.solve(q[None], torch.ones(1, 1, TAPS, 1, dtype=torch.float64))
     assert torch.equal(q, before)

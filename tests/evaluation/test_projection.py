@@ -36,7 +36,7 @@ def gram_by_scipy(correlations: torch.Tensor) -> np.ndarray:
 
 def test_the_filters_solve_the_normal_equations(correlations: torch.Tensor) -> None:
     rows, columns = slice(0, 3), slice(3, 5)
-    found = projection._fit(correlations, rows, columns)
+    (found,) = projection._fit(correlations, [rows])
     target = correlations[rows, columns].permute(0, 2, 1).reshape(48, -1).numpy()
     expected = scipy.linalg.solve(gram_by_scipy(correlations[:, :3]), target, assume_a="pos")
     np.testing.assert_allclose(found.flatten(0, 1).numpy(), expected, atol=1e-9)

@@ -85,10 +85,11 @@ function complain(id, message, isWaiting = false) {
   line.textContent = message;
   line.classList.toggle("waiting", isWaiting);
   line.hidden = false;
-  const inputs = [...field.querySelectorAll("input:not(:disabled), button:not(:disabled)")];
-  const input = inputs.find((one) => one.checkVisibility());
-  input?.setAttribute("aria-describedby", line.id);
-  input?.focus({ preventScroll: true });
+  const place = field.querySelector(".drop") ?? field; // not the examples beside it
+  const inputs = [...place.querySelectorAll("input:not(:disabled), button:not(:disabled)")];
+  const input = inputs.find((one) => one.checkVisibility()) ?? place;
+  input.setAttribute("aria-describedby", line.id);
+  input.focus({ preventScroll: true });
   line.scrollIntoView({ block: "center" });
 }
 

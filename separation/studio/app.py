@@ -27,6 +27,10 @@ from separation.workers.threads import limit_malloc_arenas
 
 __all__ = ["build", "launch"]
 
+#: Gradio's own footer is hidden.
+_OPEN_API = """element.addEventListener("click", ({ target }) => {
+  if (target.closest("#api")) document.querySelector("footer .show-api")?.click();
+});"""
 THREADS = 80  # each waiting visitor holds one
 
 
@@ -48,7 +52,7 @@ def build() -> gr.Blocks:
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
                 about_html = gr.HTML(fragments.about(Translator("en")))
-        footer = gr.HTML(fragments.footer(Translator("en")))
+        footer = gr.HTML(fragments.footer(Translator("en")), js_on_load=_OPEN_API)
         job_control.wire_load(studio, separate_page.job)
         studio.load(
             _welcome,
@@ -111,7 +115,7 @@ def launch() -> None:
         allowed_paths=[str(storage.RESULTS)],
         max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
-        footer_links=["api"],  # behind the link of our own footer
+        footer_links=["api"],  # behind the button of our own footer
         mcp_server=True,
         enable_monitoring=False,
         run_history=False,

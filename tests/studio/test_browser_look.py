@@ -75,6 +75,13 @@ def test_a_song_is_chosen_by_keyboard_and_recorded(page: Page) -> None:
     assert page.locator("#form").get_by_text(re.compile("Drop Audio|Click to Upload|- or -")).count() == 0
 
 
+def test_the_footer_is_ours_and_leads_to_the_api(page: Page) -> None:
+    expect(page.get_by_text(re.compile("Use via API|Settings|Built with")).locator("visible=true")).to_have_count(0)
+    expect(page.locator("footer:visible")).to_have_count(1)
+    page.get_by_role("button", name="For programs: API and MCP").click()
+    expect(page.locator(".api-docs")).to_contain_text("separate")
+
+
 STEMS = ("vocals", "drums", "bass", "other", "residual")
 
 #: The value of custom properties and grounds on an element of the player, as red, green and blue of 0 to 255.

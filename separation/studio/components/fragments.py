@@ -108,11 +108,11 @@ def about(words: Translator) -> str:
 
 
 def footer(words: Translator) -> str:
-    """Return the version, the licence, and the way to the page for programs."""
+    """Return the version, the licence, and a button for Gradio's page about the API."""
     return (
         f'<footer class="foot"><span>Stemscope {separation.__version__}</span>'
         f"<span>{escape(words('foot_licence'))}</span>"
-        f'<a href="?view=api" target="_blank">{escape(words("foot_api"))}</a></footer>'
+        f'<button type="button" id="api">{escape(words("foot_api"))}</button></footer>'
     )
 
 

@@ -6,7 +6,12 @@ const WORDS = globalThis.stemscopeWords ?? {};
 export function word(key, values = {}) {
   const language = (globalThis.navigator?.language || "en").slice(0, 2);
   const text = WORDS[language]?.[key] ?? WORDS.en?.[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name] ?? ""));
+}
+
+// Text within a sentence from right to left, such as a negative number: its signs keep their places.
+export function isolated(text) {
+  return globalThis.document?.documentElement?.dir === "rtl" ? `\u2068${text}\u2069` : text;
 }
 
 // Translate a message of the library, or a method's title; other English texts are returned as they are.

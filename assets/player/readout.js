@@ -22,7 +22,7 @@ export function cursorReadout(player, picture) {
     if (hertz < 5000) texts.push(noteName(hertz));
     if (level !== null) texts.push(level <= -79.5 ? "< −79 dB" : `${level.toFixed(0).replace("-", "−")} dB`);
     label.textContent = texts.join(" · ");
-    label.classList.toggle("left", x > 0.6);
+    label.classList.toggle("before", x > 0.6);
     label.style.left = `${100 * x}%`;
     label.style.bottom = `${Math.min(78, 100 * y)}%`;
   });

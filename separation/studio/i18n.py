@@ -52,6 +52,8 @@ class Translator:
         self._words = {**languages()["en"], **languages().get(language, {})}
 
     def __call__(self, key: str, **values: object) -> str:
+        if self._words["direction"] == "rtl":
+            values = {name: _isolated(value) for name, value in values.items()}
         return self._words[key].format(**values)
 
     def speed(self, real_time_factor: float) -> str:
@@ -74,6 +76,11 @@ class Translator:
     def named(self, kind: str, name: str, otherwise: str) -> str:
         """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
         return self._words.get(f"{kind}_{name}", otherwise)
+
+
+def _isolated(value: object) -> str:
+    """Return text within a sentence that reads the other way, such as a negative number: its signs keep their places."""
+    return f"\N{FIRST STRONG ISOLATE}{value}\N{POP DIRECTIONAL ISOLATE}"
 
 
 @cache

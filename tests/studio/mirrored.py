@@ -13,7 +13,7 @@ __all__ = ["LOCALE", "write_language"]
 
 LOCALE = "ar"
 _LATIN = "abcdefghijklmnopqrstuvwxyz"
-_ARABIC = "ابثدفغهيجكلمنوبقرستعطظخشصض"  # noqa: RUF001  # meant to be other letters
+_ARABIC = "ابثدفغهيجكلمنوبقرستعطظخشصض"  # meant to be other letters
 _LETTERS = str.maketrans(_LATIN + _LATIN.upper(), _ARABIC * 2)
 _SETTINGS = {"direction": "rtl", "language_code": LOCALE, "nouns_are_capital": "yes"}  # read by the page, not by people
 _KEPT = re.compile(r"(\{\w+\}|<[^>]*>|\([^()\s]*[/.][^()\s]*\))")  # placeholders, tags and addresses

@@ -9,7 +9,7 @@ export function word(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name] ?? ""));
 }
 
-// Text within a sentence from right to left, such as a negative number: its signs keep their places.
+// Text within a sentence that reads the other way, so that the signs of figures keep their places.
 export function isolated(text) {
   return globalThis.document?.documentElement?.dir === "rtl" ? `\u2068${text}\u2069` : text;
 }

@@ -79,7 +79,7 @@ class Translator:
 
 
 def _isolated(value: object) -> str:
-    """Return text within a sentence that reads the other way, such as a negative number: its signs keep their places."""
+    """Return text within a sentence that reads the other way, so that the signs of figures keep their places."""
     return f"\N{FIRST STRONG ISOLATE}{value}\N{POP DIRECTIONAL ISOLATE}"
 
 

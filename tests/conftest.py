@@ -60,13 +60,18 @@ LONGEST = (
 
 
 #: Files that share one studio and one browser run in one process. There are two such groups, which run side by side:
-#: the tests of jobs need no result that another test has made.
-STUDIO = {
-    "tests/studio/test_browser.py": "studio",
-    "tests/studio/test_browser_player.py": "studio",
-    "tests/studio/test_browser_jobs.py": "jobs",
-    "tests/studio/test_api.py": "jobs",
-}
+#: these files, whose tests look at one result, and the others of the browser and the API.
+RESULT = ("test_browser.py", "test_browser_player.py", "test_browser_look.py")
+
+
+def group(file: str) -> str:
+    """Return what runs in one process, for a file relative to the project: by default the file itself."""
+    folder, _, name = file.rpartition("/")
+    if folder == "tests/trust":  # they share one studio, with low limits
+        return "trust"
+    if folder == "tests/studio" and name.startswith(("test_browser", "test_api")):
+        return "result" if name in RESULT else "jobs"
+    return file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,10 +99,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            if file.startswith("tests/trust/"):  # they share one studio, with low limits
-                return "trust"
-            return STUDIO.get(file, file)
+            return group(super()._split_scope(nodeid))
 
     return Scheduling(config, log)
 

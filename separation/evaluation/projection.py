@@ -1,18 +1,19 @@
 """The projection filters of BSSEval: least-squares filters of 512 taps from references to estimates.
 
 The filters solve the normal equations G h = d. G holds the correlations of all references with each other at lags
-below 512, so that it is a matrix of Toeplitz blocks, one block for each pair of reference channels. It is symmetric
-and positive definite, and factored by the method of Cholesky, one column of blocks at a time.
+below 512; :mod:`separation.evaluation.block_toeplitz` solves them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from separation.evaluation import block_toeplitz
 from separation.evaluation.signals import Signals
 from separation.workers.threads import map_parts
 
@@ -60,17 +61,15 @@ def fit_projections(
     points = fft_length(longest + TAPS - 1)
     correlations = _correlations(references, estimates, device)
     rows = sources * channels
-    estimated = slice(rows, correlations.shape[1])
-    joint = _respond(_fit(correlations, slice(0, rows), estimated), points).unflatten(-1, (-1, channels))
+    parts = [slice(start, start + channels) for start in range(0, rows, channels)]
+    (joint,) = _fit(correlations, [slice(0, rows)])
+    joint = _respond(joint, points).unflatten(-1, (-1, channels))
+    own = _fit(correlations, parts)
     shape = (points // 2 + 1, rows, 2, len(pairs), channels)
     responses = torch.zeros(shape, dtype=joint.dtype, device=device)
     responses[:, :, 0] = joint[:, :, [estimate for _, estimate in pairs]]
-    for source in range(sources):
-        own = slice(source * channels, (source + 1) * channels)
-        fitted = _respond(_fit(correlations, own, estimated), points).unflatten(-1, (-1, channels))
-        for number, (row, estimate) in enumerate(pairs):
-            if row == source:
-                responses[:, own, 1, number] = fitted[:, :, estimate]
+    for number, (source, estimate) in enumerate(pairs):
+        responses[:, parts[source], 1, number] = _respond(own[source, :, :, parts[estimate]], points)
     return Projections(points, pairs, responses)
 
 
@@ -123,63 +122,17 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
 # The normal equations.
 
 
-def _fit(correlations: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Return the filters (references, TAPS, estimates) of the projections of some estimates onto some references.
+def _fit(correlations: Tensor, subspaces: Sequence[slice]) -> Tensor:
+    """Return the filters of the projections of all estimates onto each of some subspaces.
 
     They solve the normal equations G h = d, where G[(a, i), (b, k)] = sum over t of x_a[t - i] x_b[t - k] and
     d[(a, i)] = sum over t of x_a[t - i] estimate[t]. The sum depends on i - k only, so that G
     consists of correlations.
 
-    `rows` selects the reference channels, `columns` the estimate channels.
+    A subspace is a slice of the reference channels, all of the same length. Returns shape (subspaces, channels of
+    each, TAPS, estimate channels).
     """
-    between_references = correlations[rows, rows]
-    count = len(between_references)
-    target = correlations[rows, columns].permute(0, 2, 1).reshape(count * TAPS, -1)
-    factor = _cholesky(between_references)
-    solution = _solve_singular(between_references, target) if factor is None else torch.cholesky_solve(target, factor)
-    return solution.unflatten(0, (count, TAPS))
-
-
-def _gram_column(correlations: Tensor, column: int, first: int = 0) -> Tensor:
-    """Return the column of blocks of G for one channel, from the row of channel `first`, shape (rows, TAPS).
-
-    With museval's absolute regularisation: the machine epsilon is added to the diagonal of G.
-    """
-    # The correlation of channels a and b at lag -k is that of b and a at lag k.
-    positive, negative = correlations[first:, column], correlations[column, first:]
-    lags = torch.cat([positive.flip(-1), negative[:, 1:]], dim=-1)  # TAPS - 1 ... -(TAPS - 1)
-    blocks = lags.unfold(-1, TAPS, 1).flip(-2)  # (channels, i, k): the lag is i - k
-    blocks[column - first].diagonal().add_(torch.finfo(blocks.dtype).eps)
-    return blocks.flatten(0, 1)
-
-
-def _cholesky(correlations: Tensor) -> Tensor | None:
-    """Return the lower triangular factor of G, or None if G is singular up to rounding."""
-    count = len(correlations)
-    factor = correlations.new_zeros((count * TAPS, count * TAPS))
-    for column in range(count):
-        start, stop = column * TAPS, (column + 1) * TAPS
-        rest = _gram_column(correlations, column, column)
-        rest -= factor[start:, :start] @ factor[start:stop, :start].T
-        diagonal, info = torch.linalg.cholesky_ex(rest[:TAPS])
-        if info:
-            return None
-        factor[start:stop, start:stop] = diagonal
-        factor[stop:, start:stop] = torch.linalg.solve_triangular(diagonal.T, rest[TAPS:], upper=True, left=False)
-    return factor
-
-
-def _solve_singular(correlations: Tensor, target: Tensor) -> Tensor:
-    """Solve the normal equations where G is singular up to rounding, for example if two references are equal.
-
-    A small multiple of the identity makes G positive definite, and iterative refinement with the original G removes
-    the effect on the solution.
-    """
-    gram = torch.cat([_gram_column(correlations, column) for column in range(len(correlations))], dim=1)
-    jittered = gram.clone()
-    jittered.diagonal().add_(1e-12 * float(gram.diagonal().max()))
-    factor = torch.linalg.cholesky(jittered)
-    solution = torch.cholesky_solve(target, factor)
-    for _ in range(2):
-        solution += torch.cholesky_solve(target - gram @ solution, factor)
-    return solution
+    estimates = slice(len(correlations), None)
+    gram = torch.stack([correlations[rows, rows] for rows in subspaces])
+    target = torch.stack([correlations[rows, estimates].transpose(1, 2) for rows in subspaces])
+    return block_toeplitz.solve(gram, target)

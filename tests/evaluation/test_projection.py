@@ -34,21 +34,9 @@ def gram_by_scipy(correlations: torch.Tensor) -> np.ndarray:
     return np.block(blocks) + np.finfo(float).eps * np.eye(count * 16)
 
 
-def test_the_factor_is_that_of_the_matrix_of_toeplitz_blocks(correlations: torch.Tensor) -> None:
-    factor = projection._cholesky(correlations[:, :3])
-    assert factor is not None
-    np.testing.assert_allclose(factor.numpy(), np.linalg.cholesky(gram_by_scipy(correlations[:, :3])), atol=1e-9)
-
-
 def test_the_filters_solve_the_normal_equations(correlations: torch.Tensor) -> None:
     rows, columns = slice(0, 3), slice(3, 5)
-    found = projection._fit(correlations, rows, columns)
+    (found,) = projection._fit(correlations, [rows])
     target = correlations[rows, columns].permute(0, 2, 1).reshape(48, -1).numpy()
     expected = scipy.linalg.solve(gram_by_scipy(correlations[:, :3]), target, assume_a="pos")
     np.testing.assert_allclose(found.flatten(0, 1).numpy(), expected, atol=1e-9)
-
-
-def test_a_singular_matrix_is_noticed(correlations: torch.Tensor) -> None:
-    twice = correlations[:1, :1].expand(2, 2, -1) * 1e12
-    assert projection._cholesky(twice) is None
-    assert torch.isfinite(projection._solve_singular(twice, torch.ones(32, 1, dtype=torch.float64))).all()

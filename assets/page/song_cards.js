@@ -33,11 +33,9 @@ element.addEventListener("click", (event) => {
 });
 element.addEventListener("song", (event) => chooseExample(event.detail)); // asked for by a chart
 element.addEventListener("keydown", (event) => {
-  const forward = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-  const steps = { ArrowUp: -1, ArrowDown: 1, ArrowLeft: -1, ArrowRight: 1 };
-  if (!(event.key in steps)) return;
-  const sideways = event.key === "ArrowLeft" || event.key === "ArrowRight";
-  const step = sideways ? (event.key === forward ? 1 : -1) : steps[event.key];
+  const [back, on] = document.documentElement.dir === "rtl" ? ["ArrowRight", "ArrowLeft"] : ["ArrowLeft", "ArrowRight"];
+  const step = { [back]: -1, ArrowUp: -1, [on]: 1, ArrowDown: 1 }[event.key];
+  if (!step) return;
   const all = buttons();
   const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
   stop(next);

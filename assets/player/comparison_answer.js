@@ -1,6 +1,6 @@
 // The answer of a comparison in words: which method is best for which stem, and how sure that is.
 
-import { displayName, formatNumber, sentence, word } from "./i18n.js";
+import { displayName, formatNumber, isolated, sentence, word } from "./i18n.js";
 import { stemLabel } from "./stems.js";
 
 export function methodName(id, titles = {}) {
@@ -25,7 +25,7 @@ export function metricName(metric) {
 // Write a score with its unit.
 export function scoreText(value, unit = "", digits = 1) {
   if (value === null || value === undefined) return "–";
-  return `${formatNumber(value, digits)}${unit ? ` ${unit}` : ""}`;
+  return isolated(`${formatNumber(value, digits)}${unit ? ` ${unit}` : ""}`);
 }
 
 // Return the head of a column, with its unit if it has one.

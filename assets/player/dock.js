@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { formatTime } from "./drawing.js";
 import { sentence, word } from "./i18n.js";
 import { icon } from "./icons.js";
+import { arrowStep } from "./keyboard.js";
 import { levelMeter } from "./meters.js";
 import { speedControls } from "./speed.js";
 
@@ -90,7 +91,7 @@ class Dock {
       ),
     );
     const onkeydown = (event) => {
-      const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+      const step = arrowStep(event);
       if (!step) return;
       event.preventDefault();
       event.stopPropagation();

@@ -7,7 +7,12 @@ const SMALL = 1e-6; // numbers below it are written in scientific notation
 // Return the text for a key in the page's language, or in English, with its {placeholders} filled in.
 export function word(key, values = {}) {
   const text = WORDS[LANGUAGE]?.[key] ?? WORDS.en?.[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  return text.replace(/\{(\w+)\}/g, (_, name) => isolated(values[name] ?? ""));
+}
+
+// Text within a sentence that reads the other way, so that the signs of figures keep their places.
+export function isolated(text) {
+  return globalThis.document?.documentElement?.dir === "rtl" ? `\u2068${text}\u2069` : text;
 }
 
 const formats = new Map(); // making one takes as long as writing hundreds of numbers

@@ -1,4 +1,4 @@
-// Keyboard shortcuts of the visible player.
+// Keyboard shortcuts of the visible player, and arrow keys in rows of controls.
 
 const TEXT_FIELDS =
   "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
@@ -22,6 +22,12 @@ export function handleKey(player, event) {
   if (!action) return;
   event.preventDefault();
   action();
+}
+
+// Where an arrow key leads in a row of controls: 1 on, -1 back, 0 for other keys. The row may run from right to left.
+export function arrowStep({ key }) {
+  const [back, on] = document.documentElement.dir === "rtl" ? ["ArrowRight", "ArrowLeft"] : ["ArrowLeft", "ArrowRight"];
+  return { [back]: -1, ArrowUp: -1, [on]: 1, ArrowDown: 1 }[key] ?? 0;
 }
 
 function shortcuts(player, shift) {

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-const LOWEST = -60; // dB at the left end
+const LOWEST = -60; // dB where the meter begins
 const FALL = 30; // dB per second
 const HOLD = 1.5; // seconds for which the highest peak is marked
 const WINDOW = 1024; // samples that a meter looks at, more than pass between two frames of the screen
@@ -78,7 +78,7 @@ function moveMeter(meter, seconds) {
 
 function showLevel({ ballistics, bar, mark, element }) {
   bar.style.transform = `scaleX(${meterPlace(ballistics.level).toFixed(3)})`;
-  mark.style.left = `${(100 * meterPlace(ballistics.peak)).toFixed(1)}%`;
+  mark.style.insetInlineStart = `${(100 * meterPlace(ballistics.peak)).toFixed(1)}%`;
   element.classList.toggle("over", ballistics.peak > 0);
 }
 

@@ -29,8 +29,9 @@ export function revealedTable(rows) {
       ...metrics.map((metric) => number(row.scores[metric])),
     ),
   );
-  const names = ["", word("method"), word("source"), word("rating"), ...metrics.map(metricName)];
-  const head = make("tr", {}, ...names.map((text, index) => make("th", { scope: "col", class: index < 3 ? "text" : null }, text)));
+  const names = [word("method"), word("source"), word("rating"), ...metrics.map(metricName)];
+  const title = (text, index) => make("th", { scope: "col", class: index < 2 ? "text" : null }, text);
+  const head = make("tr", {}, make("td"), ...names.map(title));
   return scrollable(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)), word("blind_revealed"));
 }
 

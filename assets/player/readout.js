@@ -24,7 +24,7 @@ export function cursorReadout(player, picture) {
     if (hertz < 5000) texts.push(noteName(hertz));
     if (level !== null) texts.push(level <= -79.5 ? "< −79 dB" : `${formatNumber(level, 0)} dB`);
     label.textContent = texts.join(" · ");
-    label.classList.toggle("left", x > 0.6);
+    label.classList.toggle("before", x > 0.6);
     label.style.left = `${100 * x}%`;
     label.style.bottom = `${Math.min(78, 100 * y)}%`;
   });

@@ -43,12 +43,16 @@ def build() -> gr.Blocks:
             with gr.Tab(translatable("page_separate"), id="separate"):
                 separate_page = separate.build()
             with gr.Tab(translatable("page_compare"), id="compare") as tab:
+                _heading("page_compare")
                 compare.build(separate_page.token, tab)
             with gr.Tab(translatable("page_blind"), id="blind") as tab:
+                _heading("page_blind")
                 blind_test.build(separate_page.token, tab)
             with gr.Tab(translatable("page_benchmark"), id="benchmark") as tab:
+                _heading("page_benchmark")
                 benchmark.build(tab)
             with gr.Tab(translatable("page_models"), id="models") as tab:
+                _heading("page_models")
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
                 about_html = gr.HTML(fragments.about(Translator("en")))
@@ -72,6 +76,11 @@ def build() -> gr.Blocks:
             api_visibility="private",
         )
     return studio
+
+
+def _heading(key: str) -> None:
+    """Head a page, for those who hear it, with the words of its tab."""
+    gr.Markdown(f"## {translatable(key)}", elem_classes="hidden-text")
 
 
 def _welcome(request: gr.Request) -> tuple[Any, ...]:

@@ -53,6 +53,8 @@ class Translator:
         self._words = {**languages()["en"], **languages().get(language, {})}
 
     def __call__(self, key: str, **values: object) -> str:
+        if self._words["direction"] == "rtl":
+            values = {name: _isolated(value) for name, value in values.items()}
         return self._words[key].format(**values)
 
     def number(self, value: float, digits: int | None = None) -> str:
@@ -91,6 +93,11 @@ class Translator:
     def named(self, kind: str, name: str, otherwise: str) -> str:
         """Return the display name of a "stem", "method" or "group"; unknown names are returned as they are."""
         return self._words.get(f"{kind}_{name}", otherwise)
+
+
+def _isolated(value: object) -> str:
+    """Return text within a sentence that reads the other way, so that the signs of figures keep their places."""
+    return f"\N{FIRST STRONG ISOLATE}{value}\N{POP DIRECTIONAL ISOLATE}"
 
 
 @cache

@@ -91,3 +91,9 @@ test("a browser that stores nothing still shows the ratings of the test", () => 
   const full = { getItem: () => null, setItem: () => { throw new Error("full"); } };
   assert.equal(addRatings([{ rating: 1 }], full).length, 1);
 });
+
+test("among words from right to left, the signs of figures keep their places", () => {
+  globalThis.document = { documentElement: { dir: "rtl" } };
+  assert.equal(scoreText(-3.21, "dB"), "\u2068−3.2 dB\u2069");
+  delete globalThis.document;
+});

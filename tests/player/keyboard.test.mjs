@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { handleKey } from "../../assets/player/keyboard.js";
+import { arrowStep, handleKey } from "../../assets/player/keyboard.js";
 
 const body = {};
 const player = { offsetParent: {}, manifest: {}, viewName: "blind", toggle: () => presses++ };
@@ -10,7 +10,7 @@ let presses = 0;
 
 beforeEach(() => {
   presses = 0;
-  globalThis.document = { body };
+  globalThis.document = { body, documentElement: { dir: "ltr" } };
 });
 
 // A press of a key while an element has the focus; returns whether the player took it.
@@ -56,4 +56,11 @@ test("space presses the button that has the focus, arrows move the slider that h
   assert.equal(press(" ", element("SUMMARY", inside)), false);
   assert.equal(press("ArrowLeft", element("INPUT", inside, { type: "range" })), false);
   assert.equal(press(" ", element("INPUT", inside, { type: "range" })), true);
+});
+
+test("arrows lead along a row of controls in the direction of the page", () => {
+  const steps = () => ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "a"].map((key) => arrowStep({ key }));
+  assert.deepEqual(steps(), [-1, 1, -1, 1, 0]);
+  document.documentElement.dir = "rtl";
+  assert.deepEqual(steps(), [1, -1, -1, 1, 0]);
 });

@@ -43,6 +43,10 @@ test("the sides on which there is more are marked", () => {
   assert.deepEqual([0, 100, 200].map((left) => moreAt(left)), ["after", "both", "before"]);
 });
 
+test("where lines run from right to left, scrolling on makes the place negative", () => {
+  assert.deepEqual([0, -100, -200].map((left) => moreAt(left)), ["after", "both", "before"]);
+});
+
 test("content that fits has nothing to mark, even if it is rounded up by a pixel", () => {
   assert.equal(moreAt(0, { scrollWidth: 101 }), "none");
 });

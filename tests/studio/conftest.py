@@ -28,13 +28,18 @@ from tests.studio.browser import (
     separate,
     wait_for,
 )
+from tests.studio.mirrored import write_language
 from tests.studio.server import CHROMIUM, Server, running
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One studio for all tests that go through HTTP, since starting one takes as long as several tests."""
-    with running(tmp_path_factory.mktemp("temporary"), quick=True) as server:
+    """One studio for all tests that go through HTTP, since starting one takes as long as several tests.
+
+    It has one language more than that of a user: one that reads from right to left.
+    """
+    more = write_language(tmp_path_factory.mktemp("languages"))
+    with running(tmp_path_factory.mktemp("temporary"), quick=True, STEMSCOPE_LANGUAGES=str(more)) as server:
         yield server
 
 

@@ -1,9 +1,8 @@
-"""The studio in Chromium: separating, the other pages, accessibility."""
+"""The studio in Chromium: separating, and the other pages."""
 
 from __future__ import annotations
 
 import csv
-import json
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -14,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.conftest import ROOT, SAMPLES
+from tests.conftest import SAMPLES
 from tests.studio.browser import (
     LENGTH,
     PATIENCE,
@@ -35,9 +34,8 @@ from tests.studio.browser import (
     upload,
     upload_stems,
     wait_for,
-    wait_two_frames,
 )
-from tests.studio.server import CHROMIUM, Server, running
+from tests.studio.server import CHROMIUM, Server
 
 SONG = SAMPLES / "night-drive" / "mixture.flac"
 
@@ -462,115 +460,3 @@ def test_german_browsers_get_german_pages(browser: Browser, server: Server, resu
         expect(page.get_by_text("Keine Trennung").first).to_be_visible()
         open_tab(page, "Über")
         expect(page.get_by_text("Immer auch anhören")).to_be_visible()
-
-
-PAGES = ("Separate", "Compare", "Blind test", "Benchmark", "Models", "About")
-
-
-def open_whole_tab(page: Page, number: int) -> None:
-    """Open a page of PAGES and wait until all that it shows is there and stands still."""
-    name = PAGES[number]
-    page.get_by_role("tab").nth(number).click()
-    if name == "Compare":
-        expect(page.locator(".matrix tfoot")).to_be_visible()
-        expect(page.locator(".small-charts svg")).to_have_count(4)
-        expect(page.locator(".published .chart-place svg")).to_be_visible()
-    if name == "Benchmark":
-        expect(page.locator("#benchmark svg").first).to_be_visible(timeout=60 * SECOND)
-    if name == "Models":
-        expect(page.locator("#models article").first).to_be_visible()
-    expect(page.locator(".lead.skeleton:visible, .chart-skeleton:visible")).to_have_count(0)
-    wait_for_animations(page)
-
-
-def wait_for_animations(page: Page) -> None:
-    """Wait until nothing fades or moves any more, except what does so for ever."""
-    page.wait_for_function(
-        """document.getAnimations().every((animation) =>
-          animation.playState !== "running" || animation.effect.getComputedTiming().endTime === Infinity)"""
-    )
-
-
-@pytest.mark.parametrize(
-    ("scheme", "locale"), [("light", "en-GB"), pytest.param("dark", "de-DE", marks=pytest.mark.slow)]
-)
-def test_pages_have_no_serious_accessibility_violations_and_load_nothing_from_elsewhere(
-    browser: Browser, server: Server, result: str, scheme: str, locale: str
-) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    elsewhere: list[str] = []
-
-    def watch(request: Request) -> None:
-        if not request.url.startswith((server.url, "data:", "blob:")):
-            elsewhere.append(request.url)
-
-    with open_page(browser, f"{result}&__theme={scheme}", watch, color_scheme=scheme, locale=locale) as page:
-        expect(page.get_by_role("radio", name="Open-Unmix")).to_be_visible()
-        for number, name in enumerate(PAGES):
-            open_whole_tab(page, number)
-            if name == "Separate":
-                page.click("#dock-stretch")  # opens the panel for speed and pitch
-            if name == "Blind test":
-                page.click("#begin")
-                expect(page.locator(".stimulus").first).to_be_visible()
-            wait_for_animations(page)
-            found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-            serious = [
-                f"{violation['id']}: {node['html'][:200]}"
-                for violation in found
-                if violation["impact"] in ("serious", "critical")
-                for node in violation["nodes"]
-            ]
-            assert serious == [], name
-    assert elsewhere == []
-
-
-def test_pages_fit_the_screen(page: Page, result: str) -> None:
-    for number, name in enumerate(PAGES):
-        open_whole_tab(page, number)
-        for width in (1920, 1280, 768, 390, 360):
-            page.set_viewport_size({"width": width, "height": 740})
-            open_tab(page, name)  # all of them can be reached, none behind a menu
-            wait_two_frames(page)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
-            footer, dock = page.evaluate(  # in one call, since the page may grow between two
-                "window.scrollTo(0, 1e6);"
-                "['footer', '.stem-dock'].map(part => document.querySelector(part).getBoundingClientRect().toJSON())"
-            )
-            assert footer["bottom"] <= dock["top"], f"the transport covers the end of {name} at {width} pixels"
-    assert page.evaluate("new Set([...document.querySelectorAll('[role=tab]')].map(e => e.offsetTop)).size") == 1
-    open_tab(page, "Separate")
-    save(page, "phone")
-    page.click("#change")
-    for width in (360, 390, 768, 1280, 1920):
-        page.set_viewport_size({"width": width, "height": 740})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"the form at {width} pixels"
-
-
-@pytest.mark.slow  # a studio of its own; the German page covers translation
-def test_a_language_from_right_to_left_mirrors_the_page(browser: Browser, tmp_path: Path) -> None:
-    english = json.loads((ROOT / "assets" / "languages" / "en.json").read_text("utf-8"))
-    arabic = {**english, "direction": "rtl", "hero": "\u0627\u0633\u062a\u0645\u0639"}
-    (tmp_path / "languages").mkdir()
-    (tmp_path / "languages" / "ar.json").write_text(json.dumps(arabic), "utf-8")
-    with (
-        running(tmp_path, STEMSCOPE_LANGUAGES=str(tmp_path / "languages")) as server,
-        open_page(browser, server.url, locale="ar", viewport={"width": 1280, "height": 800}) as page,
-    ):
-        expect(page.get_by_text("\u0627\u0633\u062a\u0645\u0639")).to_be_visible()
-        boxes = {
-            name: page.locator(name).bounding_box() for name in (".masthead", "#separate", ".method label >> nth=0")
-        }
-        for name, box in boxes.items():
-            assert box is not None
-            assert name == ".method label >> nth=0" or box["x"] + box["width"] > 1100, name
-        box = page.locator(".method input").first.bounding_box()
-        label = boxes[".method label >> nth=0"]
-        assert box is not None
-        assert label is not None
-        assert box["x"] > label["x"], "the box is left of its name"
-        for width in (360, 768, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        save(page, "right-to-left")

@@ -27,10 +27,12 @@ from tests.studio.browser import (
     choose,
     choose_sample,
     excerpt,
+    focused,
     lane_selector,
     open_page,
     play,
     point_at,
+    press_by_key,
     separate,
     upload,
     upload_stems,
@@ -126,12 +128,15 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page, l
     choose(page, "Demucs")
     separate(page)
     page.wait_for_url("**result=**")
-    page.click("#stop")
+    press_by_key(page, page.locator("#stop"))
     wait_for(page, "Stopped.*0 of 1 methods finished")
+    assert focused(page) == "status"
     expect(page.locator("stem-player[view=stems]")).to_have_count(0)
     page.wait_for_url(lambda url: "result=" not in url)
-    page.get_by_role("button", name="Start again").click()
+    press_by_key(page, page.get_by_role("button", name="Start again"))
     page.wait_for_url("**result=**")
+    expect(page.locator("#go-on")).to_be_hidden()
+    assert focused(page) in ("status", "result")
     page.click("#stop")
     wait_for(page, "Stopped.*0 of 1 methods finished")
 
@@ -348,8 +353,9 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.reload()  # the ratings stay in the browser until they are deleted
     open_tab(page, "Blind test")
     expect(page.get_by_text("All ratings of this browser")).to_be_visible()
-    page.get_by_role("button", name="Forget my ratings").click()
+    press_by_key(page, page.get_by_role("button", name="Forget my ratings"))
     expect(page.get_by_text("All ratings of this browser")).to_have_count(0)
+    assert focused(page) != "BODY"
 
 
 def test_revealing_without_a_rating_warns_first(page: Page, result: str) -> None:
@@ -411,9 +417,6 @@ def test_a_stranger_hears_an_example_after_two_clicks(page: Page) -> None:
 
 
 def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: Page) -> None:
-    def focused() -> str:
-        return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
     page.reload()
@@ -425,20 +428,37 @@ def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: P
         page.keyboard.press("Tab")
         if number == 0:
             page.keyboard.press("Enter")  # the skip link
-        reached.append(focused())
+        reached.append(focused(page))
     assert reached[-1] == "separate"
     page.keyboard.press("Enter")  # no song: the focus goes to its field
-    assert focused() != "BODY"
+    assert focused(page) != "BODY"
     page.locator("[data-song='Night drive']").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.song") == "Paper boats"
     page.keyboard.press("Enter")
     expect(page.locator("stem-player[view=stems]")).to_be_visible(timeout=PATIENCE)
-    assert focused() == "result"
+    assert focused(page) == "result"
     page.locator("#change").focus()
     page.keyboard.press("Enter")
-    assert focused() not in ("BODY", "change")
+    assert focused(page) not in ("BODY", "change")
     page.locator("#stop").dispatch_event("click")
+
+
+def test_the_focus_stays_where_something_is_fetched(page: Page) -> None:
+    """A card is drawn anew with each step of its download, which fails here."""
+    for tab, button, place in (
+        ("Separate", "get-htdemucs", "card-htdemucs"),
+        ("Separate", "card-track", "card-track"),
+        ("Models", "get-model-umxse", "model-umxse"),
+    ):
+        open_tab(page, tab)
+        press_by_key(page, page.locator(f"#{button}"))
+        card = page.locator(f"#{place}")
+        retry = card.get_by_role("button", name="Retry")
+        expect(retry).to_be_visible(timeout=60 * SECOND)
+        assert focused(page) == place
+        press_by_key(page, retry)
+        expect(card).to_be_focused()
 
 
 def test_refusals_are_in_the_visitors_language(browser: Browser, server: Server, tmp_path: Path) -> None:

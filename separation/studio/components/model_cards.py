@@ -65,7 +65,7 @@ def _card(model: Model, words: Translator, fetching: str) -> str:
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     method = escape(words.named("method", model.method, METHODS[model.method].title))
     return (
-        f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
+        f'<article class="card" id="model-{escape(model.name)}"><h3>{escape(model.name)}<span class="{state}">'
         f"{escape(words(f'state_{state}'))}</span></h3>"
         f"<p>{method}: {escape(_source_names(model.sources, words))}</p>"
         f"{_diagram((*_STEPS[model.method], f'{len(model.sources)} stems'))}<dl>{rows}</dl>"
@@ -77,9 +77,10 @@ def _fetch_button(model: Model, words: Translator) -> str:
     if model.installed or model.own or model.package or not may_manage_models():
         return ""
     label = f"{words('download')} ({model.stated_size})"
+    name = escape(model.name)
     return (
-        f'<button type="button" class="get" data-model="{escape(model.name)}"'
-        f' aria-label="{escape(model.name)}: {escape(label)}">{icon("download")}<span>{escape(label)}</span></button>'
+        f'<button type="button" class="get" id="get-model-{name}" data-model="{name}"'
+        f' aria-label="{name}: {escape(label)}">{icon("download")}<span>{escape(label)}</span></button>'
     )
 
 

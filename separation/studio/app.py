@@ -114,18 +114,18 @@ def launch() -> None:
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    signal.signal(signal.SIGTERM, _end)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _end)
     if not is_zero_gpu():
         threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    studio.block_thread()  # until Ctrl-C
-    storage.remove_results()
+    studio.block_thread()
 
 
-def _end(*_: object) -> None:
-    """Exit on SIGTERM; results are kept, since the studio may be restarted."""
+def _end(signal_number: int, *_: object) -> None:
+    """Exit on SIGTERM or Ctrl-C; results are kept, since the studio may be restarted."""
     runner.release()
-    os._exit(143)  # a regular exit would abort while threads compute
+    os._exit(128 + signal_number)  # a regular exit would abort while threads compute
 
 
 def _port() -> int | None:

@@ -103,6 +103,7 @@ def launch() -> None:
         head=HEAD,
         i18n=I18N,
         allowed_paths=[str(storage.RESULTS)],
+        blocked_paths=[str(storage.hidden_folder())],
         max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
         footer_links=["api", "settings"],

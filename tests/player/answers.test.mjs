@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "../../assets/player/comparison_answer.js";
 import { agreementSentence, bestAgreement, ratingsTable } from "../../assets/player/rating_results.js";
+import { keepTest, loadTest } from "../../assets/player/blind_store.js";
 import { addRatings, clearRatings, loadRatings } from "../../assets/player/rating_store.js";
 
 const metrics = [{ name: "SDR", unit: "dB" }, { name: "fullness", unit: "" }];
@@ -90,4 +91,14 @@ test("ratings add up from test to test and can be forgotten", () => {
 test("a browser that stores nothing still shows the ratings of the test", () => {
   const full = { getItem: () => null, setItem: () => { throw new Error("full"); } };
   assert.equal(addRatings([{ rating: 1 }], full).length, 1);
+});
+
+test("a blind test that has begun is found again until its methods are shown", () => {
+  const storage = memory();
+  const begun = { tests: [{ token: "t", source: "bass" }], index: 0, given: { t: { A: 50, B: null } }, share: true };
+  keepTest("result", begun, storage);
+  assert.deepEqual(loadTest("result", storage), begun);
+  keepTest("result", null, storage);
+  assert.equal(loadTest("result", storage), null);
+  for (const nonsense of ["broken", "{}", '{"tests": []}']) assert.equal(loadTest("result", memory(nonsense)), null);
 });

@@ -310,7 +310,7 @@ def test_legends_show_the_line_and_letter_of_each_method(compared: Page) -> None
     assert len(set(lines)) == 3
 
 
-def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
+def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, server: Server, result: str, tmp_path: Path) -> None:
     open_tab(page, "Blind test")
     page.locator("#blind-sources").get_by_label("Drums").check()
     page.click("#begin")
@@ -338,6 +338,13 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.click("#blind-back")
     expect(page.locator("#blind-number-A")).to_have_value("20")
     page.click("#blind-next")
+    key = page.evaluate("document.querySelector('stem-player[view=blind]').getAttribute('token')")
+    hidden = next(server.folder.glob(f"stemscope-*/hidden/{key}.json"))
+    assert page.request.get(f"{server.url}/gradio_api/file={hidden}").status == 403
+    page.reload()  # it goes on where it was
+    open_tab(page, "Blind test")
+    expect(page.locator(".step")).to_have_text("2 of 2: Drums")
+    expect(page.locator("#blind-number-D")).to_have_value("90")
     page.click("#blind-reveal")
     expect(page.locator(".revealed table").first).to_contain_text("Open-Unmix")
     expect(page.locator(".agreement .lead")).to_contain_text("over 4 rated stems")

@@ -22,6 +22,7 @@ __all__ = [
     "UPLOADS",
     "find_playable",
     "find_result",
+    "hidden_folder",
     "new_folder",
     "prepare_folders",
     "private_folder",
@@ -76,6 +77,11 @@ def scratch() -> Iterator[Path]:
         remove_folder(folder)
 
 
+def hidden_folder() -> Path:
+    """Return the folder of what belongs to results but is not served."""
+    return RESULTS / "hidden"
+
+
 def find_result(token: str | None) -> Path | None:
     """Return the folder of a result, or None if it does not exist or has expired.
 
@@ -126,10 +132,10 @@ def remove_folder(place: Path) -> None:
 def remove_expired(now: float | None = None) -> None:
     """Remove results and uploads older than an hour, of any process."""
     now = time.time() if now is None else now
-    for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
+    for place in (*RESULTS.glob("*"), *hidden_folder().glob("*"), *UPLOADS.glob("*")):
         try:
-            if now - folder.stat().st_mtime > KEEP_SECONDS:
-                remove_folder(folder)
+            if now - place.stat().st_mtime > KEEP_SECONDS:
+                remove_folder(place)
         except OSError:  # another process has removed it
             continue
 

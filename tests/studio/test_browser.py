@@ -262,6 +262,11 @@ def test_the_comparison_begins_with_its_answer_and_its_cells_play(compared: Page
     expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
     expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
     assert page.locator(".matrix .best").count() >= 4
+    expect(page.locator(".matrix thead th")).to_have_text(["Method", "Vocals", "Drums", "Bass", "Other"])
+    components = page.locator(".matrix [data-hear^='ica/component']")  # each in its stem's cell
+    expect(components).to_have_text([re.compile(r"\d\.\d.*Component \d")] * 2)
+    components.first.click()
+    expect(components.first).to_have_class(re.compile("heard"))
     page.locator("[data-hear='demucs/drums']").click()
     page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
     audible = "['demucs/drums', 'demucs/vocals'].map(id => document.querySelector('stem-player').engine.isAudible(id))"

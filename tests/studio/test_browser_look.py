@@ -54,7 +54,7 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
     expect(song.locator(".component-wrapper")).to_have_count(0)
 
 
-STEMS = ("vocals", "drums", "bass", "other", "residual")
+STEMS = ("vocals", "drums", "bass", "other", "accompaniment", "guitar", "piano", "residual")
 
 #: The value of custom properties and grounds on an element of the player, as red, green and blue of 0 to 255.
 COLOURS = """(names) => {

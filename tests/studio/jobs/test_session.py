@@ -56,7 +56,9 @@ def test_several_methods_give_stems_audio_spectrograms_scores_and_archives() -> 
             assert set(archive.namelist()) == {f"{stem}.wav" for stem in result.stems} | {"result.json"}
     oracle = groups["irm"]["scores"]["targets"]["vocals"]["SDR"]  # type: ignore[index]
     assert oracle > groups["mix"]["scores"]["targets"]["vocals"]["SDR"] + 5  # type: ignore[index]
-    assert groups["ica"]["scores"] is not None  # its components are matched
+    matched = groups["ica"]["scores"]["stems"]  # type: ignore[index]
+    assert set(matched.values()) == {"component 1", "component 2"}
+    assert matched.keys() == groups["ica"]["scores"]["targets"].keys()  # type: ignore[index]
 
 
 def test_further_metrics_are_computed_on_request_and_only_with_true_sources() -> None:

@@ -1,6 +1,8 @@
-// The element <blind-session tests='[{"manifest", "token", "source"}]'>: a blind test of several stems, one after the
-// other, then the methods, and all ratings of this browser.
+// The element <blind-session result="token" tests='[{"manifest", "token", "source"}]'>: a blind test of several stems of a
+// result, one after the other, then the methods, and all ratings of this browser. Without tests, it goes on with the one
+// that has begun.
 
+import { keepTest, loadTest } from "./blind_store.js";
 import { callApi, make } from "./dom.js";
 import { word } from "./i18n.js";
 import { ratingSummary, revealedTable } from "./rating_results.js";
@@ -8,7 +10,7 @@ import { addRatings, clearRatings, loadRatings } from "./rating_store.js";
 import { stemLabel } from "./stems.js";
 
 class BlindSession extends HTMLElement {
-  static observedAttributes = ["tests"];
+  static observedAttributes = ["tests", "result"];
 
   // Gradio reuses the element for another test but removes its content.
   attributeChangedCallback(name, before) {
@@ -17,21 +19,30 @@ class BlindSession extends HTMLElement {
 
   connectedCallback() {
     if (this.tests) return;
-    this.tests = JSON.parse(this.getAttribute("tests"));
-    this.given = new Map(); // token -> letter -> rating
+    const result = this.getAttribute("result");
+    const begun = { tests: JSON.parse(this.getAttribute("tests")), index: 0, given: {}, share: false };
+    const { tests, index, given, share } = begun.tests.length ? begun : (loadTest(result) ?? begun);
+    Object.assign(this, { result, tests, given, share }); // given: token -> letter -> rating
     this.rows = loadRatings();
     this.results = make("div", { class: "revealed", tabindex: -1 });
-    if (this.tests.length) this.#show(0);
+    if (this.tests.length) this.#show(index);
     else this.replaceChildren(this.results);
     this.#summarise();
   }
 
   ratingsOf(token) {
-    if (!this.given.has(token)) this.given.set(token, {});
-    return this.given.get(token);
+    return (this.given[token] ??= {});
+  }
+
+  // Keep what has been rated so far.
+  keep() {
+    const { tests, index, given, share } = this;
+    keepTest(this.result, { tests, index, given, share });
   }
 
   #show(index) {
+    this.index = index;
+    this.keep();
     const { manifest, token, source } = this.tests[index];
     const count = this.tests.length;
     const title = word("blind_step", { number: index + 1, all: count, stem: stemLabel(source) });
@@ -39,7 +50,11 @@ class BlindSession extends HTMLElement {
     const step = (id, text, to) => make("button", { type: "button", id, onclick: () => this.#goTo(to) }, text);
     const isLast = index === count - 1;
     this.warning = make("p", { class: "problem", role: "alert" });
-    const share = make("input", { type: "checkbox", id: "blind-share", checked: this.share === true, onchange: (event) => (this.share = event.target.checked) });
+    const onchange = ({ target }) => {
+      this.share = target.checked;
+      this.keep();
+    };
+    const share = make("input", { type: "checkbox", id: "blind-share", checked: this.share, onchange });
     const reveal = make("button", { type: "button", class: "reveal", id: "blind-reveal", onclick: () => this.#reveal() }, word("reveal"));
     this.controls = make(
       "div",
@@ -58,7 +73,7 @@ class BlindSession extends HTMLElement {
   }
 
   get #isRated() {
-    return [...this.given.values()].some((ratings) => Object.values(ratings).some((rating) => rating !== null));
+    return Object.values(this.given).some((ratings) => Object.values(ratings).some((rating) => rating !== null));
   }
 
   async #reveal() {
@@ -72,10 +87,11 @@ class BlindSession extends HTMLElement {
     button.disabled = true;
     try {
       const answers = this.tests.map(({ token }) =>
-        callApi("reveal", token, JSON.stringify(this.ratingsOf(token)), this.share === true),
+        callApi("reveal", token, JSON.stringify(this.ratingsOf(token)), this.share),
       );
       this.revealed = (await Promise.all(answers)).flatMap(({ rows }) => rows);
       this.rows = addRatings(this.revealed);
+      keepTest(this.result, null);
       this.controls.replaceChildren();
       this.#summarise();
       this.results.focus();

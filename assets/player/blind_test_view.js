@@ -12,7 +12,11 @@ export class BlindTestView {
 
   // Letter -> 0..100, or null before the first rating; kept by the session while another stem is shown.
   get ratings() {
-    return this.player.closest("blind-session").ratingsOf(this.player.getAttribute("token"));
+    return this.#session.ratingsOf(this.player.getAttribute("token"));
+  }
+
+  get #session() {
+    return this.player.closest("blind-session");
   }
 
   build() {
@@ -56,6 +60,7 @@ export class BlindTestView {
     });
     const rate = (value) => {
       this.ratings[letter] = value === null ? null : Number(value);
+      this.#session.keep();
       slider.classList.toggle("unrated", value === null);
       if (value !== null) slider.value = value;
       if (document.activeElement !== number) number.value = value ?? "";

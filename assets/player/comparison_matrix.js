@@ -3,6 +3,7 @@
 import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "./comparison_answer.js";
 import { callApi, make } from "./dom.js";
 import { formatNumber, word } from "./i18n.js";
+import { stemNamesOf, trackNameOf } from "./matched_stems.js";
 import { methodStyle, stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
@@ -54,7 +55,7 @@ export class ComparisonMatrix {
   #fill() {
     const { player } = this;
     const titles = Object.fromEntries(this.methods.map((id) => [id, player.groups.get(id).title]));
-    const playable = this.methods.flatMap((id) => player.groups.get(id).tracks.map((track) => track.name));
+    const playable = this.methods.flatMap((id) => stemNamesOf(player.groups.get(id)));
     const stems = sortStems([...new Set(playable)]).filter((name) => name !== "residual");
     const content = [this.#sentence(titles), this.ranking ? this.#choice() : null, this.#table(stems, titles)];
     this.element.replaceChildren(...content.filter(Boolean));
@@ -129,21 +130,24 @@ export class ComparisonMatrix {
 
   #cell(stem, method, index) {
     const { player } = this;
-    if (!player.track(stem, method)) return make("td", { class: "none" }, "–");
+    const name = trackNameOf(player.groups.get(method), stem);
+    if (!player.track(name, method)) return make("td", { class: "none" }, "–");
     const found = this.#found(stem);
     const score = found?.scores[method];
     const isFloor = found && verdictOf(found, this.ranking.floor) === "floor";
     const mark = !found || isFloor ? "" : found.best === method ? "best" : found.ties.includes(method) ? "tied" : "";
     const text = typeof score === "number" ? scoreText(score) : "▶";
-    const what = `${stemLabel(stem)}, ${player.methodTitle(method)}`;
+    const component = name === stem ? null : stemLabel(name);
+    const what = [stemLabel(stem), component, player.methodTitle(method)].filter(Boolean).join(", ");
     const said = [word("hear", { what }), typeof score === "number" ? `${metricName(this.metric)} ${text}` : "", mark && word(mark)];
     const button = make(
       "button",
       {
-        type: "button", class: mark, "data-hear": `${method}/${stem}`, style: `--stem:${stemColour(stem, index)}`,
+        type: "button", class: mark, "data-hear": `${method}/${name}`, style: `--stem:${stemColour(stem, index)}`,
         "aria-label": said.filter(Boolean).join(", "), onclick: () => this.play(stem, method),
       },
       make("span", {}, text),
+      component ? make("small", {}, component) : null,
       mark ? make("small", {}, word(mark)) : null,
     );
     return make("td", {}, button);

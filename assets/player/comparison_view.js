@@ -5,6 +5,7 @@ import { maskFigures, publishedFigure } from "./comparison_figures.js";
 import { ComparisonMatrix } from "./comparison_matrix.js";
 import { make } from "./dom.js";
 import { word } from "./i18n.js";
+import { stemNamesOf, trackNameOf } from "./matched_stems.js";
 import { ScoreChart } from "./score_chart.js";
 import { scrollable } from "./scrollable.js";
 import { sortStems, stemLabel } from "./stems.js";
@@ -22,7 +23,7 @@ export class ComparisonView {
     const { player } = this;
     const methods = player.methods.filter((id) => !player.groups.get(id).working);
     const tracks = methods.flatMap((id) => player.groups.get(id).tracks);
-    const names = sortStems([...new Set(tracks.map((track) => track.name))]);
+    const names = sortStems([...new Set(methods.flatMap((id) => stemNamesOf(player.groups.get(id))))]);
     const grid = make(
       "div",
       { class: "grid", style: `--columns:${methods.length}` },
@@ -49,14 +50,18 @@ export class ComparisonView {
   #gridRows(name, methods) {
     const cells = (kind) => methods.map((id) => this.#cell(name, id, kind));
     const row = [make("div", { class: "stub" }, stemLabel(name)), ...cells("picture")];
-    if (!methods.some((id) => this.player.track(name, id)?.difference)) return row;
+    if (!methods.some((id) => this.#track(name, id)?.difference)) return row;
     return [...row, make("div", { class: "stub small" }, word("difference")), ...cells("difference")];
+  }
+
+  #track(stem, method) {
+    return this.player.track(trackNameOf(this.player.groups.get(method), stem), method);
   }
 
   // `kind` is "picture" or "difference", the field of the track that holds the image's name.
   #cell(name, method, kind) {
     const { player } = this;
-    const track = player.track(name, method);
+    const track = this.#track(name, method);
     const isPicture = kind === "picture";
     if (!track?.[kind]) return make("div", { class: `cell empty ${kind}` }, !isPicture ? "" : track ? "…" : "–");
     const title = `${stemLabel(name)}, ${player.methodTitle(method)}`;
@@ -65,7 +70,7 @@ export class ComparisonView {
     const image = spectrogram(player, player.base + track[kind], isPicture ? title : `${word("difference")}: ${title}`);
     return make(
       "div",
-      { class: `cell ${kind}`, "data-cell": `${method}/${name}` },
+      { class: `cell ${kind}`, "data-cell": `${method}/${track.name}` },
       seekable(player, image, { listen }),
       isPicture ? make("button", { "aria-label": word("hear", { what: title }), onclick: play }, "▶") : null,
     );
@@ -74,13 +79,13 @@ export class ComparisonView {
   // Let only one stem of a method be heard.
   listen(name, method = this.player.method) {
     this.player.method = method;
-    this.player.soloOnly(name);
+    this.player.soloOnly(trackNameOf(this.player.groups.get(method), name));
   }
 
   // Play only one stem of a method.
   play(name, method) {
     this.listen(name, method);
-    if (!this.player.engine.playing) this.player.toggle();
+    if (!this.player.session.isActive) this.player.toggle();
   }
 
   // Mark what is audible in the matrix and in the grid.

@@ -8,11 +8,13 @@ export function methodStyle(index) {
   return { letter, dash: METHOD_DASHES[index % METHOD_DASHES.length] };
 }
 
-const KNOWN_STEMS = ["vocals", "drums", "bass", "other", "residual", "mixture"];
+const KNOWN_STEMS = ["vocals", "drums", "bass", "other", "accompaniment", "guitar", "piano", "residual", "mixture"];
+const SAME_STEM = { instrumental: "accompaniment" };
 
 // Return the property with the colour of a stem. Custom stems take turns with the colours of the four usual ones.
 export function stemProperty(name, index = 0) {
-  return `--player-${KNOWN_STEMS.includes(name) ? name : KNOWN_STEMS[index % 4]}`;
+  const known = SAME_STEM[name] ?? name;
+  return `--player-${KNOWN_STEMS.includes(known) ? known : KNOWN_STEMS[index % 4]}`;
 }
 
 // Return the colour of a stem for SVG.

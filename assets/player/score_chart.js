@@ -143,7 +143,7 @@ export class ScoreChart {
     this.listen(this.target);
     await player.setLoop(worst.from, Math.min(player.duration, worst.to));
     await player.seek(worst.from);
-    if (!player.engine.playing) player.toggle();
+    if (!player.session.isActive) player.toggle();
   }
 
   #fillTable() {

@@ -51,7 +51,8 @@ def score_signals(
         Sample rate in Hz, which is also the frame length in samples.
     permute : bool
         Assign unnamed estimates, at most one per reference, to targets; see
-        :func:`separation.evaluation.bss_eval.bss_eval`. Targets without an estimate are omitted.
+        :func:`separation.evaluation.bss_eval.bss_eval`. Targets without an estimate are omitted, and "assignment" holds
+        the index of the estimate of each of the others.
     metrics : sequence of str
         Further metrics of the whole track, from :data:`separation.evaluation.metrics.EXTRA_METRICS`.
     mixture : Signals, optional, shape (1, channels, time)
@@ -84,6 +85,7 @@ def score_signals(
             for index, (row, _) in enumerate(assigned)
         },
         "notes": [*_notes(targets, references, assigned, track, permute=permute), *relative],
+        **({"assignment": {targets[row]: column for row, column in assigned}} if permute else {}),
         **verification,
     }
 

@@ -122,6 +122,7 @@ def launch() -> None:
         head=HEAD,
         i18n=I18N,
         allowed_paths=[str(storage.RESULTS)],
+        blocked_paths=[str(storage.hidden_folder())],
         max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
         footer_links=["api"],  # behind the button of our own footer
@@ -133,18 +134,18 @@ def launch() -> None:
         prevent_thread_lock=True,
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
-    signal.signal(signal.SIGTERM, _end)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _end)
     if not is_zero_gpu():
         threading.Thread(target=model_cache.warm_up, name="warm-up", daemon=True).start()
     threading.Thread(target=_sweep_for_ever, name="sweep", daemon=True).start()
-    studio.block_thread()  # until Ctrl-C
-    storage.remove_results()
+    studio.block_thread()
 
 
-def _end(*_: object) -> None:
-    """Exit on SIGTERM; results are kept, since the studio may be restarted."""
+def _end(signal_number: int, *_: object) -> None:
+    """Exit on SIGTERM or Ctrl-C; results are kept, since the studio may be restarted."""
     runner.release()
-    os._exit(143)  # a regular exit would abort while threads compute
+    os._exit(128 + signal_number)  # a regular exit would abort while threads compute
 
 
 def _port() -> int | None:

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "../../assets/player/comparison_answer.js";
 import { agreementSentence, bestAgreement, ratingsTable } from "../../assets/player/rating_results.js";
+import { keepTest, loadTest } from "../../assets/player/blind_store.js";
 import { addRatings, clearRatings, loadRatings } from "../../assets/player/rating_store.js";
 
 const metrics = [{ name: "SDR", unit: "dB" }, { name: "fullness", unit: "" }];
@@ -96,4 +97,14 @@ test("among words from right to left, the signs of figures keep their places", (
   globalThis.document = { documentElement: { dir: "rtl" } };
   assert.equal(scoreText(-3.21, "dB"), "\u2068−3.2 dB\u2069");
   delete globalThis.document;
+});
+
+test("a blind test that has begun is found again until its methods are shown", () => {
+  const storage = memory();
+  const begun = { tests: [{ token: "t", source: "bass" }], index: 0, given: { t: { A: 50, B: null } }, share: true };
+  keepTest("result", begun, storage);
+  assert.deepEqual(loadTest("result", storage), begun);
+  keepTest("result", null, storage);
+  assert.equal(loadTest("result", storage), null);
+  for (const nonsense of ["broken", "{}", '{"tests": []}']) assert.equal(loadTest("result", memory(nonsense)), null);
 });

@@ -56,6 +56,18 @@ def wait_two_frames(page: Page) -> None:
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def press_by_key(page: Page, control: Locator) -> None:
+    """Press a control as somebody does who has no mouse."""
+    control.focus()
+    page.keyboard.press("Enter")
+
+
+def focused(page: Page) -> str:
+    """Return the id of what has the focus, or else its element's name: "BODY" if the focus is lost."""
+    wait_two_frames(page)  # in which browsers take the focus from what is hidden
+    return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+
+
 def open_form(page: Page) -> None:
     """Unfold the form, if it is folded; in front, since a page behind another one draws only once a second."""
     page.bring_to_front()

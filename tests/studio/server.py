@@ -36,12 +36,13 @@ class Server:
 
 @contextmanager
 def running(folder: Path, *, port: Any = 0, quick: bool = False, **environment: str) -> Iterator[Server]:
-    """A server with no MUSDB18 and no downloaded models, at a free port by default; see :mod:`quick_studio`."""
+    """A server without MUSDB18 and downloads, at a free port by default; see :mod:`quick_studio`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = port or int(probe.getsockname()[1])
     everything = {name: value for name, value in os.environ.items() if name != "MUSDB_ROOT"}
     everything |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
+    everything |= dict.fromkeys(("SEPARATION_MODELS_URL", "STEMSCOPE_SAMPLE_SET_URL"), "http://127.0.0.1:9/")
     log = (folder / "server.log").open("w")
     app = ["-m", "tests.studio.quick_studio"] if quick else ["app.py"]
     server = subprocess.Popen([sys.executable, *app], cwd=ROOT, env=everything | environment, stdout=log, stderr=log)

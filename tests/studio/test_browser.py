@@ -26,10 +26,12 @@ from tests.studio.browser import (
     choose,
     choose_sample,
     excerpt,
+    focused,
     lane_selector,
     open_page,
     play,
     point_at,
+    press_by_key,
     separate,
     upload,
     upload_stems,
@@ -124,12 +126,15 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page, l
     choose(page, "Demucs")
     separate(page)
     page.wait_for_url("**result=**")
-    page.click("#stop")
+    press_by_key(page, page.locator("#stop"))
     wait_for(page, "Stopped.*0 of 1 methods finished")
+    assert focused(page) == "status"
     expect(page.locator("stem-player[view=stems]")).to_have_count(0)
     page.wait_for_url(lambda url: "result=" not in url)
-    page.get_by_role("button", name="Start again").click()
+    press_by_key(page, page.get_by_role("button", name="Start again"))
     page.wait_for_url("**result=**")
+    expect(page.locator("#go-on")).to_be_hidden()
+    assert focused(page) in ("status", "result")
     page.click("#stop")
     wait_for(page, "Stopped.*0 of 1 methods finished")
 
@@ -255,6 +260,11 @@ def test_the_comparison_begins_with_its_answer_and_its_cells_play(compared: Page
     expect(page.locator(".answer .lead")).to_have_text(re.compile(r"(best for|a tie of|leads for) .*\.$"))
     expect(page.locator(".matrix tbody tr")).to_have_count(4)  # three methods and the true sources
     assert page.locator(".matrix .best").count() >= 4
+    expect(page.locator(".matrix thead th")).to_have_text(["Method", "Vocals", "Drums", "Bass", "Other"])
+    components = page.locator(".matrix [data-hear^='ica/component']")  # each in its stem's cell
+    expect(components).to_have_text([re.compile(r"\d\.\d.*Component \d")] * 2)
+    components.first.click()
+    expect(components.first).to_have_class(re.compile("heard"))
     page.locator("[data-hear='demucs/drums']").click()
     page.wait_for_function("document.querySelector('stem-player[view=compare]').engine.playing")
     audible = "['demucs/drums', 'demucs/vocals'].map(id => document.querySelector('stem-player').engine.isAudible(id))"
@@ -303,7 +313,7 @@ def test_legends_show_the_line_and_letter_of_each_method(compared: Page) -> None
     assert len(set(lines)) == 3
 
 
-def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_path: Path) -> None:
+def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, server: Server, result: str, tmp_path: Path) -> None:
     open_tab(page, "Blind test")
     page.locator("#blind-sources").get_by_label("Drums").check()
     page.click("#begin")
@@ -331,6 +341,13 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.click("#blind-back")
     expect(page.locator("#blind-number-A")).to_have_value("20")
     page.click("#blind-next")
+    key = page.evaluate("document.querySelector('stem-player[view=blind]').getAttribute('token')")
+    hidden = next(server.folder.glob(f"stemscope-*/hidden/{key}.json"))
+    assert page.request.get(f"{server.url}/gradio_api/file={hidden}").status == 403
+    page.reload()  # it goes on where it was
+    open_tab(page, "Blind test")
+    expect(page.locator(".step")).to_have_text("2 of 2: Drums")
+    expect(page.locator("#blind-number-D")).to_have_value("90")
     page.click("#blind-reveal")
     expect(page.locator(".revealed table").first).to_contain_text("Open-Unmix")
     expect(page.locator(".agreement .lead")).to_contain_text("over 4 rated stems")
@@ -346,8 +363,9 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, result: str, tmp_pat
     page.reload()  # the ratings stay in the browser until they are deleted
     open_tab(page, "Blind test")
     expect(page.get_by_text("All ratings of this browser")).to_be_visible()
-    page.get_by_role("button", name="Forget my ratings").click()
+    press_by_key(page, page.get_by_role("button", name="Forget my ratings"))
     expect(page.get_by_text("All ratings of this browser")).to_have_count(0)
+    assert focused(page) != "BODY"
 
 
 def test_revealing_without_a_rating_warns_first(page: Page, result: str) -> None:
@@ -409,9 +427,6 @@ def test_a_stranger_hears_an_example_after_two_clicks(page: Page) -> None:
 
 
 def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: Page) -> None:
-    def focused() -> str:
-        return str(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
     page.reload()
@@ -423,20 +438,37 @@ def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: P
         page.keyboard.press("Tab")
         if number == 0:
             page.keyboard.press("Enter")  # the skip link
-        reached.append(focused())
+        reached.append(focused(page))
     assert reached[-1] == "separate"
     page.keyboard.press("Enter")  # no song: the focus goes to its field
-    assert focused() != "BODY"
+    assert focused(page) != "BODY"
     page.locator("[data-song='Night drive']").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.dataset.song") == "Paper boats"
     page.keyboard.press("Enter")
     expect(page.locator("stem-player[view=stems]")).to_be_visible(timeout=PATIENCE)
-    assert focused() == "result"
+    assert focused(page) == "result"
     page.locator("#change").focus()
     page.keyboard.press("Enter")
-    assert focused() not in ("BODY", "change")
+    assert focused(page) not in ("BODY", "change")
     page.locator("#stop").dispatch_event("click")
+
+
+def test_the_focus_stays_where_something_is_fetched(page: Page) -> None:
+    """A card is drawn anew with each step of its download, which fails here."""
+    for tab, button, place in (
+        ("Separate", "get-htdemucs", "card-htdemucs"),
+        ("Separate", "card-track", "card-track"),
+        ("Models", "get-model-umxse", "model-umxse"),
+    ):
+        open_tab(page, tab)
+        press_by_key(page, page.locator(f"#{button}"))
+        card = page.locator(f"#{place}")
+        retry = card.get_by_role("button", name="Retry")
+        expect(retry).to_be_visible(timeout=60 * SECOND)
+        assert focused(page) == place
+        press_by_key(page, retry)
+        expect(card).to_be_focused()
 
 
 def test_refusals_are_in_the_visitors_language(browser: Browser, server: Server, tmp_path: Path) -> None:

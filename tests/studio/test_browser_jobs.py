@@ -14,7 +14,18 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import SAMPLES
-from tests.studio.browser import SECOND, choose, excerpt, open_page, point_at, separate, upload, wait_for
+from tests.studio.browser import (
+    SECOND,
+    choose,
+    excerpt,
+    focused,
+    open_page,
+    point_at,
+    press_by_key,
+    separate,
+    upload,
+    wait_for,
+)
 from tests.studio.server import CHROMIUM, Server, running
 
 pytestmark = [
@@ -142,11 +153,11 @@ def test_a_method_that_failed_says_why_and_can_be_tried_again(page: Page) -> Non
     wait_for(page, "ICA: ica has no stem 'vocals'")
     runs: list[str] = []
     page.on("request", lambda request: runs.append(request.url) if "player.json?run=2" in request.url else None)
-    page.get_by_role("button", name="Retry ICA").click()
+    press_by_key(page, page.get_by_role("button", name="Retry ICA"))
     expect(page.locator("stem-player[view=stems][manifest$='run=2']")).to_be_visible()
     wait_for(page, "Done.*1 of 2 methods.*ICA: ica has no stem")
     expect(page.get_by_role("button", name="Retry ICA")).to_be_visible()
-    assert page.evaluate("document.activeElement.tagName") != "BODY"
+    assert focused(page) != "BODY"
     assert runs
 
 

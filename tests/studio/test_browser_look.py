@@ -82,7 +82,7 @@ def test_the_footer_is_ours_and_leads_to_the_api(page: Page) -> None:
     expect(page.locator(".api-docs")).to_contain_text("separate")
 
 
-STEMS = ("vocals", "drums", "bass", "other", "residual")
+STEMS = ("vocals", "drums", "bass", "other", "accompaniment", "guitar", "piano", "residual")
 
 #: The value of custom properties and grounds on an element of the player, as red, green and blue of 0 to 255.
 COLOURS = """(names) => {

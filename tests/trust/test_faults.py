@@ -129,7 +129,7 @@ def test_a_full_disk_in_training_and_evaluation(small_disk: Path, record_attack:
 
 
 @pytest.mark.slow  # starts studios and separates, over 10 s; make test-trust runs it too
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_studio_goes_on_at_the_next_start(
     how: signal.Signals, tmp_path: Path, record_attack: RecordAttack
 ) -> None:

@@ -180,10 +180,15 @@ def player(folder: Path, *, view: str = "stems", run: int = 1) -> str:
     return f'<stem-player view="{view}" manifest="{manifest}" token="{escape(folder.name)}"></stem-player>'
 
 
-def blind_session(tests: Iterable[tuple[str, Path]]) -> str:
-    """Return a blind test of several stems, each with the folder of its player; without any, earlier ratings only."""
+def blind_session(tests: Iterable[tuple[str, Path]], result: Path | None = None) -> str:
+    """Return a blind test of several stems of a result, each with the folder of its player.
+
+    Without stems, the test of that result that the visitor has begun, if any, and the earlier ratings.
+    """
     listed = [
         {"source": source, "token": folder.name, "manifest": file_url(folder / "player.json")}
         for source, folder in tests
     ]
-    return f'<blind-session class="score-page" tests="{escape(json.dumps(listed))}"></blind-session>'
+    of = escape(result.name) if result else ""
+    tests_of = f'result="{of}" tests="{escape(json.dumps(listed))}"'
+    return f'<blind-session class="score-page" {tests_of}></blind-session>'

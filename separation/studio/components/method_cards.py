@@ -85,7 +85,7 @@ def _card(method: Method, words: Translator, fetching: dict[str, str]) -> str:
     foot = _facts(name, words) if here else fetching.get(name) or _fetch_button(method, words)
     need = f'<p class="need">{escape(words("needs_truth"))}</p>' if method.needs_references else ""
     return (
-        f'<div class="method{"" if here else " missing"}"{oracle}>'
+        f'<div class="method{"" if here else " missing"}" id="card-{name}"{oracle}>'
         f'<input type="checkbox" id="method-{name}" value="{name}" aria-describedby="about-{name}"'
         f'{"" if here else " disabled"}><label for="method-{name}">{title}</label>'
         f'<p id="about-{name}" class="about-method">{escape(words.named("line", name, method.summary))}</p>{need}'
@@ -121,7 +121,7 @@ def _fetch_button(method: Method, words: Translator) -> str:
     label = words("get_it", megabytes=megabytes, licence=terms)
     title = escape(words.named("method", method.name, method.title))
     return (
-        f'<button type="button" class="get" data-method="{method.name}" aria-label="{title}: {escape(label)}"'
-        f' title="{escape(words("licence"))}: {escape(licence)}">'
+        f'<button type="button" class="get" id="get-{method.name}" data-method="{method.name}"'
+        f' aria-label="{title}: {escape(label)}" title="{escape(words("licence"))}: {escape(licence)}">'
         f"{icon('download')}<span>{escape(label)}</span></button>"
     )

@@ -68,7 +68,7 @@ def _card(model: Model, words: Translator, fetching: str) -> str:
     method = escape(words.named("method", model.method, METHODS[model.method].title))
     steps = [*(words(f"step_{step}") for step in _STEPS[model.method]), words("step_stems", count=len(model.sources))]
     return (
-        f'<article class="card"><h3>{escape(model.name)}<span class="{state}">'
+        f'<article class="card" id="model-{escape(model.name)}"><h3>{escape(model.name)}<span class="{state}">'
         f"{escape(words(f'state_{state}'))}</span></h3>"
         f"<p>{method}: {escape(_source_names(model.sources, words))}</p>"
         f"{_diagram(steps)}<dl>{rows}</dl>"
@@ -80,9 +80,10 @@ def _fetch_button(model: Model, words: Translator) -> str:
     if model.installed or model.own or model.package or not may_manage_models():
         return ""
     label = f"{words('download')} ({model.stated_size})"
+    name = escape(model.name)
     return (
-        f'<button type="button" class="get" data-model="{escape(model.name)}"'
-        f' aria-label="{escape(model.name)}: {escape(label)}">{icon("download")}<span>{escape(label)}</span></button>'
+        f'<button type="button" class="get" id="get-model-{name}" data-model="{name}"'
+        f' aria-label="{name}: {escape(label)}">{icon("download")}<span>{escape(label)}</span></button>'
     )
 
 

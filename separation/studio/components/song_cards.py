@@ -24,6 +24,7 @@ __all__ = ["EXAMPLE_TRACK", "example_buttons", "example_track", "song_cards"]
 
 _SCRIPT = (ASSETS / "page" / "song_cards.js").read_text("utf-8")
 _BARS = 56
+_TRACK_CARD = "card-track"  # the same place before, during and after the download, where the focus stays
 
 EXAMPLE_TRACK = "Al James - Schoolboy Facination (test)"  # in the full set and in the sample set
 
@@ -45,15 +46,16 @@ def song_cards(words: Translator, fetching: str = "") -> str:
     for title, path in songs.samples().items():
         about = json.loads((path.parent / "track.json").read_text("utf-8"))
         details = words("sample_details", seconds=round(about["seconds"]), tempo=about["tempo"])
-        cards.append(_card(title, details, words, art=_bars(path)))
+        cards.append(_card(title, details, words, id=f"card-{path.parent.name}", art=_bars(path)))
     if (track := example_track()) is not None:
         artist, _, title = track.rpartition(" (")[0].partition(" - ")
-        cards.append(_card(track, words("musdb_details", artist=artist), words, title=title or artist))
+        details = words("musdb_details", artist=artist)
+        cards.append(_card(track, details, words, id=_TRACK_CARD, title=title or artist))
     elif fetching:
-        cards.append(f'<div class="song-card waiting">{fetching}</div>')
+        cards.append(f'<div class="song-card waiting" id="{_TRACK_CARD}">{fetching}</div>')
     elif may_manage_models():
         cards.append(
-            f'<button type="button" class="song-card get-tracks" id="get-tracks"><span class="song-icon">'
+            f'<button type="button" class="song-card get-tracks" id="{_TRACK_CARD}"><span class="song-icon">'
             f"{icon('download')}</span><strong>{escape(words('get_tracks'))}</strong>"
             f"<small>{escape(words('get_tracks_info'))}</small></button>"
         )
@@ -61,11 +63,11 @@ def song_cards(words: Translator, fetching: str = "") -> str:
     return f'<div class="song-cards" role="group" {names}>{"".join(cards)}</div>'
 
 
-def _card(song: str, details: str, words: Translator, *, title: str = "", art: str = "") -> str:
+def _card(song: str, details: str, words: Translator, *, id: str, title: str = "", art: str = "") -> str:
     shown = title or song
     picture = art or '<span class="song-art plain" aria-hidden="true"></span>'
     return (
-        f'<button type="button" class="song-card" data-song="{escape(song)}"'
+        f'<button type="button" class="song-card" id="{id}" data-song="{escape(song)}"'
         f' aria-label="{escape(words("separate_song", song=shown))}">{picture}'
         f'<span class="song-go">{icon("play")}</span><strong>{escape(shown)}</strong>'
         f"<small>{escape(details)}</small></button>"

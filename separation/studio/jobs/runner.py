@@ -15,12 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from separation.studio.errors import at_field, field_of, visitor_message
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import StudioError
 from separation.studio.jobs import cluster, session, store
 from separation.studio.jobs.pace import Clock, Paces
 from separation.studio.jobs.queue import QUEUE, Ticket
+from separation.studio.jobs.speeds import note_results
 from separation.studio.jobs.store import JobOrder, JobState
 from separation.studio.results import storage
 
@@ -33,7 +36,6 @@ ENDING_SECONDS = 5.0
 
 _paces = Paces()
 _threads: dict[str, threading.Thread] = {}  # by token: the unfinished jobs of this process
-_going_on = threading.Lock()
 
 
 # -- for pages and programs
@@ -102,10 +104,10 @@ def _run_again(token: str | None, visitor: object, is_allowed: Callable[[JobStat
     folder = storage.find_result(token)
     if folder is None or store.read_state(folder) is None:
         raise StudioError("this result no longer exists")
-    with _going_on, ExitStack() as place:
+    with FileLock(folder / ".again"), ExitStack() as place:
         state = store.read_state(folder)
         if state is None or not is_allowed(state):
-            return  # another tab was faster
+            return  # another tab was faster, or a page of another process
         if (thread := _threads.get(folder.name)) is not None:
             thread.join(ENDING_SECONDS)  # it has written its last state
             if thread.is_alive():
@@ -173,7 +175,7 @@ def _start(folder: Path, order: JobOrder, turn: Ticket, place: ExitStack, *, wat
     def attend() -> None:
         try:
             with place, store.alive(folder):
-                _attend(folder, turn, watched=watched)
+                _attend(folder, order, turn, watched=watched)
         except Exception:  # the state says "interrupted" soon
             log.exception("a job was lost")
         finally:
@@ -185,7 +187,7 @@ def _start(folder: Path, order: JobOrder, turn: Ticket, place: ExitStack, *, wat
     thread.start()
 
 
-def _attend(folder: Path, turn: Ticket, *, watched: bool) -> None:
+def _attend(folder: Path, order: JobOrder, turn: Ticket, *, watched: bool) -> None:
     """Wait for a job's turn, then work on it."""
     state = store.read_state(folder)
     for ahead in turn.wait():
@@ -210,6 +212,7 @@ def _attend(folder: Path, turn: Ticket, *, watched: bool) -> None:
         _run_on_cluster(folder, follow)
     if (state := store.read_state(folder)) is not None:
         _paces.learn(state.paces)
+        note_results(state.results, order.request.models)
 
 
 def _run_on_cluster(folder: Path, follow: Callable[[JobState], None]) -> None:

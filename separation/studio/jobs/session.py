@@ -16,7 +16,6 @@ from separation.studio.inputs.checks import check_methods
 from separation.studio.inputs.request import SeparationRequest
 from separation.studio.inputs.songs import Song
 from separation.studio.jobs.session_update import SessionUpdate
-from separation.studio.jobs.speeds import note_speed
 from separation.studio.jobs.zero_gpu import with_gpu
 from separation.studio.results.downloads import write_archive
 from separation.studio.results.scoring import score_group
@@ -34,7 +33,6 @@ from separation.studio.jobs.model_cache import separator_for
 __all__ = ["USER_STEMS", "SessionUpdate", "gpu_seconds", "separate_song"]
 
 USER_STEMS = "yours"  # group of the visitor's own stems
-LONG_ENOUGH = 5.0  # seconds of audio from which a speed is worth noting
 
 
 def separate_song(
@@ -271,8 +269,6 @@ class _Session:
         self.player.finish(group)
         self.results.append(result)
         self.player.describe(self.song.audio)
-        if self.song.audio.duration >= LONG_ENOUGH:
-            note_speed(method.name, self.request.models.get(method.name), result.real_time_factor)
         self.player.publish()
 
     def _origin(self, method: Method) -> dict[str, Any]:

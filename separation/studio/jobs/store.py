@@ -307,7 +307,7 @@ def remember(visitor: str, folder: Path) -> None:
     The list is stored under a hash of the visitor's secret name. No result folder contains that name, so that somebody
     with the link to one result cannot find the others.
     """
-    with storage.own(_history(visitor)).open("a", encoding="utf-8") as file:
+    with _history(visitor).open("a", encoding="utf-8") as file:
         file.write(f"{folder.name}\n")
 
 

@@ -2,7 +2,8 @@
 
 The stimuli are the methods' estimates of one source, the true source if it is known (the hidden reference)
 and the mixture (the anchor): in random order, under letters, at equal level, each newly encoded so that it can be
-identified by ear only. The methods behind the letters stay on the server until the ratings are in.
+identified by ear only. The methods behind the letters stay on the server until the ratings are in, in a file that is
+not served, so that the test can go on after a restart.
 
 References
 ----------
@@ -14,14 +15,14 @@ from __future__ import annotations
 import json
 import secrets
 import string
-import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from separation.atomic import atomic_write
 from separation.studio.listening.rating_pool import add_ratings
 from separation.studio.results import storage
 from separation.studio.results.comparison import metrics_of
@@ -47,16 +48,20 @@ class Stimulus:
 
 @dataclass(frozen=True, kw_only=True)
 class BlindTest:
-    """A running blind test."""
+    """A running blind test.
+
+    Attributes
+    ----------
+    stimuli : mapping of str to Stimulus
+        By letter.
+    shared : bool
+        Whether its ratings are in the pool, which takes them once.
+    """
 
     song: str
     source: str
     stimuli: Mapping[str, Stimulus]
-    began: float
-
-
-_tests: dict[str, BlindTest] = {}  # by the token of its folder; kept in memory so that the page cannot read it
-_shared: set[str] = set()  # tokens of tests whose ratings are in the pool, each once
+    shared: bool = False
 
 
 def ratable_sources(folder: Path) -> list[str]:
@@ -109,16 +114,10 @@ def begin_test(folder: Path, source: str) -> Path:
     player.write(group, {letter: sounds[name] for letter, name in letters.items()})
     group.working = player.working = False
     player.publish()
-    _forget_old()
-    _tests[place.name] = BlindTest(
-        song=document["name"],
-        source=source,
-        stimuli={
-            letter: Stimulus(title=found[name][0], method=name, scores=found[name][2])
-            for letter, name in letters.items()
-        },
-        began=time.time(),
-    )
+    stimuli = {
+        letter: Stimulus(title=found[name][0], method=name, scores=found[name][2]) for letter, name in letters.items()
+    }
+    _keep(place.name, BlindTest(song=document["name"], source=source, stimuli=stimuli))
     return place
 
 
@@ -149,11 +148,26 @@ def _levelled(paths: Mapping[str, Path]) -> tuple[dict[str, Tensor], int]:
     return sounds, next(iter(read_sounds.values())).sample_rate
 
 
-def _forget_old() -> None:
-    now = time.time()
-    for token in [token for token, test in _tests.items() if now - test.began > storage.KEEP_SECONDS]:
-        del _tests[token]
-        _shared.discard(token)
+def _key(token: str) -> Path:
+    return storage.hidden_folder() / f"{token}.json"
+
+
+def _keep(token: str, test: BlindTest) -> None:
+    storage.private_folder(storage.hidden_folder())
+    with atomic_write(_key(token), shared=True) as draft:
+        draft.write_text(json.dumps(asdict(test)), encoding="utf-8")
+
+
+def _find(token: str) -> BlindTest:
+    """Return the test of a token, which comes from a page; raise ValueError if it does not exist."""
+    try:
+        if storage.find_result(token) is None:
+            raise FileNotFoundError(token)
+        document = json.loads(_key(token).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError("this test no longer exists") from error
+    stimuli = {letter: Stimulus(**stimulus) for letter, stimulus in document["stimuli"].items()}
+    return BlindTest(**{**document, "stimuli": stimuli})
 
 
 def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
@@ -179,9 +193,7 @@ def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
     ValueError
         If the test does not exist, or a rating is invalid.
     """
-    folder, test = storage.find_result(token), _tests.get(token)
-    if folder is None or test is None:
-        raise ValueError("this test no longer exists")
+    test = _find(token)
     given = _checked(ratings, test)
     rows: list[dict[str, Any]] = [
         {
@@ -196,8 +208,8 @@ def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
         for letter, stimulus in test.stimuli.items()
     ]
     rows.sort(key=lambda row: -1 if row["rating"] is None else row["rating"], reverse=True)
-    if share and token not in _shared:
-        _shared.add(token)
+    if share and not test.shared:
+        _keep(token, replace(test, shared=True))
         add_ratings(rows)
     return {"rows": rows}
 

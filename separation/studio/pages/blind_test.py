@@ -37,7 +37,7 @@ def offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
         return gr.update(visible=False), gr.update(visible=False), hint + fragments.blind_session([])
     choices = [(words.named("stem", name, name), name) for name in names]
     chosen = gr.update(choices=choices, value=names[:1], visible=True)
-    return chosen, gr.update(visible=True), fragments.blind_session([])
+    return chosen, gr.update(visible=True), fragments.blind_session([], folder)
 
 
 def begin(token: str | None, sources: list[str], request: gr.Request) -> str:
@@ -48,6 +48,6 @@ def begin(token: str | None, sources: list[str], request: gr.Request) -> str:
     if not sources:
         return fragments.work(words("failed_title"), problems=[words("blind_no_stem")])
     try:
-        return fragments.blind_session([(source, begin_test(folder, source)) for source in sources])
+        return fragments.blind_session([(source, begin_test(folder, source)) for source in sources], folder)
     except (ValueError, OSError) as error:
         return fragments.work(words("failed_title"), problems=[errors.visitor_message(error, words)])

@@ -46,9 +46,7 @@ _ADDRESS = """(token) => {
 _RETRY = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-method]");
-  if (!button) return;
-  element.focus({ preventScroll: true }); // the button disappears
-  trigger("retry", { method: button.dataset.method });
+  if (button) trigger("retry", { method: button.dataset.method });
 });"""
 
 

@@ -16,6 +16,7 @@ __all__ = ["score_group"]
 def score_group(truth: Group, group: Group, rate: int, frames: int, metrics: Sequence[str] = ()) -> Mapping[str, Any]:
     """Score the written stems against the sources of the same name; match unnamed components.
 
+    "stems" in the document holds source -> component, if the stems are unnamed components.
     `metrics` are further ones, out of :data:`separation.evaluation.metrics.EXTRA_METRICS`.
     Infinite scores of a perfect estimate become None, since the page's charts need finite numbers.
     """
@@ -36,4 +37,5 @@ def score_group(truth: Group, group: Group, rate: int, frames: int, metrics: Seq
             raise ValueError(f"the stems have {estimates.shape[1]} channels, the true sources {true.shape[1]}")
         names = list(truth.wav if unnamed else pairs)
         document = score_signals(names, true, estimates, rate, permute=unnamed, metrics=metrics)
-    return {**document, "targets": finite(document["targets"])}
+    matched = {source: list(stems)[index] for source, index in document.pop("assignment", {}).items()}
+    return {**document, "targets": finite(document["targets"]), **({"stems": matched} if matched else {})}

@@ -22,14 +22,13 @@ __all__ = [
     "UPLOADS",
     "find_playable",
     "find_result",
+    "hidden_folder",
     "new_folder",
-    "own",
     "prepare_folders",
     "private_folder",
     "read_player",
     "remove_expired",
     "remove_folder",
-    "remove_results",
     "scratch",
     "seconds_left",
     "sort_sources",
@@ -43,7 +42,6 @@ UPLOADS = Path(tempfile.gettempdir()) / f"stemscope-{_USER}-uploads"
 KEEP_SECONDS = 3600.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
-_own: set[Path] = set()
 
 
 def prepare_folders() -> None:
@@ -66,13 +64,7 @@ def new_folder() -> Path:
     """Create a folder under an unguessable name."""
     folder = private_folder(RESULTS) / secrets.token_urlsafe(16)
     folder.mkdir(mode=0o700)
-    return own(folder)
-
-
-def own(place: Path) -> Path:
-    """Register a folder or file for removal by :func:`remove_results`, and return it."""
-    _own.add(place)
-    return place
+    return folder
 
 
 @contextmanager
@@ -83,6 +75,11 @@ def scratch() -> Iterator[Path]:
         yield folder
     finally:
         remove_folder(folder)
+
+
+def hidden_folder() -> Path:
+    """Return the folder of what belongs to results but is not served."""
+    return RESULTS / "hidden"
 
 
 def find_result(token: str | None) -> Path | None:
@@ -125,27 +122,20 @@ def write_player(folder: Path, document: Mapping[str, Any]) -> None:
     draft.replace(folder / "player.json")
 
 
-def remove_results() -> None:
-    """Remove all results of this process."""
-    for folder in list(_own):
-        remove_folder(folder)
-
-
 def remove_folder(place: Path) -> None:
     """Remove a folder, or a file in its place."""
     if place.is_file():  # Gradio leaves an empty folder per call with a file
         place.unlink(missing_ok=True)
     shutil.rmtree(place, ignore_errors=True)
-    _own.discard(place)
 
 
 def remove_expired(now: float | None = None) -> None:
     """Remove results and uploads older than an hour, of any process."""
     now = time.time() if now is None else now
-    for folder in (*RESULTS.glob("*"), *UPLOADS.glob("*")):
+    for place in (*RESULTS.glob("*"), *hidden_folder().glob("*"), *UPLOADS.glob("*")):
         try:
-            if now - folder.stat().st_mtime > KEEP_SECONDS:
-                remove_folder(folder)
+            if now - place.stat().st_mtime > KEEP_SECONDS:
+                remove_folder(place)
         except OSError:  # another process has removed it
             continue
 

@@ -8,17 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from separation.studio.jobs import cluster, runner, store
+from separation.studio.jobs import cluster, runner, speeds, store
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
 from separation.studio.results import storage
 from tests.conftest import ROOT
+from tests.forked import forked
 from tests.studio.job_helpers import order, state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_results")
@@ -96,6 +98,20 @@ def test_a_job_of_a_lost_cluster_is_interrupted(monkeypatch: pytest.MonkeyPatch)
     state = runner.wait(runner.submit(order("mix"), "visitor"))
     assert state is not None
     assert state.can_go_on
+
+
+def test_speeds_on_a_worker_are_known_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(work: Callable[..., None], *arguments: object, key: str, on_poll: Callable[[], None]) -> None:
+        assert forked(partial(work, *arguments)) == (0, "")
+
+    monkeypatch.setenv("STEMSCOPE_CLUSTER", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(cluster, "connect", lambda: None)
+    monkeypatch.setattr(cluster, "run", run)
+    monkeypatch.setattr(runner, "QUEUE", FairQueue())
+    monkeypatch.setattr(speeds, "_factors", {})
+    monkeypatch.setattr(speeds, "LONG_ENOUGH", 0.5)
+    runner.wait(runner.submit(order("mix", seconds=0.5), "visitor"))
+    assert speeds.speed_of("mix")
 
 
 def test_a_run_that_was_replaced_does_nothing() -> None:

@@ -19,7 +19,7 @@ from separation.studio.jobs.pace import Clock, Paces
 from separation.studio.jobs.queue import FairQueue
 from separation.studio.jobs.store import JobState
 from separation.studio.results import storage
-from tests.forked import forked
+from tests.forked import begin, forked
 from tests.studio.job_helpers import UPLOAD, order, state_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_results")
@@ -186,6 +186,26 @@ def test_a_job_goes_on_only_once_and_only_if_it_is_interrupted() -> None:
     assert state_of(folder.name).run == 2
     with pytest.raises(ValueError, match="no longer exists"):
         runner.go_on("a" * 22, "visitor")
+
+
+def test_two_processes_that_are_asked_to_go_on_start_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = waiting_job("mix")
+    store.release(folder)
+    load_order = store.load_order
+
+    def slow(folder: Path) -> Any:
+        time.sleep(0.5)  # in which the other process looks too
+        return load_order(folder)
+
+    def go_on() -> None:
+        monkeypatch.setattr(store, "load_order", slow)
+        runner.go_on(folder.name, "visitor")
+        print("runs" if folder.name in runner._threads else "leaves it")
+        runner.wait(folder.name)
+
+    said = [wait() for wait in [begin(go_on) for _ in range(2)]]
+    assert sorted(text for _, text in said) == ["leaves it\n", "runs\n"]
+    assert (state_of(folder.name).state, state_of(folder.name).run) == ("done", 2)
 
 
 def test_a_long_wait_does_not_expire(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -213,6 +216,7 @@ def test_several_stems_make_one_session(result: Path) -> None:
     tests = json.loads(unescape(html.split('tests="')[1].split('"')[0]))
     assert [test["source"] for test in tests] == ["vocals", "bass"]
     assert len({test["token"] for test in tests}) == 2
+    assert f'result="{result.name}"' in html
     assert "Choose at least one stem" in blind_page.begin(result.name, [], Request())  # type: ignore[arg-type]
 
 
@@ -231,6 +235,20 @@ def test_ratings_are_returned_with_their_methods_and_all_metrics(vocals_test: Pa
 def test_invalid_ratings_are_refused(vocals_test: Path, ratings: str) -> None:
     with pytest.raises(ValueError, match="one number from 0 to 100 for each letter"):
         blind_test.reveal(vocals_test.name, ratings)
+
+
+def test_a_test_goes_on_after_a_restart_and_its_key_expires(result: Path) -> None:
+    token = blind_test.begin_test(result, "bass").name
+    show = f"from separation.studio.listening import blind_test; print(blind_test.reveal({token!r}, '{{}}')['rows'])"
+    another = dict(os.environ, STEMSCOPE_RESULTS=str(result.parent))
+    said = subprocess.run([sys.executable, "-c", show], env=another, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{blind_test.reveal(token, '{}')['rows']}\n"
+    key = storage.hidden_folder() / f"{token}.json"
+    os.utime(key, (0, 0))
+    storage.remove_expired()
+    assert not key.exists()
+    with pytest.raises(ValueError, match="this test no longer exists"):
+        blind_test.reveal(token, "{}")
 
 
 def test_a_test_of_another_result_is_refused(result: Path) -> None:

@@ -89,6 +89,7 @@ class StemPlayer extends HTMLElement {
     this.#forgetContent();
     this.replaceChildren(make("p", { class: "gone", role: "status" }, word("gone")));
     dock.detach(this);
+    if (this.viewName === "stems") document.dispatchEvent(new Event("result-gone")); // the page asks what is left
   }
 
   // The part of the song that this view shows.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from separation.separators.base import Separator
 
-__all__ = ["create", "model_names"]
+__all__ = ["create", "first_installed", "model_names"]
 
 _CONVOLUTIONAL = {"spleeter"}  # methods whose networks have no layers that run in bfloat16
 
@@ -125,13 +125,13 @@ def _part_precision(entry: Method, precision: str) -> str:
 
 def _create_first_installed(preset: Preset, **arguments: Any) -> Separator:
     """Create the first method of the preset's list whose weights are installed."""
-    method, model = _first_installed(preset)
+    method, model = first_installed(preset)
     separator = create(method, model=model, **arguments)
     separator.name = preset.name  # type: ignore[misc]
     return separator
 
 
-def _first_installed(preset: Preset) -> tuple[str, str | None]:
+def first_installed(preset: Preset) -> tuple[str, str | None]:
     """Return the first method of the preset's list whose weights are installed, and its model; None for its default."""
     for choice in preset.first_installed:
         method, _, model = choice.partition(":")
@@ -155,7 +155,7 @@ def model_names(method: str, model: str | None = None) -> list[str]:
     if entry.preset is None:
         return [str(model or entry.default_model)] if entry.has_model else []
     if entry.preset.first_installed:
-        return model_names(*_first_installed(entry.preset))
+        return model_names(*first_installed(entry.preset))
     parts = entry.preset.parts.values()
     return [name for part in parts if part.method in METHODS for name in model_names(part.method, part.model)]
 

@@ -41,9 +41,10 @@ def test_a_result_that_was_removed_says_so_and_leaves_the_bar_and_the_address(
         shutil.rmtree(next(server.folder.glob(f"stemscope-*/{token}")))
         player(page, "[...p.engine.tracks.values()].map((track) => track.pieces.clear())")
         page.locator("#dock-play").click()
-        expect(page.locator("stem-player .gone")).to_contain_text("This result no longer exists")
-        expect(page.locator(".stem-dock")).to_have_count(0)
-        expect(page.locator("stem-player .lane")).to_have_count(0)
+        expect(page.locator("#status")).to_contain_text("This result no longer exists")
+        expect(page.locator("#status")).not_to_contain_text("Done")
+        expect(page.locator("stem-player, .stem-dock")).to_have_count(0)
+        expect(page.locator("#history li")).to_have_count(0)
         page.wait_for_url(lambda url: "result=" not in url)
     own_context.close()
 

@@ -8,6 +8,7 @@ from functools import partial
 from html import unescape
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from separation.evaluation.metrics import EXTRA_METRICS, METRIC_UNITS
@@ -15,6 +16,7 @@ from separation.separators import METHODS
 from separation.studio import i18n
 from separation.studio.components import fragments
 from separation.studio.inputs import checks, songs
+from separation.studio.pages import blind_test, compare
 from separation.studio.results import storage
 from separation.studio.results.comparison import MASKS
 from tests.studio.conftest import Request
@@ -162,3 +164,12 @@ def test_the_progress_bar_is_accessible() -> None:
     assert 'aria-valuenow="42"' in fragments.work("Demucs", share=0.42)
     assert 'aria-valuenow="100"' in fragments.work("Demucs", share=1.7)
     assert "progressbar" not in fragments.work("Demucs")
+
+
+def test_pages_claim_nothing_before_the_server_has_answered() -> None:
+    with gr.Blocks() as studio, gr.Tab("page") as tab:
+        compare.build(gr.State(), tab)
+        blind_test.build(gr.State(), tab)
+    assert [block.value for block in studio.blocks.values() if isinstance(block, gr.HTML)] == 2 * [fragments.skeleton()]
+    answers = [event for event in studio.fns.values() if event.fn in (compare.show, blind_test.offer)]
+    assert [event.queue for event in answers] == [False, False]

@@ -30,6 +30,7 @@ __all__ = [
     "method_texts",
     "player",
     "refusal",
+    "skeleton",
     "work",
 ]
 
@@ -119,6 +120,11 @@ def footer(words: Translator) -> str:
 def hint(text: str) -> str:
     """Show a hint on an empty page."""
     return f'<div class="hint" role="status">{escape(text)}</div>'
+
+
+def skeleton() -> str:
+    """Take the place of a page's content until the server has answered what it is."""
+    return '<div class="score-page"><div class="chart-skeleton" aria-hidden="true"></div></div>'
 
 
 class Retry(NamedTuple):

@@ -11,6 +11,7 @@ import gradio as gr
 
 from separation.resources import ASSETS
 from separation.separators import DEFAULT_METHOD, METHODS, Method
+from separation.separators.factory import first_installed
 from separation.studio.components.icons import icon
 from separation.studio.components.quality import vocals_sdr
 from separation.studio.i18n import Translator
@@ -96,7 +97,10 @@ def _card(method: Method, words: Translator, fetching: dict[str, str]) -> str:
 def _facts(name: str, words: Translator) -> str:
     """Return the measured quality and speed of a method."""
     facts = []
-    sdr, speed = vocals_sdr().get(name), speed_of(name)
+    evaluated, choice = _choice(name, words)
+    if choice:
+        facts.append(f'<span class="choice">{escape(words("chooses", method=choice))}</span>')
+    sdr, speed = vocals_sdr().get(evaluated), speed_of(name)
     if sdr is not None:
         share = round(100 * min(max(sdr / _BEST_SDR, 0.0), 1.0))
         hint = escape(words("quality_hint"))
@@ -107,6 +111,16 @@ def _facts(name: str, words: Translator) -> str:
     if speed is not None:
         facts.append(f'<span class="speed">{icon("gauge")}{escape(words.speed(speed))}</span>')
     return "".join(facts)
+
+
+def _choice(name: str, words: Translator) -> tuple[str, str]:
+    """Return the method whose scores hold for a method, or "", and the title of what it chooses, if it chooses."""
+    preset = METHODS[name].preset
+    if preset is None or not preset.first_installed:
+        return name, ""
+    method, model = first_installed(preset)
+    title = words.named("method", method, METHODS[method].title)
+    return ("", f"{title}: {model}") if model else (method, title)  # other models than its own are not evaluated
 
 
 def _fetch_button(method: Method, words: Translator) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from separation.separators import METHODS
+from separation.studio.components import fragments
 from separation.studio.components.icons import icon
 from separation.studio.i18n import Translator
 from separation.studio.jobs.speeds import speed_of
@@ -26,8 +27,8 @@ _SCRIPT = """element.addEventListener("click", (event) => {
 
 
 def model_list() -> gr.HTML:
-    """Return an empty list of cards; it triggers ``fetch_model`` with a model's name when the visitor wants it."""
-    return gr.HTML(js_on_load=_SCRIPT, elem_id="models")
+    """Return the place of the cards; it triggers ``fetch_model`` with a model's name when the visitor wants it."""
+    return gr.HTML(fragments.skeleton(), js_on_load=_SCRIPT, elem_id="models")
 
 
 #: The keys of the steps of each method, for its diagram; stems are always the last.

@@ -198,7 +198,7 @@ def open_song(kind: str, choice: str | None, *, start: float = 0.0, duration: fl
         assert stems is not None, "every sample comes with its sources"
         references = read_references(stems, frames=audio.frames, start=start, duration=duration)
         file = path.relative_to(SAMPLES.parent.parent).as_posix()
-        return Song(name=path.parent.name, audio=audio, references=references, start=start, file=file)
+        return Song(name=choice, audio=audio, references=references, start=start, file=file)
     return _open_track(_musdb_track(choice), start=start, duration=duration)
 
 

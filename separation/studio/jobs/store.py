@@ -184,7 +184,7 @@ def save_order(folder: Path, order: JobOrder) -> None:
         song["choice"] = keep(song["choice"])
     for own in ("references", "estimates"):
         song[own] = [keep(file) for file in song[own] or ()]
-    _write(folder / "order.json", {**asdict(order), "song": song})
+    storage.write_document(folder / "order.json", {**asdict(order), "song": song})
 
 
 def load_order(folder: Path) -> JobOrder:
@@ -209,16 +209,7 @@ def drop_input(folder: Path) -> None:
 
 def write_state(folder: Path, state: JobState) -> None:
     """Write ``job.json`` atomically."""
-    _write(folder / "job.json", asdict(state))
-
-
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{threading.get_ident()}")
-    try:
-        draft.write_text(json.dumps(document, ensure_ascii=True), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    storage.write_document(folder / "job.json", asdict(state))
 
 
 def read_state(folder: Path | None) -> JobState | None:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from separation.atomic import atomic_write
 from separation.studio.listening.rating_pool import add_ratings
 from separation.studio.results import storage
 from separation.studio.results.comparison import metrics_of
@@ -154,8 +153,7 @@ def _key(token: str) -> Path:
 
 def _keep(token: str, test: BlindTest) -> None:
     storage.private_folder(storage.hidden_folder())
-    with atomic_write(_key(token), shared=True) as draft:
-        draft.write_text(json.dumps(asdict(test)), encoding="utf-8")
+    storage.write_document(_key(token), asdict(test))
 
 
 def _find(token: str) -> BlindTest:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from separation.studio import errors
 from separation.studio.components import fragments
-from separation.studio.i18n import Translator, translatable, translator_for
+from separation.studio.i18n import translatable, translator_for
 from separation.studio.listening.blind_test import begin_test, ratable_sources
 from separation.studio.results import storage
 
@@ -22,9 +22,9 @@ def build(token: gr.State, tab: gr.Tab) -> None:
         [], label=translatable("blind_stems"), elem_id="blind-sources", visible=False, elem_classes="pills"
     )
     button = gr.Button(translatable("begin"), variant="primary", elem_id="begin", visible=False)
-    place = gr.HTML(fragments.hint(Translator("en")("compare_first")), elem_id="blind")
+    place = gr.HTML(fragments.skeleton(), elem_id="blind")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(offer, token, [sources, button, place], **private)
+    tab.select(offer, token, [sources, button, place], queue=False, **private)
     button.click(begin, [token, sources], place, concurrency_limit=2, show_progress="minimal", api_visibility="private")
 
 

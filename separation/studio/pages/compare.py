@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from separation.studio.components import fragments
-from separation.studio.i18n import Translator, translator_for
+from separation.studio.i18n import translator_for
 from separation.studio.results import storage
 
 __all__ = ["build", "show"]
@@ -15,9 +15,9 @@ __all__ = ["build", "show"]
 
 def build(token: gr.State, tab: gr.Tab) -> None:
     """Lay out the page in the current tab and connect its events; it shows the Separate page's result."""
-    place = gr.HTML(fragments.hint(Translator("en")("compare_first")), elem_id="compare")
+    place = gr.HTML(fragments.skeleton(), elem_id="compare")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(show, token, place, **private)
+    tab.select(show, token, place, queue=False, **private)
 
 
 def show(token: str | None, request: gr.Request) -> str:

@@ -43,7 +43,9 @@ _ADDRESS = """(token) => {
 }"""
 
 
-_RETRY = """
+#: Asks for another try of a method, and for the state of a result of which the player has found that it is gone.
+_ASK = """
+document.addEventListener("result-gone", () => trigger("gone"));
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-method]");
   if (button) trigger("retry", { method: button.dataset.method });
@@ -93,8 +95,8 @@ class JobParts:
 
 
 def status_line() -> gr.HTML:
-    """Return the status; it triggers ``retry`` with the method that is to be tried again."""
-    return gr.HTML(fragments.hint(Translator("en")("ready")), js_on_load=_RETRY, elem_id="status")
+    """Return the status; it triggers ``retry`` with the method that is to be tried again, and ``gone``."""
+    return gr.HTML(fragments.hint(Translator("en")("ready")), js_on_load=_ASK, elem_id="status")
 
 
 def wire(parts: JobParts, choice: list[Any]) -> None:
@@ -107,7 +109,10 @@ def wire(parts: JobParts, choice: list[Any]) -> None:
         parts.run.click(separate, [*known, *choice], parts.shown, concurrency_limit=None, **private),
         parts.go_on.click(go_on, known, parts.shown, concurrency_limit=None, **private),
         parts.status.retry(retry, known, parts.shown, concurrency_limit=None, **private),
-        parts.timer.tick(watch, [*known, parts.place, parts.history], parts.shown, **at_once),
+        *(
+            event(watch, [*known, parts.place, parts.history], parts.shown, **at_once)
+            for event in (parts.timer.tick, parts.status.gone)
+        ),
     ]
     parts.stop.click(ask_to_stop, parts.token, parts.stop, **at_once)
     for event in events:
@@ -183,8 +188,6 @@ def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
     view = list(_view(token, visitor, words))
     if token is None:
         view[0] = fragments.hint(words("ready"))
-    elif storage.find_result(token) is None:
-        view[0] = fragments.work(words("over"))
     return (*view, visitor)
 
 
@@ -218,11 +221,15 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     others = store.jobs_of(visitor)
     busy = QUEUE.count(visitor)
     list_of_jobs = history(others, words, shown=token, busy=busy)
+    if folder is None:
+        status: Any = gr.skip() if token is None else fragments.work(words("over"))
+    else:
+        status = describe(state, words) + _late_refusal(folder, state, words)
     unfinished = state is not None and state.unfinished
     stoppable = unfinished and folder is not None and not store.is_stop_asked(folder)
     watching = unfinished or any(other.unfinished for _, other in others)
     return (
-        gr.skip() if folder is None else describe(state, words) + _late_refusal(folder, state, words),
+        status,
         gr.update(interactive=busy < MAX_PER_VISITOR),
         gr.update(interactive=stoppable),
         gr.update(visible=state is not None and state.can_go_on, value=words("start_again" if nothing else "go_on")),

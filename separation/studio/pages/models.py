@@ -43,7 +43,7 @@ def build(separate: SeparatePage, tab: gr.Tab) -> None:
     with gr.Accordion(translatable("default_of"), open=False, elem_id="defaults"), gr.Row():
         defaults = {name: weights_dropdown(name, f"default-{name}") for name in separate.weights}
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(_show, None, place, **private)
+    tab.select(_show, None, place, queue=False, **private)
     measured = speed.click(measure, separate.job.visitor, [status, place], concurrency_limit=None, **private)
     for method, dropdown in defaults.items():
         dropdown.input(

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ __all__ = [
     "scratch",
     "seconds_left",
     "sort_sources",
+    "write_document",
     "write_player",
 ]
 
@@ -116,10 +118,18 @@ def read_player(folder: Path) -> dict[str, Any]:
 
 
 def write_player(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write a result's ``player.json`` atomically; the page may be reading it."""
-    draft = folder / ".player.json"
-    draft.write_text(json.dumps(document, ensure_ascii=True, allow_nan=False), encoding="utf-8")
-    draft.replace(folder / "player.json")
+    """Write a result's ``player.json``."""
+    write_document(folder / "player.json", document)
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document as JSON atomically; a page or another process may be reading it."""
+    draft = path.with_name(f".{path.name}.{threading.get_ident()}")
+    try:
+        draft.write_text(json.dumps(document, ensure_ascii=True, allow_nan=False), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def remove_folder(place: Path) -> None:

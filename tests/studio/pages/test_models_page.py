@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from separation.separators import METHODS
+from separation.studio.components import quality
 from separation.studio.components.method_cards import method_cards
 from separation.studio.i18n import Translator
 from separation.studio.jobs import speeds
@@ -198,6 +199,18 @@ def test_a_card_shows_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "faster than playing" not in method_cards(Translator("en"))
     speeds.note_speed("hpss", None, 0.25)
     assert "4.0x faster than playing" in method_cards(Translator("en"))
+
+
+def test_best_says_what_it_chooses_and_how_good_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def card_of_best() -> str:
+        return method_cards(Translator("en")).split('id="card-best"')[1].split('class="method"')[0]
+
+    scores = quality.vocals_sdr()
+    assert "chooses Best offline" in card_of_best()
+    assert f"vocals {scores['best-offline']:.1f} dB" in card_of_best()
+    monkeypatch.setattr(catalogue, "is_installed", lambda name: name == "htdemucs_ft")
+    assert "chooses HT-Demucs: htdemucs_ft" in card_of_best()
+    assert "vocals" not in card_of_best().split("method-foot")[1], "it is not evaluated here"
 
 
 def test_anything_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ def test_ratings_are_returned_with_their_methods_and_all_metrics(vocals_test: Pa
     rows = blind_test.reveal(vocals_test.name, json.dumps({"A": 100, "B": 20, "C": 55.5, "D": None}))["rows"]
     assert [row["rating"] for row in rows] == [100, 55.5, 20, None, None]
     assert {row["method"] for row in rows} == {"hpss", "mix", "irm", "references", "song"}
-    assert {(row["song"], row["source"]) for row in rows} == {("night-drive", "vocals")}
+    assert {(row["song"], row["source"]) for row in rows} == {("Night drive", "vocals")}
     scored = {row["method"]: row["scores"] for row in rows}
     assert scored["irm"]["SDR"] > scored["mix"]["SDR"]
     assert set(scored["mix"]) == {"SDR", "ISR", "SIR", "SAR", "uSDR", "SI-SDR", "mask AP"}

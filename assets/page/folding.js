@@ -55,9 +55,6 @@ function fold(folded) {
 
 function look() {
   for (const id of ["status", "result"]) part(id)?.setAttribute("tabindex", "-1");
-  // The source that is in use needs no stop of the Tab key.
-  for (const button of form.querySelectorAll(".source-selection button"))
-    button.tabIndex = button.classList.contains("selected") ? -1 : 0;
   const here = player();
   const manifest = here?.getAttribute("manifest") ?? null;
   noteUploads();
@@ -87,9 +84,11 @@ function complain(id, message, isWaiting = false) {
   line.textContent = message;
   line.classList.toggle("waiting", isWaiting);
   line.hidden = false;
-  const input = field.querySelector("input:not(:disabled), button:not(:disabled)");
-  input?.setAttribute("aria-describedby", line.id);
-  input?.focus({ preventScroll: true });
+  const place = field.querySelector(".drop") ?? field; // not the examples beside it
+  const inputs = [...place.querySelectorAll("input:not(:disabled), button:not(:disabled)")];
+  const input = inputs.find((one) => one.checkVisibility()) ?? place;
+  input.setAttribute("aria-describedby", line.id);
+  input.focus({ preventScroll: true });
   line.scrollIntoView({ block: "center" });
 }
 
@@ -132,7 +131,7 @@ async function openHolder(field) {
 const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
 function forget() {
-  for (const line of document.querySelectorAll("#form .field-error")) {
+  for (const line of document.querySelectorAll(".field-error")) {
     line.hidden = true;
     line.textContent = "";
   }
@@ -213,6 +212,7 @@ function changed() {
 
 for (const name of ["input", "change", "click"]) form.addEventListener(name, (event) => event.isTrusted && changed());
 form.addEventListener("chosen", writeChoice);
+document.addEventListener("problem", ({ detail }) => (detail.problem ? complain(detail.field, detail.problem) : forget()));
 watch(["value", "problem"], () => {
   uploaded = null;
   changed();

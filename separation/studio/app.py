@@ -12,6 +12,7 @@ import gradio as gr
 
 from separation.studio import api
 from separation.studio.components import fragments
+from separation.studio.components.drop_zone import drop_zone_html
 from separation.studio.components.method_cards import method_cards
 from separation.studio.components.song_cards import song_cards
 from separation.studio.components.theme import CSS, HEAD, theme
@@ -26,6 +27,10 @@ from separation.workers.threads import limit_malloc_arenas
 
 __all__ = ["build", "launch"]
 
+#: Gradio's own footer is hidden.
+_OPEN_API = """element.addEventListener("click", ({ target }) => {
+  if (target.closest("#api")) document.querySelector("footer .show-api")?.click();
+});"""
 THREADS = 80  # each waiting visitor holds one
 
 
@@ -47,6 +52,7 @@ def build() -> gr.Blocks:
                 models.build(separate_page, tab)
             with gr.Tab(translatable("page_about"), id="about"):
                 about_html = gr.HTML(fragments.about(Translator("en")))
+        footer = gr.HTML(fragments.footer(Translator("en")), js_on_load=_OPEN_API)
         job_control.wire_load(studio, separate_page.job)
         studio.load(
             _welcome,
@@ -54,11 +60,13 @@ def build() -> gr.Blocks:
             [
                 masthead,
                 separate_page.hero,
+                separate_page.song.drop,
                 separate_page.song.examples,
                 separate_page.song.library,
                 separate_page.methods,
                 separate_page.folded,
                 about_html,
+                footer,
             ],
             show_progress="hidden",
             api_visibility="private",
@@ -72,11 +80,13 @@ def _welcome(request: gr.Request) -> tuple[Any, ...]:
     return (
         fragments.masthead(words),
         fragments.hero(words),
+        gr.update(zone=drop_zone_html(words)),
         song_cards(words),
         gr.update(choices=library()),
         gr.update(cards=method_cards(words)),
         gr.update(line=fragments.folded_line(words)),
         fragments.about(words),
+        fragments.footer(words),
     )
 
 
@@ -105,7 +115,7 @@ def launch() -> None:
         allowed_paths=[str(storage.RESULTS)],
         max_file_size=int(LIMITS.file_bytes),
         max_threads=THREADS,
-        footer_links=["api", "settings"],
+        footer_links=["api"],  # behind the button of our own footer
         mcp_server=True,
         enable_monitoring=False,
         run_history=False,

@@ -32,9 +32,10 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
     page.wait_for_function("document.body.dataset.stage")
     upload(page, SONG)
     song = page.locator("#upload")
-    expect(song.get_by_label("Clear")).to_be_visible()
-    expect(song.locator("#duration")).to_have_text("0:11")
-    expect(song.locator(".component-wrapper")).to_have_attribute("data-song", "mixture.flac")
+    zone = page.locator(".drop-chosen")
+    expect(zone.locator(".drop-name")).to_have_text("mixture.flac")
+    expect(zone.locator("time")).to_have_text("0:11")
+    expect(song.locator("#duration")).to_have_text("0:11")  # Gradio's player is ready
     expect(song.locator(".play-pause-button")).to_be_hidden()
     expect(song.locator("#waveform")).to_be_hidden()
     song.locator(".play-pause-button").dispatch_event("click")  # as if something played it
@@ -49,9 +50,36 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
     page.click("#dock-play")
     page.wait_for_function("document.querySelector('stem-player[view=stems]').engine.playing")
     assert page.evaluate("[...window.media].every((one) => one.paused)")
-    song.get_by_label("Clear").click()
+    zone.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     expect(song.locator("input[type=file]")).to_be_attached()
-    expect(song.locator(".component-wrapper")).to_have_count(0)
+
+
+def test_a_song_is_chosen_by_keyboard_and_recorded(page: Page) -> None:
+    choose_file = page.get_by_role("button", name="Choose a file")
+    choose_file.focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(SONG)
+    expect(page.locator(".drop-chosen .drop-name")).to_have_text("mixture.flac")
+    page.get_by_role("button", name="Remove").press("Enter")
+    expect(page.locator(".drop-empty")).to_contain_text("Up to 200 MB and 30 min")
+    page.locator(".drop-record").press("Enter")
+    record = page.locator("#upload .record-button")
+    expect(record).to_be_focused()
+    record.press("Enter")
+    expect(page.locator("#upload .duration")).not_to_have_text("0:00")
+    page.locator("#upload .stop-button").click()
+    expect(page.locator(".drop-chosen time")).to_have_text(re.compile(r"0:0[1-9]"))
+    assert page.evaluate("document.activeElement.tagName") != "BODY"
+    assert page.locator("#form").get_by_text(re.compile("Drop Audio|Click to Upload|- or -")).count() == 0
+
+
+def test_the_footer_is_ours_and_leads_to_the_api(page: Page) -> None:
+    expect(page.get_by_text(re.compile("Use via API|Settings|Built with")).locator("visible=true")).to_have_count(0)
+    expect(page.locator("footer:visible")).to_have_count(1)
+    page.get_by_role("button", name="For programs: API and MCP").click()
+    expect(page.locator(".api-docs")).to_contain_text("separate")
 
 
 STEMS = ("vocals", "drums", "bass", "other", "residual")
@@ -107,7 +135,7 @@ def test_no_stem_has_the_colour_for_action(visitor: BrowserContext, server: Serv
 
 def test_the_colour_for_action_is_written_once() -> None:
     styles = {path: path.read_text("utf-8") for path in (ROOT / "assets" / "player").glob("*.css")}
-    tokens = set(re.findall(r"--action(?:-fill)?: (#\w+)", styles[ROOT / "assets" / "player" / "page.css"]))
+    tokens = set(re.findall(r"--action(?:-fill)?: (#\w+)", styles[ROOT / "assets" / "player" / "tokens.css"]))
     assert len(tokens) == 2
     for path, style in styles.items():
         rest = re.sub(r"--action(?:-fill)?: #\w+", "", style)

@@ -72,6 +72,44 @@ def test_sources_that_do_not_fit_are_told_at_their_field(sized: Page, tmp_path: 
     expect_told(sized, "references", "The true sources are 9.60 s shorter than the song")
 
 
+@pytest.mark.parametrize("field", ["#upload", "#references"])
+def test_a_file_that_is_too_large_is_told_before_its_upload(page: Page, field: str) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "/upload" in request.url else None)
+    page.evaluate("document.querySelector('.drop').dataset.bytes = 100_000")
+    if field == "#references":
+        page.locator("#own").get_by_role("button").first.click()
+    page.set_input_files(f"{field} input[type=file]", [SONG])
+    expect_told(
+        page, field.replace("#upload", "song").strip("#"), r"'mixture.flac': it has \d.\d MB; the limit is 0.1 MB"
+    )
+    assert sent == []
+
+
+def test_a_song_that_is_too_long_is_told_while_it_is_uploaded(page: Page) -> None:
+    page.evaluate("document.querySelector('.drop').dataset.seconds = 6")
+    page.route("**/upload?*", lambda route: None)  # held
+    page.set_input_files("#upload input[type=file]", [SONG])
+    expect_told(page, "song", "it lasts longer than 0.1 min, the limit: choose an excerpt")
+    expect(page.locator(".drop-uploading")).to_contain_text("mixture.flac")
+    page.unroute("**/upload?*")
+    expect(page.locator(".drop-chosen time")).to_have_text("0:11")  # an excerpt of it can be separated
+
+
+def test_with_all_places_taken_the_page_says_so_instead_of_doing_nothing(page: Page) -> None:
+    page.evaluate("document.querySelector('#separate').disabled = true")  # as the server does it
+    expect(page.locator("#action")).to_contain_text("All your places in the queue are taken")
+    card = page.get_by_role("button", name="Separate Night drive")
+    expect(card).to_be_disabled()
+    expect(card).to_have_accessible_description(re.compile("All your places"))
+    card.click(force=True)
+    expect(page.locator("#places")).to_be_in_viewport()
+    page.evaluate("document.querySelector('#separate').disabled = false")
+    expect(card).to_be_enabled()
+    expect(page.locator("#choice strong")).to_be_empty()
+    expect(page.locator("#places")).to_be_empty()
+
+
 def test_what_belongs_to_no_field_brings_the_status_into_view(sized: Page) -> None:
     upload(sized, SONG)
     choose(sized, "Mixture ÷ 4")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+import separation
 from separation.separators import METHODS
 from separation.studio.components.icons import icon
 
@@ -22,6 +23,7 @@ __all__ = [
     "blind_session",
     "file_url",
     "folded_line",
+    "footer",
     "hero",
     "hint",
     "masthead",
@@ -102,6 +104,15 @@ def about(words: Translator) -> str:
         f'<div class="about"><h2>{escape(words("about_title"))}</h2><div class="cards wide">{cards}</div>'
         f"<h3>{escape(words('about_methods'))}</h3>{method_texts(words)}"
         f"<h3>{escape(words('about_cite'))}</h3><ul>{papers}</ul></div>"
+    )
+
+
+def footer(words: Translator) -> str:
+    """Return the version, the licence, and a button for Gradio's page about the API."""
+    return (
+        f'<footer class="foot"><span>Stemscope {separation.__version__}</span>'
+        f"<span>{escape(words('foot_licence'))}</span>"
+        f'<button type="button" id="api">{escape(words("foot_api"))}</button></footer>'
     )
 
 

@@ -22,7 +22,7 @@ from separation.studio.limits import may_manage_models
 
 __all__ = ["EXAMPLE_TRACK", "example_buttons", "example_track", "song_cards"]
 
-_SCRIPT = "".join((ASSETS / "page" / name).read_text("utf-8") for name in ("song_cards.js", "upload_name.js"))
+_SCRIPT = (ASSETS / "page" / "song_cards.js").read_text("utf-8")
 _BARS = 56
 
 EXAMPLE_TRACK = "Al James - Schoolboy Facination (test)"  # in the full set and in the sample set
@@ -57,7 +57,8 @@ def song_cards(words: Translator, fetching: str = "") -> str:
             f"{icon('download')}</span><strong>{escape(words('get_tracks'))}</strong>"
             f"<small>{escape(words('get_tracks_info'))}</small></button>"
         )
-    return f'<div class="song-cards" role="group" aria-label="{escape(words("examples"))}">{"".join(cards)}</div>'
+    names = f'aria-label="{escape(words("examples"))}" data-full="{escape(words("places_full"))}"'
+    return f'<div class="song-cards" role="group" {names}>{"".join(cards)}</div>'
 
 
 def _card(song: str, details: str, words: Translator, *, title: str = "", art: str = "") -> str:

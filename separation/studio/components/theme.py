@@ -10,7 +10,7 @@ from separation.studio.components.scripts import join_modules
 
 __all__ = ["CSS", "HEAD", "theme"]
 
-# Tokens of page.css, which holds the colour for action.
+# Tokens of tokens.css, which holds the colour for action.
 _ACTION = ("var(--action)", "var(--action)")
 _ACTION_FILL = ("var(--action-fill)", "var(--action-fill)")  # 5.2:1 under white
 _ACTION_DEEP = ("color-mix(in srgb, var(--action-fill) 84%, black)",) * 2
@@ -84,14 +84,17 @@ def theme() -> gr.themes.Base:
 
 _PLAYER = ASSETS / "player"
 
-CSS = (_PLAYER / "page.css").read_text("utf-8")
+
+def _style(*names: str) -> str:
+    return "".join((_PLAYER / name).read_text("utf-8") for name in names)
+
+
+CSS = _style("tokens.css", "page.css", "drop.css", "controls.css")
 
 
 def _head() -> str:
     """Return the player's scripts and style, inlined into the page."""
-    style = "".join(
-        (_PLAYER / name).read_text("utf-8") for name in ("player.css", "dock.css", "charts.css", "touch.css")
-    )
+    style = _style("player.css", "dock.css", "charts.css", "touch.css")
     return f'<style>{style}</style>\n<script type="module">{join_modules(_PLAYER)}</script>\n'
 
 

@@ -9,9 +9,8 @@ from html import escape
 from separation.studio.i18n import Translator
 from separation.studio.jobs.queue import MAX_PER_VISITOR
 from separation.studio.jobs.store import JobState
-from separation.studio.limits import LIMITS
 
-__all__ = ["history", "summary", "time_span"]
+__all__ = ["clock_time", "history", "summary", "time_span"]
 
 
 def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: str | None = None, busy: int = 0) -> str:
@@ -19,12 +18,7 @@ def history(jobs: Sequence[tuple[str, JobState]], words: Translator, *, shown: s
 
     `busy` is the number of the visitor's places in the queue that jobs and downloads take.
     """
-    limits = words(
-        "limits",
-        songs=MAX_PER_VISITOR,
-        megabytes=words.number(LIMITS.file_bytes / 1e6),
-        minutes=words.number(LIMITS.seconds / 60),
-    )
+    limits = words("limits", songs=MAX_PER_VISITOR)
     head = items = ""
     note = f"<p>{escape(words('places', busy=busy, most=MAX_PER_VISITOR))}</p>" if busy else ""
     if jobs:
@@ -62,3 +56,8 @@ def time_span(seconds: float, words: Translator) -> str:
     if seconds < 90:
         return words("seconds_span", seconds=words.number(seconds, 0))
     return words("minutes_span", minutes=words.number(seconds / 60, 0))
+
+
+def clock_time(seconds: float) -> str:
+    """Return a duration as a player shows it: minutes and seconds."""
+    return "{}:{:02}".format(*divmod(round(seconds), 60))

@@ -36,11 +36,13 @@ def build(tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             methods = gr.CheckboxGroup(
-                choices, value=list(SHOWN), label=translatable("methods"), elem_id="bench-methods"
+                choices, value=list(SHOWN), label=translatable("methods"), elem_id="bench-methods", elem_classes="pills"
             )
         with gr.Column(scale=1, min_width=300):
-            metric = gr.Radio(metrics, value="SDR", label=translatable("metric"), elem_id="bench-metric")
-    published = gr.Checkbox(True, label=translatable("published"), elem_id="bench-published", container=False)
+            metric = gr.Radio(
+                metrics, value="SDR", label=translatable("metric"), elem_id="bench-metric", elem_classes="pills"
+            )
+    published = gr.Checkbox(True, label=translatable("published"), elem_id="bench-published", elem_classes="pill")
     with gr.Accordion(translatable("own_scores_title"), open=False, elem_id="bench-own"):
         files = gr.File(
             label=translatable("own_scores"), file_count="multiple", type="filepath", elem_id="bench-files", height=150

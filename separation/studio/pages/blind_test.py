@@ -18,8 +18,10 @@ __all__ = ["begin", "build", "offer"]
 def build(token: gr.State, tab: gr.Tab) -> None:
     """Lay out the page in the current tab and connect its events."""
     gr.Markdown(translatable("blind_intro"), elem_classes="intro")
-    sources = gr.CheckboxGroup([], label=translatable("blind_stems"), elem_id="blind-sources", visible=False)
-    button = gr.Button(translatable("begin"), variant="primary", elem_id="begin", visible=False, elem_classes="narrow")
+    sources = gr.CheckboxGroup(
+        [], label=translatable("blind_stems"), elem_id="blind-sources", visible=False, elem_classes="pills"
+    )
+    button = gr.Button(translatable("begin"), variant="primary", elem_id="begin", visible=False)
     place = gr.HTML(fragments.hint(Translator("en")("compare_first")), elem_id="blind")
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     tab.select(offer, token, [sources, button, place], **private)

@@ -37,9 +37,7 @@ MEASURED = 10.0  # seconds of the first sample track
 def build(separate: SeparatePage, tab: gr.Tab) -> None:
     """Lay out the page in the current tab and connect its events."""
     gr.Markdown(translatable("models_intro"), elem_classes="intro")
-    speed = gr.Button(
-        translatable("measure"), elem_id="measure", visible=may_manage_models(), scale=0, elem_classes="narrow"
-    )
+    speed = gr.Button(translatable("measure"), elem_id="measure", visible=may_manage_models(), scale=0)
     status = gr.HTML(elem_id="models-status")
     place = model_list()
     with gr.Accordion(translatable("default_of"), open=False, elem_id="defaults"), gr.Row():

@@ -21,6 +21,8 @@ from separation.studio.pages.song_choice import SongChoice
 
 __all__ = ["SeparatePage", "build"]
 
+#: The choice, or that all places of the visitor are taken; scripts fill them in.
+_CHOICE = '<p id="places" role="status"></p><p class="folded-text" id="choice"><strong></strong><span></span></p>'
 _FOLDING = (ASSETS / "page" / "folding.js").read_text("utf-8")
 
 
@@ -45,7 +47,7 @@ def build() -> SeparatePage:
         song = song_choice.build()
         with gr.Row(elem_id="action"):
             run = gr.Button(translatable("separate"), variant="primary", elem_id="separate", size="lg", scale=0)
-            gr.HTML('<p class="folded-text" id="choice"><strong></strong><span></span></p>')
+            gr.HTML(_CHOICE)
         methods = method_choice()
         with gr.Accordion(translatable("advanced"), open=False, elem_id="advanced"):
             with gr.Row():

@@ -9,10 +9,12 @@ from typing import Any
 import gradio as gr
 
 from separation.datasets.sample_set import download_sample_set
+from separation.studio.components.drop_zone import drop_zone
 from separation.studio.components.song_cards import example_buttons, song_cards
 from separation.studio.errors import visitor_message
 from separation.studio.i18n import Translator, translatable, translator_for
 from separation.studio.inputs import songs
+from separation.studio.jobs.history import clock_time
 from separation.studio.pages.fetching import fetch_in_turn
 from separation.studio.visitor import visitor_name
 
@@ -27,6 +29,7 @@ class SongChoice:
     """Components; `kind` is "upload", "sample" or "musdb"."""
 
     kind: gr.Textbox
+    drop: gr.HTML
     upload: gr.Audio
     examples: gr.HTML
     library: gr.Dropdown
@@ -42,6 +45,7 @@ def build() -> SongChoice:
     kind = gr.Textbox("upload", visible=False)
     with gr.Row(elem_id="song", equal_height=True):
         with gr.Column(scale=5, min_width=280):
+            drop = drop_zone()
             upload = gr.Audio(
                 sources=["upload", "microphone"],
                 type="filepath",  # a file, not gr.Audio's decoding, which would open playlists
@@ -54,18 +58,18 @@ def build() -> SongChoice:
             listed = gr.Dropdown(
                 library(), value=None, label=translatable("library"), elem_id="library", filterable=True
             )
-    return SongChoice(kind=kind, upload=upload, examples=examples, library=listed)
+    return SongChoice(kind=kind, drop=drop, upload=upload, examples=examples, library=listed)
 
 
 def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.HTML, visitor: gr.BrowserState) -> None:
     """Connect the events; oracles can be chosen once the true sources are known."""
-    shown = [song.kind, methods, folded]
+    shown = [song.kind, methods, folded, song.drop]
     for event in (song.upload.change, references.change):
         event(describe_choice, [song.upload, song.library, references], shown, queue=False, **_PRIVATE)
     song.upload.input(lambda: None, None, song.library, queue=False, **_PRIVATE)
     song.library.input(
         choose_from_library,
-        [song.library, references],
+        [song.upload, song.library, references],
         [song.upload, *shown],
         queue=False,
         **_PRIVATE,
@@ -84,25 +88,34 @@ def library() -> list[str]:
 
 def describe_choice(
     request: gr.Request, upload: str | None, chosen: str | None, references: list[str] | None
-) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Return the kind of the song, whether its true sources are known for the methods, and its name and problem."""
+) -> tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the kind of the song, and updates of the methods, the folded line and the drop zone.
+
+    They are: whether the true sources are known; the song's name and problem; an upload's name and length.
+    """
     kind = "upload" if upload or not chosen else "sample" if chosen in songs.samples() else "musdb"
     truth = bool(references) or kind != "upload"
-    problem = _problem_of(upload, translator_for(request)) if upload else ""
-    return kind, gr.update(truth=truth), gr.update(value=Path(upload).name if upload else chosen or "", problem=problem)
+    length, problem = _header_of(upload, translator_for(request)) if upload else ("", "")
+    name = Path(upload).name if upload else ""
+    song = gr.update(value=name or chosen or "", problem=problem)
+    return kind, gr.update(truth=truth), song, gr.update(song=name, length=length)
 
 
-def _problem_of(upload: str, words: Translator) -> str:
-    """Return why an upload cannot be used, as far as its header tells."""
+def _header_of(upload: str, words: Translator) -> tuple[str, str]:
+    """Return the length of an upload as far as its header tells it, and why it cannot be used."""
     try:
-        songs.check_choice("upload", upload)
+        seconds = songs.check_choice("upload", upload)
     except (ValueError, OSError) as error:
-        return visitor_message(error, words)
-    return ""
+        return "", visitor_message(error, words)
+    return ("" if seconds is None else clock_time(seconds)), ""
 
 
-def choose_from_library(request: gr.Request, chosen: str | None, references: list[str] | None) -> tuple[Any, ...]:
-    """Choose a song in the list."""
+def choose_from_library(
+    request: gr.Request, upload: str | None, chosen: str | None, references: list[str] | None
+) -> tuple[Any, ...]:
+    """Choose a song in the list, in place of an upload; a list that was only opened chooses nothing."""
+    if not chosen:
+        return (gr.skip(), *describe_choice(request, upload, None, references))
     return (None, *describe_choice(request, None, chosen, references))
 
 

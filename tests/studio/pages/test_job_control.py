@@ -207,10 +207,19 @@ def test_a_bad_file_is_told_when_it_is_chosen(tmp_path: Path) -> None:
         (tmp_path / "notes.mp3", "de", "'notes.mp3' kann nicht gelesen werden"),
         (UPLOAD, "en", ""),
     ):
-        *_, shown = song_choice.describe_choice(Request(language), str(file), None, None)  # type: ignore[arg-type]
+        *_, shown, zone = song_choice.describe_choice(Request(language), str(file), None, None)  # type: ignore[arg-type]
         assert shown["value"] == file.name
         assert shown["problem"].startswith(words)
         assert bool(shown["problem"]) == bool(words)
+        assert (zone["song"], zone["length"]) == (file.name, "" if words else "0:11")
+
+
+def test_a_list_that_was_only_opened_leaves_the_upload() -> None:
+    request: Any = Request()
+    kept, *_, zone = song_choice.choose_from_library(request, str(UPLOAD), None, None)
+    assert (kept, zone["song"]) == (gr.skip(), UPLOAD.name)
+    replaced, kind, *_, zone = song_choice.choose_from_library(request, str(UPLOAD), "Night drive", None)
+    assert (replaced, kind, zone["song"]) == (None, "sample", "")
 
 
 def test_a_refusal_leaves_the_progress_of_another_job_visible(monkeypatch: pytest.MonkeyPatch) -> None:

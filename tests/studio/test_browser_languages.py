@@ -64,11 +64,9 @@ def test_html_made_on_the_server_holds_no_text_of_its_own(
     assert unbracketed([text for one in html for text in html_texts(one)], [*MODELS, *SONGS, *papers]) == []
 
 
-#: The texts that are visible, or that a screen reader would say; Gradio's drop zones and footer speak its languages.
+#: The texts that are visible, or that a screen reader would say.
 TEXTS = """() => {
-  const isShown = (part) =>
-    part.checkVisibility({ opacityProperty: true, visibilityProperty: true }) &&
-    !part.closest("#upload, footer, .wrap:has(> .or)");
+  const isShown = (part) => part.checkVisibility({ opacityProperty: true, visibilityProperty: true });
   const texts = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {

@@ -69,7 +69,7 @@ def test_sources_that_do_not_fit_are_told_at_their_field(sized: Page, tmp_path: 
     upload_stems(sized, "#references", tmp_path / "vocals.wav")
     choose(sized, "Mixture ÷ 4")
     sized.click("#separate")
-    expect_told(sized, "references", "The true sources have")
+    expect_told(sized, "references", "The true sources are 9.60 s shorter than the song")
 
 
 @pytest.mark.parametrize("field", ["#upload", "#references"])

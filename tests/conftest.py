@@ -32,6 +32,8 @@ LONGEST = (
     "test_browser_player.py",
     "trust",  # a folder that is one scope
     "test_browser_jobs.py",
+    "test_browser_refusals.py",
+    "test_browser_pages.py",
     "test_api.py",
     "test_evaluate.py",
     "test_htdemucs.py",
@@ -61,7 +63,7 @@ LONGEST = (
 
 #: Files that share one studio and one browser run in one process. There are two such groups, which run side by side:
 #: these files, whose tests look at one result, and the others of the browser and the API.
-RESULT = ("test_browser.py", "test_browser_player.py", "test_browser_look.py")
+RESULT = ("test_browser.py", "test_browser_player.py", "test_browser_look.py", "test_browser_pages.py")
 
 
 def group(file: str) -> str:

@@ -13,8 +13,11 @@ function stateNow() {
   return find(".record-button") ? "recording" : "empty";
 }
 
-// The source of sound: 0 is a file, 1 the microphone.
-const useSource = (number) => audio()?.querySelectorAll(".source-selection button")[number]?.click();
+// Choose the source of sound: 0 is a file, 1 the microphone. Gradio lays its parts out anew, even for the same source.
+function useSource(number) {
+  const button = audio()?.querySelectorAll(".source-selection button")[number];
+  if (button && !button.classList.contains("selected")) button.click();
+}
 
 // Call when Gradio has laid out a part.
 function whenThere(selector, act) {

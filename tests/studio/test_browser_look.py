@@ -57,6 +57,7 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
 
 def test_a_song_is_chosen_by_keyboard_and_recorded(page: Page) -> None:
     choose_file = page.get_by_role("button", name="Choose a file")
+    choose_file.click(trial=True)  # waits until Gradio has laid out its own field, which opens the dialog
     choose_file.focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

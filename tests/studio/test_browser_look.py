@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.conftest import ROOT, SAMPLES
-from tests.studio.browser import choose, open_page, separate, upload, wait_for
+from tests.studio.browser import choose, open_page, separate, upload, wait_for, wait_two_frames
 from tests.studio.server import CHROMIUM, Server
 
 pytestmark = [
@@ -57,9 +57,9 @@ def test_the_bar_is_the_only_player_of_an_upload(page: Page) -> None:
 
 def test_a_song_is_chosen_by_keyboard_and_recorded(page: Page) -> None:
     choose_file = page.get_by_role("button", name="Choose a file")
-    choose_file.click(trial=True)  # waits until Gradio has laid out its own field, which opens the dialog
     choose_file.focus()
     with page.expect_file_chooser() as chooser:
+        wait_two_frames(page)  # until Chromium knows that the dialog is expected
         page.keyboard.press("Enter")
     chooser.value.set_files(SONG)
     expect(page.locator(".drop-chosen .drop-name")).to_have_text("mixture.flac")

@@ -240,6 +240,18 @@ def compared(comparison: Page) -> Page:
     return comparison
 
 
+def test_pages_show_the_result_of_their_address_before_the_form_does(visitor: BrowserContext, result: str) -> None:
+    """A click on a tab may come first when a page is opened by a link."""
+    page = visitor.new_page()
+    page.route("**/queue/join*", lambda route: None)  # what restores the form
+    page.goto(result)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("stem-player[view=compare] .matrix")).to_be_visible()
+    page.get_by_role("tab", name="Blind test").click()
+    expect(page.locator("#begin")).to_be_visible()
+    page.close()
+
+
 def test_methods_are_compared(compared: Page) -> None:
     page = compared
     cells = page.locator("stem-player[view=compare] .cell.picture")

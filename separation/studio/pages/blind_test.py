@@ -10,6 +10,7 @@ from separation.studio import errors
 from separation.studio.components import fragments
 from separation.studio.i18n import translatable, translator_for
 from separation.studio.listening.blind_test import begin_test, ratable_sources
+from separation.studio.pages.job_control import token_of_address
 from separation.studio.results import storage
 
 __all__ = ["begin", "build", "offer"]
@@ -30,7 +31,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
 
 def offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
     """Return the stems that can be rated, and the ratings that the browser has kept."""
-    words, folder = translator_for(request), storage.find_playable(token)
+    words, folder = translator_for(request), storage.find_playable(token or token_of_address(request))
     names = ratable_sources(folder) if folder else []
     if not names:
         hint = fragments.hint(words("compare_first"))
@@ -42,7 +43,7 @@ def offer(token: str | None, request: gr.Request) -> tuple[Any, ...]:
 
 def begin(token: str | None, sources: list[str], request: gr.Request) -> str:
     """Return a blind test of the chosen stems."""
-    words, folder = translator_for(request), storage.find_result(token)
+    words, folder = translator_for(request), storage.find_result(token or token_of_address(request))
     if folder is None:
         return fragments.work(words("over"))
     if not sources:

@@ -8,6 +8,7 @@ import gradio as gr
 
 from separation.studio.components import fragments
 from separation.studio.i18n import translator_for
+from separation.studio.pages.job_control import token_of_address
 from separation.studio.results import storage
 
 __all__ = ["build", "show"]
@@ -22,7 +23,7 @@ def build(token: gr.State, tab: gr.Tab) -> None:
 
 def show(token: str | None, request: gr.Request) -> str:
     """Return the comparison of the result on the Separate page."""
-    folder = storage.find_playable(token)
+    folder = storage.find_playable(token or token_of_address(request))
     if folder is None:
         return fragments.hint(translator_for(request)("compare_first"))
     return fragments.player(folder, view="compare")

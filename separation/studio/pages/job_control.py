@@ -27,7 +27,7 @@ from separation.studio.jobs.store import JobOrder, JobState
 from separation.studio.results import storage
 from separation.studio.visitor import is_name, visitor_name
 
-__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "watch", "wire"]
+__all__ = ["JobParts", "ask_to_stop", "go_on", "restore", "retry", "separate", "token_of_address", "watch", "wire"]
 
 log = logging.getLogger(__name__)
 
@@ -182,13 +182,18 @@ def watch(request: gr.Request, token: str | None, visitor: Any, place: str, list
 
 def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:
     """Show the job that the page's address names, and give a new visitor a secret name."""
-    words, token = translator_for(request), request.query_params.get("result")
+    words, token = translator_for(request), token_of_address(request)
     if not is_name(visitor):
         visitor = secrets.token_urlsafe(16)
     view = list(_view(token, visitor, words))
     if token is None:
         view[0] = fragments.hint(words("ready"))
     return (*view, visitor)
+
+
+def token_of_address(request: gr.Request) -> str | None:
+    """Return the token in the page's address, which a page has before :func:`restore` has told it the token."""
+    return request.query_params.get("result")
 
 
 # -- what the page shows

@@ -12,9 +12,9 @@ export OMP_WAIT_POLICY = PASSIVE
 app: $(VENV)/app.stamp ffmpeg
 	$(BIN)/python -u app.py
 
-# Four test processes keep two cores busy: many tests wait for a server, a browser or a worker. One thread each:
-# on small inputs, two threads take twice as long as one. They hold 11 GB together.
-WORKERS ?= 4
+# Three test processes keep two cores busy: many tests wait for a server, a browser or a worker, and four were no faster.
+# One thread each: on small inputs, two threads take twice as long as one.
+WORKERS ?= 3
 test: lint chromium ffmpeg
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 

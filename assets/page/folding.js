@@ -4,8 +4,6 @@
 const form = document.getElementById("form");
 const words = { ...window.stemscopeWords.en, ...window.stemscopeWords[window.stemscopeLanguage] };
 const text = (key) => words[key] ?? key;
-const unnamed = ["method_own_stems", "fact_sum_of_sources"]; // names that the visitor has not given
-const translated = (name) => text(unnamed.find((key) => window.stemscopeWords.en[key] === name) ?? name);
 const part = (id) => document.getElementById(id);
 const player = () => document.querySelector("#result stem-player");
 const busy = () => part("stop") !== null && !part("stop").disabled;
@@ -13,7 +11,6 @@ const busy = () => part("stop") !== null && !part("stop").disabled;
 let opened = false; // by the visitor, while there is something to fold for
 let shownPlayer = null; // the player that has had the focus
 let summary = { song: "", methods: "" };
-let summaryOf = null; // the player whose document the summary comes from
 
 function chosenMethods() {
   const boxes = [...document.querySelectorAll("#methods input:checked:not(:disabled)")];
@@ -29,19 +26,12 @@ function write(line, { song, methods }) {
 const writeFolded = () => write(element.querySelector(".folded-text"), summary);
 const writeChoice = () => write(part("choice"), { song: props.value, methods: chosenMethods().join(", ") });
 
-// A page that was opened by a link has an empty form: the result knows what it is.
-async function readSummary(manifest) {
-  summaryOf = manifest;
-  try {
-    const result = await (await fetch(manifest)).json();
-    const groups = result.groups.filter((group) => !["song", "references"].includes(group.id));
-    const titles = groups.map(({ id, title }) => words[`method_${id}`] ?? translated(title)).join(", ");
-    summary = { song: summary.song || translated(result.name), methods: summary.methods || titles };
-    writeFolded();
-  } catch {
-    // It is not there yet; the next change tries again.
-    summaryOf = null;
-  }
+// A page that was opened by a link has an empty form: the status knows what the job is about.
+function readJob() {
+  const job = part("status")?.querySelector(".job");
+  if (!job || summary.song) return;
+  summary = { ...job.dataset };
+  writeFolded();
 }
 
 function fold(folded) {
@@ -60,7 +50,7 @@ function look() {
   noteUploads();
   tellRefusal();
   document.body.dataset.stage = busy() ? "working" : here ? "done" : "empty";
-  if (manifest !== null && manifest !== summaryOf && !opened) readSummary(manifest);
+  readJob();
   fold((busy() || here !== null) && !opened);
   if (manifest !== null && manifest !== shownPlayer && !opened) {
     shownPlayer = manifest;
@@ -193,7 +183,6 @@ document.addEventListener(
       opened = false;
       shownPlayer = null;
       summary = { song: props.value || text("references"), methods: chosenMethods().join(", ") };
-      summaryOf = player()?.getAttribute("manifest") ?? null;
       writeFolded();
       setTimeout(look, 50);
     }

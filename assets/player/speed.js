@@ -44,8 +44,9 @@ export function speedControls(session) {
     const texts = [word("percent", { percent }), word("semitones", { semitones: signedNumber(engine.semitones) })];
     showValue(speed, percent, texts[0]);
     showValue(pitch, engine.semitones, texts[1]);
-    const changed = [percent !== 100 && texts[0], engine.semitones !== 0 && texts[1]].filter(Boolean);
-    if (state.textContent !== changed.join(" ")) state.textContent = changed.join(" ");
+    const shown = engine.semitones === 0 ? texts[0] : texts.join(" ");
+    if (state.textContent !== shown) state.textContent = shown;
+    element.classList.toggle("changed", percent !== 100 || engine.semitones !== 0);
   };
   update();
   return { element, update };

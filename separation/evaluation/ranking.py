@@ -81,7 +81,7 @@ def rank_scores(
         ``{"scores": {method: number or None}, "best", "verdict", "ties", "lead", "p", "samples"}``. "verdict" is
 
         - "sure" if the best method leads every other one with p < :data:`LEVEL` after Holm's correction,
-        - "tie" if it does not; "ties" are the methods that it does not surely lead,
+        - "tie" if it does not; "ties" are the methods that it does not clearly lead,
         - "short" if there are too few samples for a test,
         - "untested" if there are none,
         - "only" if there is no other method, and "none" if there is no score.

@@ -29,6 +29,8 @@ class Method:
         Default weights; None if the method has none.
     needs_references : bool
         Whether the method is an oracle, which needs the true sources.
+    names_sources : bool
+        Whether its stems are named sources, in contrast to ICA's components.
     preset : Preset or None
         The preset that defines the method, if any.
     """
@@ -41,6 +43,7 @@ class Method:
     options: str
     default_model: str | None = None
     needs_references: bool = False
+    names_sources: bool = True
     preset: Preset | None = None
 
     @property
@@ -108,6 +111,7 @@ METHODS: dict[str, Method] = {
                 "mixtures."
             ),
             reference="Hyvärinen and Oja, Neural Networks 2000",
+            names_sources=False,
         ),
         _method(
             "open_unmix",

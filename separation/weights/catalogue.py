@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ def cache_dir() -> Path:
 def list_models() -> list[Model]:
     """Return all known models, bundled ones first."""
     bundled = [_read_folder(path.parent, bundled=True) for path in sorted(BUNDLED.glob("*/model.json"))]
-    table = tomllib.loads(RELEASED.read_text(encoding="utf-8"))["model"]
-    return bundled + [model_from_dict(entry, folder=_released_folder(entry)) for entry in table]
+    return bundled + [model_from_dict(entry, folder=_released_folder(entry)) for entry in _read_table(RELEASED)]
+
+
+@cache  # the studio lists the models some forty times for a page
+def _read_table(path: Path) -> list[dict[str, Any]]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))["model"]  # type: ignore[no-any-return]
 
 
 def _released_folder(entry: dict[str, Any]) -> Path:

@@ -41,7 +41,7 @@ def test_equally_good_methods_tie_even_if_others_are_worse() -> None:
 
 
 def test_a_tie_is_not_claimed_to_be_sure_by_chance_too_often() -> None:
-    """The level of the test: of equal methods, at most one in twenty is called surely best."""
+    """The level of the test: of equal methods, at most one in twenty is called clearly best."""
     sure = 0
     for seed in range(200):
         methods = {f"m{i}": {"x": target(noisy(0.0, seed=1000 * i + seed))} for i in range(3)}

@@ -17,9 +17,10 @@ from typing import Any
 
 import playwright
 
+from separation.weights.catalogue import list_models
 from tests.conftest import ROOT
 
-__all__ = ["CHROMIUM", "NODE", "Server", "running"]
+__all__ = ["CHROMIUM", "NODE", "Server", "damaged_weights", "running"]
 
 CHROMIUM = shutil.which("chromium")
 NODE = Path(playwright.__file__).parent / "driver" / "node"  # comes with playwright, so that it is always there
@@ -62,3 +63,17 @@ def running(folder: Path, *, port: Any = 0, quick: bool = False, **environment: 
         server.terminate()
         server.wait(timeout=60)
         log.close()
+
+
+@contextmanager
+def damaged_weights(server: Server, name: str) -> Iterator[None]:
+    """Let a model of the server be installed, but with files that cannot be read."""
+    (model,) = (one for one in list_models() if one.name == name)
+    folder = server.folder / "home" / "models" / name
+    folder.mkdir(parents=True)
+    for file in model.files:
+        (folder / file.name).write_bytes(b"these are no weights")
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)

@@ -150,6 +150,9 @@ def test_waiting_visitors_see_their_position_and_can_cancel(
         wait_for(other, "Demucs|Open-Unmix")
         separate(page)
         wait_for(page, "Waiting.*1 ahead of you")
+        with open_page(visitor, page.url) as same:
+            expect(same.locator("#folded strong")).to_have_text("Night drive")
+            expect(same.locator("#folded span")).to_have_text("Best offline")
         page.click("#stop")
         wait_for(page, "Stopped")
         other.locator("#stop").dispatch_event("click")  # it may have ended meanwhile
@@ -414,7 +417,9 @@ def test_a_new_test_or_song_replaces_the_last_one(page: Page) -> None:
 def test_benchmark_models_and_about_pages(page: Page) -> None:
     open_tab(page, "Benchmark")
     expect(page.locator("#benchmark svg")).to_be_visible()
-    expect(page.locator("#benchmark .lead")).to_contain_text("Best offline is best for vocals", timeout=60 * SECOND)
+    expect(page.locator("#benchmark .lead")).to_contain_text(
+        "Best offline is clearly best for vocals", timeout=60 * SECOND
+    )
     page.locator("#benchmark summary").click()
     expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
     page.locator("#bench-metric").get_by_label("SIR").check()  # drawn again by itself

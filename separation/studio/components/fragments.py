@@ -26,6 +26,7 @@ __all__ = [
     "footer",
     "hero",
     "hint",
+    "job_facts",
     "masthead",
     "method_texts",
     "player",
@@ -146,6 +147,11 @@ def work(
     head = f'<div class="line"><strong>{escape(title)}</strong>{words}</div>'
     refused = "" if details or share is not None or not lines else " refused"  # nothing was begun
     return f'<div class="work{refused}" role="status">{head}{bar(title, share)}{lines}</div>'
+
+
+def job_facts(song: str, methods: str) -> str:
+    """Tell the page's script what the job is about, for the folded form of a page that was opened by a link."""
+    return f'<p class="job" hidden data-song="{escape(song)}" data-methods="{escape(methods)}"></p>'
 
 
 def refusal(sentence: str, field: str, key: str) -> str:

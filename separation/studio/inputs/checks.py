@@ -1,4 +1,4 @@
-"""Checks before queueing: refuse methods that are unknown, or lack their weights or the true sources."""
+"""Checks before queueing: refuse methods that are unknown, lack weights or true sources, or give no vocals."""
 
 from __future__ import annotations
 
@@ -41,15 +41,33 @@ def usable_part(
     check_methods(request.methods, estimates=estimates)
     problems = {}
     for name in request.methods:
-        title = words.named("method", name, METHODS[name].title)
-        if METHODS[name].needs_references and not references:
-            problems[name] = words("no_references", method=title)
-        elif not has_weights(name, request.models.get(name)):
-            problems[name] = words("no_weights", method=title)
+        if (problem := _problem(name, request, references=references)) is not None:
+            problems[name] = words(problem, method=words.named("method", name, METHODS[name].title))
     usable = [name for name in request.methods if name not in problems]
     if not usable and not estimates:
         raise StudioError(" ".join(problems.values()))
     return replace(request, methods=usable), list(problems.values())
+
+
+def _problem(name: str, request: SeparationRequest, *, references: bool) -> str | None:
+    """Return the key of the sentence that says why a method cannot work; None if it can."""
+    model = request.models.get(name)
+    if METHODS[name].needs_references and not references:
+        return "no_references"
+    if not has_weights(name, model):
+        return "no_weights"
+    if request.karaoke and not _gives_vocals(name, model):
+        return "no_vocals"
+    return None
+
+
+def _gives_vocals(name: str, model: str | None) -> bool:
+    from separation.weights import catalogue
+
+    wanted = model or METHODS[name].default_model
+    return METHODS[name].names_sources and all(
+        "vocals" in one.sources for one in catalogue.list_models() if one.name == wanted
+    )
 
 
 def has_weights(name: str, model: str | None = None) -> bool:

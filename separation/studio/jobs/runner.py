@@ -66,8 +66,10 @@ def submit(order: JobOrder, visitor: object, *, watched: bool = True) -> str:
         folder = storage.new_folder()
         try:
             store.save_order(folder, order)
-            total = len(order.request.methods) + len(order.problems) + bool(order.song.get("estimates"))
-            state = JobState(name=order.name, place=QUEUE.ahead_of(turn), total=total, problems=order.problems)
+            methods = order.request.methods
+            total = len(methods) + len(order.problems) + bool(order.song.get("estimates"))
+            ahead = QUEUE.ahead_of(turn)
+            state = JobState(name=order.name, methods=methods, place=ahead, total=total, problems=order.problems)
             store.write_state(folder, state)
             if watched:
                 store.remember(str(visitor), folder)

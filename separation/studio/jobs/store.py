@@ -81,6 +81,8 @@ class JobState:
         Seconds until its turn while it waits, until its end while it works; None if not known yet.
     stage, method, device, real_time_factor, share
         See :class:`separation.studio.jobs.session_update.SessionUpdate`.
+    methods : sequence of str
+        The methods that it runs, in their order.
     total : int
         Number of requested methods, plus 1 if there are another tool's stems.
     results : sequence of mapping
@@ -115,6 +117,7 @@ class JobState:
     device: str = ""
     real_time_factor: float | None = None
     share: float = 0.0
+    methods: Sequence[str] = ()
     total: int = 1
     results: Sequence[Mapping[str, Any]] = ()
     own: bool = False

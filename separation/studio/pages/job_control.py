@@ -229,7 +229,7 @@ def _view(token: str | None, visitor: str, words: Translator, *, place: str = ""
     if folder is None:
         status: Any = gr.skip() if token is None else fragments.work(words("over"))
     else:
-        status = describe(state, words) + _late_refusal(folder, state, words)
+        status = describe(state, words) + _facts(state, words) + _late_refusal(folder, state, words)
     unfinished = state is not None and state.unfinished
     stoppable = unfinished and folder is not None and not store.is_stop_asked(folder)
     watching = unfinished or any(other.unfinished for _, other in others)
@@ -264,6 +264,13 @@ def describe(state: JobState | None, words: Translator) -> str:
         return fragments.work(words("nothing"), [words("finished", done=0, all=state.total)], problems=problems)
     kept = words("finished" if state.state == "done" else "kept", done=state.finished, all=state.total)
     return fragments.work(words(state.state), [kept], problems=problems)
+
+
+def _facts(state: JobState | None, words: Translator) -> str:
+    if state is None:
+        return ""
+    methods = ", ".join(words.named("method", method, method) for method in state.methods)
+    return fragments.job_facts(words.sentence(state.name), methods)
 
 
 def _late_refusal(folder: Path, state: JobState | None, words: Translator) -> str:

@@ -18,6 +18,7 @@ import soundfile
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
 from separation.separators.hpss import HarmonicPercussive
+from separation.separators.ica import FastICASeparator
 from separation.separators.mixture import Mix
 from separation.studio import i18n
 from separation.studio.inputs import songs
@@ -28,6 +29,7 @@ from separation.studio.jobs.store import JobState
 from separation.studio.pages import blind_test, compare, fetching, job_control, song_choice
 from separation.studio.results import storage
 from separation.studio.visitor import visitor_name
+from separation.weights.catalogue import list_models
 from tests.conftest import SAMPLES
 from tests.studio.conftest import Request, run_session, short_song
 
@@ -114,6 +116,17 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
     assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last.status
 
 
+def test_karaoke_with_weights_without_vocals_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path))
+    (model,) = (one for one in list_models() if one.name == "umxse")  # speech and noise
+    model.folder.mkdir(parents=True)
+    for file in model.files:
+        (model.folder / file.name).touch()
+    last = ended(*pressed("mix", "open-unmix", upload=UPLOAD, karaoke=True, **{"open-unmix": "umxse"}))
+    assert "1 of 2 methods" in last.status
+    assert "Open-Unmix does not give vocals" in last.status
+
+
 def test_more_metrics_are_part_of_the_order_and_of_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     orders = []
     save = store.save_order
@@ -146,6 +159,11 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, object], str]] = {
     ),
     "weights that are not there": (("hybrid-demucs",), {}, "Hybrid Demucs: the weights are not installed."),
     "weights of another method": (("open-unmix",), {"open-unmix": "demucs-compact"}, "Open-Unmix: the weights are not"),
+    "karaoke by a method without vocals": (
+        ("ica",),
+        {"upload": UPLOAD, "karaoke": True},
+        "ICA does not give vocals",
+    ),
     "a negative start": (("mix",), {"start": -1.0}, "The excerpt must start at 0 s or later, not at -1 s."),
     "a start that is no number": (("mix",), {"start": float("nan")}, "The excerpt must start at 0 s or later"),
     "a start after the end": (("mix",), {"start": 500.0}, "500"),
@@ -366,7 +384,7 @@ def slow_hpss(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow_hpss")
 def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None:
     token = press(pressed("hpss", duration=2.0)).token
-    wait_until(token, "Harmonic-percussive")
+    wait_until(token, "<strong>Harmonic-percussive")
     assert token in look(token).place["value"], "the player was there"
     job_control.ask_to_stop(token)
     view = wait_until(token, "Stopped")
@@ -384,7 +402,7 @@ def test_stop_before_anything_is_finished_leaves_no_player_and_no_link() -> None
 @pytest.mark.usefixtures("slow_hpss")
 def test_stop_keeps_what_is_finished_and_go_on_does_the_rest() -> None:
     token = press(pressed("mix", "hpss", upload=UPLOAD, duration=2.0)).token
-    wait_until(token, "Harmonic-percussive")
+    wait_until(token, "<strong>Harmonic-percussive")
     job_control.ask_to_stop(token)
     view = wait_until(token, "Stopped")
     assert "1 of 2 methods finished" in view.status
@@ -451,12 +469,17 @@ def test_a_failed_method_is_tried_again_alone_into_the_same_result(monkeypatch: 
             raise MemoryError
         yield from stream(self, mixture)
 
+    def fail(self: FastICASeparator, mixture: Any) -> Any:
+        raise MemoryError
+        yield
+
     def press_retry(method: object) -> View:
         event = gr.EventData(None, {"method": method})
         return View(*job_control.retry(Request(), token, VISITOR, event))  # type: ignore[arg-type]
 
     monkeypatch.setattr(HarmonicPercussive, "stream", fail_once)
-    view = ended(*pressed("mix", "hpss", "ica", upload=UPLOAD, karaoke=True))  # ICA has no vocals
+    monkeypatch.setattr(FastICASeparator, "stream", fail)
+    view = ended(*pressed("mix", "hpss", "ica", upload=UPLOAD))
     token = view.token
     assert "1 of 3 methods" in view.status
     assert "Harmonic-percussive: the server has too little memory for this: try a shorter excerpt" in view.status

@@ -40,7 +40,7 @@ def list_models() -> list[Model]:
 
 @cache  # the studio lists the models some forty times for a page
 def _read_table(path: Path) -> list[dict[str, Any]]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))["model"]  # type: ignore[no-any-return]
+    return tomllib.loads(path.read_text(encoding="utf-8"))["model"]
 
 
 def _released_folder(entry: dict[str, Any]) -> Path:

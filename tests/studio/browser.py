@@ -48,7 +48,23 @@ class open_page:  # noqa: N801  # used like a function
 
     def __exit__(self, *_: object) -> None:
         self.page.close()
+        self.check()
+
+    def check(self) -> None:
+        """Fail if a script of the page has failed."""
         assert self.errors == []
+
+
+#: Put the player in anew, as it is on a page that has just been opened.
+RENEW = """async () => {
+  const place = document.querySelector("#result stem-player").parentElement;
+  const fresh = place.firstElementChild.cloneNode();
+  place.replaceChildren();
+  await new Promise((done) => setTimeout(done, 50)); // its session ends a moment later
+  sessionStorage.clear();
+  place.append(fresh);
+  window.scrollTo(0, 0);
+}"""
 
 
 def wait_two_frames(page: Page) -> None:

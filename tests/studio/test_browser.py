@@ -59,6 +59,7 @@ def save(page: Page, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
+@pytest.mark.usefixtures("same_page")
 def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -> None:
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
         page.get_by_role("radio", name=method).click()
@@ -95,6 +96,7 @@ def check_archive(archive: Path, song: Path) -> None:
     assert float(said[1]) == pytest.approx(residual, abs=0.01)
 
 
+@pytest.mark.usefixtures("same_page")
 def test_the_current_mix_can_be_downloaded(page: Page, result: str, tmp_path: Path) -> None:
     page.locator(f"{lane_selector(page, 'vocals')} .without").click()
     with page.expect_download() as caught:

@@ -45,10 +45,11 @@ def start(page: Page, *methods: str, seconds: float = 0, song: Path = SONG) -> N
     page.wait_for_url("**result=**")
 
 
-def test_a_job_survives_ten_reloads_and_ends(page: Page) -> None:
+@pytest.mark.parametrize("reloads", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_job_survives_reloads_and_ends(page: Page, reloads: int) -> None:
     start(page, "Mixture ÷ 4", "Demucs", "Open-Unmix")
     link = page.url
-    for _ in range(10):
+    for _ in range(reloads):
         page.reload(wait_until="commit")
         page.wait_for_timeout(200)
     wait_for(page, "Done.*3 of 3 methods")

@@ -197,7 +197,7 @@ SMALL = """() => {
 }"""
 
 
-@pytest.mark.parametrize("width", [390, 768])
+@pytest.mark.parametrize("width", [390, pytest.param(768, marks=pytest.mark.slow)])
 def test_every_control_is_large_enough_for_a_finger(browser: Browser, server: Server, result: str, width: int) -> None:
     screen: dict[str, Any] = {"viewport": {"width": width, "height": 844}, "has_touch": True, "is_mobile": True}
     with open_page(browser, server.url, **screen) as page:

@@ -147,6 +147,7 @@ def _distortion(heard: np.ndarray, *tones: float) -> float:
     return float(spectrum[~expected].sum() / spectrum[expected].sum())
 
 
+@pytest.mark.usefixtures("same_page")
 def test_stems_play_in_sync_to_the_sample(page: Page, own_result: str) -> None:
     """Two stems hold the same noise; their outputs must still be equal after three seeks."""
     play(page)
@@ -184,6 +185,7 @@ def assert_together(page: Page) -> None:
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.usefixtures("same_page")
 def test_stems_stay_in_sync_at_another_speed_and_pitch(page: Page, own_result: str) -> None:
     player(page, "(p.engine.setSpeed(0.8), p.engine.setTransposition(3))")
     play(page)
@@ -204,6 +206,7 @@ def test_stems_stay_in_sync_at_another_speed_and_pitch(page: Page, own_result: s
     assert 2 <= float(str(player(page, "p.seconds"))) <= 2.9
 
 
+@pytest.mark.usefixtures("same_page")
 def test_speed_keeps_the_pitch_and_transposition_changes_it(page: Page, own_result: str) -> None:
     def pitch(samples: np.ndarray) -> float:
         spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 8 * len(samples)))
@@ -293,6 +296,7 @@ def test_playback_pauses_once_for_a_late_chunk(page: Page, result: str) -> None:
     assert player(page, "p.begun") == 1
 
 
+@pytest.mark.usefixtures("same_page")
 def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> None:
 
     def audible() -> set[str]:
@@ -319,6 +323,7 @@ def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> No
     assert audible() == {"mixture"}
 
 
+@pytest.mark.usefixtures("same_page")
 def test_keyboard_shortcuts(page: Page, result: str) -> None:
     page.locator("stem-player[view=stems]").focus()
     page.keyboard.press("Space")
@@ -350,6 +355,7 @@ def test_keyboard_shortcuts(page: Page, result: str) -> None:
     assert player(page, "p.engine.loop !== null") is True
 
 
+@pytest.mark.usefixtures("same_page")
 def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()
@@ -379,6 +385,7 @@ def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     assert (power > 0).all()
 
 
+@pytest.mark.usefixtures("same_page")
 def test_lossless_playback_uses_the_wav_file(page: Page, own_result: str) -> None:
     page.check("#dock-lossless")
     play(page)
@@ -400,6 +407,7 @@ def test_lossless_playback_uses_the_wav_file(page: Page, own_result: str) -> Non
         assert 10 * np.log10(error) < -50, number
 
 
+@pytest.mark.usefixtures("same_page")
 def test_controls_have_accessible_names_and_states(page: Page, result: str) -> None:
     expect(page.get_by_role("group", name="Player")).to_be_visible()
     expect(page.get_by_role("radiogroup", name="Methods")).to_be_visible()
@@ -413,6 +421,7 @@ def test_controls_have_accessible_names_and_states(page: Page, result: str) -> N
     assert page.get_by_role("img", name="Spectrogram: Vocals").count() == 1
 
 
+@pytest.mark.usefixtures("same_page")
 def test_zoom_shows_a_part_and_a_click_there_seeks(page: Page, result: str) -> None:
     place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()

@@ -23,7 +23,11 @@ pytestmark = [
 SONG = SAMPLES / "night-drive" / "mixture.flac"
 
 
-@pytest.fixture(params=[390, 1280])
+#: A phone shows least of the page; a desktop is left to the slow tests.
+WIDTHS = [390, pytest.param(1280, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=WIDTHS)
 def sized(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
     """An empty form on a phone and at a desktop."""
     with open_page(browser, server.url, viewport={"width": request.param, "height": 844}) as page:

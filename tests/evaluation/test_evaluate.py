@@ -420,6 +420,7 @@ class Deadly(Slow):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow  # several workers die; the test before it kills one
 @pytest.mark.parametrize("how", WORKERS)
 def test_a_track_that_kills_its_workers_fails_alone(hq: Path, tmp_path: Path, how: dict[str, Any]) -> None:
     tracks: Any = find_tracks(hq)[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import julius
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.skipif(not onednn.is_available(), reason="this torch ha
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 DTYPES = [FLOAT32, pytest.param(BFLOAT16, marks=pytest.mark.skipif(not onednn.has_bfloat16(), reason=NO_BFLOAT16))]
 LEAST = {FLOAT32: 110, BFLOAT16: 35}  # dB; bfloat16 has 8 bits of mantissa
+ROWS = [2048, 100]  # of a block; the inputs below fit into one of 2048
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -137,6 +139,21 @@ def test_the_lstm_of_these_tests_changes_the_output() -> None:
     assert snr(network(mixture), reference) < 80
 
 
+def compare_in_blocks(
+    convert: Any, network: nn.Module, mixtures: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that a converted network equals the original in all precisions and sizes of its blocks."""
+    expected = [network(mixture[None])[0] for mixture in mixtures]
+    dtypes = [FLOAT32, BFLOAT16] if onednn.has_bfloat16() else [FLOAT32]
+    for rows, dtype in itertools.product(ROWS, dtypes):
+        monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
+        monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
+        monkeypatch.setattr("separation.models.onednn_htdemucs.QUERIES", rows // 20)
+        for estimate, wanted in zip(convert(copy.deepcopy(network), dtype)(mixtures), expected, strict=True):
+            assert estimate.shape == wanted.shape
+            assert snr(estimate, wanted) > (100 if dtype == FLOAT32 else 30), (rows, dtype)
+
+
 @torch.inference_mode()
 @pytest.mark.parametrize(
     "shape",
@@ -147,25 +164,14 @@ def test_the_lstm_of_these_tests_changes_the_output() -> None:
     ],
     ids=["all parts", "cross first", "decoder branches only"],
 )
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [2048, 100])
-def test_onednn_htdemucs_equals_htdemucs(
-    shape: dict[str, Any], rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
-    monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
-    monkeypatch.setattr("separation.models.onednn_htdemucs.QUERIES", rows // 20)
+def test_onednn_htdemucs_equals_htdemucs(shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     network = with_active_branches(
         HTDemucs(["a", "b", "c"], **{"channels": 8, "segment_length": 22050} | shape), strength=2
     )
     network.keep_source("b")
-    converted, least = OneDnnHTDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
     mixtures = [0.3 * noise(2, 22050) + 0.05, 0.1 * noise(2, 17001, seed=1)]
-    for mixture, estimate in zip(mixtures, converted(mixtures), strict=True):
-        expected = network(mixture[None])[0]
-        assert estimate.shape == expected.shape == (1, *mixture.shape)
-        assert snr(estimate, expected) > least
+    compare_in_blocks(OneDnnHTDemucs, network, mixtures, monkeypatch)
 
 
 @torch.inference_mode()
@@ -178,21 +184,13 @@ def test_onednn_htdemucs_equals_htdemucs(
         ({"nfft": 4096, "depth": 6, "norm_starts": 2}, 20000),
     ],
 )
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [2048, 100])
 def test_onednn_hybrid_demucs_equals_torchaudios(
-    shape: dict[str, int], length: int, rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    shape: dict[str, int], length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onednn.blocks, "__defaults__", (rows,))
-    monkeypatch.setattr("separation.models.onednn_hybrid_layers.ROWS", rows)
     torch.manual_seed(0)
     network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)), strength=2)
-    converted, least = OneDnnHybridDemucs(copy.deepcopy(network), dtype), 100 if dtype == FLOAT32 else 30
     mixtures = [0.3 * noise(2, length) + 0.05, 0.1 * noise(2, length - 777, seed=1)]
-    for mixture, estimate in zip(mixtures, converted(mixtures), strict=True):
-        expected = network(mixture[None])[0]
-        assert estimate.shape == expected.shape
-        assert snr(estimate, expected) > least
+    compare_in_blocks(OneDnnHybridDemucs, network, mixtures, monkeypatch)
 
 
 @torch.inference_mode()

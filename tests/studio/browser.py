@@ -60,7 +60,8 @@ RENEW = """async () => {
   const place = document.querySelector("#result stem-player").parentElement;
   const fresh = place.firstElementChild.cloneNode();
   place.replaceChildren();
-  await new Promise((done) => setTimeout(done, 50)); // its session ends a moment later
+  const isOpen = () => new URLSearchParams(window.location.search).has("result"); // until its session ends
+  while (isOpen()) await new Promise((done) => setTimeout(done, 10));
   sessionStorage.clear();
   place.append(fresh);
   window.scrollTo(0, 0);

@@ -68,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
 
 #: The parts of the studio, from the bottom up: each imports only what stands above it.
 STUDIO = (
-    *("arguments", "limits", "visitor", "i18n", "errors"),
+    *("arguments", "early_script", "limits", "visitor", "i18n", "errors"),
     *("results", "inputs", "jobs", "listening", "components", "pages", "api", "app"),
 )
 

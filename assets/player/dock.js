@@ -61,7 +61,6 @@ class Dock {
     if (!this.element.isConnected) document.body.append(this.element);
     if (focused) this.element.querySelector(`#${CSS.escape(focused)}`)?.focus();
     this.#refresh();
-    this.#tick();
   }
 
   #playback() {
@@ -135,6 +134,7 @@ class Dock {
     this.speed.update();
     this.song.textContent = session.engine.loader.isOffline ? word("no_connection_short") : sentence(session.manifest.name);
     this.#showTime();
+    this.#tick();
     if (this.player.viewName === "blind") return;
     for (const button of this.methodButtons) {
       const id = button.dataset.method;
@@ -146,13 +146,13 @@ class Dock {
     }
   }
 
-  // Keep the clock running.
+  // Keep the clock running until playback pauses.
   #tick() {
-    if (this.ticking || !this.player) return;
+    if (this.ticking || !this.player?.engine.playing) return;
     this.ticking = true;
     requestAnimationFrame(() => {
       this.ticking = false;
-      if (this.player?.engine.playing) this.#showTime();
+      if (this.player) this.#showTime();
       this.#tick();
     });
   }

@@ -50,7 +50,10 @@ class StemPlayer extends HTMLElement {
     const { signal } = this.listeners;
     const on = (type, action) => this.session.addEventListener(type, action, { signal });
     on("manifest", () => this.#load());
-    on("change", () => this.#build());
+    on("change", () => {
+      this.#build();
+      if (!this.isAnimated) this.#animate();
+    });
     on("view", () => this.show());
     on("peaks", () => this.draw());
     on("gone", () => this.#tellGone());
@@ -154,9 +157,11 @@ class StemPlayer extends HTMLElement {
     this.#movePlayheads();
   }
 
+  // Move the playheads with each frame until playback pauses.
   #animate() {
-    if (this.removed) return;
-    if (this.isOnScreen && this.manifest && this.engine.playing) {
+    this.isAnimated = !this.removed && this.engine.playing;
+    if (!this.isAnimated) return;
+    if (this.isOnScreen && this.manifest) {
       if (this.isZoomable) this.session.followPlayhead();
       this.#movePlayheads();
     }

@@ -9,13 +9,16 @@ import time
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
+from separation.resources import ASSETS
 from separation.studio import api
 from separation.studio.components import fragments
 from separation.studio.components.drop_zone import drop_zone_html
 from separation.studio.components.method_cards import method_cards
 from separation.studio.components.song_cards import song_cards
 from separation.studio.components.theme import CSS, HEAD, theme
+from separation.studio.early_script import EarlyScript
 from separation.studio.i18n import I18N, Translator, translatable, translator_for
 from separation.studio.jobs import cluster, model_cache, runner
 from separation.studio.jobs.zero_gpu import is_zero_gpu
@@ -31,6 +34,7 @@ __all__ = ["build", "launch"]
 _OPEN_API = """element.addEventListener("click", ({ target }) => {
   if (target.closest("#api")) document.querySelector("footer .show-api")?.click();
 });"""
+_CLOCKS = (ASSETS / "page" / "clocks.js").read_text("utf-8")
 THREADS = 80  # each waiting visitor holds one
 
 
@@ -115,6 +119,7 @@ def launch() -> None:
     if is_zero_gpu():  # ZeroGPU keeps what the main thread has loaded at launch
         model_cache.warm_up()
     studio.queue(max_size=64)
+    studio._queue.sleep_when_free = 0.01  # Gradio looks every millisecond, which takes 4 % of a core of an idle server
     studio.launch(
         server_port=_port(),
         theme=theme(),
@@ -132,6 +137,7 @@ def launch() -> None:
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(EarlyScript, script=_CLOCKS)]},
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)
     for stop in (signal.SIGTERM, signal.SIGINT):

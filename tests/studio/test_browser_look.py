@@ -215,3 +215,32 @@ def test_every_control_is_large_enough_for_a_finger(browser: Browser, server: Se
                 page.click("#begin")
                 expect(page.locator(".stimulus").first).to_be_visible()
             assert page.evaluate(SMALL) == [], name
+
+
+#: Count the frames that a page at rest asks for in a second.
+FRAMES = """async () => {
+  const before = window.frames_asked;
+  await new Promise((done) => setTimeout(done, 1000));
+  return window.frames_asked - before;
+}"""
+
+
+def test_a_page_at_rest_asks_for_no_frames(visitor: BrowserContext, result: str) -> None:
+    """Sixty frames a second would keep a tenth of a core busy for as long as a page is open."""
+    page = visitor.new_page()
+    page.add_init_script(
+        """window.frames_asked = 0;
+        const ask = window.requestAnimationFrame;
+        window.requestAnimationFrame = (action) => (window.frames_asked++, ask.call(window, action));"""
+    )
+    page.goto(result)
+    page.locator("stem-player[view=stems] .lane").first.wait_for()
+    player = "document.querySelector('stem-player[view=stems]')"
+    for _ in range(2):
+        # Meters fall, and Gradio's loading screen ends its animation.
+        assert any(page.evaluate(FRAMES) <= 5 for _ in range(20))
+        page.evaluate(f"{player}.toggle()")
+        page.wait_for_function(f"{player}.engine.playing")
+        assert page.evaluate(FRAMES) > 5
+        page.evaluate(f"{player}.toggle()")
+    page.close()

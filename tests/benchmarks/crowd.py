@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -105,7 +106,10 @@ class Page:
         return answer.output
 
 
-def _until_connected(action: Callable[[], list[Any]], otherwise: Callable[[], list[Any]]) -> list[Any]:
+Answer = TypeVar("Answer")
+
+
+def _until_connected(action: Callable[[], Answer], otherwise: Callable[[], Answer]) -> Answer:
     """Do the action; if the server is away, try something else until it is back."""
     give_up = time.monotonic() + MOST_SECONDS
     while True:
@@ -203,7 +207,10 @@ class Crowd:
     def _judge(self, there: Page, number: int, said: str, *, told: float, done: float, resumed: bool) -> Visit:
         address = re.search(r"gradio_api/file=[^\"\\&]*/[\w-]{22}/player\.json", said)
         served = f"{len(self.methods)} of {len(self.methods)} methods" in said and address is not None
-        own = served and address is not None and self._is_own_song(there, address.group(), number)
+        own = False
+        if served and address is not None:
+            is_own = partial(self._is_own_song, there, address.group(), number)
+            own = _until_connected(is_own, is_own)
         places = tuple(int(place) for place in re.findall(r"(\d+) ahead of you", said))
         return Visit(
             told=told, done=done, places=places, served=served, own=own, reloads=there.reloads, resumed=resumed

@@ -264,7 +264,7 @@ def test_an_interrupted_command_leaves_no_partial_result(stop: signal.Signals, t
         else:
             process.send_signal(stop)
         _, said = process.communicate(timeout=120)
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop]
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop], said
     assert "Traceback" not in said
     assert not list((tmp_path / "out").rglob("*.*"))
 

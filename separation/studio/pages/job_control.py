@@ -177,7 +177,10 @@ def ask_to_stop(token: str | None) -> dict[str, Any]:
 
 def watch(request: gr.Request, token: str | None, visitor: Any, place: str, listed: str) -> tuple[Any, ...]:
     """Show the progress of the page's job; `place` and `listed` are the page's present player and history."""
-    return _view(token, visitor_name(visitor, request), translator_for(request), place=place, listed=listed)
+    view = list(_view(token, visitor_name(visitor, request), translator_for(request), place=place, listed=listed))
+    if view[5] == token:
+        view[5] = gr.skip()  # an answer that comes after that of the next job must not bring this one back
+    return tuple(view)
 
 
 def restore(request: gr.Request, visitor: Any) -> tuple[Any, ...]:

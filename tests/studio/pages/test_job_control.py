@@ -59,8 +59,9 @@ def press(values: list[Any], token: str | None = None) -> View:
 
 
 def look(token: str | None, language: str = "en") -> View:
-    """Return what the page shows of a job now."""
-    return View(*job_control.watch(Request(language), token, VISITOR, "", ""))  # type: ignore[arg-type]
+    """Return what the page shows of a job now; the token stays as it is if the answer does not change it."""
+    view = View(*job_control.watch(Request(language), token, VISITOR, "", ""))  # type: ignore[arg-type]
+    return view._replace(token=token) if view.token == gr.skip() else view
 
 
 def ended(*values: Any) -> View:
@@ -114,6 +115,12 @@ def test_a_method_without_weights_points_to_the_models_page(monkeypatch: pytest.
     last = ended(*pressed("mix", "hybrid-demucs", upload=UPLOAD))
     assert "1 of 2 methods" in last.status
     assert "Hybrid Demucs: the weights are not installed. Download them on the Models page." in last.status
+
+
+def test_an_answer_that_comes_late_does_not_bring_an_earlier_job_back() -> None:
+    token = press(pressed("mix")).token
+    runner.wait(str(token))
+    assert job_control.watch(Request(), token, VISITOR, "", "")[5] == gr.skip()  # type: ignore[arg-type]
 
 
 def test_karaoke_with_weights_without_vocals_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -59,14 +59,14 @@ LONG = {
 @pytest.mark.slow  # up to minutes each; the test below compares shorter lengths
 @pytest.mark.parametrize("method", LONG)
 def test_long_songs_need_no_more_memory_than_short_ones(method: str, tmp_path: Path) -> None:
-    compare_peaks(method, LONG[method], tmp_path)
+    assert_equal_peaks(method, LONG[method], tmp_path)
 
 
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
-    compare_peaks("open-unmix", (2, 4), tmp_path)
+    assert_equal_peaks("open-unmix", (2, 4), tmp_path)
 
 
-def compare_peaks(method: str, minutes: tuple[int, int], tmp_path: Path) -> None:
+def assert_equal_peaks(method: str, minutes: tuple[int, int], tmp_path: Path) -> None:
     """Check that the longer of two songs is separated whole, in at most 5 % more memory than the shorter."""
     model = str(write_tiny(tmp_path / "model", method, sample_rate=RATE)) if METHODS[method].has_model else ""
     write_noise(tmp_path / "warm-up.wav", 10)

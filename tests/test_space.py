@@ -135,7 +135,7 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def visit(url: str, folder: Path) -> None:
+def assert_serves(url: str, folder: Path) -> None:
     """What a visitor would notice: the page, the models, no MUSDB18, and stems that sound."""
     from gradio_client import Client, handle_file
 
@@ -159,7 +159,7 @@ def visit(url: str, folder: Path) -> None:
 @pytest.mark.slow  # starts a second studio; what a Space declares is checked above
 def test_the_app_runs_from_tracked_files_on_a_read_only_file_system(tmp_path: Path) -> None:
     with space(tmp_path, sys.executable, PORT=free_port()) as url:
-        visit(url, tmp_path)
+        assert_serves(url, tmp_path)
 
 
 @pytest.mark.slow
@@ -188,6 +188,6 @@ def test_the_app_runs_in_the_environment_of_a_space(tmp_path: Path) -> None:
         assert checked.returncode == 0, checked.stdout
         port = free_port()
         with space(tmp_path, python, GRADIO_SERVER_PORT=port, GRADIO_SERVER_NAME="0.0.0.0", PORT=port) as url:
-            visit(url, tmp_path)
+            assert_serves(url, tmp_path)
     finally:
         shutil.rmtree(environment)  # pytest would keep 6 GB

@@ -139,7 +139,7 @@ def test_the_lstm_of_these_tests_changes_the_output() -> None:
     assert snr(network(mixture), reference) < 80
 
 
-def compare_in_blocks(
+def assert_equal_in_blocks(
     convert: Any, network: nn.Module, mixtures: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Check that a converted network equals the original in all precisions and sizes of its blocks."""
@@ -171,7 +171,7 @@ def test_onednn_htdemucs_equals_htdemucs(shape: dict[str, Any], monkeypatch: pyt
     )
     network.keep_source("b")
     mixtures = [0.3 * noise(2, 22050) + 0.05, 0.1 * noise(2, 17001, seed=1)]
-    compare_in_blocks(OneDnnHTDemucs, network, mixtures, monkeypatch)
+    assert_equal_in_blocks(OneDnnHTDemucs, network, mixtures, monkeypatch)
 
 
 @torch.inference_mode()
@@ -190,7 +190,7 @@ def test_onednn_hybrid_demucs_equals_torchaudios(
     torch.manual_seed(0)
     network = with_active_branches(HDemucs(["a", "b", "c"], **({"channels": 8} | shape)), strength=2)
     mixtures = [0.3 * noise(2, length) + 0.05, 0.1 * noise(2, length - 777, seed=1)]
-    compare_in_blocks(OneDnnHybridDemucs, network, mixtures, monkeypatch)
+    assert_equal_in_blocks(OneDnnHybridDemucs, network, mixtures, monkeypatch)
 
 
 @torch.inference_mode()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from separation.studio.components.theme import theme
 from tests.conftest import ROOT, SAMPLES
 from tests.studio.browser import choose, open_page, separate, upload, wait_for, wait_two_frames
 from tests.studio.server import CHROMIUM, Server
@@ -244,3 +245,10 @@ def test_a_page_at_rest_asks_for_no_frames(visitor: BrowserContext, result: str)
         assert page.evaluate(FRAMES) > 5
         page.evaluate(f"{player}.toggle()")
     page.close()
+
+
+def test_tokens_have_names_of_their_own() -> None:
+    """Gradio states its own in light and again in dark, where they would win."""
+    tokens = (ROOT / "assets" / "player" / "tokens.css").read_text("utf-8")
+    ours = set(re.findall(r"(--[\w-]+)\s*:", tokens))
+    assert not ours & set(re.findall(r"(--[\w-]+):", theme()._get_theme_css()))

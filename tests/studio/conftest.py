@@ -84,6 +84,7 @@ def run_session(song: songs.Song, *methods: str, **order: object) -> session.Ses
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    arguments += ["--renderer-process-limit=1"]  # pages find the compiled scripts of those before them
     arguments += ["--autoplay-policy=no-user-gesture-required"]
     arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a microphone that beeps
     with sync_playwright() as playwright:

@@ -73,6 +73,7 @@ def test_a_song_is_chosen_by_keyboard_and_recorded(page: Page) -> None:
     expect(page.locator("#upload .duration")).not_to_have_text("0:00")
     page.locator("#upload .stop-button").click()
     expect(page.locator(".drop-chosen time")).to_have_text(re.compile(r"0:0[1-9]"))
+    expect(page.locator(".drop-chosen .drop-name")).to_have_text("Recording.wav")  # not audio.wav
     assert page.evaluate("document.activeElement.tagName") != "BODY"
     assert page.locator("#form").get_by_text(re.compile("Drop Audio|Click to Upload|- or -")).count() == 0
 

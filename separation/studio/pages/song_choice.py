@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def wire(song: SongChoice, *, references: gr.File, methods: gr.HTML, folded: gr.
     for event in (song.upload.change, references.change):
         event(describe_choice, [song.upload, song.library, references], shown, queue=False, **_PRIVATE)
     song.upload.input(lambda: None, None, song.library, queue=False, **_PRIVATE)
+    song.upload.stop_recording(name_recording, song.upload, song.upload, queue=False, **_PRIVATE)
     song.library.input(
         choose_from_library,
         [song.upload, song.library, references],
@@ -99,6 +101,15 @@ def describe_choice(
     name = Path(upload).name if upload else ""
     song = gr.update(value=name or chosen or "", problem=problem)
     return kind, gr.update(truth=truth), song, gr.update(song=name, length=length)
+
+
+def name_recording(request: gr.Request, upload: str | None) -> Any:
+    """Return a copy of a new recording under a name for people; the browser calls each one audio.wav."""
+    if not upload:
+        return gr.skip()
+    named = Path(upload).with_name(f"{translator_for(request)('recording')}.wav")
+    shutil.copyfile(upload, named)
+    return str(named)
 
 
 def _header_of(upload: str, words: Translator) -> tuple[str, str]:

@@ -15,11 +15,14 @@ function idsOf(element) {
 }
 
 const isUsable = (element) => Boolean(element?.isConnected && !element.disabled && element.checkVisibility());
-const isFocusable = (element) => element.tabIndex >= 0 || element.hasAttribute("tabindex"); // which Gradio may remove
+const isControl = (element) => element.tabIndex >= 0;
+const isFocusable = (element) => isControl(element) || element.hasAttribute("tabindex"); // which Gradio may remove
 
 class FocusKeeper {
   constructor() {
     this.last = null; // the element that has, or had, the focus
+    this.isPressed = false; // something, with a pointer, since that element got the focus
+    document.addEventListener("pointerdown", () => (this.isPressed = true), true);
     document.addEventListener("focusin", ({ target }) => this.#note(target));
     document.addEventListener("focusout", () => setTimeout(() => this.#look()));
     new MutationObserver(() => this.#look()).observe(document, { subtree: true, childList: true });
@@ -27,13 +30,15 @@ class FocusKeeper {
 
   #note(element) {
     this.last = element;
+    this.isPressed = false;
     this.ids = idsOf(element);
   }
 
   #look() {
     if (this.last === null || document.activeElement !== document.body) return;
     if (isUsable(this.last) && isFocusable(this.last)) {
-      this.last = null; // the visitor has clicked beside it
+      if (isControl(this.last) || this.isPressed) this.last = null; // the visitor has left it
+      else this.last.focus({ preventScroll: true }); // Gradio took its tabindex, and somebody has put it back
       return;
     }
     const id = successor(this.ids, (each) => isUsable(document.getElementById(each)));

@@ -130,7 +130,7 @@ def test_stop_during_the_first_method_leaves_no_player_and_no_link(page: Page, l
     page.wait_for_url("**result=**")
     press_by_key(page, page.locator("#stop"))
     wait_for(page, "Stopped.*0 of 1 methods finished")
-    assert focused(page) == "status"
+    expect(page.locator("#status")).to_be_focused()
     expect(page.locator("stem-player[view=stems]")).to_have_count(0)
     page.wait_for_url(lambda url: "result=" not in url)
     press_by_key(page, page.get_by_role("button", name="Start again"))
@@ -466,7 +466,7 @@ def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: P
     assert page.evaluate("document.activeElement.dataset.song") == "Paper boats"
     page.keyboard.press("Enter")
     expect(page.locator("stem-player[view=stems]")).to_be_visible(timeout=PATIENCE)
-    assert focused(page) == "result"
+    expect(page.locator("#result")).to_be_focused()
     page.locator("#change").focus()
     page.keyboard.press("Enter")
     assert focused(page) not in ("BODY", "change")
@@ -485,9 +485,25 @@ def test_the_focus_stays_where_something_is_fetched(page: Page) -> None:
         card = page.locator(f"#{place}")
         retry = card.get_by_role("button", name="Retry")
         expect(retry).to_be_visible(timeout=60 * SECOND)
-        assert focused(page) == place
+        expect(card).to_be_focused()
         press_by_key(page, retry)
         expect(card).to_be_focused()
+
+
+# What the Separate page goes through when the `tabindex` that Gradio removed is there again at once.
+FORGET_TABINDEX = """(place) => {
+  place.focus();
+  place.removeAttribute("tabindex");
+  place.setAttribute("tabindex", "-1");
+}"""
+
+
+@pytest.mark.usefixtures("same_page")
+def test_a_place_that_loses_its_tabindex_keeps_the_focus_until_the_visitor_leaves(page: Page, result: str) -> None:
+    page.locator("#status").evaluate(FORGET_TABINDEX)
+    expect(page.locator("#status")).to_be_focused()
+    page.locator("#footer").or_(page.locator("footer")).first.click(position={"x": 2, "y": 2})
+    assert focused(page) != "status"
 
 
 def test_refusals_are_in_the_visitors_language(browser: Browser, server: Server, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from separation.separators import METHODS
+from separation.studio.components import fragments
+from separation.studio.i18n import Translator
 from tests.conftest import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "assets").rglob("*.md")])
@@ -55,6 +58,11 @@ def test_the_citation_names_all_works() -> None:
     assert f"\nversion: {version[1]}\n" in text
     for what in ("Independent component", "Open-Unmix", "Waveform Domain", "Hybrid", "MUSDB18", "museval", "norbert"):
         assert what in text
+    about = fragments.about(Translator("en"))
+    for method in METHODS.values():
+        for author in re.findall(r"(?:^|; )(\w+)(?=,| and| et al)", method.reference):
+            assert f"family-names: {author}" in text
+            assert author in about.split("<h3>")[-1]
 
 
 def test_the_readme_has_at_most_180_lines() -> None:

@@ -226,7 +226,7 @@ function describe({ model, residual_db: residual, seconds, real_time_factor: rtf
   if (model) facts.push(model);
   if (residual === null) facts.push(word("no_residual"));
   else if (residual !== undefined) facts.push(word("residual_db", { db: formatNumber(residual, 1) }));
-  if (seconds !== undefined) facts.push(word("took", { s: formatNumber(seconds, 1), speed: speedText(rtf), device }));
+  if (seconds !== undefined) facts.push(word("took", { s: formatNumber(seconds, 1), speed: speedText(rtf), device: device.toUpperCase() }));
   if (gain) facts.push(word("lowered", { db: formatNumber(-gain, 1) }));
   return facts;
 }

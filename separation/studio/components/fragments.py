@@ -91,6 +91,13 @@ _PAPERS = (
     'Open-Unmix: Stöter, Uhlich, Liutkus, Mitsufuji, "Open-Unmix", JOSS 4(41), 2019',
     'Demucs: Défossez, Usunier, Bottou, Bach, "Music source separation in the waveform domain", 2019',
     'Hybrid Demucs: Défossez, "Hybrid spectrogram and waveform source separation", MDX workshop at ISMIR 2021',
+    'HT-Demucs: Rouard, Massa, Défossez, "Hybrid transformers for music source separation", ICASSP 2023',
+    'Spleeter: Hennequin, Khlif, Voituret, Moussallam, "Spleeter", JOSS 5(50), 2020',
+    'BS-RoFormer: Lu, Wang, Kong, Hung, "Music source separation with band-split RoPE transformer", ICASSP 2024',
+    'Mel-Band RoFormer: Wang, Lu, Won, "Mel-Band RoFormer for music source separation", arXiv:2310.01809, 2023',
+    'Harmonic-percussive: Fitzgerald, "Harmonic/percussive separation using median filtering", DAFx 2010',
+    'Wiener filter: Duong, Vincent, Gribonval, "Under-determined reverberant audio source separation using a full-rank '
+    'spatial covariance model", IEEE TASLP 18(7), 2010',
     "MUSDB18: Rafii, Liutkus, Stöter, Mimilakis, Bittner, 2017, doi:10.5281/zenodo.1117372",
     'museval, SiSEC: Stöter, Liutkus, Ito, "The 2018 signal separation evaluation campaign", LVA/ICA 2018',
     "norbert: Liutkus and Stöter, 2019, doi:10.5281/zenodo.3269749",

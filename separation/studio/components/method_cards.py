@@ -108,7 +108,7 @@ def _facts(name: str, words: Translator) -> str:
             f'<span class="quality" title="{hint}"><i aria-hidden="true"><b style="width:{share}%"></b></i>'
             f"{escape(words('quality', db=words.number(sdr, 1)))}</span>"
         )
-    if speed is not None:
+    if speed is not None and _group_of(METHODS[name]) != "bounds":  # nobody chooses these for their speed
         facts.append(f'<span class="speed">{icon("gauge")}{escape(words.speed(speed))}</span>')
     return "".join(facts)
 

@@ -301,7 +301,7 @@ def _progress(state: JobState, words: Translator) -> tuple[str, list[str]]:
     if state.seconds_left is not None:
         details.append(words("left", time=time_span(state.seconds_left, words)))
     if state.device:
-        details.append(words("on_device", device=state.device))
+        details.append(words("on_device", device=state.device.upper()))
     if state.real_time_factor is not None:
         details.append(words.speed(state.real_time_factor))
     return words.sentence(state.method), details

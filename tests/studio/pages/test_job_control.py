@@ -366,7 +366,7 @@ def test_the_status_says_seconds_left_and_speed(language: str, factor: float, sp
         real_time_factor=factor,
     )
     status = job_control.describe(state, i18n.Translator(language))
-    left, device = ("42 s left", "on cpu") if language == "en" else ("noch 42 s", "auf cpu")
+    left, device = ("42 s left", "on CPU") if language == "en" else ("noch 42 s", "auf CPU")
     for words in ("Demucs", left, device, speed):
         assert words in status
 

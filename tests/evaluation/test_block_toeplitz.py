@@ -81,12 +81,22 @@ def test_equations_of_lowpassed_sound_are_solved_as_exactly_as_by_cholesky(cutof
         np.repeat(noise(1), 2, axis=0),
         np.concatenate([noise(2), noise(2).sum(0, keepdims=True)]),
         noise(1)[[0, 0]] + 1e-9 * noise(2),
+        noise(1)[[0, 0]] + 1e-7 * noise(2),
         noise(1)[[0, 0]] + 1e-6 * noise(2),
         np.concatenate([noise(1), np.zeros((1, 4000))]),
         np.sin(np.arange(4000) * [[0.1], [0.3]]),
         np.ones((2, 4000)),
     ],
-    ids=["equal channels", "dependent channels", "1e-9 apart", "1e-6 apart", "a silent channel", "sines", "constants"],
+    ids=[
+        "equal channels",
+        "dependent channels",
+        "1e-9 apart",
+        "1e-7 apart",
+        "1e-6 apart",
+        "a silent channel",
+        "sines",
+        "constants",
+    ],
 )
 @pytest.mark.parametrize("level", [1.0, 1e-4, 1e4])
 def test_equations_of_singular_matrices_are_solved(signals: np.ndarray, level: float) -> None:

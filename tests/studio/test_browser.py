@@ -230,13 +230,17 @@ def comparison(visitor: BrowserContext, result: str) -> Iterator[Page]:
 
 @pytest.fixture
 def compared(comparison: Page) -> Page:
-    """The Compare page, silent and as it was opened; tests that change little there share it."""
+    """The Compare page, silent and at the beginning of its song; tests that change little there share it.
+
+    The song repeats: its end would come before a slow machine has seen that it plays.
+    """
     comparison.bring_to_front()
     comparison.evaluate(
         """() => {
           const { engine } = document.querySelector("stem-player[view=compare]");
           engine.pause();
-          engine.setLoop(null);
+          engine.seek(0);
+          engine.setLoop({ from: 0, to: engine.frames });
           window.scrollTo(0, 0);
         }"""
     )

@@ -257,6 +257,8 @@ def test_an_interrupted_command_leaves_no_partial_result(stop: signal.Signals, t
     album(tmp_path / "music", "a.wav", "b.wav", frames=44100 * 240)
     command = [sys.executable, "-m", "separation", "separate", str(tmp_path / "music"), "-m", "open-unmix"]
     command += ["--out", str(tmp_path / "out"), "--cluster", "local:2"]
+    if stop == signal.SIGINT:
+        command = ["env", "--default-signal=INT", *command]  # a shell's jobs in the background ignore it
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(lambda: len(list((tmp_path / "out").rglob("*.draft"))) >= 8)
         if stop == signal.SIGINT:

@@ -119,9 +119,9 @@ def _count(S: Tensor, E: Tensor, *, floor: float) -> np.ndarray:
     sources = len(S)
     counted = (_energy(S.sum(0)) > floor).flatten().nonzero()[:, 0]
     true, own = (_energy(X.flatten(1).index_select(1, counted)) for X in (S, E))  # (sources, counted)
-    rows = torch.arange(sources)[:, None]
+    rows = torch.arange(sources, dtype=torch.int32)[:, None]
     ideal = rows == true.max(0).indices  # the first one wins a tie
-    level = (ratio_mask(own.sqrt(), eps=1e-20) * STEPS + STEPS * _ROUNDING).long().clamp_(0, STEPS)
+    level = (ratio_mask(own.sqrt(), eps=1e-20) * STEPS + STEPS * _ROUNDING).int().clamp_(0, STEPS)
     places = (2 * rows + ideal) * (STEPS + 1) + level
     return torch.bincount(places.flatten(), minlength=sources * 2 * (STEPS + 1)).view(sources, 2, -1).numpy()
 

@@ -20,7 +20,7 @@ from separation.workers.threads import map_parts, map_threads
 __all__ = ["TAPS", "Projections", "fit_projections"]
 
 TAPS = 512
-_BLOCK = 8192  # FFT length for the correlations, in samples
+_BLOCK = 4096  # FFT length for the correlations, in samples
 _BATCH = 1 << 19  # complex numbers per batch of blocks
 
 
@@ -111,7 +111,7 @@ def _correlations(references: Signals, estimates: Signals, device: torch.device)
             # Contiguous matrices: torch copies any other kind one bin at a time.
             spectra = torch.fft.rfft(segments).permute(2, 1, 0).contiguous()  # (bins, blocks, all)
             padded = torch.fft.rfft(segments[:n_references, :, :hop], n=_BLOCK).permute(2, 0, 1).conj_physical()
-            total += padded.contiguous() @ spectra
+            total.baddbmm_(padded.contiguous(), spectra)
         return total
 
     total = sum(map_parts(spectra_of_products, -(-time // hop)))

@@ -49,7 +49,7 @@ def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackSco
             stop = min((start + 1) * BLOCK, time)
             s, e = (signals.read(start * BLOCK, stop).flatten(1) for signals in (references, estimates))
             pairs = (s, s), (s - e, s - e), (s, e), (e, e)
-            total += torch.stack([torch.linalg.vecdot(x, y) for x, y in pairs])
+            total += torch.stack([(x @ y.mT).diagonal() for x, y in pairs])  # half the time of torch.linalg.vecdot
         return total
 
     energy, error, inner, estimated = torch.stack(map_parts(sums, -(-time // BLOCK))).sum(0).numpy()

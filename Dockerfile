@@ -3,10 +3,7 @@
 FROM python:3.12-slim
 
 WORKDIR /stemscope
-COPY packages.txt requirements.txt ./
-RUN apt-get update \
-    && xargs apt-get install -y --no-install-recommends < packages.txt \
-    && rm -rf /var/lib/apt/lists/*
+COPY requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
 RUN useradd --create-home stemscope \
     && install -d -o stemscope -g stemscope /home/stemscope/.cache /home/stemscope/.cache/separation

@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: app test test-all test-space test-trust lint format docs notebooks samples train-bundled results benchmarks screenshots gpu-check clean
 
-app: $(VENV)/app.stamp ffmpeg
+app: $(VENV)/app.stamp
 	$(BIN)/python -u app.py
 
 # Three test processes keep two cores busy: many tests wait for a server, a browser or a worker, and four were no faster.
@@ -24,7 +24,7 @@ test-all: lint chromium ffmpeg
 
 # Starts the app as a Hugging Face Space would: an environment of its own (minutes, 6 GB), everything read-only.
 SPACE_PYTHON ?= python3.12
-test-space: $(VENV)/dev.stamp ffmpeg
+test-space: $(VENV)/dev.stamp
 	SPACE_PYTHON="$(SPACE_PYTHON)" $(BIN)/python -m pytest tests/test_space.py
 
 # Hostile input, load, faults, isolation: a line for each attack or fault, and what came of it.
@@ -61,7 +61,7 @@ samples: $(VENV)/app.stamp
 # Trains the bundled models anew: DATA is a folder with musdb18-7s, cc0-album, musicdelta and singing.
 # Some four hours of two cores; kill it and run it again to go on where it stopped.
 # The C library keeps freed memory: small networks' steps are then up to 2.5 times as fast.
-train-bundled: $(VENV)/app.stamp ffmpeg
+train-bundled: $(VENV)/app.stamp
 	$(if $(DATA),,$(error say where the data is: make train-bundled DATA=FOLDER))
 	DATA="$(DATA)" PYTHON="$(BIN)/python" MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 \
 		MALLOC_TOP_PAD_=500000000 sh tools/train_bundled.sh
@@ -70,7 +70,7 @@ train-bundled: $(VENV)/app.stamp ffmpeg
 # What the tables and the figure of quality show: every offline method on the test tracks of ROOT, a MUSDB18 folder.
 # Finished tracks are kept in runs/results: remove it to begin again.
 METHODS := best-offline fast open-unmix demucs spleeter mix hpss ica irm ibm mwf
-results: $(VENV)/app.stamp ffmpeg
+results: $(VENV)/app.stamp
 	$(if $(ROOT),,$(error say where MUSDB18 is: make results ROOT=FOLDER))
 	for one in $(METHODS); do \
 		$(BIN)/python -m separation evaluate --root "$(ROOT)" --subset test --method $$one --out runs/results --jobs 2 || exit 1; \
@@ -90,7 +90,7 @@ benchmarks: $(VENV)/dev.stamp ffmpeg
 
 # Every page and state of the studio, light and dark, phone and desktop, into build/screenshots; those that the
 # documents show, into assets/images. Look at them before they are committed.
-screenshots: $(VENV)/dev.stamp ffmpeg chromium
+screenshots: $(VENV)/dev.stamp chromium
 	$(BIN)/python -m tools.screenshots
 
 # Training, separation and BSSEval on a GPU, in at most eight minutes; needs no data. Without a GPU, a small run on the CPU.
@@ -128,7 +128,7 @@ venv:
 
 ffmpeg:
 	@command -v ffprobe >/dev/null || { $(call APT,ffmpeg); } || \
-		echo "ffmpeg is missing and could not be installed: MUSDB18 tracks cannot be read without it" >&2
+		echo "ffmpeg is missing and could not be installed: tests that compare with it will fail" >&2
 
 # Chromium without windows, which opens a page with a third less work; the whole one does as well.
 # libatomic1 is what playwright's own Node.js needs and a minimal Debian lacks.

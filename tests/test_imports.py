@@ -76,7 +76,6 @@ STUDIO = (
 ONLY_IN = {
     "gradio": {"studio"},
     "matplotlib": {"plots"},
-    "stempeg": {"datasets"},
     "tensorboard": {"training"},
     "typer": {"cli", "__main__"},
 }

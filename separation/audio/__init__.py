@@ -14,5 +14,5 @@
 - ``speakers``       names and down-mix gains of the channels of a file
 - ``channels``       down-mixing
 - ``encoding``       stems written to WAV, FLAC, MP3 and Ogg
-- ``stem_mp4``       Native Instruments' stem files
+- ``stem_mp4``       Native Instruments' stem files, in which MUSDB18 is distributed
 """

@@ -66,7 +66,6 @@ def evaluate(
     """Separate and score a data set. Finished tracks are skipped."""
     with one_line_errors():
         from separation.datasets.dataset import find_tracks, unused_files
-        from separation.datasets.musdb18 import require_ffmpeg
         from separation.evaluation.evaluate import plan_jobs
         from separation.evaluation.metrics import parse_metrics
         from separation.evaluation.verification import require_museval
@@ -77,7 +76,6 @@ def evaluate(
         name = find_method(method).name
         folder = out / name
         tracks = find_tracks(root, wav=wav, subset=subset, split=split)
-        require_ffmpeg(tracks)
         if note := unused_files(tracks):
             log_line(f"note: {note}")
         if note := _trained_on_test(tracks, method, model):

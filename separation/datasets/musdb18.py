@@ -1,27 +1,21 @@
-"""MUSDB18 and MUSDB18-HQ.
-
-Tracks are listed by their file names. `stempeg`, with which `musdb` decodes ``.stem.mp4``, is imported only to read
-one: it needs the executables ``ffmpeg`` and ``ffprobe`` at import time.
-"""
+"""MUSDB18 and MUSDB18-HQ: listing their tracks by file names, and reading them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from separation.audio.decoding import open_audio
+from separation.audio.stem_mp4 import TRACKS, read_stem_mp4, stem_mp4_duration
 from separation.datasets.stem_audio import read_stems, stem_duration
 from separation.datasets.stem_files import StemFiles, find_stems, list_visible, subset_folders, visible_folders
 from separation.datasets.stem_map import normal_name
 from separation.sources import SOURCES
 
-__all__ = ["VALIDATION", "Track", "check_selection", "has_hq_tracks", "has_stem_mp4", "require_ffmpeg", "tracks"]
+__all__ = ["VALIDATION", "Track", "check_selection", "has_hq_tracks", "has_stem_mp4", "tracks"]
 
-STEMS = ("mixture", "drums", "bass", "other", "vocals")  # in the order of a .stem.mp4's streams
 SUBSETS = ("train", "test")
 _SUFFIX = ".stem.mp4"
 
@@ -68,7 +62,7 @@ class Track:
     @property
     def duration(self) -> float:
         """Duration in seconds, from the headers of its files; raises ValueError if one cannot be used."""
-        return stem_duration(self._files()) if self.path.is_dir() else _check_stem_mp4(self.path)
+        return stem_duration(self._files()) if self.path.is_dir() else stem_mp4_duration(self.path)
 
     def read(self) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
         """Decode the mixture and its references.
@@ -85,59 +79,16 @@ class Track:
         ValueError
             If a file cannot be read, or the stems do not fit each other.
         """
-        by_name, rate = read_stems(self._files()) if self.path.is_dir() else _read_stem_mp4(self.path)
+        by_name, rate = read_stems(self._files()) if self.path.is_dir() else read_stem_mp4(self.path)
         return by_name.pop("mixture"), {source: by_name[source] for source in self.sources}, rate
 
     def _files(self) -> StemFiles:
         """Return the files of the mixture and all sources; raise ValueError if one is missing."""
-        files = find_stems(self.path, names=STEMS)
-        missing = [name for name in STEMS if name not in files.targets]
+        files = find_stems(self.path, names=TRACKS)
+        missing = [name for name in TRACKS if name not in files.targets]
         if missing:
             raise ValueError(f"no file for {' and '.join(missing)}")
         return files.checked()
-
-
-def _check_stem_mp4(path: Path) -> float:
-    """Return the duration of a ``.stem.mp4`` in seconds; raise ValueError if it is damaged or lacks a stem."""
-    import av
-
-    with open_audio(path, strict=True):  # checks whether the file is complete
-        pass
-    try:
-        with av.open(str(path), format="mov") as container:
-            streams, duration = len(container.streams.audio), container.duration or 0
-    except av.FFmpegError as error:
-        raise ValueError(f"cannot read {path.name!r}: {error.strerror}") from error
-    if streams != len(STEMS):
-        raise ValueError(f"{path.name!r} holds {streams} streams; a stem file has {len(STEMS)}: {', '.join(STEMS)}")
-    return duration / av.time_base
-
-
-def _read_stem_mp4(path: Path) -> tuple[dict[str, np.ndarray], int]:
-    _check_stem_mp4(path)
-    stempeg = _stempeg()
-    try:
-        # musdb reads 16 bits, and all published scores were computed on them.
-        stems, rate = stempeg.read_stems(str(path), dtype=np.float32, ffmpeg_format="s16le")
-    except Exception as error:  # ffmpeg and the conversion of its output raise various types
-        raise ValueError(f"cannot read {path.name!r}: it is damaged ({type(error).__name__})") from error
-    return dict(zip(STEMS, stems.transpose(0, 2, 1), strict=True)), int(rate)
-
-
-def require_ffmpeg(tracks: Sequence[Any]) -> None:
-    """Raise ValueError if one of the tracks is a ``.stem.mp4`` and ffmpeg is missing."""
-    if any(isinstance(track, Track) and not track.path.is_dir() for track in tracks):
-        _stempeg()
-
-
-def _stempeg() -> Any:
-    try:
-        import stempeg
-    except (ImportError, RuntimeError, OSError) as error:
-        raise ValueError(
-            f"reading MUSDB18 requires ffmpeg and ffprobe (Debian: apt install ffmpeg): {error}"
-        ) from error
-    return stempeg
 
 
 # Listing tracks.
@@ -150,7 +101,7 @@ def has_stem_mp4(folder: Path) -> bool:
 
 def has_hq_tracks(folder: Path) -> bool:
     """Return whether a train or test folder holds tracks of MUSDB18-HQ: a mixture and four sources."""
-    return any(set(STEMS) <= set(_stems_in(path) or ()) for path in visible_folders(folder))
+    return any(set(TRACKS) <= set(_stems_in(path) or ()) for path in visible_folders(folder))
 
 
 def tracks(
@@ -232,7 +183,7 @@ def _folders_in(folder: Path) -> list[Path]:
 def _stems_in(folder: Path) -> list[str] | None:
     """Return the stems whose files a folder holds; None if it cannot be read."""
     try:
-        return list(find_stems(folder, names=STEMS).targets)
+        return list(find_stems(folder, names=TRACKS).targets)
     except ValueError:
         return None
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from separation.atomic import atomic_write
 from separation.datasets.dataset import Dataset
 from separation.datasets.excerpts import read_excerpts
-from separation.datasets.musdb18 import Track, require_ffmpeg
+from separation.datasets.musdb18 import Track
 from separation.datasets.stem_folders import FolderTrack
 from separation.datasets.stem_map import MAP_FILE
 from separation.sources import SOURCES
@@ -217,7 +217,6 @@ def build_store(
         if present != expected or settings != (list(sources), sample_rate, channels):
             raise ValueError(f"the folder {folder.name!r} holds a store of other tracks or settings: delete it")
         if not index["complete"]:
-            require_ffmpeg([track for _, track, _ in jobs])
             _append(folder, index, jobs[len(present) :], progress)
     return StemStore(folder)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,13 @@ _USUAL = 100.0  # dB: the scores of nearly perfect estimates are rounding errors
 
 
 def require_museval() -> None:
-    """Raise ValueError if museval is not installed."""
-    if find_spec("museval") is None:
-        raise ValueError("--verify needs museval: pip install stemscope[verify]")
+    """Raise ValueError if museval is not installed, or lacks a program that it needs."""
+    try:
+        import museval.metrics  # noqa: F401
+    except ImportError as error:
+        raise ValueError("--verify needs museval: pip install stemscope[verify]") from error
+    except RuntimeError as error:  # stempeg, which museval imports, looks for ffmpeg and ffprobe
+        raise ValueError("--verify needs the program ffmpeg, which museval looks for") from error
 
 
 def verify_scores(

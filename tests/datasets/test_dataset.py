@@ -76,7 +76,7 @@ def test_clips_of_musdb18_without_training_tracks_are_refused(musdb_root: Path, 
         open_dataset(few_clips(musdb_root, tmp_path / "few", VALIDATION_CLIP))
 
 
-def test_clips_of_musdb18_can_be_read(musdb_root: Path, ffmpeg: None, tmp_path: Path) -> None:
+def test_clips_of_musdb18_can_be_read(musdb_root: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(few_clips(musdb_root, tmp_path / "few", VALIDATION_CLIP, CLIPS[0])))
     assert (names(dataset.train), names(dataset.valid)) == ([CLIPS[0]], [VALIDATION_CLIP])
     mixture, references, rate = dataset.valid[0].read()

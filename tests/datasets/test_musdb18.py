@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from separation.datasets.musdb18 import Track, require_ffmpeg, tracks
+from separation.datasets.musdb18 import Track, tracks
 from separation.sources import SOURCES
 
 CLIPS = ("AM Contra - Heart Peripheral", "Cristina Vane - So Easy")
@@ -108,6 +106,13 @@ def test_wav_tracks_are_read_exactly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reference, waves[source].T.astype(np.float32))
 
 
+def assert_decoded_as_by_musdb(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Two versions of FFmpeg decode AAC alike up to the last bits, which decide the rounding of few samples."""
+    steps = np.abs(ours.T - theirs) * 32768
+    assert steps.max() <= 1
+    assert (steps > 0).mean() < 1e-3
+
+
 def test_stem_files_are_decoded_as_by_musdb(few_clips: Path) -> None:
     """The five streams of a file have no names: they are identified by position."""
     track = tracks(few_clips)[0]
@@ -118,11 +123,11 @@ def test_stem_files_are_decoded_as_by_musdb(few_clips: Path) -> None:
     assert rate == handle.rate == 44100
     assert mixture.shape == (2, handle.audio.shape[0])
     assert mixture.shape[1] / rate == pytest.approx(track.duration, abs=0.01)
-    np.testing.assert_allclose(mixture, handle.audio.T, atol=1e-6)
+    assert_decoded_as_by_musdb(mixture, handle.audio)
     assert list(references) == ["vocals", "drums", "bass", "other"]
     for source in ("vocals", "bass"):
         assert references[source].dtype == np.float32
-        np.testing.assert_allclose(references[source], handle.targets[source].audio.T, atol=1e-6)
+        assert_decoded_as_by_musdb(references[source], handle.targets[source].audio)
     left = mixture - np.sum(list(references.values()), axis=0)
     assert np.sum(left**2) < 0.02 * np.sum(mixture**2)  # the mixture was coded once more than the sum
 
@@ -149,20 +154,6 @@ def test_an_empty_musdb18_folder_is_refused(wav: bool, tmp_path: Path) -> None:
 def test_wav_folders_without_the_option_are_reported(wav_root: Path) -> None:
     with pytest.raises(ValueError, match="pass --wav"):
         tracks(wav_root, wav=False)
-
-
-def test_missing_ffmpeg_raises_a_message_not_a_traceback(wav_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (wav_root / "test" / "D - Fourth.stem.mp4").touch()
-    monkeypatch.setitem(sys.modules, "stempeg", None)
-    require_ffmpeg(tracks(wav_root, wav=True))
-    with pytest.raises(ValueError, match="requires ffmpeg"):
-        require_ffmpeg(tracks(wav_root))
-
-
-def test_listing_needs_no_ffmpeg(wav_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    monkeypatch.setitem(sys.modules, "stempeg", None)
-    assert [round(track.duration, 3) for track in tracks(wav_root, wav=True)] == [0.2, 0.1, 0.1]
 
 
 @pytest.mark.parametrize("choice", [{"split": "valid"}, {"subset": "test", "split": "valid"}, {"subset": "nonsense"}])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +86,15 @@ def test_tracks_are_summarised() -> None:
 
 def test_a_missing_museval_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     require_museval()
-    monkeypatch.setattr("separation.evaluation.verification.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "museval", None)
+    monkeypatch.setitem(sys.modules, "museval.metrics", None)
     with pytest.raises(ValueError, match=r"pip install stemscope\[verify\]"):
         require_museval()
+
+
+def test_a_missing_ffmpeg_is_an_error_that_names_it() -> None:
+    """museval looks for it when it is imported, hence in a new process."""
+    code = "from separation.evaluation.verification import require_museval; require_museval()"
+    environment = os.environ | {"PATH": os.devnull}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("ValueError: --verify needs the program ffmpeg, which museval looks for\n")

@@ -18,11 +18,14 @@ Kailath, Sayed, "Displacement structure: theory and applications", SIAM Review 3
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 __all__ = ["solve"]
 
+_ROWS = 8  # of a block of several lags
 _JITTER = 1e-12  # added to the diagonal of a singular matrix, relative to its largest element
 _TOLERANCE = (
     1e-10  # of the error of G h relative to d: 1e-15 for sound without silent bands, 1e-6 for a factor of noise
@@ -82,6 +85,7 @@ def _factorize(blocks: Tensor) -> Tensor | None:
 
     The small matrices of each step are computed on the CPU: on a GPU they would take milliseconds.
     """
+    blocks = _grouped(blocks)
     systems, taps, n, _ = blocks.shape
     first, info = torch.linalg.cholesky_ex(blocks[:, 0].cpu(), upper=True)
     if info.any():
@@ -97,11 +101,25 @@ def _factorize(blocks: Tensor) -> Tensor | None:
             return None
         head, *matrices = rotation
         PP, PN, NP, NN = (matrix.to(blocks.device) for matrix in matrices)
-        P = torch.baddbmm(PN @ N, PP, P)
+        P = (PN @ N).baddbmm_(PP, P)
         P[..., :n] = head
         factor[:, step * n : (step + 1) * n, step * n :] = P
-        N, P = torch.baddbmm(NP @ P, NN, N)[..., n:], P[..., :-n]
+        N, P = (NN @ N).baddbmm_(NP, P)[..., n:], P[..., :-n]
     return factor
+
+
+def _grouped(blocks: Tensor) -> Tensor:
+    """Return the first column of larger blocks of the same matrix, of several lags each.
+
+    (systems, taps, channels, channels) -> (systems, taps / lags, lags * channels, lags * channels). Blocks of up to
+    eight rows take fewer steps of about the same time.
+    """
+    systems, taps, n, _ = blocks.shape
+    lags = math.gcd(taps, max(1, _ROWS // n))
+    step = torch.arange(lags)
+    lag = lags * torch.arange(taps // lags)[:, None, None] + step[:, None] - step  # (blocks, row, column)
+    at_lag = torch.cat([blocks[:, 1:lags].flip(1).mT, blocks], dim=1)  # from -(lags - 1)
+    return at_lag[:, lag + lags - 1].transpose(3, 4).reshape(systems, taps // lags, lags * n, lags * n)
 
 
 def _rotation(p: Tensor, n: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None:

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "separators": {"resources", "sources", "audio", "workers", "spectral", "models", "weights"},
     "datasets": {"sources", "atomic", "audio", "weights"},
     "training": {"sources", "atomic", "spectral", "models", "weights", "datasets"},
-    "pipeline": {"audio", "workers", "weights", "separators", "datasets"},
+    "pipeline": {"audio", "workers", "separators", "datasets"},
     "evaluation": {
         "resources",
         "sources",

@@ -118,7 +118,7 @@ class StemWriter:
         draft.unlink()
 
     def close(self) -> None:
-        """Close and remove the temporary files."""
+        """Close the temporary files. After an error they remain, for the caller to remove with their folder."""
         with disk_errors():
             for file in self._files.values():
                 file.close()

@@ -60,21 +60,21 @@ def train(
                 skipped.append(track)
                 say(f"warning: {track.collection}/{track.name} is skipped: {track.reason}")
 
-            trainer = build_trainer(
-                recipe,
-                roots=root,
-                out=out,
-                target=target,
-                config=config,
-                initial=init,
-                wav=wav,
-                processes=processes,
-                progress=lambda done, total, name: report("decoding", done, total, name),
-                skipped=skip,
-                note=lambda text: say(f"note: {text}"),
-            )
             try:
                 with _errors_as_sentences(out):
+                    trainer = build_trainer(
+                        recipe,
+                        roots=root,
+                        out=out,
+                        target=target,
+                        config=config,
+                        initial=init,
+                        wav=wav,
+                        processes=processes,
+                        progress=lambda done, total, name: report("decoding", done, total, name),
+                        skipped=skip,
+                        note=lambda text: say(f"note: {text}"),
+                    )
                     for step, loss in _steps(trainer, resume=resume):
                         report("training", step.step, step.steps, _line(step, loss))
                         if step.validation:

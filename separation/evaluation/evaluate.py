@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from separation.evaluation.signals import ArraySignals
 from separation.evaluation.track_scores import score_signals
 from separation.pipeline.run import run
 from separation.separators import create, find_method
-from separation.separators.base import Separator
+from separation.separators.loaded import load
 from separation.sources import ACCOMPANIMENT, PARTS_OF_OTHER
 from separation.workers.devices import claim_gpu
 from separation.workers.executor import WORKER_DIED, map_jobs
@@ -137,7 +136,7 @@ def _provenance(
     entry = find_method(method)
     provenance = {"method": entry.name, "model": None, "model_sha256": None, "options": dict(options)}
     if not entry.needs_references:
-        separator = _separator(method, model, device, options)
+        separator = load(method, model=model, device=device, options=dict(options))
         provenance |= {
             "model": separator.model,
             "model_sha256": separator.model_hash,
@@ -200,7 +199,7 @@ def _scores(job: Job) -> dict[str, Any]:
     if find_method(job.method).needs_references:
         separator = create(job.method, options=dict(job.options), references=true)
     else:
-        separator = _separator(job.method, job.model, job.device, job.options)
+        separator = load(job.method, model=job.model, device=job.device, options=dict(job.options))
     stems = torch.cat(list(run(separator, audio)), dim=-1).cpu()
     named = [source for source in true if source in separator.sources]
     unnamed = not named and ACCOMPANIMENT not in separator.sources  # components
@@ -226,12 +225,6 @@ def _scores(job: Job) -> dict[str, Any]:
         verify=job.verify,
         device=str(separator.device),
     )
-
-
-@lru_cache(maxsize=1)
-def _separator(method: str, model: str | None, device: str, options: tuple[tuple[str, Any], ...]) -> Separator:
-    """Create the separator once per process."""
-    return create(method, model=model, device=device, options=dict(options))
 
 
 # Many tracks.

@@ -13,6 +13,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from separation.audio.decoding import open_audio
 from separation.audio.files import Recording
 
 __all__ = ["FileSignals"]
@@ -75,10 +76,7 @@ class _File:
 
     def __init__(self, path: Path, closing: ExitStack) -> None:
         self._position = threading.Lock()  # a file has one position for all threads
-        self._sound: soundfile.SoundFile | None = None
-        with suppress(soundfile.LibsndfileError):
-            sound = closing.enter_context(soundfile.SoundFile(path))
-            self._sound = None if sound.subtype in _LOSSY else sound
+        self._sound = _open_in_place(path, closing)
         if self._sound is None:
             self._decoded = closing.enter_context(Recording(path, tempfile.gettempdir()))
         opened = self._decoded if self._sound is None else self._sound
@@ -92,3 +90,13 @@ class _File:
                 samples = self._sound.read(stop - start, dtype="int16" if integers else "float64", always_2d=True).T
             return samples * 2.0**-15 if integers else samples
         return np.round(self._decoded.read(start, stop).double().numpy() * 32768) / 32768
+
+
+def _open_in_place(path: Path, closing: ExitStack) -> soundfile.SoundFile | None:
+    """Open a lossless file that libsndfile reads in full; return None for any other."""
+    with open_audio(path) as stream:
+        frames = stream.frames  # None for files that are read in another way, such as joined ones
+    with suppress(soundfile.LibsndfileError):
+        sound = closing.enter_context(soundfile.SoundFile(path))
+        return sound if sound.frames == frames and sound.subtype not in _LOSSY else None
+    return None

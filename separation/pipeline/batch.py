@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,15 +15,15 @@ from separation.audio.files import Recording
 from separation.audio.suffixes import SUFFIXES
 from separation.datasets.stem_files import is_hidden
 from separation.datasets.stem_folders import read_references, references_beside
-from separation.pipeline.ownership import RESULT_FILE, read_manifest
+from separation.pipeline.ownership import RESULT_FILE, listed_files, read_manifest
 from separation.pipeline.result import Result, SeparationProgress
 from separation.pipeline.staged_folder import staged_folder
 from separation.pipeline.storage import Content, Location, Url, local_file
 from separation.pipeline.to_folder import separate_to_folder
 from separation.separators import create, find_method
 from separation.separators.base import Separator
+from separation.separators.loaded import load
 from separation.separators.two_stems import TwoStems
-from separation.weights.catalogue import find_model, list_models
 from separation.workers.devices import claim_gpu
 
 __all__ = ["Job", "JobOptions", "JobResult", "check_options", "find_jobs", "separate_song"]
@@ -90,7 +89,7 @@ class JobResult:
 
 
 def find_jobs(paths: Sequence[Location], out: Location, job_options: JobOptions) -> list[Job]:
-    """Return a job for every file, and for every audio file in folders, recursively.
+    """Return a job for every file, and for every audio file in folders, recursively, that is no stem of a result.
 
     Stems go to ``out/<file>/<method>``; for files found in a folder, its subfolders are kept.
 
@@ -102,6 +101,7 @@ def find_jobs(paths: Sequence[Location], out: Location, job_options: JobOptions)
     """
     method = find_method(job_options.method)
     folders: dict[Location, PurePath] = {}
+    taken = set()
     for path in paths:
         if method.needs_references and isinstance(path, Url):
             raise ValueError(f"{method.name} reads the true sources next to the mixture: give a local file")
@@ -113,23 +113,28 @@ def find_jobs(paths: Sequence[Location], out: Location, job_options: JobOptions)
         else:
             relative = {path: PurePath(_folder_name(path))}
         for file, folder in relative.items():
-            if folder in folders.values():
+            if folder in taken:
                 raise ValueError(
                     f"several files are called {str(folder)!r}, and their stems would go to one folder: "
                     "separate them one by one"
                 )
             folders[file] = folder
+            taken.add(folder)
     return [Job(file=file, folder=out / folder / method.name, options=job_options) for file, folder in folders.items()]
 
 
 def _songs(folder: Location) -> list[PurePath]:
-    """Return the audio files in a folder, relative to it."""
+    """Return the audio files in a folder, relative to it, without the stems of earlier results in its subfolders."""
     if isinstance(folder, Url):
         files: list[PurePath] = [*folder.files()]
     else:
         files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    results = {file.parent for file in files if file.name == RESULT_FILE and file.parent.parts}
+    stems = {result / name for result in results for name in listed_files(folder / result)}
     return [
-        file for file in files if file.suffix.lower() in SUFFIXES and not any(is_hidden(part) for part in file.parts)
+        file
+        for file in files
+        if file.suffix.lower() in SUFFIXES and file not in stems and not any(is_hidden(part) for part in file.parts)
     ]
 
 
@@ -161,6 +166,8 @@ def separate_song(job: Job, show: Callable[[SeparationProgress], None] = lambda 
         return JobResult(job=job, error=str(error))
     except OSError as error:
         return JobResult(job=job, error=f"{error.filename or job.file.name}: {error.strerror or error}")
+    except (RuntimeError, MemoryError) as error:  # of torch, such as too little memory; other songs may need less
+        return JobResult(job=job, error=f"{job.file.name}: {type(error).__name__}: {error}")
 
 
 def _separate(job: Job, show: Callable[[SeparationProgress], None]) -> Result:
@@ -219,43 +226,14 @@ def _existing(folder: Path) -> Path:
 
 def _separator(job_options: JobOptions) -> Separator:
     """Return the separator of a job; its model stays in memory for other songs, excerpts and commands."""
-    separator = _loaded(
+    separator = load(
         job_options.method,
-        job_options.model,
-        job_options.device,
-        job_options.precision,
-        job_options.options,
-        _model_state(job_options),
+        model=job_options.model,
+        device=job_options.device,
+        precision=job_options.precision,
+        options=dict(job_options.options),
     )
     return _chosen_stems(separator, job_options)
-
-
-@lru_cache(maxsize=2)  # two clients of one worker may use different methods
-def _loaded(
-    method: str, model: str | None, device: str, precision: str, options: tuple[tuple[str, str], ...], state: str
-) -> Separator:
-    """Create a separator; `state` has it created again after a change of its model."""
-    return create(method, model=model, device=device, precision=precision, options=dict(options))
-
-
-def _model_state(job_options: JobOptions) -> str:
-    """Return a text that changes with the files of the model, or with the preset and the models that are installed."""
-    method = find_method(job_options.method)
-    if method.preset is not None:
-        return repr((method.preset, [model.name for model in list_models() if model.installed]))
-    if not method.has_model:
-        return ""
-    name = job_options.model or str(method.default_model)
-    try:
-        if Path(name).expanduser().is_file():  # a checkpoint file
-            files = [Path(name).expanduser()]
-        else:
-            model = find_model(name, method=method.name)
-            files = [model.path(file) for file in model.files]
-        states = [file.stat() for file in files]
-    except (ValueError, OSError, RuntimeError):  # `create` says what is wrong
-        return ""
-    return repr([(state.st_ino, state.st_size, state.st_mtime_ns) for state in states])
 
 
 def _chosen_stems(separator: Separator, job_options: JobOptions) -> Separator:

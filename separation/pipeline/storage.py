@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from types import SimpleNamespace
@@ -108,8 +109,9 @@ class Url:
         """Return an object with `st_size` and `st_mtime_ns`; raise FileNotFoundError if there is no such file."""
         with self._errors() as (system, path):
             info = system.info(path)
-            changed = info.get("LastModified") or info.get("created") or info.get("mtime") or system.modified(path)
-        return SimpleNamespace(st_size=info["size"], st_mtime_ns=round(changed.timestamp() * 1e9))
+        changed = info.get("LastModified") or info.get("mtime") or info.get("created") or 0  # HTTP states none
+        seconds = changed.timestamp() if isinstance(changed, datetime) else float(changed)
+        return SimpleNamespace(st_size=info["size"], st_mtime_ns=round(seconds * 1e9))
 
     def files(self) -> list[PurePosixPath]:
         """Return the paths of all files below this URL, relative to it."""

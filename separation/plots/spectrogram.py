@@ -256,9 +256,9 @@ def reference_power(loudest: float) -> float:
     return max(loudest, _QUIETEST)
 
 
-def palette(count: int = 33) -> list[str]:
-    """Return evenly spaced colours of the pictures, from the floor to 0 dB, such as "#000004"."""
-    return [to_hex(colour) for colour in colormaps[PALETTE](np.linspace(0, 1, count))]
+def palette() -> list[str]:
+    """Return 33 evenly spaced colours of the pictures, from the floor to 0 dB, such as "#000004"."""
+    return [to_hex(colour) for colour in colormaps[PALETTE](np.linspace(0, 1, 33))]
 
 
 def _decibels(power: np.ndarray, loudest: float) -> np.ndarray:

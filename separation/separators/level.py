@@ -35,6 +35,7 @@ _READ_SIZE = 12 * _PEAK_SIZE  # samples per block
 _USUAL = 0.9  # fraction of the peaks that do not exceed the level
 _LEAST = 0.1  # of the highest peak
 _SILENT = 1e-8  # power of a channel relative to the loudest one below which it is silent: -80 dB
+_FLOOR = 0.1  # of the RMS of the average, relative to that of uncorrelated channels
 _ROUNDING = 1e-14  # variance relative to the squared mean below which a channel is constant up to rounding
 
 
@@ -118,16 +119,16 @@ class InputMatrices:
             yield self.inverse.to(block) @ block + of_mean.to(block)[:, None, None] * self.mean.to(block)
 
 
-def standardise(signal: Signal, *, floor: float = 0.1) -> InputMatrices:
+def standardise(signal: Signal) -> InputMatrices:
     """Return the matrices that give the average of a recording's channels a root mean square (RMS) of 1.
 
-    Where the average vanishes, the RMS is at least `floor`, above 0, times the one that it would have if the channels
-    were uncorrelated. Opposite and silent channels are treated as by :func:`master`.
+    Where the average vanishes, the RMS is at least a tenth of the one that it would have if the channels were
+    uncorrelated. Opposite and silent channels are treated as by :func:`master`.
     """
     measured = measure(signal)
     matrices = _repair_channels(measured)
     covariance = matrices.forward @ measured.covariance @ matrices.forward.T
-    rms = math.sqrt(max(float(covariance.mean()), floor**2 * float(covariance.trace()) / len(covariance) ** 2))
+    rms = math.sqrt(max(float(covariance.mean()), _FLOOR**2 * float(covariance.trace()) / len(covariance) ** 2))
     return matrices.divided_by(rms)
 
 

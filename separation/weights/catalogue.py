@@ -105,6 +105,19 @@ def find_model(name: str, *, method: str, config: str | None = None) -> Model:
     return model
 
 
+def model_files(name: str) -> list[Path]:
+    """Return the paths of a model's files, by the model's name or folder; of a checkpoint file, its own path.
+
+    There are none if no such model exists. Files that are not installed need not exist.
+    """
+    known = {model.name: model for model in list_models()}
+    if name not in known and (file := _existing(name, Path.is_file)):
+        return [file]
+    folder = _existing(name, Path.is_dir)
+    model = known.get(name) or (_read_folder(folder) if folder else None)
+    return [model.path(file) for file in model.files] if model else []
+
+
 def is_installed(name: str) -> bool:
     """Return whether a known model of that name is installed."""
     return any(model.name == name and model.installed for model in list_models())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 from separation.weights.state_dict import CheckpointError, read_state_dict, sha256_of
 
-__all__ = ["RESTRICTIONS", "Built", "Model", "ModelFile", "describe_error", "model_from_dict", "read_json_object"]
+__all__ = [
+    "RESTRICTIONS",
+    "STEM_NAME",
+    "Built",
+    "Model",
+    "ModelFile",
+    "describe_error",
+    "model_from_dict",
+    "read_json_object",
+]
 
 Built = TypeVar("Built")
+
+STEM_NAME = re.compile(r"\w[\w -]{0,40}")  #: of a source, which becomes a file name
 
 #: `Model.restriction` -> what it means for users, in a few words.
 RESTRICTIONS = {"research": "research only", "non-commercial": "non-commercial use only", "unclear": "terms unclear"}
@@ -221,6 +233,8 @@ def model_from_dict(entry: dict[str, Any], **more: Any) -> Model:
     texts = [fields["name"], fields["method"], *fields["sources"], *(file.name for file in files)]
     if not all(isinstance(text, str) for text in texts) or not fields["sources"]:
         raise TypeError(f"names, the method and the sources must be words, got {texts}")
+    if not all(STEM_NAME.fullmatch(source) for source in fields["sources"]):
+        raise TypeError(f"a source must be named in letters, digits, spaces and hyphens, got {fields['sources']}")
     if not all(type(number) is int and number > 0 for number in (fields["sample_rate"], fields["channels"])):
         raise TypeError("sample_rate and channels must be whole numbers")
     if not isinstance(fields.get("options", {}), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from separation.sources import ACCOMPANIMENT
-from separation.weights.model import Model, ModelFile
+from separation.weights.model import STEM_NAME, Model, ModelFile
 from separation.weights.state_dict import CheckpointError
 
 __all__ = ["read_roformer"]
@@ -167,7 +166,7 @@ def _sources(training: dict[str, Any], n_stems: int) -> tuple[str, ...]:
     target = training.get("target_instrument")
     given = training.get("instruments") if target is None else [target]
     if not isinstance(given, list | tuple) or not all(
-        isinstance(name, str) and _NAME.fullmatch(name) for name in given
+        isinstance(name, str) and STEM_NAME.fullmatch(name) for name in given
     ):
         raise _ConfigError(f"must name its stems in training.instruments, got {_short.repr(given)}")
     names = [ACCOMPANIMENT if name.lower() == "instrumental" else name.lower() for name in given]
@@ -176,9 +175,6 @@ def _sources(training: dict[str, Any], n_stems: int) -> tuple[str, ...]:
     if n_stems == 1:
         names.append("vocals" if names[0] == ACCOMPANIMENT else ACCOMPANIMENT)
     return tuple(names)
-
-
-_NAME = re.compile(r"\w[\w -]{0,40}")  # it becomes a file name
 
 
 def _section(content: dict[str, Any], name: str) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def test_one_target_is_scored_against_its_accompaniment(
 ) -> None:
     track = find_tracks(hq)[:1]
     todo, _ = plan_jobs(track, tmp_path, method="mix")
-    monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: OnlyVocals())
+    monkeypatch.setattr("separation.evaluation.evaluate.load", lambda *_, **__: OnlyVocals())
     (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
     found = read_result(outcome.file)
@@ -247,7 +247,7 @@ class VocalsAndRest(Separator):
 def score_with(hq: Path, folder: Path, separator: Separator, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Return the uSDR of each target of a track."""
     todo, _ = plan_jobs(find_tracks(hq)[:1], folder, method="mix")
-    monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: separator)
+    monkeypatch.setattr("separation.evaluation.evaluate.load", lambda *_, **__: separator)
     (outcome,) = evaluate_tracks(todo)
     assert outcome.error is None
     return {target: values["uSDR"] for target, values in read_result(outcome.file).whole.items()}

@@ -49,6 +49,23 @@ def test_mapped_references_are_sums(place: str, tmp_path: Path) -> None:
     assert sdr(folder, estimates) == pytest.approx(sdr(summed, estimates), abs=1e-3)
 
 
+def test_files_that_libsndfile_reads_in_part_are_scored_in_full(tmp_path: Path) -> None:
+    """Two FLAC files joined to one, and one without a length in its header, as written to a pipe."""
+    vocals, drums = noise(1), noise(2)
+    references = write(tmp_path / "references", vocals=np.concatenate([vocals, vocals]), drums=np.tile(drums, (2, 1)))
+    estimates = write(tmp_path / "estimates")
+    for stem, name in ((vocals, "half"), (np.tile(drums, (2, 1)), "drums")):
+        soundfile.write(estimates / f"{name}.flac", 0.5 * stem, RATE, subtype="PCM_24")
+    half = estimates / "half.flac"
+    (estimates / "vocals.flac").write_bytes(2 * half.read_bytes())
+    half.unlink()
+    piped = bytearray((estimates / "drums.flac").read_bytes())
+    piped[21] &= 0xF0  # the number of samples takes 36 bits
+    piped[22:26] = bytes(4)
+    (estimates / "drums.flac").write_bytes(piped)
+    assert sdr(references, estimates) == pytest.approx({"vocals": 6.02, "drums": 6.02}, abs=0.01)
+
+
 def test_estimates_have_a_map_of_their_own(tmp_path: Path) -> None:
     lead, choir, kit = noise(1), noise(2), noise(3)
     references = write(tmp_path / "references", vocals=lead + choir, drums=kit)

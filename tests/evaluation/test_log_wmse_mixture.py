@@ -104,7 +104,7 @@ class Leaky(Separator):
 
 
 def test_evaluate_uses_the_mixture_that_it_separates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("separation.evaluation.evaluate._separator", lambda *_: Leaky())
+    monkeypatch.setattr("separation.evaluation.evaluate.load", lambda *_, **__: Leaky())
     track: Any = Mastered()
     nothing: dict[str, Any] = {"model": None, "device": "cpu", "options": (), "provenance": ()}
     job = Job(track=track, file=tmp_path / "song.json", method="mix", metrics=("log_wmse",), **nothing)

@@ -18,7 +18,7 @@ import pytest
 from separation.pipeline import batch
 from separation.pipeline.batch import Job, JobOptions, find_jobs, separate_song
 from separation.pipeline.many import separate_songs
-from separation.separators import create
+from separation.separators import create, loaded
 from separation.separators.base import Separator
 from tests.cli.helpers import separation, write_song
 from tests.separators.helpers import write_tiny
@@ -75,6 +75,33 @@ def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
         find_jobs([tmp_path], tmp_path, HPSS)
 
 
+def test_stems_of_earlier_results_are_not_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in ``cd music; stemscope separate .`` twice. A result's own folder, and a file, are separated if asked for."""
+    monkeypatch.chdir(album(tmp_path, "a.wav"))
+    options = JobOptions(method="mix")
+    (song,) = find_jobs([Path()], Path("separated"), options)
+    assert separate_song(song).error is None
+    write_song(tmp_path / "separated" / "a" / "mix" / "mine.wav")
+    songs = find_jobs([Path()], Path("separated"), options)
+    assert [str(song.file) for song in songs] == ["a.wav", "separated/a/mix/mine.wav"]
+    assert len(find_jobs([Path("separated/a/mix")], Path("deeper"), options)) == 5
+    assert len(find_jobs([Path("separated/a/mix/bass.wav")], Path("deeper"), options)) == 1
+
+
+def test_too_little_memory_for_a_song_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album(tmp_path, "a.wav", "b.wav")
+    separate = batch.separate_to_folder
+
+    def fail_once(recording: Any, *arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(batch, "separate_to_folder", separate)
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(batch, "separate_to_folder", fail_once)
+    first, second = separate_songs(find_jobs([tmp_path], tmp_path / "out", JobOptions(method="mix")))
+    assert first.error == "a.wav: RuntimeError: DefaultCPUAllocator: can't allocate memory"
+    assert second.error is None and second.document is not None
+
+
 # -- not twice -------------------------------------------------------------------------------------
 
 
@@ -121,8 +148,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         created.append(method)
         return create(method, **more)
 
-    batch._loaded.cache_clear()
-    monkeypatch.setattr(batch, "create", counted)
+    loaded._load.cache_clear()
+    monkeypatch.setattr(loaded, "create", counted)
     return created
 
 

@@ -6,6 +6,8 @@ import json
 import pickle
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -77,6 +79,21 @@ def test_names_and_files_of_a_url(bucket: Url, song: Path) -> None:
     assert not (bucket / "music").is_dir()
     with pytest.raises(FileNotFoundError):
         place.stat()
+
+
+def test_any_file_system_of_fsspec_states_when_a_file_changed_if_it_can(song: Path) -> None:
+    state = Url(f"local://{song}").stat()
+    assert state.st_size == song.stat().st_size
+    assert state.st_mtime_ns == pytest.approx(song.stat().st_mtime_ns, abs=1000)
+    memory = Url("memory://music/a.wav")
+    memory.write(b"sound")
+    assert memory.stat().st_mtime_ns > 0
+    handler = partial(SimpleHTTPRequestHandler, directory=str(song.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = separate_song(job(Url(f"http://127.0.0.1:{server.server_port}/a.wav"), song.parent / "out"))
+        server.shutdown()
+    assert found.error is None
 
 
 def test_a_song_in_an_object_store_gives_the_same_result_there(bucket: Url, song: Path, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_user_options_override_those_of_the_model(tmp_path: Path, tiny_models: d
         ("open-unmix", {"sources": ["vocals", "drums", "bass", "guitar"]}),
         ("open-unmix", {"sources": [*SOURCES, "guitar"]}),
         ("open-unmix", {"sources": []}),
+        ("demucs", {"sources": ["lead/vocals", "drums", "bass", "other"]}),
         ("open-unmix", {"files": []}),
         ("open-unmix", {"files": "vocals.safetensors"}),
         ("demucs", {"architecture": DEMUCS | {"growth": 2}}),

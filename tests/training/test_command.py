@@ -60,6 +60,17 @@ def reports_of(outcome: Outcome) -> list[str]:
     return [line for line in outcome.stderr.splitlines() if line.startswith("epoch ")]
 
 
+def test_a_cache_that_cannot_be_written_is_one_sentence(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEPARATION_HOME", str(tmp_path / "file"))
+    outcome = train("demucs")
+    assert outcome.code == 2
+    assert error_line(outcome).startswith("error: cannot write the run: ")
+    assert error_line(outcome).endswith("Not a directory")
+
+
 def separated(song: Path, method: str, model: Path, out: Path, *more: str) -> dict[str, Path]:
     outcome = separation("separate", song, "--method", method, "--model", model, "--out", out, *more, "--json")
     assert outcome.code == 0, outcome.stderr

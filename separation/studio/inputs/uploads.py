@@ -35,9 +35,11 @@ def unpack(files: Sequence[str | Path], folder: Path, *, suffixes: Collection[st
         If no file is usable, two files have the same name, or an archive is damaged or too large.
     """
     found: dict[str, Path] = {}
+    left = LIMITS.decoded_bytes  # of all archives together
     for file in map(Path, files):
         if zipfile.is_zipfile(file):
-            for name, path in _unzip(file, folder, len(found), suffixes):
+            for name, path in _unzip(file, folder, len(found), suffixes, left):
+                left -= path.stat().st_size
                 _add(found, name, path)
         elif file.suffix.lower() in suffixes and not is_hidden(file.name):
             _add(found, file.stem, file)
@@ -54,9 +56,10 @@ def _add(found: dict[str, Path], name: str, path: Path) -> None:
     found[name] = path
 
 
-def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str]) -> list[tuple[str, Path]]:
+def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str], left: float) -> list[tuple[str, Path]]:
+    """Unpack the usable files of an archive, at most `left` bytes, under numbers from `number`."""
     folder.mkdir(parents=True, exist_ok=True)
-    found, left = [], LIMITS.decoded_bytes
+    found = []
     try:
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if _is_meant(member, suffixes)]
@@ -69,9 +72,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str]) -> 
                     while block := source.read(_BLOCK):  # the size in the header may be wrong
                         left -= len(block)
                         if left < 0:
-                            raise ValueError(
-                                f"{file.name!r} unpacks to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit"
-                            )
+                            raise _too_large()
                         target.write(block)
                 found.append((inside.stem, path))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, exotic, encrypted
@@ -81,6 +82,10 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str]) -> 
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return found
+
+
+def _too_large() -> ValueError:
+    return ValueError(f"together the files unpack to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit")
 
 
 def _is_meant(member: zipfile.ZipInfo, suffixes: Collection[str]) -> bool:
@@ -113,7 +118,7 @@ def read_stems(
         except AudioError as error:  # under the visitor's name for it
             raise AudioError(str(error).replace(repr(path.name), repr(name), 1)) from error
         if sum(4 * stem.waveform.numel() for stem in stems.values()) > LIMITS.decoded_bytes:
-            raise ValueError(f"together the stems unpack to more than {LIMITS.decoded_bytes / 1e6:g} MB, the limit")
+            raise _too_large()
     if not stems:
         raise ValueError("the upload contains a mixture but no stems")
     first, *others = stems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import soundfile
+import torch
 
+from separation.audio.channels import downmix
 from separation.audio.encoding import BLOCK, check_format, container, disk_errors
 from separation.audio.stem_mp4 import write_stem_mp4
 from separation.studio.results.storage import read_player
@@ -81,7 +83,8 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
             parts = _mix(mixture, stems, {"residual": 1.0}, float(group["wavGain"]))
         else:
             raise ValueError("this method has no such stem")
-        return _write(place / f"{name} - {_plain(stem)}.{FORMATS[format][0]}", parts, format)
+        path = place / f"{name} - {_plain(stem)}.{FORMATS[format][0]}"
+        return _write(path, _Sum(parts, document.get("speakers")), format)
 
 
 @contextmanager
@@ -114,49 +117,64 @@ def _mix(mixture: Path, stems: Mapping[str, Path], gains: Mapping[str, float], s
     return parts
 
 
-def _gain(files: Iterable[Mapping[Path, float]], format: str) -> float:
+class _Sum:
+    """A sum of files times gains: the song and its stems.
+
+    A song of more than two channels is mixed down, by the names of its `speakers`, if a stem has fewer.
+    """
+
+    def __init__(self, parts: Mapping[Path, float], speakers: Sequence[str] | None = None) -> None:
+        self._parts, self._speakers = parts, speakers
+        formats = [soundfile.info(path) for path in parts]
+        self.frames, self.sample_rate = formats[0].frames, formats[0].samplerate
+        widest = max(format.channels for format in formats)
+        self.channels = widest if all(format.channels == widest for format in formats) else min(2, widest)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield blocks of float32, shape (time, channels)."""
+        readers = [soundfile.blocks(path, BLOCK, dtype="float32", always_2d=True) for path in self._parts]
+        for blocks in zip(*readers, strict=True):
+            total = np.zeros((len(blocks[0]), self.channels), dtype=np.float32)
+            for block, gain in zip(blocks, self._parts.values(), strict=True):
+                if block.shape[1] > self.channels:
+                    block = downmix(torch.from_numpy(block.T), self._speakers).numpy().T
+                total += np.float32(gain) * block  # mono is added to every channel
+            yield total
+
+
+def _gain(files: Iterable[_Sum], format: str) -> float:
     """Return the common gain that keeps all sums of files from clipping; 1 for float formats."""
     if FORMATS[format][1] == "FLOAT":
         return 1.0
-    peak = max((float(np.abs(block).max()) for parts in files for block in _sum(parts)), default=0.0)
+    peak = max((float(np.abs(block).max()) for file in files for block in file.blocks()), default=0.0)
     return 1.0 if peak <= 1 - 2**-15 else (1 - 2**-15) / peak
 
 
-def _write(path: Path, parts: Mapping[Path, float], format: str, gain: float | None = None) -> Path:
-    """Write a sum of files times gains; without `gain`, lowered if a fixed-point file would clip."""
+def _write(path: Path, file: _Sum, format: str, gain: float | None = None) -> Path:
+    """Write a sum of files times `gain`; by default it is lowered if a fixed-point file would clip."""
     kind, subtype = FORMATS[format]
-    first = soundfile.info(next(iter(parts)))
-    check_format(kind, float32=subtype == "FLOAT", channels=first.channels, sample_rate=first.samplerate)
-    gain = _gain([parts], format) if gain is None else gain
+    check_format(kind, float32=subtype == "FLOAT", channels=file.channels, sample_rate=file.sample_rate)
+    gain = _gain([file], format) if gain is None else gain
     with soundfile.SoundFile(
         path,
         "w",
-        samplerate=first.samplerate,
-        channels=first.channels,
-        format=container(kind, samples=first.frames * first.channels),
+        samplerate=file.sample_rate,
+        channels=file.channels,
+        format=container(kind, samples=file.frames * file.channels),
         subtype=subtype,
     ) as out:
-        for block in _sum(parts):
+        for block in file.blocks():
             out.write(block * np.float32(gain))
     return path
 
 
-def _sum(parts: Mapping[Path, float]) -> Iterator[np.ndarray]:
-    readers = [soundfile.blocks(path, BLOCK, dtype="float32", always_2d=True) for path in parts]
-    for blocks in zip(*readers, strict=True):
-        channels = max(block.shape[1] for block in blocks)
-        total = np.zeros((len(blocks[0]), channels), dtype=np.float32)
-        for block, gain in zip(blocks, parts.values(), strict=True):
-            total += np.float32(gain) * block
-        yield total
-
-
 def _zip_all(path: Path, stems: Mapping[str, Path], format: str, manifest: Path) -> Path:
     """Zip all stems in the format with ``result.json``; all are lowered by the same gain if one would clip."""
-    gain = _gain([{stem: 1.0} for stem in stems.values()], format)
+    sums = {name: _Sum({stem: 1.0}) for name, stem in stems.items()}
+    gain = _gain(sums.values(), format)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, stem in stems.items():
-            file = _write(path.with_name(f"part.{FORMATS[format][0]}"), {stem: 1.0}, format, gain)
+        for name, stem in sums.items():
+            file = _write(path.with_name(f"part.{FORMATS[format][0]}"), stem, format, gain)
             archive.write(file, f"{_plain(name)}.{FORMATS[format][0]}")
             file.unlink()
         if manifest.is_file():

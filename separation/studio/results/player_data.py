@@ -212,6 +212,7 @@ class Player:
         self, folder: Path, name: str, *, rate: int, frames: int, speakers: tuple[str, ...] | None = None
     ) -> None:
         self.folder, self.name, self.rate, self.frames = folder, name, rate, frames
+        self.speakers = speakers
         self._track = partial(TrackWriter, rate=rate, frames=frames, speakers=speakers)
         self.groups: dict[str, Group] = {}
         self.working = True
@@ -289,6 +290,7 @@ class Player:
             "highest": min(self.rate, RATE) / 2,
             "loudest": reference_power(self.loudest),
             "palette": palette(),
+            "speakers": self.speakers,
             "tempo": self.tempo,
             "key": self.key,
             "groups": [self._group(group) for group in self.groups.values()],

@@ -151,6 +151,6 @@ def remove_expired(now: float | None = None) -> None:
 
 
 def sort_sources(sources: Iterable[str]) -> list[str]:
-    """Sort source names: vocals, drums, bass, other, then the rest alphabetically."""
+    """Sort source names: vocals, drums, bass, other, then the others in the given order."""
     usual = ("vocals", "drums", "bass", "other")
     return sorted(sources, key=lambda source: usual.index(source) if source in usual else len(usual))

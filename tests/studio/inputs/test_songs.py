@@ -165,8 +165,20 @@ def test_zip_bombs_are_stopped_during_extraction(tmp_path: Path, monkeypatch: py
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("vocals.wav", bytes(30_000_000))
     assert path.stat().st_size < 100_000
-    with pytest.raises(ValueError, match=r"'bomb\.zip' unpacks to more than 10 MB"):
+    with pytest.raises(ValueError, match="together the files unpack to more than 10 MB"):
         uploads.unpack([path], tmp_path / "place")
+    assert not (tmp_path / "place").exists()
+
+
+def test_many_archives_share_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LIMITS", Limits(decoded_bytes=10_000_000))
+    paths = [tmp_path / f"{name}.zip" for name in ("vocals", "drums", "bass")]
+    for path in paths:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{path.stem}.wav", bytes(4_000_000))
+    assert set(uploads.unpack(paths[:2], tmp_path / "two")) == {"vocals", "drums"}
+    with pytest.raises(ValueError, match="together the files unpack to more than 10 MB"):
+        uploads.unpack(paths, tmp_path / "place")
     assert not (tmp_path / "place").exists()
 
 

@@ -134,14 +134,14 @@ def test_zero_gpu_is_recognised(value: str, expected: bool, monkeypatch: pytest.
 
 def test_preloaded_models_are_loaded_at_start_up(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
-    monkeypatch.setattr(model_cache, "_loaded", lambda *names: loaded.append(names[:3]))
+    monkeypatch.setattr(model_cache, "load", lambda name, *, model, options: loaded.append((name, model, options)))
     monkeypatch.setenv("SEPARATION_PRELOAD", "demucs-compact, umxhq")  # the second one is not here
     model_cache.warm_up()
     assert loaded == [
-        ("best-offline", None, ()),
-        ("open-unmix", None, (("segment", OPEN_UNMIX_SEGMENT),)),
-        ("demucs", None, ()),
-        ("demucs", None, ()),
+        ("best-offline", None, {}),
+        ("open-unmix", None, {"segment": OPEN_UNMIX_SEGMENT}),
+        ("demucs", None, {}),
+        ("demucs", None, {}),
     ]
 
 

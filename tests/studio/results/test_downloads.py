@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zipfile
 from dataclasses import replace
@@ -12,7 +13,9 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from separation.audio.signal import Audio
 from separation.studio.results import downloads
 from separation.studio.results.downloads import export
 from tests.studio.conftest import run_session, short_song
@@ -119,6 +122,27 @@ def test_a_stem_file_contains_five_named_tracks(result: Path) -> None:
             heard = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=number)], axis=1)
         assert heard.shape[1] == pytest.approx(len(sound), abs=3000)
         assert np.square(heard).sum() == pytest.approx(np.square(sound).sum(), rel=0.1)
+
+
+def test_a_song_of_six_channels_is_mixed_down_to_its_stereo_stems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The residual is that of the stereo down-mix, in which the rear channels enter at -3 dB."""
+    monkeypatch.setattr("separation.studio.results.storage.RESULTS", tmp_path)
+    song = short_song()
+    stereo = song.audio.read(0, song.audio.frames)
+    rear = 0.1 * stereo[:1].roll(100, 1)
+    surround = torch.cat([stereo, torch.zeros_like(stereo), rear, rear])
+    speakers = ("FL", "FR", "FC", "LFE", "BL", "BR")
+    audio = Audio(waveform=surround, sample_rate=song.audio.sample_rate, speakers=speakers)
+    folder = run_session(replace(song, audio=audio, references=None), "open-unmix").folder
+    rest = read(export(folder, what="stem:residual", method="open-unmix", format="wav32"))
+    total = sum(read(path) for path in (folder / "open-unmix").glob("*.wav"))
+    np.testing.assert_allclose(rest, (stereo + math.sqrt(0.5) * rear).numpy().T - total, atol=1e-6)
+    heard = export(folder, what="mix", method="open-unmix", format="mp3", gains={"mixture": 1.0, "vocals": 1.0})
+    assert soundfile.info(heard).channels == 2
+    whole = export(folder, what="mix", method="open-unmix", format="wav16", gains={"mixture": 1.0})
+    assert soundfile.info(whole).channels == 6
 
 
 @pytest.mark.parametrize(

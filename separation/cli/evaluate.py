@@ -34,7 +34,9 @@ __all__ = ["evaluate"]
 def evaluate(
     root: Annotated[
         Path,
-        typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or one of <track>/<source>.wav."),
+        typer.Option(
+            envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or a folder of <track>/<source>.wav."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Scores are written to OUT/<method>/<subset>/<track>.json.")],
     method: Annotated[str, typer.Option("--method", "-m", help="As for separate.")] = DEFAULT_METHOD,
@@ -51,7 +53,7 @@ def evaluate(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Option of the method, such as iterations=0; an unknown name lists all."
+            metavar="NAME=VALUE", help="Option of the method, such as iterations=0. An unknown name lists all options."
         ),
     ] = None,
     metrics: Annotated[
@@ -109,7 +111,7 @@ def _trained_on_test(tracks: Sequence[Track | FolderTrack], method: str, model: 
         return ""
     used = model_names(method, model)
     seen = next((known.name for known in catalogue.list_models() if known.trained_on_test and known.name in used), "")
-    return f"{seen} was trained on MUSDB18's test set: its scores here do not tell its quality" if seen else ""
+    return f"{seen} was trained on MUSDB18's test set, so these scores do not show its quality" if seen else ""
 
 
 def _evaluate_all(todo: list[Job], *, jobs: int, cluster: str | None) -> list[TrackOutcome]:
@@ -183,7 +185,9 @@ def _print(method: str, results: list[TrackResult], failed: list[TrackOutcome], 
     if not results:
         return
     overall = medians(results)
-    print(f"{method}, {len(results)} tracks: {AGGREGATION}, in dB; SDR with a 95 % interval from six tracks on")
+    print(
+        f"{method}, {len(results)} tracks: {AGGREGATION}; SDR to SAR in dB, SDR with a 95 % interval from six tracks on"
+    )
     print(f"{'':14}{'SDR':>8}{'':18}{'ISR':>8}{'SIR':>8}{'SAR':>8}" + "".join(f"{name:>10}" for name in extra))
     for target, scores in scores_by_target(results, "SDR").items():
         row = overall[target]

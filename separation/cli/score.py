@@ -20,12 +20,16 @@ def score(
     estimates: Annotated[
         Path,
         typer.Argument(
-            metavar="ESTIMATE_DIR", help="Folder with the same names; accompaniment stands for all other sources."
+            metavar="ESTIMATE_DIR",
+            help="Folder with the same names; accompaniment stands for all references without an estimate.",
         ),
     ],
     metrics: Annotated[
         str,
-        typer.Option(metavar="NAME,...", help="More metrics: bleedless, fullness, l1_freq, aura_stft, log_wmse; all."),
+        typer.Option(
+            metavar="NAME,...",
+            help="Additional metrics, separated by commas: bleedless, fullness, l1_freq, aura_stft, log_wmse; or all.",
+        ),
     ] = "",
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the scores with museval's own, which takes minutes per song.")
@@ -62,7 +66,11 @@ def _print(document: dict[str, Any]) -> None:
 
     first = next(iter(document["targets"].values()))
     metrics = [metric for metric in METRIC_UNITS if metric in first]
-    print(f"{'':12}" + "".join(f"{metric:>10}" for metric in metrics) + f"   dB; {document['aggregation']}")
+    print(
+        f"{'':12}"
+        + "".join(f"{metric:>10}" for metric in metrics)
+        + f"   {document['aggregation']}; SDR to SI-SDR in dB"
+    )
     for target, scores in document["targets"].items():
         cells = ("-" if scores[metric] is None else f"{scores[metric]:.2f}" for metric in metrics)
         print_line(f"{target:12}" + "".join(f"{cell:>10}" for cell in cells))

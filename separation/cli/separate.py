@@ -75,7 +75,7 @@ def separate(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Option of the method, such as iterations=0; an unknown name lists all."
+            metavar="NAME=VALUE", help="Option of the method, such as iterations=0. An unknown name lists all options."
         ),
     ] = None,
     json_output: Json = False,

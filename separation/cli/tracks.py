@@ -16,7 +16,9 @@ __all__ = ["tracks"]
 def tracks(
     root: Annotated[
         Path | None,
-        typer.Option(envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or one of <track>/<source>.wav."),
+        typer.Option(
+            envvar="MUSDB_ROOT", help="A MUSDB18 folder with train and test, or a folder of <track>/<source>.wav."
+        ),
     ] = None,
     wav: Annotated[bool, typer.Option("--wav", help="MUSDB18-HQ: folders of WAV files.")] = False,
     download: Annotated[

@@ -50,7 +50,8 @@ def download_sample_set(progress: DownloadCallback | None = None) -> Path:
         with FileLock(archive.with_suffix(".lock"), timeout=0):
             if not folder.is_dir():
                 part = archive.with_suffix(".zip.part")
-                receive_file(os.environ.get("STEMSCOPE_SAMPLE_SET_URL") or URL, part, archive.name, progress)
+                url = os.environ.get("STEMSCOPE_SAMPLE_SET_URL") or URL
+                receive_file(url, part, archive.name, progress, setting="STEMSCOPE_SAMPLE_SET_URL")
                 _unpack(part, folder)
                 part.unlink()
     except Timeout as error:

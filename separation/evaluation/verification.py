@@ -22,7 +22,7 @@ def require_museval() -> None:
     try:
         import museval.metrics  # noqa: F401
     except ImportError as error:
-        raise ValueError("--verify needs museval: pip install stemscope[verify]") from error
+        raise ValueError("--verify needs museval: in the project's folder, run pip install '.[verify]'") from error
     except RuntimeError as error:  # stempeg, which museval imports, looks for ffmpeg and ffprobe
         raise ValueError("--verify needs the program ffmpeg, which museval looks for") from error
 

@@ -61,7 +61,7 @@ class Url:
             return url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
             extra = "s3" if self.url.startswith("s3") else "cluster"
-            raise ValueError(f"{self.url}: {error}: pip install 'stemscope[{extra}]'") from error
+            raise ValueError(f"{self.url}: {error}: in the project's folder, run pip install '.[{extra}]'") from error
         except ValueError as error:
             raise ValueError(f"{self.url}: {error}") from error
 

@@ -91,7 +91,7 @@ def separate_to_folder(
     separator.name = method  # type: ignore[misc]  # a preset's, which a newly configured method does not know
     chosen = choose_stems(separator.sources, stems)
     if sum_to_mixture and len(chosen) < len(separator.sources):
-        raise ValueError("only all stems together can sum to the mixture: choose no stems")
+        raise ValueError("the stems can sum to the mixture only if all are written: omit --stems")
     mixture = target_mixture(audio, separator)
     check_format(format, float32=float32, channels=mixture.channels, sample_rate=audio.sample_rate)
     refuse_foreign(folder, [*(f"{source}.{format}" for source in chosen), RESULT_FILE], listed_files)

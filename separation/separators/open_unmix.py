@@ -40,7 +40,8 @@ class OpenUnmixOptions:
     window : int or None
         Frames over which a source's spatial covariance is constant, counted from the start of the signal.
         None is the whole segment, and memory grows with it. If half an hour of many songs shares one covariance, each
-        song loses 0.17 dB of SDR; with windows of 300 frames, 0.04 dB (``notebooks/length.ipynb``).
+        song loses 0.17 dB of SDR, with windows of 300 frames 0.10 dB, and with the default segments as well 0.04 dB
+        (``notebooks/length.ipynb``).
     segment : float or None
         Length in seconds of the chunks of the recurrent layers, rounded up to whole windows; None is the whole signal.
         Signals up to this length are separated in one pass, longer ones in crossfaded chunks. At 30 s per chunk,

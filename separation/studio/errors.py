@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class HostError(ValueError):
-    """An error that only the host can mend: the message is logged, and visitors are told `told`."""
+    """An error that only the operator can fix: the message is logged, and visitors see `told` instead."""
 
     told = "something went wrong on the server; the error has been logged"
 

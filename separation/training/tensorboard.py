@@ -24,7 +24,7 @@ class TensorBoardWriter:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            log.warning("no training curves: install TensorBoard with pip install 'stemscope[curves]'")
+            log.warning("no training curves: install TensorBoard with pip install '.[curves]' in the project's folder")
             self.writer = None
         else:
             self.writer = SummaryWriter(str(folder), purge_step=step + 1)

@@ -137,7 +137,7 @@ def receive_file(
     except urllib.error.HTTPError as error:
         raise DownloadError(f"cannot download {name}: the server answers {error.code} ({error.reason})") from error
     except ValueError as error:
-        raise DownloadError(f"cannot download {name}: {setting} is not an address") from error
+        raise DownloadError(f"cannot download {name}: {setting} must be a URL such as https://host/folder") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         why = " ".join(str(getattr(error, "reason", None) or error).split())
         raise DownloadError(

@@ -55,7 +55,7 @@ def connect(address: str) -> Iterator[Any]:
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise ValueError("a cluster needs dask: pip install 'stemscope[cluster]'") from error
+        raise ValueError("a cluster needs dask: in the project's folder, run pip install '.[cluster]'") from error
 
     kind, _, count = address.partition(":")
     if kind == "local":

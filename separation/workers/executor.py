@@ -59,7 +59,7 @@ def map_jobs(
         If `workers` is below 1, or the cluster cannot be reached or is lost.
     """
     if workers < 1:
-        raise ValueError(f"at least one job at a time is needed, got {workers}")
+        raise ValueError(f"--jobs must be at least 1, got {workers}")
     if not jobs:
         return
     if cluster is not None:

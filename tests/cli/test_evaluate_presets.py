@@ -39,7 +39,7 @@ def evaluate(root: Path, out: Path, *more: object) -> Result:
 
 def test_a_model_trained_on_the_test_set_is_noted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sentence = (
-        "note: hdemucs_high_musdb_plus was trained on MUSDB18's test set: its scores here do not tell its quality"
+        "note: hdemucs_high_musdb_plus was trained on MUSDB18's test set, so these scores do not show its quality"
     )
     arguments = ("-m", "hybrid-demucs", "--model", "hdemucs_high_musdb_plus")
     said = evaluate(root, tmp_path / "scores", *arguments).stderr  # the model is not installed, which is said later

@@ -325,7 +325,7 @@ def test_a_silent_source_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--jobs", "0"], "at least one job at a time is needed, got 0"),
+        (["--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["--cluster", "local:x"], "a local cluster has 1 worker or more, such as local:2, got 'local:x'"),
         (["--model", "nope"], "mix has no models to choose from"),
         (["--option", "nope=1"], "unknown option 'nope'"),

@@ -88,7 +88,7 @@ def test_a_missing_museval_is_an_error_that_says_what_to_install(monkeypatch: py
     require_museval()
     monkeypatch.setitem(sys.modules, "museval", None)
     monkeypatch.setitem(sys.modules, "museval.metrics", None)
-    with pytest.raises(ValueError, match=r"pip install stemscope\[verify\]"):
+    with pytest.raises(ValueError, match=r"run pip install '\.\[verify\]'"):
         require_museval()
 
 

@@ -96,7 +96,7 @@ def test_pages_use_the_visitors_language() -> None:
 @pytest.mark.parametrize(
     ("english", "german"),
     [
-        ("Choose each method once.", "Wähle jedes Verfahren nur einmal."),
+        ("Choose each method only once.", "Wähle jedes Verfahren nur einmal."),
         (
             "cannot read 'a: b.mp3': it is not an audio file that can be decoded (Format not recognised)",
             "'a: b.mp3' kann nicht gelesen werden: es ist keine Audiodatei, die sich dekodieren lässt: "

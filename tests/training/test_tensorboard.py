@@ -89,7 +89,7 @@ def test_training_without_tensorboard_warns_and_writes_no_curves(
     reports = run_all(trainer)
     assert reports[-1].validation["best"]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "no training curves: install TensorBoard with pip install 'stemscope[curves]'"
+        "no training curves: install TensorBoard with pip install '.[curves]' in the project's folder"
     ]
     assert (trainer.run_folder.folder / "model.json").is_file()
     assert len(log_on_disk(trainer)) == 1

@@ -20,7 +20,7 @@ def check_methods(methods: Sequence[str], *, estimates: bool) -> None:
     if any(method not in METHODS for method in methods):
         raise StudioError("One of the methods does not exist.")
     if len(set(methods)) < len(methods):
-        raise StudioError("Choose each method once.")
+        raise StudioError("Choose each method only once.")
 
 
 def usable_part(

@@ -261,9 +261,11 @@ def _refuse_unfit(song: Song, stems: Mapping[str, Audio], what: str) -> None:
 
     one, audio = next(iter(stems.values())), song.audio
     if one.sample_rate != audio.sample_rate:
-        raise StudioError(f"{what} have {one.sample_rate} Hz where the song has {audio.sample_rate} Hz.")
+        raise StudioError(
+            f"{what} have a sample rate of {one.sample_rate} Hz, but the song has {audio.sample_rate} Hz."
+        )
     if one.channels != audio.channels:
-        raise StudioError(f"{what} have {one.channels} channels where the song has {audio.channels}.")
+        raise StudioError(f"{what} have {one.channels} channels, but the song has {audio.channels}.")
     if one.frames != audio.frames:
         lead = (one.frames - audio.frames) / audio.sample_rate
         raise StudioError(

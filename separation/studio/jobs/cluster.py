@@ -37,7 +37,7 @@ def connect() -> Client:
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise ClusterError("a cluster needs dask: pip install 'stemscope[cluster]'") from error
+        raise ClusterError("a cluster needs dask: in the project's folder, run pip install '.[cluster]'") from error
     try:
         return Client(address(), timeout=PATIENCE_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

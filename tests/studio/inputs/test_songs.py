@@ -108,8 +108,8 @@ def test_a_zip_equals_its_files_and_excerpts_are_cut(tmp_path: Path) -> None:
     [
         ({"frames": RATE - 1}, "are 0.000023 s shorter than the song"),
         ({"frames": 2 * RATE}, "are 1.00 s longer than the song"),
-        ({"channels": 1}, "have 1 channels where the song has 2"),
-        ({"rate": 48000}, "have 48000 Hz where the song has 44100"),
+        ({"channels": 1}, "have 1 channels, but the song has 2"),
+        ({"rate": 48000}, "have a sample rate of 48000 Hz, but the song has 44100"),
     ],
 )
 def test_stems_that_do_not_fit_the_song_are_refused(tmp_path: Path, changes: dict[str, int], words: str) -> None:

@@ -86,8 +86,10 @@ The released models are better: `python -m separation models list`.
 ## Scores
 
 SDR in dB, BSSEval v4 as computed by museval: the median over 1 s frames, then over clips, with the app's own
-separators as they were when the model was bundled. The [benchmarks](../../../docs/benchmarks.md#quality-of-the-bundled-models)
-hold the scores of the current version. On the 20 `test` clips:
+separators as they were when the model was bundled. The
+[benchmarks](../../../docs/benchmarks.md#quality-of-the-bundled-models) hold the scores of the current version.
+
+On the 20 `test` clips:
 
 {score_table(test)}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from separation.pipeline.consistency import MixtureConsistency
 from tests.pipeline.helpers import Copies, noise, read_stem, separate
 
 
@@ -29,6 +31,19 @@ def test_a_selection_of_stems_cannot_sum_to_the_mixture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the stems can sum to the mixture only if all are written"):
         separate(noise(), Copies(), tmp_path / "stems", sum_to_mixture=True, stems=["vocals"])
     assert not (tmp_path / "stems").exists()
+
+
+def test_the_residual_follows_the_stems_within_50_ms() -> None:
+    """One stem ends where the next begins: its share of the residual decays with a time constant of 50 ms."""
+    rate = 8000
+    stems = torch.zeros(2, 1, 2 * rate, dtype=torch.float64)
+    stems[0, :, :rate] = stems[1, :, rate:] = 0.5
+    residual = 0.1
+    adjusted = MixtureConsistency(2, rate)(stems.sum(0) + residual, stems)
+    shares = (adjusted - stems)[:, 0] / residual
+    torch.testing.assert_close(shares.sum(0), torch.ones(2 * rate, dtype=torch.float64))
+    for seconds in (0.05, 0.25):
+        assert float(shares[0, rate + round(seconds * rate)]) == pytest.approx(math.exp(-seconds / 0.05), rel=0.02)
 
 
 def test_silent_stems_share_the_residual_equally(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "audio": set(),
     "workers": set(),
     "spectral": {"workers"},
-    "models": {"workers"},
+    "models": {"workers", "spectral"},
     "weights": {"resources", "sources"},
     "separators": {"resources", "sources", "audio", "workers", "spectral", "models", "weights"},
     "datasets": {"sources", "atomic", "audio", "weights"},

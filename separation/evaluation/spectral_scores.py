@@ -21,6 +21,7 @@ from torch import Tensor
 
 from separation.evaluation.signals import Signals
 from separation.evaluation.spectra import Frames, reduce_spectra
+from separation.spectral.mel import mel_edges
 
 __all__ = ["aura_stft", "bleedless_and_fullness", "l1_freq", "mel_filters"]
 
@@ -126,19 +127,8 @@ def mel_filters(rate: int, n_fft: int, count: int) -> np.ndarray:
     count : int
         Number of filters.
     """
-    edges = _mel_to_hz(np.linspace(0, _hz_to_mel(rate / 2), count + 2))[:, None]
+    edges = mel_edges(count, rate)[:, None]
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     frequencies = np.arange(n_fft // 2 + 1) * rate / n_fft
     rising, falling = (frequencies - left) / (centre - left), (right - frequencies) / (right - centre)
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (right - left)
-
-
-# Slaney's scale is linear up to 1000 Hz, which is 15 mel, and logarithmic above: 27 mel are a factor of 6.4.
-
-
-def _hz_to_mel(frequency: float) -> float:
-    return frequency * 3 / 200 if frequency < 1000 else 15 + 27 * float(np.log(frequency / 1000) / np.log(6.4))
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    return np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from separation.spectral.mel import mel_edges
+
 __all__ = ["BANDS", "Roformer", "mel_bands", "split_bands"]
 
 #: Bins per band of the published band-split models, for an n_fft of 2048.
@@ -32,15 +34,8 @@ def mel_bands(n_bands: int, *, n_fft: int, sample_rate: int) -> list[list[int]]:
     ------
     ValueError
         If a band is empty, or a bin is in no band.
-
-    References
-    ----------
-    Slaney, "Auditory Toolbox", 1998: linear below 1 kHz, logarithmic above.
     """
-    hz_per_mel, knee, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
-    top = knee / hz_per_mel + np.log(sample_rate / 2 / knee) / log_step
-    mels = np.linspace(0, top, n_bands + 2)
-    edges = np.where(mels < knee / hz_per_mel, mels * hz_per_mel, knee * np.exp(log_step * (mels - knee / hz_per_mel)))
+    edges = mel_edges(n_bands, sample_rate)
     frequencies = np.arange(n_fft // 2 + 1) * (sample_rate / n_fft)
     inside = (frequencies > edges[:-2, None]) & (frequencies < edges[2:, None])
     inside[0, 0] = inside[-1, -1] = True

@@ -1,1 +1,1 @@
-"""Time-frequency processing: the STFT (``stft``), masks (``masks``) and the Wiener filter (``wiener``)."""
+"""Time-frequency processing: the STFT (``stft``), masks (``masks``), the Wiener filter (``wiener``), the mel scale (``mel``)."""

@@ -36,6 +36,7 @@ class BlindSession extends HTMLElement {
 
   // Keep what has been rated so far.
   keep() {
+    if (this.isOver) return; // else the test would be rated, and counted, a second time
     const { tests, index, given, share } = this;
     keepTest(this.result, { tests, index, given, share });
   }
@@ -91,6 +92,7 @@ class BlindSession extends HTMLElement {
       );
       this.revealed = (await Promise.all(answers)).flatMap(({ rows }) => rows);
       this.rows = addRatings(this.revealed);
+      this.isOver = true;
       keepTest(this.result, null);
       this.controls.replaceChildren();
       this.#summarise();

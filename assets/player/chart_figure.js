@@ -30,7 +30,6 @@ export function chartFigure({ title, name, render, legend = null, note = "", pic
     last = width;
     draw(width);
   }).observe(canvas);
-  figure.redraw = () => last && draw(last);
   listenTo(place, () => chart, { tip, figure, pick });
   return figure;
 }

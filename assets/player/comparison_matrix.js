@@ -44,7 +44,8 @@ export class ComparisonMatrix {
     try {
       this.ranking = await callApi("compare_methods", this.player.getAttribute("token"));
     } catch (error) {
-      if (element === this.element) element.prepend(make("p", { class: "problem", role: "alert" }, error.message));
+      const problem = make("p", { class: "problem", role: "alert" }, error.message);
+      if (element === this.element) element.querySelector(".lead").replaceWith(problem);
       return;
     }
     if (element !== this.element) return; // built again meanwhile

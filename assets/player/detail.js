@@ -29,7 +29,8 @@ export class Detail {
     for (let number = first; number <= last; number++) {
       const piece = track?.pieces.get(number);
       if (!piece?.buffer) {
-        if (track && !piece?.broken) engine.loader.fetch(track, number)?.then(onReady);
+        const isThere = track && number * manifest.chunk < track.info.ready; // else the track's growth draws again
+        if (isThere && !piece?.broken) engine.loader.fetch(track, number)?.then(onReady);
         return null;
       }
       addMono(mono, piece.buffer, number * manifest.chunk - from);

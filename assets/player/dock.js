@@ -42,7 +42,7 @@ class Dock {
   // Rebuild the bar when the player or its methods change.
   #build() {
     const { player } = this;
-    const shape = player && JSON.stringify([player.viewName === "blind", player.session.token, titles(player)]);
+    const shape = player && JSON.stringify([player.viewName === "blind", player.session.url, titles(player)]);
     if (shape === this.shape) return;
     this.shape = shape;
     document.body.classList.toggle("has-dock", !!player);

@@ -42,15 +42,16 @@ export function downloadBar(player) {
     make("button", { id: player.elementId("keep"), onclick: start }, word("keep")),
     content,
     format,
-    archive ? archiveLink(player.base, archive) : null,
-    make("a", { class: "link", href: String(player.link), onclick: copy }, word("link")),
+    archive ? archiveLink(player.base, archive, player.elementId("zip")) : null,
+    make("a", { class: "link", id: player.elementId("link"), href: String(player.link), onclick: copy }, word("link")),
     expiryNote(player.getAttribute("token"), () => player.session.check()),
     status,
   );
 }
 
-function archiveLink(base, archive) {
-  return make("a", { class: "zip", href: base + encodeURI(archive), download: archive.split("/").pop() }, word("zip"));
+function archiveLink(base, archive, id) {
+  const address = base + archive.split("/").map(encodeURIComponent).join("/"); // a song's name may hold a #
+  return make("a", { class: "zip", id, href: address, download: archive.split("/").pop() }, word("zip"));
 }
 
 // Let the studio write the file, then download it.

@@ -55,7 +55,7 @@ export function drawWaveform(canvas, peaks, { colour, edge, dimmed, viewport = n
 
 // Format seconds as m:ss.s or h:mm:ss.s.
 export function formatTime(seconds) {
-  const time = Math.max(0, seconds);
+  const time = Math.round(10 * Math.max(0, seconds)) / 10; // before it is split, else 59.97 s are 0:60.0
   const hours = Math.floor(time / 3600);
   const minutes = Math.floor((time % 3600) / 60);
   const rest = formatNumber(time % 60, 1).padStart(4, "0");

@@ -55,7 +55,7 @@ export class Engine extends EventTarget {
     }
     for (const [id, track] of this.tracks) {
       if (ids.has(id)) continue;
-      track.gain?.disconnect();
+      track.gain?.disconnect(this.master); // a meter removes its own connection
       this.stretch?.remove(id);
       this.tracks.delete(id);
     }
@@ -129,7 +129,7 @@ export class Engine extends EventTarget {
 
   // Repeat {from, to} in samples; null, or less than 50 ms, turns the loop off.
   async setLoop(region) {
-    this.loop = region && region.to - region.from >= this.rate / 20 ? region : null;
+    this.loop = this.#isLoop(region) ? region : null;
     if (this.playing) await this.seek(this.position);
     else this.#notify();
   }
@@ -242,8 +242,12 @@ export class Engine extends EventTarget {
     return Math.min(this.frames, ...this.#audible().map((track) => track.info.ready));
   }
 
+  #isLoop(region) {
+    return !!region && region.from >= 0 && region.to <= this.frames && region.to - region.from >= this.rate / 20;
+  }
+
   #passEnd(from) {
-    return this.loop && from < this.loop.to ? this.loop.to : this.frames;
+    return this.#isLoop(this.loop) && from < this.loop.to ? this.loop.to : this.frames;
   }
 
   #addPass(when, from, to) {
@@ -259,7 +263,7 @@ export class Engine extends EventTarget {
     const now = this.#now();
     if (this.position >= this.#end() - 1) return this.#stopAtEnd();
     const horizon = now + AHEAD * this.rate;
-    while (this.loop && this.passes.end < horizon) this.#addPass(this.passes.end, this.loop.from, this.loop.to);
+    while (this.#isLoop(this.loop) && this.passes.end < horizon) this.#addPass(this.passes.end, this.loop.from, this.loop.to);
     this.passes.forget(now - this.rate);
     const needed = new Set(this.passes.list.flatMap((pass) => this.#schedule(pass, now, horizon)));
     if (this.stretching) this.stretch.keep(needed);

@@ -18,7 +18,8 @@ export function rampGain(context, gain, value) {
 // Fade to 1 or 0 around the time `when` in seconds.
 export function fadeGain(context, gain, value, when) {
   const now = context.currentTime;
-  gain.cancelScheduledValues(now);
-  gain.setValueAtTime(value ? 0 : gain.value, Math.max(now, when - EDGE));
+  const begin = Math.max(now, when - EDGE);
+  gain.cancelScheduledValues(value ? begin : now); // a fade-out goes on until the fade-in begins
+  gain.setValueAtTime(value ? 0 : gain.value, begin);
   gain.linearRampToValueAtTime(value, Math.max(now, when) + EDGE);
 }

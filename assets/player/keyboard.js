@@ -11,7 +11,7 @@ function isShortcut(player, event) {
   const isOurs = target === document.body || target.closest?.("stem-player") === player || target.closest?.(".stem-dock");
   if (!isOurs) return false;
   if (target.type === "range" && event.key.startsWith("Arrow")) return false;
-  return !(event.key === " " && ["BUTTON", "SUMMARY"].includes(target.tagName));
+  return !(event.key === " " && (["BUTTON", "SUMMARY"].includes(target.tagName) || target.type === "checkbox"));
 }
 
 export function handleKey(player, event) {

@@ -46,6 +46,7 @@ export function levelMeter(engine, id = null) {
   const element = make("div", { class: "meter", "aria-hidden": "true" }, bar, mark);
   const meter = { engine, id, element, bar, mark, ballistics: new Ballistics(), shown: "" };
   const onChange = () => {
+    meter.wasConnected ||= element.isConnected;
     if (meter.wasConnected && !element.isConnected) {
       engine.removeEventListener("change", onChange);
       disconnectMeter(meter);
@@ -111,7 +112,8 @@ function connectMeter(meter, node) {
 }
 
 function disconnectMeter(meter) {
-  if (meter.node?.context.state !== "closed") meter.node?.disconnect(meter.splitter);
+  const { node, splitter } = meter;
   meter.node = null;
   meters.delete(meter);
+  if (node && node.context.state !== "closed") node.disconnect(splitter);
 }

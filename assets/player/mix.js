@@ -74,7 +74,13 @@ export class Mix {
     return Object.fromEntries(changed);
   }
 
+  // Take over states of a link or of this tab, which may be anything.
   restore(states) {
-    for (const [name, state] of Object.entries(states ?? {})) Object.assign(this.state(name), state);
+    for (const [name, { muted, solo, volume }] of Object.entries(states ?? {}).filter(([, state]) => state)) {
+      const state = this.state(name);
+      if (typeof muted === "boolean") state.muted = muted;
+      if (typeof solo === "boolean") state.solo = solo;
+      if (Number.isFinite(volume)) this.setVolume(name, volume);
+    }
   }
 }

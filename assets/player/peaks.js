@@ -2,24 +2,34 @@
 
 import { decodePeaks } from "./drawing.js";
 
+const TRY_AGAIN = 2000; // ms until peaks that could not be fetched are tried again
+const MOST_TRIES = 20; // in a row
+
 export class Peaks {
-  #loaded = new Map(); // track id -> {ready, samples}
+  #loaded = new Map(); // track id -> {ready, samples, failures}
 
   // Fetch the peaks of tracks that have grown; `onLoaded` is called after each.
   load(manifest, base, onLoaded) {
     for (const group of manifest.groups) {
       for (const track of group.tracks) {
         const id = `${group.id}/${track.name}`;
-        const loaded = this.#loaded.get(id);
-        if (loaded?.ready === track.ready) continue;
-        this.#loaded.set(id, { ready: track.ready, samples: loaded?.samples });
+        const loaded = this.#loaded.get(id) ?? { ready: -1, samples: undefined, failures: 0 };
+        if (loaded.ready >= track.ready) continue;
+        loaded.ready = track.ready;
+        this.#loaded.set(id, loaded);
         fetch(`${base}${track.peaks}?v=${track.ready}`)
-          .then((response) => response.arrayBuffer())
+          .then((response) => (response.ok ? response.arrayBuffer() : Promise.reject(new Error(`${response.status}`))))
           .then((bytes) => {
-            this.#loaded.get(id).samples = decodePeaks(bytes);
+            if (loaded.ready > track.ready) return; // the track has grown meanwhile
+            loaded.samples = decodePeaks(bytes);
+            loaded.failures = 0;
             onLoaded();
           })
-          .catch(() => this.#loaded.delete(id));
+          .catch(() => {
+            if (loaded.ready > track.ready || loaded.failures++ >= MOST_TRIES) return;
+            loaded.ready = -1;
+            setTimeout(() => this.load(manifest, base, onLoaded), TRY_AGAIN);
+          });
       }
     }
   }

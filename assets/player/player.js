@@ -115,13 +115,22 @@ class StemPlayer extends HTMLElement {
     this.handles = []; // {handle, end} of the loop
   }
 
-  // Rebuild the content when methods or rows change, otherwise only update it.
+  // Forget elements whose part of the content has been replaced.
+  forgetReplaced() {
+    this.places = this.places.filter(({ area }) => area.isConnected);
+    this.canvases = this.canvases.filter(({ canvas }) => canvas.isConnected);
+    this.handles = this.handles.filter(({ handle }) => handle.isConnected);
+  }
+
+  // Rebuild the content when the methods or rows that it shows change, otherwise only update it.
   #build() {
     if (!this.manifest || this.session.isGone) return;
-    const groups = this.manifest.groups.map(({ id, title, scores, working, tracks }) => {
+    const isShown = ({ id }) => this.viewName !== "stems" || id === "song" || id === this.method;
+    const groups = this.manifest.groups.filter(isShown).map(({ id, title, scores, working, tracks }) => {
       return [id, title, !!scores, working, tracks.map((track) => [track.name, track.picture])];
     });
-    const shape = JSON.stringify([groups, this.viewName === "compare" ? "" : this.method]);
+    const { tempo, key } = this.manifest;
+    const shape = JSON.stringify([groups, tempo, key, this.viewName === "compare" ? "" : this.method]);
     if (shape !== this.shape) {
       this.shape = shape;
       const focused = document.activeElement?.closest?.("stem-player") === this ? document.activeElement.id : "";

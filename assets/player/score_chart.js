@@ -114,7 +114,9 @@ export class ScoreChart {
     const pick = ({ key }) => this.listen(this.target, key);
     const legend = chartLegend(lines, (key) => this.listen(this.target, key));
     const name = `${this.metric}-${this.target}`;
+    const isUpdate = this.place.isConnected;
     this.place.replaceChildren(chartFigure({ title, name, render, overlay, legend, pick, heading: "h4" }));
+    if (isUpdate) player.forgetReplaced();
     this.#fillTable();
     player.draw();
   }

@@ -68,13 +68,14 @@ export class Session extends EventTarget {
     while (!this.closed) {
       try {
         const response = await fetch(this.url, { cache: "no-store" }).catch(() => null); // no connection is no answer
-        if (response && !response.ok) throw new Error(`${response.status}`);
-        const text = response ? await response.text() : this.text;
+        if (response && isMissing(response.status)) throw new Error(`${response.status}`);
+        const isAnswer = response?.ok; // a proxy answers 502 while the server restarts
+        const text = isAnswer ? await response.text() : this.text;
         if (text !== this.text) {
           this.text = text;
           this.#load(JSON.parse(text));
         }
-        if (response && !this.manifest.working) return;
+        if (isAnswer && !this.manifest.working) return;
         errors = 0;
       } catch {
         errors += 1;

@@ -6,6 +6,7 @@ import { colourOf } from "./drawing.js";
 import { formatNumber, sentence, speedText, word } from "./i18n.js";
 import { icon } from "./icons.js";
 import { levelMeter } from "./meters.js";
+import { stemColour } from "./method_style.js";
 import { overview } from "./overview.js";
 import { cursorReadout } from "./readout.js";
 import { isStem, stemLabel } from "./stems.js";
@@ -76,7 +77,7 @@ export class StemsView {
   }
 
   #residual(lanes) {
-    const details = make("details", { class: "residual", open: this.residualOpen }, make("summary", {}, word("residual_lane")));
+    const details = make("details", { class: "residual", open: this.residualOpen }, make("summary", { id: this.player.elementId("residual") }, word("residual_lane")));
     details.append(...lanes);
     details.addEventListener("toggle", () => {
       this.residualOpen = details.open;
@@ -100,7 +101,7 @@ export class StemsView {
     return make(
       "div",
       {
-        class: `lane${isMixture ? " mixture" : ""}`, "data-row": name, style: `--lane:${colour()}`,
+        class: `lane${isMixture ? " mixture" : ""}`, "data-row": name, style: `--lane:${stemColour(name, index)}`,
         onpointerdown: () => (session.selected = name),
       },
       this.#controls(name, index),
@@ -109,11 +110,11 @@ export class StemsView {
   }
 
   #controls(name, index) {
-    const { session } = this;
+    const { player, session } = this;
     const label = stemLabel(name);
     const level = make("output", { class: "level" });
     const volume = make("input", {
-      type: "range", min: 0, max: 2, step: 0.01, value: session.mix.state(name).volume,
+      type: "range", min: 0, max: 2, step: 0.01, value: session.mix.state(name).volume, id: player.elementId(`volume-${name}`),
       "aria-label": `${word("volume")}: ${label}`,
       oninput: (event) => session.setVolume(name, Number(event.target.value)),
     });

@@ -21,24 +21,30 @@ export function seekable(player, content, { ruler = false, listen = null } = {})
     if (event.button || !event.isPrimary || event.target.closest("button")) return;
     const from = timeAt(event);
     const isDrag = (to) => ruler && Math.abs(to - from) > 0.02 * player.duration * player.viewport.length;
+    const isOurs = (later) => later.pointerId === event.pointerId && area.isConnected;
     const move = (later) => {
       const to = timeAt(later);
-      if (isDrag(to)) player.setLoop(Math.min(from, to), Math.max(from, to));
+      if (isOurs(later) && isDrag(to)) player.session.previewLoop(Math.min(from, to), Math.max(from, to));
     };
     const end = () => {
       window.removeEventListener("pointermove", move);
       window.removeEventListener("pointerup", up);
       window.removeEventListener("pointercancel", end);
+      window.removeEventListener("pointerdown", end, true);
     };
     const up = (later) => {
+      if (later.pointerId !== event.pointerId) return;
       end();
-      if (isDrag(timeAt(later))) return;
+      const to = timeAt(later);
+      if (!area.isConnected) return;
+      if (isDrag(to)) return player.setLoop(Math.min(from, to), Math.max(from, to));
       listen?.();
       player.seek(from);
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", up);
     window.addEventListener("pointercancel", end);
+    window.addEventListener("pointerdown", end, true); // a second finger zooms
   });
   if (player.isZoomable) addZoomGestures(area, player.session);
   if (ruler) addLoopHandles(area, player);

@@ -161,8 +161,8 @@ test("dots say whether their track can be heard, and only those can be picked", 
     [
       ["ours, here: 1.00 dB. Click to separate and hear it.", { song: "here (test)", method: "ours" }],
       ["ours, away: 2.00 dB. This studio does not have the song.", undefined],
-      ["published, here: 1.00 dB. Published scores only: there is no audio of it.", undefined],
-      ["published, away: 2.00 dB. Published scores only: there is no audio of it.", undefined],
+      ["published, here: 1.00 dB. Published scores only: no audio is available.", undefined],
+      ["published, away: 2.00 dB. Published scores only: no audio is available.", undefined],
     ],
   );
 });

@@ -13,5 +13,6 @@ test("peaks are signed bytes that store the square root of a quarter of the samp
 test("times have minutes, and hours if there are any", () => {
   assert.equal(formatTime(-1), "0:00.0");
   assert.equal(formatTime(65.25), "1:05.3");
+  assert.equal(formatTime(59.97), "1:00.0");
   assert.equal(formatTime(3725), "1:02:05.0");
 });

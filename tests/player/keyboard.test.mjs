@@ -55,6 +55,7 @@ test("space presses the button that has the focus, arrows move the slider that h
   const inside = { "stem-player": player };
   assert.equal(press(" ", element("BUTTON", inside)), false);
   assert.equal(press(" ", element("SUMMARY", inside)), false);
+  assert.equal(press(" ", element("INPUT", inside, { type: "checkbox" })), false);
   assert.equal(press("ArrowLeft", element("INPUT", inside, { type: "range" })), false);
   assert.equal(press(" ", element("INPUT", inside, { type: "range" })), true);
 });

@@ -64,3 +64,12 @@ test("only what was changed is kept", () => {
   assert.deepEqual(copy.gains(NAMES), { vocals: 1, drums: 1, bass: 0.5, mixture: 1 });
   copy.restore(null);
 });
+
+test("a link's settings are taken over only as far as they are settings", () => {
+  const mix = new Mix();
+  const odd = { vocals: { volume: 1000, muted: "yes" }, drums: { volume: "loud", solo: 1 }, bass: null, residual: { solo: true } };
+  mix.restore(odd);
+  assert.deepEqual(mix.state("vocals"), { muted: false, solo: false, volume: 2 });
+  assert.deepEqual(mix.state("drums"), { muted: false, solo: false, volume: 1 });
+  assert.deepEqual(heard(mix), ["residual"]);
+});

@@ -14,7 +14,7 @@ function serve(...values) {
   const asked = [];
   globalThis.fetch = async (url) => {
     asked.push(url);
-    return { arrayBuffer: async () => Int8Array.from(values).buffer };
+    return { ok: true, arrayBuffer: async () => Int8Array.from(values).buffer };
   };
   return asked;
 }
@@ -52,6 +52,29 @@ test("peaks that failed are fetched again", async () => {
   assert.equal(await load(peaks, manifest(mixture(400))), 0);
   serve(127);
   assert.equal(await load(peaks, manifest(mixture(400))), 1);
+});
+
+test("an error of the server is no waveform, and the earlier one stays", async () => {
+  serve(127);
+  const peaks = new Peaks();
+  await load(peaks, manifest(mixture(400)));
+  globalThis.fetch = async () => ({ ok: false, status: 502, arrayBuffer: async () => new ArrayBuffer(8) });
+  assert.equal(await load(peaks, manifest(mixture(800))), 0);
+  assert.equal(peaks.get("song/mixture").length, 1);
+  serve(0, 127);
+  assert.equal(await load(peaks, manifest(mixture(800))), 1);
+});
+
+test("an answer that comes late does not replace a newer one", async () => {
+  const peaks = new Peaks();
+  let answer;
+  globalThis.fetch = () => new Promise((resolve) => (answer = resolve));
+  await load(peaks, manifest(mixture(400)));
+  serve(0, 127);
+  await load(peaks, manifest(mixture(800)));
+  answer({ ok: true, arrayBuffer: async () => Int8Array.from([1]).buffer });
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.equal(peaks.get("song/mixture").length, 2);
 });
 
 test("the highest peak is the mixture's, of either sign, and never zero", async () => {

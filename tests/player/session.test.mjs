@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 const sessionStorage = { getItem: () => null, setItem: () => {} };
 globalThis.window = { location: { href: "http://host/?result=abc" }, sessionStorage };
+globalThis.history = { replaceState: () => {} };
 globalThis.fetch = () => new Promise(() => {}); // its manifest never comes: the tests give it one
 
 const { Session } = await import("../../assets/player/session.js");
@@ -56,4 +57,24 @@ test("a network is heard before simple estimates, and those before the true sour
     chosen.push(one.method);
   }
   assert.deepEqual(chosen, ["references", "mix", "ours"]);
+});
+
+test("a server that answers 502 while it restarts is waited for, one without the result is not", async (context) => {
+  const manifest = { rate: 1, frames: 10, working: true, groups: [{ id: "song", tracks: [{ name: "mixture" }] }] };
+  for (const [status, isGone] of [[502, false], [404, true]]) {
+    context.mock.timers.enable({ apis: ["setTimeout"] });
+    let answer = { ok: true, text: async () => JSON.stringify(manifest) };
+    globalThis.fetch = async () => answer;
+    const one = new Session("result/player.json", "abc");
+    one.engine.load = one.engine.mix = one.engine.close = one.peaks.load = () => {};
+    await new Promise((resolve) => one.addEventListener("manifest", resolve));
+    answer = { ok: false, status };
+    for (let poll = 0; poll < 30; poll++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      context.mock.timers.tick(1000);
+    }
+    assert.equal(!!one.isGone, isGone);
+    one.closed = true;
+    context.mock.timers.reset();
+  }
 });

@@ -8,6 +8,7 @@ import gradio as gr
 
 from separation.studio.components import fragments
 from separation.studio.i18n import translator_for
+from separation.studio.jobs import runner
 from separation.studio.pages.job_control import token_of_address
 from separation.studio.results import storage
 
@@ -26,4 +27,5 @@ def show(token: str | None, request: gr.Request) -> str:
     folder = storage.find_playable(token or token_of_address(request))
     if folder is None:
         return fragments.hint(translator_for(request)("compare_first"))
-    return fragments.player(folder, view="compare")
+    state = runner.find(folder.name)
+    return fragments.player(folder, view="compare", run=state.run if state else 1)

@@ -20,6 +20,12 @@ if TYPE_CHECKING:  # the process that hands out the tests runs none, and importi
 
 pytest_plugins = ("tests.shared_storage",)
 
+#: What the tests themselves read. All other settings of the studio are for the tests to choose.
+OURS = ("STEMSCOPE_DATA", "STEMSCOPE_TEST_PATIENCE")
+for _name in list(os.environ):
+    if (_name.startswith(("STEMSCOPE_", "GRADIO_")) or _name == "PORT") and _name not in OURS:
+        del os.environ[_name]  # before any module of the project reads it
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("STEMSCOPE_DATA", ROOT.parent / "shared" / "data"))
 SAMPLES = ROOT / "assets" / "samples"
@@ -146,10 +152,11 @@ def sample() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test its own cache folder and no mirror."""
+    """Give every test its own cache folder, no mirror and no MUSDB18."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SEPARATION_HOME", str(folder))
-    monkeypatch.delenv("SEPARATION_MODELS_URL", raising=False)
+    for name in ("SEPARATION_MODELS_URL", "MUSDB_ROOT"):
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
@@ -176,7 +183,7 @@ def relative_error(estimate: torch.Tensor, reference: torch.Tensor) -> float:
 def listener() -> Iterator[tuple[int, list[str]]]:
     """Yield a port of this machine, and the list of connections made to it."""
     calls: list[str] = []
-    with socket.create_server(("0.0.0.0", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             while True:
@@ -187,5 +194,9 @@ def listener() -> Iterator[tuple[int, list[str]]]:
                 calls.append("connected")
                 connection.close()
 
-        threading.Thread(target=answer, daemon=True).start()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
         yield server.getsockname()[1], calls
+        server.shutdown(socket.SHUT_RDWR)  # which ends accept()
+        thread.join(10)
+    assert not thread.is_alive()

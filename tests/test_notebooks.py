@@ -46,7 +46,6 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 )
 def test_notebooks_run_and_reproduce_their_outputs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word; numbers as another processor's rounding lets them be."""
-    monkeypatch.delenv("MUSDB_ROOT", raising=False)
     before, now = run(path, monkeypatch)
     assert before, "it was committed without being run"
     assert words(now) == words(before)

@@ -1,1 +1,1 @@
-"""Time-frequency processing: the STFT (``stft``), masks (``masks``), the Wiener filter (``wiener``), the mel scale (``mel``)."""
+"""Time-frequency processing: STFT (``stft``), masks (``masks``), Wiener filter (``wiener``), mel scale (``mel``)."""

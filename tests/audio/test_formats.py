@@ -54,7 +54,7 @@ def decoded(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_decoded_files_equal_ffmpegs(file: Path, decoded: Path) -> None:
-    audio = read(file)
+    audio = read(file, strict=True)  # which refuses what it would repair
     if not (decoded / file.name).exists():
         ffmpeg("-i", file, "-f", "f32le", decoded / file.name)
     expected = np.fromfile(decoded / file.name, dtype=np.float32).reshape(-1, audio.channels).T
@@ -94,10 +94,6 @@ def test_the_padding_of_w64_is_not_audio(tmp_path: Path) -> None:
     assert whole.shape == (1, 999)
     path.write_bytes(path.read_bytes() + bytes(2))
     assert torch.equal(read(path).waveform, whole)
-
-
-def test_strict_reading_accepts_intact_files(file: Path) -> None:
-    assert read(file, strict=True).frames == read(file).frames
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (96000, 2)])

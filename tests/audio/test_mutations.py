@@ -1,4 +1,4 @@
-"""Files of twenty formats, damaged at random: as much sound as there is, or one sentence, soon."""
+"""Files of 23 formats, damaged at random: as much sound as there is, or one sentence, soon."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.audio.helpers import BY_FFMPEG, RATE, ffmpeg, noise, write_soundfile
 KINDS = (
     *("wav-24", "wav-adpcm", "wav-mp3", "w64", "aiff", "caf", "au", "flac", "ogg-vorbis", "ogg-opus", "mp3", "aac"),
     *("m4a", "m4a-alac", "mp4-fragments", "matroska-vorbis", "webm-opus", "ac3", "wavpack", "mpeg-ts"),
+    *("rf64", "mov", "matroska-flac"),
 )
 FRAMES = 40000
 LONGEST = 10.0  # seconds; a read takes milliseconds

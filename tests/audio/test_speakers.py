@@ -90,7 +90,8 @@ def test_channel_layouts_equal_ffmpegs(name: str, layout: str, written: Callable
     expected = torch.from_numpy(np.fromfile(decoded, dtype=np.float32).reshape(-1, audio.channels).T.copy())
     assert audio.speakers is not None
     gains = [GAINS[speaker] for speaker in audio.speakers]
-    assert gains == [GAINS[speaker] for speaker in LAYOUTS[layout].split()] or name in ("mov", "caf", "aiff")
+    if (name, layout) != ("mov", "6.1"):  # which QuickTime stores in another order
+        assert gains == [GAINS[speaker] for speaker in LAYOUTS[layout].split()]
     assert sorted(gains) == sorted(GAINS[speaker] for speaker in LAYOUTS[layout].split())
     head = 19000  # ffmpeg 5 is wrong about the length of Vorbis in a single page
     assert snr(audio.waveform[:, :head], expected[:, :head]) > 40

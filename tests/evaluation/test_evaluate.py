@@ -432,16 +432,18 @@ def test_a_track_that_kills_its_workers_fails_alone(hq: Path, tmp_path: Path, ho
 
 
 def test_a_killed_run_resumes(hq: Path, serial_scores: Path, tmp_path: Path) -> None:
-    running = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "separation", *map(str, arguments_for(hq, tmp_path))],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    wait_for(lambda: len(list(tmp_path.rglob("*.json"))) >= 2)
-    running.kill()
-    running.wait()
+    ) as running:
+        try:
+            wait_for(lambda: running.poll() is not None or len(list(tmp_path.rglob("*.json"))) >= 2)
+        finally:
+            running.kill()
+    assert running.returncode in (0, -signal.SIGKILL)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     if len(before) == 5:
         pytest.skip("it was faster than the kill")

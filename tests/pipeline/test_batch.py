@@ -273,12 +273,15 @@ def test_a_killed_batch_resumes_and_leaves_no_partial_results(tmp_path: Path) ->
     music = album(tmp_path / "music", "a.wav")
     write_song(music / "long.wav", frames=44100 * 120)
     command = [sys.executable, "-m", "separation", "separate", str(music), "-m", "hpss", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    limit = time.monotonic() + 240
-    while not list((tmp_path / "out").glob("long/.hpss-*/.*.draft")) and time.monotonic() < limit:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            limit = time.monotonic() + 240
+            while not list((tmp_path / "out").glob("long/.hpss-*/.*.draft")) and time.monotonic() < limit:
+                assert process.poll() is None, "it ended before it could be killed"
+                time.sleep(0.02)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "out/a/hpss/result.json").is_file()
     assert not (tmp_path / "out/long/hpss").exists()
     before = state(tmp_path / "out/a")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,9 +221,15 @@ def test_two_clients_separate_each_song_once(dask_cluster: Any, tmp_path: Path) 
     music = album(tmp_path / "music", *(f"{number}.wav" for number in range(4)), frames=44100 * 4)
     command = [sys.executable, "-m", "separation", "separate", str(music), "-m", "hpss", "--json"]
     command += ["--out", str(tmp_path / "out"), "--cluster", dask_cluster.scheduler_address]
-    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    documents = [json.loads(client.communicate(timeout=120)[0]) for client in clients]
-    assert [client.returncode for client in clients] == [0, 0]
+    with ExitStack() as running:
+        clients = []
+        for _ in range(2):
+            client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            clients.append(running.enter_context(client))
+            running.callback(client.kill)  # if the other one fails
+        outputs = [client.communicate(timeout=120) for client in clients]
+    assert [client.returncode for client in clients] == [0, 0], [said.decode() for _, said in outputs]
+    documents = [json.loads(printed) for printed, _ in outputs]
     for results in zip(*(document["results"] for document in documents), strict=True):
         card = json.loads(Path(results[0]["card"]).read_text("utf-8"))
         assert [result["seconds"] for result in results] == [card["seconds"]] * 2  # both report the same separation

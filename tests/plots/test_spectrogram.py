@@ -38,7 +38,8 @@ def row_of(frequency: float, picture: Spectrogram) -> float:
 def test_a_tone_is_brightest_at_its_frequency(frequency: float) -> None:
     picture = spectrogram(tone(frequency), RATE)
     brightest = int(picture.power[:, picture.power.shape[1] // 2].argmax())
-    assert abs(brightest + 0.5 - row_of(frequency, picture)) <= 8 if frequency < 100 else 1.5
+    limit = 8 if frequency < 100 else 1.5  # in rows
+    assert abs(brightest + 0.5 - row_of(frequency, picture)) <= limit
 
 
 def test_the_waveform_shows_the_extremes_of_every_column() -> None:

@@ -53,13 +53,14 @@ def short_filters() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of results for this test alone, and a queue that notices within 20 ms whose turn it is."""
     monkeypatch.setattr(Ticket.wait, "__defaults__", (0.02,))
     monkeypatch.setattr(storage, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(storage, "UPLOADS", tmp_path / "uploads")
     songs.musdb_tracks.cache_clear()
-    return tmp_path / "results"
+    yield tmp_path / "results"
+    songs.musdb_tracks.cache_clear()
 
 
 class Request:

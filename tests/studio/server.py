@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,29 +41,32 @@ def running(folder: Path, *, port: Any = 0, quick: bool = False, **environment: 
     """A server without MUSDB18 and downloads, at a free port by default; see :mod:`quick_studio`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = port or int(probe.getsockname()[1])
+        chosen = port or probe.getsockname()[1]
     everything = {name: value for name, value in os.environ.items() if name != "MUSDB_ROOT"}
-    everything |= {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
+    everything |= {"GRADIO_SERVER_PORT": str(chosen), "TMPDIR": str(folder), "SEPARATION_HOME": str(folder / "home")}
     everything |= dict.fromkeys(("SEPARATION_MODELS_URL", "STEMSCOPE_SAMPLE_SET_URL"), "http://127.0.0.1:9/")
-    log = (folder / "server.log").open("w")
+    log = folder / "server.log"
     app = ["-m", "tests.studio.quick_studio"] if quick else ["app.py"]
-    server = subprocess.Popen([sys.executable, *app], cwd=ROOT, env=everything | environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(9000):
-            try:
-                urllib.request.urlopen(url, timeout=2).read()
-                break
-            except OSError:
-                assert server.poll() is None, (folder / "server.log").read_text()
-                time.sleep(0.02)
-        else:
-            raise AssertionError("the studio does not answer")
-        yield Server(url, folder, server.pid)
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
-        log.close()
+    with log.open("w") as output:
+        command, environment = [sys.executable, *app], everything | environment
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            url = _address(server, log)
+            assert not port or url.endswith(f":{port}"), url
+            yield Server(url, folder, server.pid)
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+
+
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait until a studio says where it is: at one of the next ports, if somebody else has taken its own meanwhile."""
+    for _ in range(9000):
+        if found := re.search(r"^Stemscope is at (\S+?)/?\n", log.read_text(), re.MULTILINE):
+            return found[1]
+        assert server.poll() is None, log.read_text()
+        time.sleep(0.02)
+    raise AssertionError(f"the studio does not start: {log.read_text()}")
 
 
 @contextmanager

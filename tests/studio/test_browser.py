@@ -36,6 +36,7 @@ from tests.studio.browser import (
     upload,
     upload_stems,
     wait_for,
+    wait_two_frames,
 )
 from tests.studio.server import CHROMIUM, Server
 
@@ -52,13 +53,6 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
-def save(page: Page, name: str) -> None:
-    """Save a screenshot of the page for visual inspection."""
-    folder = Path(__file__).parent / "screenshots"
-    folder.mkdir(exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png", full_page=True)
-
-
 @pytest.mark.usefixtures("same_page")
 def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -> None:
     for method, rows in (("ICA", 4), ("Demucs", 6), ("Open-Unmix", 6)):
@@ -67,7 +61,6 @@ def test_separate_listen_and_download(page: Page, result: str, tmp_path: Path) -
         page.wait_for_function(
             "[...document.querySelectorAll('stem-player .lane img')].every(i => i.complete && i.naturalWidth > 300)"
         )
-    save(page, "separate")
     play(page)
     page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
     with page.expect_download() as caught:
@@ -273,7 +266,6 @@ def test_methods_are_compared(compared: Page) -> None:
     assert loop["to"] - loop["from"] == 48000
     expect(page.locator(".small-charts svg")).to_have_count(4)
     expect(page.locator(".published .chart-place svg")).to_be_visible()
-    save(page, "compare")
 
 
 def test_the_comparison_begins_with_its_answer_and_its_cells_play(compared: Page) -> None:
@@ -372,7 +364,6 @@ def test_a_blind_test_ends_in_a_table_and_a_csv(page: Page, server: Server, resu
     page.click("#blind-reveal")
     expect(page.locator(".revealed table").first).to_contain_text("Open-Unmix")
     expect(page.locator(".agreement .lead")).to_contain_text("over 4 rated stems")
-    save(page, "blind")
     with page.expect_download() as caught:
         page.get_by_role("button", name="Ratings (CSV)").click()
     caught.value.save_as(tmp_path / "ratings.csv")
@@ -430,10 +421,8 @@ def test_benchmark_models_and_about_pages(page: Page) -> None:
     expect(page.locator("#benchmark")).to_contain_text("Wilcoxon")
     page.locator("#bench-metric").get_by_label("SIR").check()  # drawn again by itself
     expect(page.locator("#benchmark h3")).to_contain_text("SIR", timeout=60 * SECOND)
-    save(page, "benchmark")
     open_tab(page, "Models")
     expect(page.locator("#models article")).to_have_count(20)
-    save(page, "models")
     open_tab(page, "About")
     expect(page.get_by_text("Always listen")).to_be_visible()
 
@@ -452,10 +441,11 @@ def test_a_stranger_hears_an_example_after_two_clicks(page: Page) -> None:
 def test_separate_is_reached_within_six_tabs_and_the_focus_is_never_lost(page: Page) -> None:
     choose_sample(page)
     choose(page, "Mixture ÷ 4")
-    page.reload()
+    with page.expect_request(lambda request: "/queue/data" in request.url):  # for what a page asks when it is loaded
+        page.reload()
     expect(page.locator("#separate")).to_be_visible()
-    page.wait_for_function("document.body.dataset.stage")
-    page.wait_for_timeout(1 * SECOND)
+    page.wait_for_function("document.body.dataset.stage && !document.querySelector('.progress-text')")
+    wait_two_frames(page)
     reached = []
     for number in range(6):
         page.keyboard.press("Tab")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -18,9 +19,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def own_context(browser: Browser) -> BrowserContext:
+def own_context(browser: Browser) -> Iterator[BrowserContext]:
     """A visitor with an empty cache."""
-    return browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
 
 
 def make_result(page: Page) -> str:
@@ -46,7 +49,6 @@ def test_a_result_that_was_removed_says_so_and_leaves_the_bar_and_the_address(
         expect(page.locator("stem-player, .stem-dock")).to_have_count(0)
         expect(page.locator("#history li")).to_have_count(0)
         page.wait_for_url(lambda url: "result=" not in url)
-    own_context.close()
 
 
 def test_a_lost_connection_is_told_and_playback_goes_on_when_it_is_back(
@@ -63,4 +65,3 @@ def test_a_lost_connection_is_told_and_playback_goes_on_when_it_is_back(
         own_context.set_offline(False)
         page.wait_for_function("document.querySelector('stem-player').seconds > 0.5")
         expect(page.locator("stem-player .gone")).to_have_count(0)
-    own_context.close()

@@ -297,15 +297,19 @@ def test_training_starts_from_weights_without_batch_counters(train: Train, tmp_p
 
 
 def test_a_run_stopped_before_its_first_checkpoint_keeps_its_initial_model(train: Train, tmp_path: Path) -> None:
-    """Resuming without --init uses the initial weights or asks for them; it never uses others."""
+    """Resuming without --init asks for the initial weights; it never uses others."""
     upstreams = Upstreams(tmp_path / "upstreams")
     train("open-unmix", "--init", upstreams.folder, "--target", "bass", **STANDSTILL)
     for path in (tmp_path / "run" / "bass").glob("step-*"):
         path.unlink()
     outcome = train("open-unmix", "--resume", "--target", "bass", **STANDSTILL)
-    if outcome.code == 2:
-        assert "--init" in error_line(outcome)
-        return
+    assert outcome.code == 2
+    assert error_line(outcome) == (
+        "error: the run was stopped before its first checkpoint: "
+        "resume it as it was started, with --init and the model 'upstreams'"
+    )
+    outcome = train("open-unmix", "--resume", "--init", upstreams.folder, "--target", "bass", **STANDSTILL)
+    assert outcome.code == 0, outcome.stderr
     for name, tensor in trained_weights(tmp_path / "run").items():
         torch.testing.assert_close(tensor, upstreams.weights()[name], msg=name)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -172,22 +173,26 @@ def test_the_command_line_resumes_a_killed_run(data_root: Path, tmp_path: Path) 
     (tmp_path / "tiny.toml").write_text(toml(TINY_DEMUCS | CONFIGS["demucs"] | {"epochs": 10}))
     fixed = ["train", "demucs", "--root", str(data_root), "--config", str(tmp_path / "tiny.toml"), "--device", "cpu"]
 
-    def start(folder: str, *more: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "separation", *fixed, "--out", str(tmp_path / folder), *more]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    with ExitStack() as running:
 
-    killed, whole = start("run"), start("whole")
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "all" / "step-00000004.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    killed.kill()
-    _, before = killed.communicate()
-    assert killed.returncode == -signal.SIGKILL, before.decode()
-    steps = [path.name for path in (tmp_path / "run" / "all").glob("step-*.pt")]
-    assert steps
-    assert "step-00000020.pt" not in steps, "it was over before it could be killed"
-    resumed = start("run", "--resume")
-    for process in (resumed, whole):
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said.decode()
+        def start(folder: str, *more: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "separation", *fixed, "--out", str(tmp_path / folder), *more]
+            process = running.enter_context(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE))
+            running.callback(process.kill)  # if the test fails
+            return process
+
+        killed, whole = start("run"), start("whole")
+        fourth, deadline = tmp_path / "run" / "all" / "step-00000004.pt", time.monotonic() + 120
+        while not fourth.exists() and killed.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        killed.kill()
+        _, before = killed.communicate()
+        assert killed.returncode == -signal.SIGKILL, before.decode()
+        steps = [path.name for path in (tmp_path / "run" / "all").glob("step-*.pt")]
+        assert steps
+        assert "step-00000020.pt" not in steps, "it was over before it could be killed"
+        resumed = start("run", "--resume")
+        for process in (resumed, whole):
+            _, said = process.communicate(timeout=120)
+            assert process.returncode == 0, said.decode()
     assert_equal_runs(tmp_path / "run", tmp_path / "whole", "all")

@@ -29,7 +29,7 @@ class Rehearsal:
         self.streams = threading.local()
         self.training = Stream(self, "training")
         self.mixing = Stream(self, "mixing")
-        self.seconds = 0.0  # that mixing a batch takes the host
+        self.work: Callable[[], None] = lambda: None  # what the host does to mix a batch
 
     @property
     def current(self) -> Stream:
@@ -44,7 +44,7 @@ class Rehearsal:
 
     def mix(self, draw: Any) -> Any:
         number = sum(line.startswith("mix ") for line in self.log)
-        time.sleep(self.seconds)
+        self.work()
         self.log.append(f"mix {number} on {self.current.name}")
         return Samples(self, number)
 
@@ -175,20 +175,48 @@ def test_the_training_thread_never_waits_for_the_gpu(gpu: Rehearsal) -> None:
     assert waiting and all(name.startswith("batches") for name in waiting)
 
 
+class Clock:
+    """A clock that advances only when a test sets it, and notes when the training thread reads it: for a batch."""
+
+    def __init__(self) -> None:
+        self.now, self.asked = 0.0, threading.Event()
+
+    def monotonic(self) -> float:
+        now = self.now
+        if not threading.current_thread().name.startswith("batches"):
+            self.asked.set()
+        return now
+
+
 @pytest.mark.parametrize("slow", ["step", "mixing"])
-def test_only_the_wait_for_an_earlier_step_is_reported_as_such(gpu: Rehearsal, slow: str) -> None:
+def test_only_the_wait_for_an_earlier_step_is_reported_as_such(
+    gpu: Rehearsal, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(loader, "time", clock)
     with batches(gpu) as taken:
         next(taken)
         assert taken.waited_for_step == 0
         next(taken)
         assert taken.waited_for_step == 0, "the first two batches wait for no step"
-        gpu.seconds = 0.3 if slow == "mixing" else 0.0
-        timer = threading.Timer(0.3 if slow == "step" else 0.0, gpu.training.events[0].done.set)
-        timer.start()
-        start = time.monotonic()
+        clock.asked.clear()
+        first = gpu.training.events[0]
+
+        def spend() -> None:
+            assert clock.asked.wait(60), "the next batch is never asked for"
+            clock.now += 3
+
+        def end_step() -> None:
+            spend()
+            first.done.set()
+
+        if slow == "mixing":
+            gpu.work = spend
+            first.done.set()
+        else:
+            threading.Thread(target=end_step).start()
         next(taken)
-        waited = time.monotonic() - start
-        assert waited > 0.2
-        assert taken.waited_for_step == pytest.approx(waited if slow == "step" else 0.0, abs=0.15)
+        assert clock.now == 3
+        assert taken.waited_for_step == (3 if slow == "step" else 0)
         gpu.training.events[1].done.set()
         gpu.training.events[2].done.set()

@@ -189,15 +189,11 @@ def test_a_validation_loss_that_is_not_finite_does_not_replace_the_last_checkpoi
 def test_the_loss_decides_if_the_target_is_always_silent(
     make_trainer: MakeTrainer, validation: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any SDR, best_by = "sdr" is refused, or the loss decides."""
+    """Without any SDR, ``best_by = "sdr"`` goes by the loss."""
     tracks = [track.clone() for track in validation]
     for track in tracks:
         track[0] = 0
     trainer = make_trainer("open-unmix", target="vocals", best_by="sdr", tracks=tracks)
     script(skip_training_steps(trainer, monkeypatch), monkeypatch, [3.0, 2.0, 1.0])
-    try:
-        reports = run_all(trainer)
-    except ValueError as error:
-        assert "vocals" in str(error)
-    else:
-        assert reports[-1].validation["best"]
+    reports = run_all(trainer)
+    assert reports[-1].validation["best"]

@@ -251,7 +251,9 @@ def test_a_planted_pickle_is_never_executed(tmp_path: Path, plant: str, suffix: 
     path.write_bytes(PLANTS[plant](Bomb(marker)))
     with pytest.raises(CheckpointError, match="is damaged, or holds more than tensors, and was not loaded"):
         load(path, ignore=("sample_rate",))
-    assert verify_model(make_model(tmp_path, ModelFile(source="all", name=path.name))) is not None
+    intact = plant.startswith("torch's zip") and suffix != ".safetensors"
+    problems = [] if intact else [f"{path.name} is not a complete weights file"]
+    assert verify_model(make_model(tmp_path, ModelFile(source="all", name=path.name))) == problems
     assert not marker.exists()
 
 

@@ -276,7 +276,8 @@ class _Session:
         origin: dict[str, Any] = {"start": self.song.start}
         if self.song.file is not None:
             excerpt = ["--start", f"{self.song.start:g}", "--duration", f"{self.song.audio.duration:.6f}"]
-            words = ["python", "-m", "separation", "separate", self.song.file, "--method", method.name, *excerpt]
+            file = f"./{self.song.file}" if self.song.file.startswith("-") else self.song.file  # else it is an option
+            words = ["python", "-m", "separation", "separate", file, "--method", method.name, *excerpt]
             if model := self.request.models.get(method.name):
                 words += ["--model", model]
             for name, value in self.request.options.get(method.name, {}).items():

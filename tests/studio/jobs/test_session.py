@@ -214,6 +214,12 @@ def test_song_names_are_quoted_in_the_command_of_result_json() -> None:
     assert """'$(rm -rf ~); '"'"' song.wav'""" in command
 
 
+def test_a_song_that_is_called_like_an_option_is_a_file_in_the_command() -> None:
+    song = songs.Song(name="x", audio=unscored().audio, file="--out=x.wav")
+    command = json.loads(run_session(song, "mix").results[0].card.read_text())["command"]
+    assert shlex.split(command)[3:5] == ["separate", "./--out=x.wav"]
+
+
 def test_the_command_in_result_json_reproduces_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = run_session(unscored(start=1.25), "hpss", sum_to_mixture=True)
     card = json.loads(last.results[0].card.read_text())

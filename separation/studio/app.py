@@ -137,6 +137,7 @@ def launch() -> None:
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
+        _frontend=False,  # no check that ends a start on a busy machine, where the first page takes more than 3 s
         app_kwargs={"middleware": [Middleware(EarlyScript, script=_CLOCKS)]},
     )
     print(f"Stemscope is at {studio.local_url}", flush=True)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import gradio
 import gradio.queueing
 import pytest
 
@@ -71,6 +72,14 @@ def test_the_queue_and_its_times_are_as_documented() -> None:
     studio = " ".join((ROOT / "docs" / "studio.md").read_text(encoding="utf-8").split())
     assert "A waiting job is cancelled if no page has shown it for five minutes." in studio
     assert runner.UNWATCHED_SECONDS == 5 * 60
+
+
+def test_gradio_does_not_give_up_a_slow_start() -> None:
+    """With its private argument `_frontend`, it does not ask for the first page within three seconds."""
+    source = inspect.getsource(gradio.Blocks.launch)
+    assert source.count("_frontend") == 2, "the argument, and the check"
+    assert "if _frontend and not networking.url_ok(self.local_url)" in source
+    assert "_frontend=False" in inspect.getsource(app.launch)
 
 
 def test_the_pause_of_gradios_queue_still_exists() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +50,12 @@ def train(
         processes = join(device)
         say = log_line if processes.first else lambda text: None
         skipped: list[SkippedTrack] = []
-        with progress(unit="count", lines=100, transient=False) as show:
+        with (
+            progress(unit="count", lines=100, transient=False) as show,
+            _errors_as_sentences(out),
+            ExitStack() as ending,
+        ):
+            ending.callback(leave, processes)
 
             def report(stage: str, done: int, total: int, text: str) -> None:
                 if processes.first:
@@ -60,27 +65,23 @@ def train(
                 skipped.append(track)
                 say(f"warning: {track.collection}/{track.name} is skipped: {track.reason}")
 
-            try:
-                with _errors_as_sentences(out):
-                    trainer = build_trainer(
-                        recipe,
-                        roots=root,
-                        out=out,
-                        target=target,
-                        config=config,
-                        initial=init,
-                        wav=wav,
-                        processes=processes,
-                        progress=lambda done, total, name: report("decoding", done, total, name),
-                        skipped=skip,
-                        note=lambda text: say(f"note: {text}"),
-                    )
-                    for step, loss in _steps(trainer, resume=resume):
-                        report("training", step.step, step.steps, _line(step, loss))
-                        if step.validation:
-                            say(_epoch(step))
-            finally:
-                leave(processes)
+            trainer = build_trainer(
+                recipe,
+                roots=root,
+                out=out,
+                target=target,
+                config=config,
+                initial=init,
+                wav=wav,
+                processes=processes,
+                progress=lambda done, total, name: report("decoding", done, total, name),
+                skipped=skip,
+                note=lambda text: say(f"note: {text}"),
+            )
+            for step, loss in _steps(trainer, resume=resume):
+                report("training", step.step, step.steps, _line(step, loss))
+                if step.validation:
+                    say(_epoch(step))
     if processes.first:
         _conclude(trainer, f"--method {recipe} --model {out}", out, skipped, json_output=json_output)
     if skipped:

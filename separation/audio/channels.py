@@ -42,6 +42,13 @@ def downmix(waveform: Tensor, speakers: Sequence[str] | None = None) -> Tensor:
     Returns
     -------
     Tensor, shape (1 or 2, time)
+
+    Examples
+    --------
+    >>> centre = torch.tensor([[0.0], [0.0], [1.0]])
+    >>> downmix(centre)
+    tensor([[0.7071],
+            [0.7071]])
     """
     channels = waveform.shape[0]
     if channels <= 2:

@@ -40,6 +40,12 @@ def read(
     AudioError
         If the file cannot be decoded, or holds NaN or infinite samples. The message is one
         sentence that names the file.
+
+    Examples
+    --------
+    >>> audio = read("song.mp3", start=0.5, duration=1)
+    >>> audio.waveform.shape, audio.sample_rate
+    (torch.Size([2, 44100]), 44100)
     """
     with open_audio(path, start=start, duration=duration, limits=limits, strict=strict) as file:
         waveform = _gather(file)
@@ -85,6 +91,12 @@ class Recording:
         :meth:`digest` and - if the header has no length - :attr:`frames`.
     OSError
         Raised by the same methods if the disk is full.
+
+    Examples
+    --------
+    >>> with Recording("song.mp3", folder=".") as recording:
+    ...     recording.read(0, 44100).shape
+    torch.Size([2, 44100])
     """
 
     def __init__(

@@ -58,7 +58,13 @@ class Resampler:
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Resample (channels, time) to (channels, ceil(time * to_rate / from_rate)); see :class:`Resampler`."""
+    """Resample (channels, time) to (channels, ceil(time * to_rate / from_rate)); see :class:`Resampler`.
+
+    Examples
+    --------
+    >>> resample(torch.zeros(2, 48000), 48000, 44100).shape
+    torch.Size([2, 44100])
+    """
     if from_rate == to_rate:
         return waveform
     channels, frames = waveform.shape

@@ -40,7 +40,16 @@ class WholeTrackScores:
 
 
 def whole_track_scores(references: Signals, estimates: Signals) -> WholeTrackScores:
-    """Compute scores of whole tracks from sums over blocks; see :class:`WholeTrackScores`."""
+    """Compute scores of whole tracks from sums over blocks; see :class:`WholeTrackScores`.
+
+    Examples
+    --------
+    >>> from separation.evaluation.signals import ArraySignals
+    >>> source = torch.ones(1, 2, 44100)
+    >>> scores = whole_track_scores(ArraySignals(source), ArraySignals(1.1 * source))
+    >>> scores.usdr.round(2)
+    array([20.])
+    """
     time = references.shape[2]
 
     def sums(first: int, last: int) -> Tensor:

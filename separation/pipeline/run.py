@@ -51,6 +51,15 @@ def run(separator: Separator, audio: AudioSource) -> Iterator[Tensor]:
     ------
     ValueError
         If the audio is too short for the method.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from separation import Audio, create
+    >>> audio = Audio(waveform=torch.rand(1, 48000) - 0.5, sample_rate=48000)
+    >>> blocks = list(run(create("hpss"), audio))
+    >>> torch.cat(blocks, dim=-1).shape
+    torch.Size([4, 1, 48000])
     """
     yield from run_configured(separator.at(sample_rate=audio.sample_rate, channels=audio.channels), audio)
 

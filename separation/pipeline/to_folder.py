@@ -84,6 +84,15 @@ def separate_to_folder(
     OSError
         If the disk is full, the folder cannot be written, or a file to be written exists in it and is not
         listed in its ``result.json`` (FileExistsError).
+
+    Examples
+    --------
+    >>> from separation import create, read
+    >>> song, separator = read("song.mp3"), create("hpss")
+    >>> for progress in separate_to_folder(song, separator, Path("stems"), name="song.mp3"):
+    ...     pass
+    >>> sorted(path.name for path in Path("stems").iterdir())
+    ['bass.wav', 'drums.wav', 'other.wav', 'result.json', 'vocals.wav']
     """
     start_time = time.perf_counter()
     method = separator.name

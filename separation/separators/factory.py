@@ -51,6 +51,12 @@ def create(
     ValueError
         For an unknown method, model, precision or option, for missing references, and for a model that is not
         installed (the message says how to install it).
+
+    Examples
+    --------
+    >>> separator = create("demucs", options={"shifts": 2, "overlap": 0.5})
+    >>> separator.sources, separator.sample_rate
+    (('vocals', 'drums', 'bass', 'other'), 44100)
     """
     entry = find_method(method)
     if model is not None and not entry.has_model:

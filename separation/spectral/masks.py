@@ -28,6 +28,12 @@ def ratio_mask(magnitudes: Tensor, *, power: float = 1.0, eps: float = 1e-10) ->
     References
     ----------
     Liutkus, Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015.
+
+    Examples
+    --------
+    >>> ratio_mask(torch.tensor([[3.0, 0.0], [1.0, 2.0]]))
+    tensor([[0.7500, 0.0000],
+            [0.2500, 1.0000]])
     """
     if power != 1:  # relative to the loudest, since powers of the magnitudes may overflow
         magnitudes = (magnitudes / magnitudes.amax(0).clamp(min=eps)) ** power

@@ -48,6 +48,15 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
     Invariant
     ---------
     ``istft(stft(x), length=x.shape[-1])`` is ``x`` up to rounding.
+
+    Examples
+    --------
+    >>> waveform, config = torch.rand(2, 44100), StftConfig()
+    >>> spectrogram = stft(waveform, config)
+    >>> spectrogram.shape
+    torch.Size([2, 2049, 44])
+    >>> torch.allclose(istft(spectrogram, config, length=44100), waveform, atol=1e-6)
+    True
     """
     flat = waveform.reshape(-1, waveform.shape[-1])
     window = config.window(waveform)

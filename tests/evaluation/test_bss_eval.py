@@ -25,13 +25,15 @@ def score(references: Tensor, estimates: Tensor, **options: object) -> Scores:
     return bss_eval(ArraySignals(references), ArraySignals(estimates), **options)  # type: ignore[arg-type]
 
 
-def oracle(references: Tensor, estimates: Tensor, window: int = 44100, hop: int = 44100, permute: bool = False) -> dict:
+def oracle(
+    references: Tensor, estimates: Tensor, window: int = 44100, hop: int = 44100, permute: bool = False
+) -> dict[str, np.ndarray]:
     arrays = (signals.double().permute(0, 2, 1).numpy() for signals in (references, estimates))
     *values, order = museval.metrics.bss_eval(*arrays, window=window, hop=hop, compute_permutation=permute)
     return {**dict(zip(NAMES, values, strict=True)), "order": order[:, 0]}
 
 
-def largest_difference(ours: Scores, theirs: dict) -> float:
+def largest_difference(ours: Scores, theirs: dict[str, np.ndarray]) -> float:
     """In dB, over all frames below 100 dB; the NaNs must be the same."""
     largest = 0.0
     for name in NAMES:

@@ -95,7 +95,7 @@ def test_true_sources_score_high_and_the_mixture_scores_at_chance(stems: torch.T
     assert all(curve.at(0.5)[0] == 1 for curve in perfect)  # what has more than half is the loudest
     for curve in nothing:
         assert curve.average_precision == pytest.approx(curve.prevalence)
-        assert curve.at(0.2) == (pytest.approx(curve.prevalence), 1.0)
+        assert curve.at(0.2) == pytest.approx((curve.prevalence, 1.0))
         assert curve.at(0.3) == (1.0, 0.0)  # nothing is chosen
 
 
@@ -103,7 +103,7 @@ def test_a_mask_value_equal_to_the_threshold_is_selected(stems: torch.Tensor) ->
     """Five estimates of a fifth each: whichever way 1/5 was rounded, 0.2 chooses every bin."""
     five = torch.cat([stems, stems[:1].roll(3000, -1)])  # no two are alike
     for curve in scores(five, stems.sum(0)[None].expand_as(five) / 5):
-        assert curve.at(0.2) == (pytest.approx(curve.prevalence), 1.0)
+        assert curve.at(0.2) == pytest.approx((curve.prevalence, 1.0))
         assert curve.at(0.201) == (1.0, 0.0)
 
 

@@ -5,6 +5,8 @@ The packages, from the bottom up; each imports only packages listed above it:
 - ``resources``   files that ship with the package
 - ``sources``     the names of sources
 - ``atomic``      atomic writing of files
+- ``archives``    errors of damaged ZIP archives
+- ``toml_files``  TOML files that users write
 - ``audio``       audio in memory and in files: decoding, encoding, resampling, channels
 - ``workers``     threads, worker processes, dask clusters, devices
 - ``spectral``    the short-time Fourier transform, masks, the multichannel Wiener filter

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
+from separation.archives import zip_errors
 from separation.weights.catalogue import cache_dir
 from separation.weights.download import DownloadCallback, receive_file
 
@@ -66,7 +67,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     draft = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        with zipfile.ZipFile(archive) as content:
+        with zip_errors(), zipfile.ZipFile(archive) as content:
             tracks = [member for member in content.infolist() if _is_track(PurePosixPath(member.filename))]
             if not tracks or sum(member.file_size for member in tracks) > _MOST_BYTES:
                 raise zipfile.BadZipFile("no tracks, or too many")
@@ -77,7 +78,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 with content.open(member) as source, path.open("wb") as target:
                     shutil.copyfileobj(source, target)
         draft.replace(folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except zipfile.BadZipFile as error:
         archive.unlink(missing_ok=True)
         raise ValueError("the downloaded sample set is damaged; try again") from error
     finally:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
+
+from separation.toml_files import load_toml
 
 __all__ = ["MAP_FILE", "StemMap", "normal_name", "read_stem_map"]
 
@@ -95,9 +96,9 @@ def read_stem_map(folders: Sequence[Path]) -> StemMap | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"cannot read {MAP_FILE} in {path.parent.name!r}: {error}") from error
+        content = load_toml(path)
+    except ValueError as error:
+        raise ValueError(f"cannot read the folder {path.parent.name!r}: {error}") from error
     known = set(StemMap.__dataclass_fields__)
     if unknown := sorted(content.keys() - known):
         raise ValueError(f"{MAP_FILE} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}")

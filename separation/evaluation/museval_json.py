@@ -129,7 +129,7 @@ def read_result(path: Path) -> TrackResult:
             name: {metric: float(target[metric]) for metric in _WHOLE if metric in target}
             for name, target in targets.items()
         }
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path.name} is not a track's scores as museval writes them: {error!r}") from error
     return TrackResult(
         name=path.name.removesuffix(".json"),

@@ -192,5 +192,5 @@ def read_json(place: Location) -> Any:
     """Return the content of a JSON file; None if it is missing or not JSON."""
     try:
         return json.loads(place.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

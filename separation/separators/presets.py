@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from separation.resources import ASSETS
+from separation.toml_files import load_toml
 
 __all__ = ["PRESETS", "Part", "Preset", "read_preset"]
 
@@ -76,10 +76,9 @@ def read_preset(path: Path) -> Preset:
     ValueError
         If the file cannot be read or does not describe a preset; the message names the file.
     """
+    table = load_toml(path)
     try:
-        return _preset(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path.name} is not a readable TOML file: {error}") from error
+        return _preset(path.stem, table)
     except ValueError as error:
         raise ValueError(f"{path.name} is not a preset: {error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from separation.datasets.mix_config import MixConfig
+from separation.toml_files import load_toml
 
 __all__ = ["TrainingConfig", "as_dict", "from_dict", "read_toml"]
 
@@ -116,10 +116,7 @@ def read_toml(config: type[Config], path: Path | None) -> Config:
     """
     if path is None:
         return config()
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path.name} is not a readable TOML file: {error}") from error
+    given = load_toml(path)
     try:
         return from_dict(config, given)
     except ValueError as error:

@@ -23,9 +23,9 @@ FILES = {
 }
 
 
-def archive(files: dict[str, bytes]) -> bytes:
+def archive(files: dict[str, bytes], kind: int = zipfile.ZIP_STORED) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as target:
+    with zipfile.ZipFile(content, "w", kind) as target:
         for name, data in files.items():
             target.writestr(name, data)
     return content.getvalue()
@@ -60,8 +60,12 @@ def test_it_is_not_downloaded_twice(server: Server) -> None:
     assert download_sample_set(lambda *_: pytest.fail("downloaded again")) == folder
 
 
-def test_a_damaged_archive_is_refused_and_the_next_try_begins_again(server: Server) -> None:
-    whole, server.files[PATH] = server.files[PATH], b"no archive" * 100
+@pytest.mark.parametrize("kind", ["no archive", "damaged content"])
+def test_a_damaged_archive_is_refused_and_the_next_try_begins_again(server: Server, kind: str) -> None:
+    whole = server.files[PATH]
+    damaged = bytearray(archive({"test/B - Two.stem.mp4": b"two" * 1000}, zipfile.ZIP_DEFLATED))
+    damaged[52:60] = b"\xff" * 8  # the compressed data
+    server.files[PATH] = bytes(damaged) if kind == "damaged content" else b"no archive" * 100
     with pytest.raises(ValueError, match="the downloaded sample set is damaged"):
         download_sample_set()
     assert sample_set_folder() is None

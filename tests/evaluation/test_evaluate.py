@@ -176,7 +176,10 @@ def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
         scores_by_target([found], "sdr")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"targets": [{"name": "vocals"}]}', '{"targets": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"targets": [{"name": "vocals"}]}', '{"targets": 3}', pytest.param("[" * 100_000, id="nested")],
+)
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "Song.json").write_text(text)
     with pytest.raises(ValueError, match=r"Song\.json is not a track's scores as museval writes them"):

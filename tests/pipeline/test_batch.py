@@ -215,7 +215,9 @@ def test_changed_songs_are_separated_again(change: Any, tmp_path: Path) -> None:
     assert separate_song(song).skipped
 
 
-@pytest.mark.parametrize("card", ["[1, 2", '["a list"]', '{"stems": 1}', None])
+@pytest.mark.parametrize(
+    "card", ["[1, 2", pytest.param("[" * 100_000, id="nested"), '["a list"]', '{"stems": 1}', None]
+)
 def test_files_not_listed_in_a_readable_result_json_are_never_replaced(card: str | None, tmp_path: Path) -> None:
     write_song(tmp_path / "a.wav")
     (song,) = find_jobs([tmp_path / "a.wav"], tmp_path / "out", HPSS)

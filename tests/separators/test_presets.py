@@ -22,6 +22,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
     ("text", "message"),
     [
         ("parts = [", "is not a readable TOML file"),
+        pytest.param("parts = " + "[" * 100_000, "is not a readable TOML file", id="nested"),
         ("", "needs either parts or first_installed"),
         (f'first_installed = ["mix"]\n{PART}', "needs either parts or first_installed"),
         ('first_installed = "mix"', "must be a list"),

@@ -297,7 +297,9 @@ def test_speeds_without_the_original_speed_are_refused(written: Callable[[str], 
 
 
 @pytest.mark.parametrize(
-    "content", [b"batch = ", b"batch = 16\nbatch = 17\n", b"\xff\xfe", b"gain = [0.25 1.25]\n"], ids=repr
+    "content",
+    [b"batch = ", b"batch = 16\nbatch = 17\n", b"\xff\xfe", b"gain = [0.25 1.25]\n", b"batch = " + b"[" * 100_000],
+    ids=lambda content: repr(content[:20]),
 )
 def test_a_file_that_is_not_toml_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_bytes(content)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from separation.archives import zip_errors
 from separation.audio.files import read
 from separation.audio.signal import Audio
 from separation.audio.stream import AudioError
@@ -61,7 +62,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str], lef
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zip_errors(), zipfile.ZipFile(file) as archive:
             members = [member for member in archive.infolist() if _is_meant(member, suffixes)]
             if number + len(members) > MOST_FILES:
                 raise ValueError(f"the upload contains more than {MOST_FILES} files")
@@ -75,7 +76,7 @@ def _unzip(file: Path, folder: Path, number: int, suffixes: Collection[str], lef
                             raise _too_large()
                         target.write(block)
                 found.append((inside.stem, path))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:  # damaged, exotic, encrypted
+    except zipfile.BadZipFile as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(f"{file.name!r} is not a ZIP file that can be read") from error
     except ValueError:

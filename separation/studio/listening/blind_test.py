@@ -215,7 +215,7 @@ def reveal(token: str, ratings: str, share: bool = False) -> dict[str, Any]:
 def _checked(ratings: str, test: BlindTest) -> dict[str, float | None]:
     try:
         given = json.loads(ratings)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict) or set(given) - set(test.stimuli):
         raise ValueError("the ratings must be one number from 0 to 100 for each letter")

@@ -199,8 +199,11 @@ def test_a_file_that_is_not_a_zip_is_refused_in_one_sentence(tmp_path: Path, con
         uploads.unpack([path], tmp_path / "place")
 
 
-def test_a_damaged_zip_leaves_no_files(tmp_path: Path) -> None:
-    path = Path(zipped(tmp_path / "stems.zip", {"vocals.wav": stems(tmp_path / "own", "vocals")[0]}))
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_leaves_no_files(tmp_path: Path, kind: int) -> None:
+    path = tmp_path / "stems.zip"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.write(stems(tmp_path / "own", "vocals")[0], "vocals.wav")
     data = bytearray(path.read_bytes())
     data[1000:2000] = bytes(1000)
     path.write_bytes(data)

@@ -231,7 +231,19 @@ def test_ratings_are_returned_with_their_methods_and_all_metrics(vocals_test: Pa
     assert scored["song"] == scored["references"] == {}
 
 
-@pytest.mark.parametrize("ratings", ["", "[]", '{"A": 101}', '{"A": "good"}', '{"Z": 5}', '{"A": NaN}', "null"])
+@pytest.mark.parametrize(
+    "ratings",
+    [
+        "",
+        "[]",
+        '{"A": 101}',
+        '{"A": "good"}',
+        '{"Z": 5}',
+        '{"A": NaN}',
+        "null",
+        pytest.param("[" * 100_000, id="nested"),
+    ],
+)
 def test_invalid_ratings_are_refused(vocals_test: Path, ratings: str) -> None:
     with pytest.raises(ValueError, match="one number from 0 to 100 for each letter"):
         blind_test.reveal(vocals_test.name, ratings)

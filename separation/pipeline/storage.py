@@ -25,6 +25,8 @@ _ERRNO: dict[type[OSError], int] = {  # s3fs gives the class only
     PermissionError: errno.EACCES,
 }
 
+_EXTRAS = {"s3fs": "s3", "fsspec": "cluster"}  # package -> the extra that installs it
+
 
 @dataclass(frozen=True)
 class Url:
@@ -57,13 +59,7 @@ class Url:
         """The file system, and the path on it. Listings are not cached: other machines write too."""
         from fsspec.core import url_to_fs
 
-        try:
-            return url_to_fs(self.url, use_listings_cache=False)
-        except ImportError as error:
-            extra = "s3" if self.url.startswith("s3") else "cluster"
-            raise ValueError(f"{self.url}: {error}: in the project's folder, run pip install '.[{extra}]'") from error
-        except ValueError as error:
-            raise ValueError(f"{self.url}: {error}") from error
+        return url_to_fs(self.url, use_listings_cache=False)
 
     def __getstate__(self) -> dict[str, str]:
         return {"url": self.url}  # a connection belongs to its process
@@ -74,16 +70,13 @@ class Url:
     @contextmanager
     def _errors(self) -> Iterator[tuple[Any, str]]:
         """Yield the file system and the path; turn its errors into OSErrors that name the URL."""
-        storage = self._storage
         try:
-            yield storage
+            yield self._storage
         except OSError as error:
             code = error.errno or next((code for kind, code in _ERRNO.items() if isinstance(error, kind)), None)
-            raise OSError(code, os.strerror(code) if code else str(error), str(self)) from error
-        except Exception as error:  # those of botocore have no common base
-            if type(error).__module__.partition(".")[0] not in ("botocore", "aiobotocore", "aiohttp"):
-                raise
-            raise OSError(None, str(error), str(self)) from error
+            raise OSError(code, os.strerror(code) if code else _message(error), str(self)) from error
+        except Exception as error:  # those of botocore, httpx and others have no common base
+            raise OSError(None, _message(error), str(self)) from error
 
     def is_dir(self) -> bool:
         """Return whether files lie below this URL."""
@@ -140,6 +133,15 @@ class Url:
                 system.rm_file(path)
             except FileNotFoundError:
                 return
+
+
+def _message(error: Exception) -> str:
+    """Return an error's message on one line; for a missing package, with the command that installs it."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    extra = next((extra for name, extra in _EXTRAS.items() if name in message), None)
+    if isinstance(error, ImportError) and extra:
+        message += f": in the project's folder, run pip install '.[{extra}]'"
+    return message
 
 
 @dataclass(frozen=True)

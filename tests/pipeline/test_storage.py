@@ -180,10 +180,39 @@ def test_the_command_line_takes_urls(bucket: Url, song: Path) -> None:
     [
         ("s3://no-such-bucket-here/music", "s3://no-such-bucket-here/music: No such file or directory"),
         ("nothing://host/a.wav", "nothing://host/a.wav: Protocol not known: nothing"),
+        ("ftp://127.0.0.1:9/a.wav", "ftp://127.0.0.1:9/a.wav: Connection refused"),
+        ("s3://", "s3://: Cannot traverse all of S3"),
     ],
 )
 def test_storage_that_cannot_be_reached_is_named(s3_endpoint: str, files: str, message: str, tmp_path: Path) -> None:
     assert message in error_line(separation("separate", files, "-m", "mix", "--out", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ImportError("Install s3fs to access S3"),
+            "Install s3fs to access S3: in the project's folder, run pip install '.[s3]'",
+        ),
+        (
+            ImportError("Please install gcsfs to access Google Storage"),
+            "Please install gcsfs to access Google Storage",
+        ),
+        (RuntimeError("refused\n  by the server"), "refused by the server"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_every_error_of_a_storage_is_one_line_that_names_the_url(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", fail)
+    with pytest.raises(OSError) as raised:
+        Url("odd://host/a.wav").is_dir()
+    assert (raised.value.filename, raised.value.strerror) == ("odd://host/a.wav", message)
 
 
 def test_an_oracle_of_a_url_is_refused(tmp_path: Path) -> None:

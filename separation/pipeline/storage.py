@@ -46,8 +46,10 @@ class Url:
 
     @property
     def name(self) -> str:
-        """The last part, as :attr:`pathlib.PurePath.name`."""
-        return self.url.rstrip("/").rpartition("/")[2]
+        """The last part, as :attr:`pathlib.PurePath.name`; without the query of a web address, such as a signature."""
+        web = self.url.startswith(("http://", "https://"))
+        path = unquote(urlsplit(self.url).path) if web else self.url
+        return path.rstrip("/").rpartition("/")[2]
 
     @property
     def stem(self) -> str:

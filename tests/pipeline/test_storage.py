@@ -96,6 +96,19 @@ def test_any_file_system_of_fsspec_states_when_a_file_changed_if_it_can(song: Pa
     assert found.error is None
 
 
+def test_a_web_address_gives_its_file_name_without_the_query(song: Path, tmp_path: Path) -> None:
+    song.rename(tmp_path / "my song.wav")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/my%20song.wav?signature=a/b%2Fc"
+        found = separate_song(job(Url(address), tmp_path / "out"))
+        server.shutdown()
+    assert found.error is None
+    assert (tmp_path / "out" / "my song" / "mix" / "vocals.wav").is_file()
+    assert Url("s3://bucket/50%25?.wav").name == "50%25?.wav"  # names in object stores are not encoded
+
+
 def test_a_song_in_an_object_store_gives_the_same_result_there(bucket: Url, song: Path, tmp_path: Path) -> None:
     here = separate_song(job(song, tmp_path / "out"))
     there = separate_song(job(upload(song, bucket / "in" / "a.wav"), bucket / "out"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["atomic_write"]
+
+_LONGEST = 200  # bytes of a name that becomes part of a temporary one; file systems allow 255
 
 
 @contextmanager
@@ -21,7 +24,9 @@ def atomic_write(path: Path, *, shared: bool = False) -> Iterator[Path]:
     names `path`, not the temporary file.
     """
     token = f".{secrets.token_hex(4)}" if shared else ""
-    draft = path.with_name(f".{path.name}{token}.part")
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= _LONGEST else hashlib.sha256(name).hexdigest()
+    draft = path.with_name(f".{short}{token}.part")
     try:
         yield draft
         with draft.open("r+b") as file:  # Windows flushes only files that are open for writing
@@ -30,5 +35,5 @@ def atomic_write(path: Path, *, shared: bool = False) -> Iterator[Path]:
     except BaseException as error:
         draft.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename == str(draft):
-            error.filename = str(path)  # the name that the user knows
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise

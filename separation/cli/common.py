@@ -79,12 +79,16 @@ def print_json(document: dict[str, Any]) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a ValueError into one line on standard error and exit code 2."""
+    """Turn a ValueError, or an error of the system, into one line on standard error and exit code 2."""
     try:
         yield
     except ValueError as error:
         log_line(f"error: {error}")
-        raise typer.Exit(2) from None
+    except OSError as error:  # such as a path that is too long, or a folder that may not be entered
+        log_line(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+    else:
+        return
+    raise typer.Exit(2)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def evaluate(
             log_line(f"{len(done)} of {len(tracks)} tracks were finished earlier")
         try:
             failed = _evaluate_all(todo, jobs=jobs, cluster=cluster)
-            results = _summarise(folder, [job.file for job in (*done, *todo)])
+            results = _summarise(folder, [job.file for job in (*done, *todo) if job.is_scored])
         except OSError as error:
             raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
     _print_silent(results)
@@ -132,7 +132,7 @@ def _summarise(folder: Path, files: list[Path]) -> list[TrackResult]:
     """Return the scores of this run's tracks, and write ``summary.csv`` for all tracks in the folder."""
     from separation.evaluation.museval_json import read_result, read_results, write_summary
 
-    results = [read_result(file) for file in sorted(files) if file.exists()]
+    results = [read_result(file) for file in sorted(files)]
     if results:
         write_summary(folder / "summary.csv", read_results(folder))
     return results

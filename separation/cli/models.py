@@ -32,12 +32,12 @@ def list_models(json_output: Json = False) -> None:
     from separation.weights import catalogue
 
     with one_line_errors():
-        known = catalogue.list_models()
+        known = [(model, model.describe()) for model in catalogue.list_models()]
     if json_output:
-        print_json({"models": [model.describe() for model in known]})
+        print_json({"models": [described for _, described in known]})
         return
-    for model in known:
-        state = "bundled" if model.bundled else "installed" if model.installed else "available"
+    for model, described in known:
+        state = "bundled" if model.bundled else "installed" if described["installed"] else "available"
         facts = f"{', '.join(model.sources)}; trained on {model.trained_on}; licence: {model.licence}"
         print(f"{model.name:24} {model.method:14} {state:10} {model.stated_size:>8}  {facts}")
 

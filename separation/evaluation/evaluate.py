@@ -6,6 +6,7 @@ finished track, and each track is scored once even if two runs share a folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -62,6 +63,11 @@ class Job:
     provenance: tuple[tuple[str, Any], ...]
     metrics: tuple[str, ...] = ()
     verify: bool = False
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the file exists. A name that is too long is an error of its track only, when it is written."""
+        return os.path.exists(self.file)  # noqa: PTH110 - Path.exists raises an error for such a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +129,7 @@ def plan_jobs(
         for number, track in enumerate(tracks)
     ]
     for job in jobs:
-        if job.file.exists():
+        if job.is_scored:
             _refuse_other_origin(job)
     done = [job for job in jobs if _is_finished(job)]
     return [job for job in jobs if job not in done], done
@@ -147,7 +153,7 @@ def _provenance(
 
 def _is_finished(job: Job) -> bool:
     """Return whether the track's file exists and has all that the job asks for."""
-    if not job.file.exists():
+    if not job.is_scored:
         return False
     if not (job.metrics or job.verify):
         return True
@@ -179,13 +185,21 @@ def evaluate_track(job: Job) -> TrackOutcome:
                 scores = _scores(_with_stored(job))
             write_result(job.file, scores, provenance=dict(job.provenance))
     except Exception as raised:  # a bad file can raise anything; the other tracks must continue
-        error = str(raised) if isinstance(raised, ValueError) else f"{type(raised).__name__}: {raised}"
+        error = _reason(raised)
     return TrackOutcome(name=job.track.name, file=job.file, error=error)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _with_stored(job: Job) -> Job:
     """Return the job with the metrics and the verification that the track's file holds: the new file keeps them."""
-    if not job.file.exists():
+    if not job.is_scored:
         return job
     before = read_result(job.file)
     metrics = tuple(metric for metric in EXTRA_METRICS if metric in (*job.metrics, *extra_metrics([before])))

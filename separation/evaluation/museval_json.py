@@ -129,6 +129,7 @@ def read_result(path: Path) -> TrackResult:
             name: {metric: float(target[metric]) for metric in _WHOLE if metric in target}
             for name, target in targets.items()
         }
+        provenance = dict(document.get("stemscope", {}))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path.name} is not a track's scores as museval writes them: {error!r}") from error
     return TrackResult(
@@ -137,7 +138,7 @@ def read_result(path: Path) -> TrackResult:
         file=path,
         frames=frames,
         whole=track_scores,
-        provenance=document.get("stemscope", {}),
+        provenance=provenance,
     )
 
 

@@ -178,7 +178,15 @@ def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"targets": [{"name": "vocals"}]}', '{"targets": 3}', pytest.param("[" * 100_000, id="nested")],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"targets": [{"name": "vocals"}]}',
+        '{"targets": 3}',
+        '{"targets": [], "stemscope": 3}',
+        pytest.param("[" * 100_000, id="nested"),
+    ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "Song.json").write_text(text)

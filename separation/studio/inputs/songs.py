@@ -160,7 +160,7 @@ def musdb_tracks() -> dict[str, Track]:
 
     try:
         return {f"{track.name} ({track.subset})": track for track in tracks(root, wav=None)}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         log.warning("MUSDB_ROOT: %s", error)
         return {}
 

@@ -57,8 +57,9 @@ def test_musdb_tracks_are_listed_if_musdb_root_is_set(musdb_root: Path, monkeypa
     assert set(song.references) == {"vocals", "drums", "bass", "other"}
 
 
-def test_a_wrong_musdb_root_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUSDB_ROOT", str(tmp_path / "nowhere"))
+@pytest.mark.parametrize("name", ["nowhere", pytest.param("q" * 300, id="too long a name")])
+def test_a_wrong_musdb_root_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("MUSDB_ROOT", str(tmp_path / name))
     assert songs.musdb_tracks() == {}
 
 

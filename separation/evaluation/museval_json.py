@@ -130,7 +130,7 @@ def read_result(path: Path) -> TrackResult:
             for name, target in targets.items()
         }
         provenance = dict(document.get("stemscope", {}))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path.name} is not a track's scores as museval writes them: {error!r}") from error
     return TrackResult(
         name=path.name.removesuffix(".json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +125,7 @@ def _part(name: str, table: object) -> Part:
 
 
 def _is_weight(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < float("inf")  # type: ignore[operator]
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max  # type: ignore[operator]
 
 
 def _check_inputs(parts: Mapping[str, Part]) -> None:

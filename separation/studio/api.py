@@ -298,7 +298,7 @@ def _kept(order: str) -> dict[str, Any]:
         wanted = json.loads(order)
         gains = {str(name): float(gain) for name, gain in dict(wanted.get("gains") or {}).items()}
         return {name: str(wanted[name]) for name in ("what", "method", "format")} | {"gains": gains}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("the request for a download is invalid") from error
 
 

@@ -85,6 +85,9 @@ class TrainingConfig(MixConfig):
         for name in ("batch", "accumulate", "epochs", "excerpts_per_track", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("plateau_patience", "plateau_cooldown"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("epoch_steps", "patience", "clip"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0 or omitted, got {getattr(self, name)}")
@@ -154,6 +157,8 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
         return tuple(_convert(name, item, inner[0]) for item in value)
     if origin is not None and isinstance(value, Mapping) and issubclass(origin, Mapping):
         return {key: _convert(f"{name}.{key}", item, inner[1]) for key, item in value.items()}
+    if type(value) is int and abs(value) >= 2**63:
+        raise ValueError(f"{name} is too large")
     if hint is float and type(value) is int:
         return float(value)
     if origin is None and type(value) is hint:

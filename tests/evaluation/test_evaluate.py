@@ -185,6 +185,7 @@ def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
         '{"targets": [{"name": "vocals"}]}',
         '{"targets": 3}',
         '{"targets": [], "stemscope": 3}',
+        '{"targets": [{"name": "a", "frames": [], "uSDR": 1%s}]}' % ("0" * 400),
         pytest.param("[" * 100_000, id="nested"),
     ],
 )

@@ -34,6 +34,7 @@ PART = '[parts.one]\nmethod = "mix"\nweights = { vocals = 1 }\n'
         (f"{PART}gain = 1", "unknown key 'gain'"),
         ('[parts.one]\nmethod = "mix"\nweights = { vocals = 0 }', "finite numbers above 0"),
         ('[parts.one]\nmethod = "mix"\nweights = { vocals = nan }', "finite numbers above 0"),
+        (f'[parts.one]\nmethod = "mix"\nweights = {{ vocals = {10**400} }}', "finite numbers above 0"),
         ('[parts.one]\nmethod = "mix"\nweights = { vocals = true }', "finite numbers above 0"),
         ('[parts.one]\nmethod = "mix"\nweights = { vocals = "1" }', "finite numbers above 0"),
         ('[parts.one]\nmethod = "mix"', "has no weights and is no other part's input"),

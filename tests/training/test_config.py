@@ -233,6 +233,11 @@ def test_a_wrong_type_is_refused_by_name(line: str, complaint: str, written: Cal
     [
         (OpenUnmixConfig, "batch = 0", "batch must be at least 1, got 0"),
         (OpenUnmixConfig, "accumulate = 0", "accumulate must be at least 1, got 0"),
+        (OpenUnmixConfig, f"batch = {10**400}", "batch is too large$"),
+        (OpenUnmixConfig, f"learning_rate = {10**400}", "learning_rate is too large$"),
+        (OpenUnmixConfig, f"gain = [0.5, {10**400}]", "gain is too large$"),
+        (OpenUnmixConfig, "plateau_patience = -1", "plateau_patience must be at least 0, got -1"),
+        (OpenUnmixConfig, "plateau_cooldown = -1", "plateau_cooldown must be at least 0, got -1"),
         (OpenUnmixConfig, "epochs = -1", "epochs must be at least 1, got -1"),
         (OpenUnmixConfig, "excerpts_per_track = 0", "excerpts_per_track must be at least 1, got 0"),
         (OpenUnmixConfig, "validate_every = 0", "validate_every must be at least 1, got 0"),

@@ -467,6 +467,7 @@ WRONG: dict[str, tuple[str | int, list[Any]]] = {
     "a function below zero": (-1, []),
     "an order for keep that is no JSON": ("keep", ["x", "{"]),
     "an order for keep that is very deep": ("keep", ["x", "[" * 100000]),
+    "a gain for keep that is very large": ("keep", ["x", '{"gains": {"vocals": 1%s}}' % ("0" * 400)]),
     "weights that are a path": ("separate_1", page("SONG", **{"open-unmix": "/etc"})),
     "a thousand million iterations": ("separate_1", page("SONG", ("open-unmix",), iterations=1e9)),
     "infinitely many shifts": ("separate_1", page("SONG", ("demucs",), shifts=float("inf"))),

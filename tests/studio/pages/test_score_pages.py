@@ -333,6 +333,8 @@ def test_ratings_of_a_visitor_and_of_all_are_compared_with_each_metric() -> None
         '[{"scores": {"SDR": 1}}]',
         '[{"rating": 5, "scores": {"SDR": Infinity}}]',
         '[{"rating": true, "scores": {}}]',
+        '[{"rating": 5, "scores": {"SDR": 1%s}}]' % ("0" * 400),
+        '[{"rating": NaN, "scores": {}}]',
         json.dumps([{"rating": 1, "scores": {}}] * (rating_agreement.MAX_RATINGS + 1)),
     ],
     ids=lambda text: text[:30],

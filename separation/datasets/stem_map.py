@@ -98,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = load_toml(path)
     except ValueError as error:
-        raise ValueError(f"cannot read the folder {path.parent.name!r}: {error}") from error
+        raise ValueError(f"cannot read {MAP_FILE} in {path.parent.name!r}: {error.__cause__}") from error
     known = set(StemMap.__dataclass_fields__)
     if unknown := sorted(content.keys() - known):
         raise ValueError(f"{MAP_FILE} has the unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}")

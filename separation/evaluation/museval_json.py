@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +156,14 @@ def read_results(folder: Path) -> list[TrackResult]:
     Raises
     ------
     ValueError
-        If there are none, or one cannot be read.
+        If there are none, or one or a folder cannot be read.
     """
-    paths = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+
+    def refuse(error: OSError) -> None:
+        raise ValueError(f"cannot read the folder {Path(error.filename).name!r}: {error.strerror}") from error
+
+    files = (Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names)
+    paths = sorted(path for path in files if path.suffix == ".json" and not path.name.startswith("."))
     if not paths:
         raise ValueError(f"{folder.name!r} holds no scores: looked for <subset>/<track>.json")
     return [read_result(path) for path in paths]

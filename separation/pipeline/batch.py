@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
@@ -128,7 +129,7 @@ def _songs(folder: Location) -> list[PurePath]:
     if isinstance(folder, Url):
         files: list[PurePath] = [*folder.files()]
     else:
-        files = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+        files = [file.relative_to(folder) for file in _local_files(folder)]
     results = {file.parent for file in files if file.name == RESULT_FILE and file.parent.parts}
     stems = {result / name for result in results for name in listed_files(folder / result)}
     return [
@@ -136,6 +137,23 @@ def _songs(folder: Location) -> list[PurePath]:
         for file in files
         if file.suffix.lower() in SUFFIXES and file not in stems and not any(is_hidden(part) for part in file.parts)
     ]
+
+
+def _local_files(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders; warn of subfolders that cannot be read."""
+
+    def report(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        warnings.warn(f"{Path(error.filename).relative_to(folder)} was skipped: {error.strerror}", stacklevel=3)
+
+    for place, _, names in os.walk(folder, onerror=report):
+        for file in (Path(place, name) for name in names):
+            try:
+                if file.is_file():
+                    yield file
+            except PermissionError as error:  # the folder may be listed, but not entered
+                report(error)
 
 
 def _folder_name(file: PurePath | Url) -> str:

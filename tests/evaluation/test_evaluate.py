@@ -28,6 +28,7 @@ from separation.evaluation.evaluate import Job, TrackOutcome, evaluate_track, ev
 from separation.evaluation.museval_json import medians, read_result, read_results, scores_by_target, write_summary
 from separation.evaluation.signals import ArraySignals
 from separation.separators.base import Separator
+from tests.unreadable_folder import deny_reading
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("vocals", "drums", "bass", "other")
@@ -192,6 +193,15 @@ def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "Song.json").write_text(text)
     with pytest.raises(ValueError, match=r"Song\.json is not a track's scores as museval writes them"):
+        read_results(tmp_path)
+
+
+def test_scores_in_a_folder_that_cannot_be_read_are_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test").mkdir()
+    deny_reading(monkeypatch, tmp_path / "test")
+    with pytest.raises(ValueError, match="cannot read the folder 'test': Permission denied"):
         read_results(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from separation.separators import create, loaded
 from separation.separators.base import Separator
 from tests.cli.helpers import separation, write_song
 from tests.separators.helpers import write_tiny
+from tests.unreadable_folder import deny_reading
 
 HPSS = JobOptions(method="hpss", command="python -m separation")
 
@@ -73,6 +75,32 @@ def test_two_songs_never_share_a_folder(tmp_path: Path) -> None:
 def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="contains no audio file"):
         find_jobs([tmp_path], tmp_path, HPSS)
+
+
+def test_subfolders_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    album(tmp_path, "a.wav", "no list/b.wav", "no entry/c.wav")
+    deny_reading(monkeypatch, tmp_path / "no list")
+    is_file = Path.is_file
+
+    def enter(path: Path) -> bool:
+        if path.parent == tmp_path / "no entry":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", enter)
+    with pytest.warns(UserWarning, match="was skipped") as told:
+        (song,) = find_jobs([tmp_path], tmp_path / "out", HPSS)
+    assert song.file == tmp_path / "a.wav"
+    assert sorted(str(warning.message) for warning in told) == [
+        "no entry/c.wav was skipped: Permission denied",
+        "no list was skipped: Permission denied",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deny_reading(monkeypatch, album(tmp_path / "music", "a.wav"))
+    with pytest.raises(PermissionError):
+        find_jobs([tmp_path / "music"], tmp_path / "out", HPSS)
 
 
 def test_stems_of_earlier_results_are_not_songs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_what_only_the_host_can_mend_is_told_in_general_terms_and_translated() -
         OSError(errno.EIO, "broken"),
         MemoryError(),
         RuntimeError("surprise"),
-        ClusterError("no scheduler at 'tcp://10.0.0.1'"),
+        ClusterError("cannot connect to a scheduler at 'tcp://10.0.0.1'"),
         CheckpointError("umx.pth does not hold a dictionary of tensors"),
     ]
     told = [visitor_message(cause) for cause in causes]

@@ -82,9 +82,22 @@ def test_a_cluster_that_cannot_be_reached_is_told_at_once(monkeypatch: pytest.Mo
     monkeypatch.setenv("STEMSCOPE_CLUSTER", "tcp://127.0.0.1:9")
     monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.2)
     cluster.connect.cache_clear()
-    with pytest.raises(cluster.ClusterError, match="no scheduler at"):
+    with pytest.raises(cluster.ClusterError, match="cannot connect to a scheduler at"):
         runner.submit(order("mix"), "visitor")
     assert not list(storage.RESULTS.glob("*"))
+
+
+def test_a_client_that_does_not_start_under_load_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError  # as distributed's event loop does after 10 s
+
+    monkeypatch.setenv("STEMSCOPE_CLUSTER", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(distributed.utils.LoopRunner, "start", start)
+    cluster.connect.cache_clear()
+    with pytest.raises(cluster.ClusterError, match="cannot connect"):
+        cluster.connect()
 
 
 def test_a_job_of_a_lost_cluster_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

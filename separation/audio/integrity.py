@@ -11,6 +11,7 @@ import os
 from typing import IO
 
 __all__ = [
+    "MOST_CHUNKS",
     "file_size",
     "is_for_sndfile",
     "is_truncated",
@@ -20,6 +21,9 @@ __all__ = [
     "unfinished_au",
     "w64_frames",
 ]
+
+#: Examined in one file. A crafted file of 200 MB may consist of 25 million empty chunks, which take minutes.
+MOST_CHUNKS = 100_000
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"  # top-level elements of a Matroska or WebM file
 _EXTENSIBLE, _MPEG_CODINGS = b"\xfe\xff", (b"\x50\0", b"\x55\0")  # codings of WAV files
@@ -56,7 +60,9 @@ def is_truncated(file: IO[bytes]) -> bool:
 
 def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
     size, position = file_size(file), 0
-    while position < size:
+    for _ in range(MOST_CHUNKS):
+        if position >= size:
+            break
         head = read_bytes_at(file, position, 16)
         if len(head) < 8 or head[4:8] not in _MP4_BOXES:
             return False  # trailing data: all boxes were complete
@@ -69,7 +75,9 @@ def _last_mp4_box_is_cut(file: IO[bytes]) -> bool:
 
 def _matroska_is_cut(file: IO[bytes]) -> bool:
     size, position = file_size(file), 0
-    while position < size:
+    for _ in range(MOST_CHUNKS):
+        if position >= size:
+            break
         head = read_bytes_at(file, position, 12)  # four bytes of name, one to eight of length
         width = 9 - head[4].bit_length() if len(head) == 12 else 9
         if head[:4] not in (_EBML, _SEGMENT) or width > 8:
@@ -148,7 +156,9 @@ def is_unfinished(file: IO[bytes]) -> bool:
         if content[:4] not in (b"RIFF", b"RF64") or position < 0 or any(content[position + 4 : position + 8]):
             return False
         position += 8
-        while position + 8 <= len(content):  # after a chunk that is really empty, only other chunks may follow
+        for _ in range(MOST_CHUNKS):  # after a chunk that is really empty, only other chunks may follow
+            if position + 8 > len(content):
+                break
             if not content[position : position + 4].isascii():
                 return True
             position += 8 + int.from_bytes(content[position + 4 : position + 8], "little")
@@ -165,7 +175,10 @@ def unfinished_au(file: IO[bytes]) -> dict[int, bytes]:
 def w64_frames(file: IO[bytes]) -> int | None:
     """Return the number of samples that a W64 announces; libsndfile also decodes the padding to eight bytes."""
     position, block = 40, 0  # after the names and sizes of the two outermost chunks
-    while len(chunk := read_bytes_at(file, position, 40)) >= 24:
+    for _ in range(MOST_CHUNKS):
+        chunk = read_bytes_at(file, position, 40) if position < file_size(file) else b""
+        if len(chunk) < 24:
+            return None
         size = int.from_bytes(chunk[16:24], "little")
         if chunk.startswith(b"fmt "):
             block = int.from_bytes(chunk[36:38], "little")

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import IO, Literal
+
+from separation.audio.integrity import MOST_CHUNKS
+from separation.audio.stream import AudioError
 
 __all__ = ["extra_data", "joined_files"]
 
 _STREAMINFO = b"fLaC\0\0\0\x22"  # how FLAC files begin: magic number, and the header of the first metadata block
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+_MOST_FILES = 1000
 
 ByteOrder = Literal["little", "big"]
 
@@ -22,10 +26,17 @@ def joined_files(file: IO[bytes]) -> list[tuple[int, int]]:
     """Return the byte range, start and stop, of each joined WAV, AIFF, FLAC or MP4 file.
 
     A single file, or a file of another format, is one range.
+
+    Raises
+    ------
+    AudioError
+        If there are more than 1000.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        starts = [0, *_later_starts(content), len(content)]
-    return list(pairwise(starts))
+        later = list(islice(_later_starts(content), _MOST_FILES))
+        if len(later) == _MOST_FILES:
+            raise AudioError(f"it consists of more than {_MOST_FILES} files joined end to end")
+        return list(pairwise([0, *later, len(content)]))
 
 
 def extra_data(file: IO[bytes]) -> int | None:
@@ -34,7 +45,9 @@ def extra_data(file: IO[bytes]) -> int | None:
         if content[:4] != b"RIFF":
             return None
         position, found = 12, False
-        while position + 8 <= len(content):
+        for _ in range(MOST_CHUNKS):
+            if position + 8 > len(content):
+                break
             if content[position : position + 4] == b"data":
                 if found:
                     return position
@@ -71,7 +84,9 @@ def _chunk_size(content: mmap.mmap, position: int, byte_order: ByteOrder) -> int
 
 def _later_mp4_files(content: mmap.mmap) -> Iterator[int]:
     position = 0
-    while position + 16 <= len(content):
+    for _ in range(MOST_CHUNKS):
+        if position + 16 > len(content):
+            return
         short = content[position : position + 4]
         length = int.from_bytes(content[position + 8 : position + 16] if short == b"\0\0\0\1" else short, "big")
         if length < 8:  # 0 means up to the end of the file

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from separation.audio.stream import AudioError
+
 __all__ = ["OggLink", "ogg_links"]
 
 _HEADER = 27  # bytes of a page before its table of segments
 _FIRST, _LAST = 2, 4  # flags of a page: the first or the last of its stream
+_MOST_DAMAGED = 10_000  # pages: each declares up to 65 kB to be read, of which a crafted file holds 27 bytes
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -52,7 +55,13 @@ class OggLink:
 
 
 def ogg_links(file: IO[bytes]) -> list[OggLink]:
-    """Return the chained streams of an Ogg file; bytes outside its pages belong to none."""
+    """Return the chained streams of an Ogg file; bytes outside its pages belong to none.
+
+    Raises
+    ------
+    AudioError
+        If the file has more than 10,000 damaged pages.
+    """
     links: list[OggLink] = []
     numbers: dict[bytes, int] = {}  # serial number of a stream -> number of its next page
     beginning = False  # whether all pages of this link so far are first pages, of streams that play at the same time
@@ -83,7 +92,7 @@ def ogg_links(file: IO[bytes]) -> list[OggLink]:
 
 def _pages(content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
     """Yield each page's start, its expected end, and whether it is complete with the right checksum."""
-    start = content.find(b"OggS")
+    start, damaged = content.find(b"OggS"), 0
     while start >= 0:
         header = content[start : start + _HEADER]
         table = content[start + _HEADER : start + _HEADER + header[26]] if len(header) == _HEADER else b""
@@ -94,6 +103,9 @@ def _pages(content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
         page = content[start:stop]
         intact = stop <= len(content) and _checksum(page) == int.from_bytes(page[22:26], "little")
         yield start, stop, intact
+        damaged += not intact
+        if damaged > _MOST_DAMAGED:
+            raise AudioError("too much of the file is damaged")
         # The length of a damaged page cannot be trusted.
         start = content.find(b"OggS", stop if intact else start + 4)
 

@@ -79,13 +79,20 @@ def print_json(document: dict[str, Any]) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a ValueError, or an error of the system, into one line on standard error and exit code 2."""
+    """Turn a ValueError, or an error of the system or the GPU, into one line on standard error and exit code 2."""
     try:
         yield
     except ValueError as error:
         log_line(f"error: {error}")
     except OSError as error:  # such as a path that is too long, or a folder that may not be entered
         log_line(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+    except MemoryError:
+        log_line("error: too little memory")
+    except RuntimeError as error:  # of torch
+        first = str(error).partition("\n")[0]
+        if "memory" not in first and "CUDA" not in first:
+            raise
+        log_line(f"error: {first}")
     else:
         return
     raise typer.Exit(2)

@@ -103,7 +103,8 @@ def separate(
             strict=strict,
             command=shlex.join(["python", "-m", "separation", *sys.argv[1:]]),
         )
-        jobs_to_do = _find_jobs(files, out, job_options)
+        with one_line_warnings():
+            jobs_to_do = _find_jobs(files, out, job_options)
         results = _run(jobs_to_do, jobs=jobs, cluster=cluster)
     _conclude(results, time.monotonic() - start_time, json_output=json_output)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from separation.cli.common import one_line_errors
+
 __all__ = ["studio"]
 
 
@@ -24,6 +26,7 @@ def studio(
         os.environ["GRADIO_SERVER_NAME"] = host
     if port is not None:
         os.environ["GRADIO_SERVER_PORT"] = str(port)
-    from separation.studio.app import launch
+    with one_line_errors():
+        from separation.studio.app import launch
 
-    launch()
+        launch()

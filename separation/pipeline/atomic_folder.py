@@ -14,6 +14,7 @@ import glob
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -91,7 +92,7 @@ class AtomicFolder:
             replacing = self._target.is_dir()
             if replacing:
                 _link_others(self._target, self.path, self._listing)
-                shutil.copymode(self._target, self.path)
+                self.path.chmod(stat.S_IMODE(self._target.stat().st_mode) | stat.S_IWUSR)
                 _exchange_or_rename(self.path, self._target)
             else:
                 self.path.replace(self._target)

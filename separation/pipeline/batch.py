@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -114,13 +115,13 @@ def find_jobs(paths: Sequence[Location], out: Location, job_options: JobOptions)
         else:
             relative = {path: PurePath(_folder_name(path))}
         for file, folder in relative.items():
-            if folder in taken:
+            if _on_disk(folder) in taken:
                 raise ValueError(
                     f"several files are called {str(folder)!r}, and their stems would go to one folder: "
                     "separate them one by one"
                 )
             folders[file] = folder
-            taken.add(folder)
+            taken.add(_on_disk(folder))
     return [Job(file=file, folder=out / folder / method.name, options=job_options) for file, folder in folders.items()]
 
 
@@ -154,6 +155,11 @@ def _local_files(folder: Path) -> Iterator[Path]:
                     yield file
             except PermissionError as error:  # the folder may be listed, but not entered
                 report(error)
+
+
+def _on_disk(folder: PurePath) -> str:
+    """Return what a file system compares: most of macOS and Windows ignore case."""
+    return str(folder) if sys.platform.startswith("linux") else str(folder).casefold()
 
 
 def _folder_name(file: PurePath | Url) -> str:

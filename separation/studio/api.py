@@ -13,7 +13,7 @@ import gradio as gr
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import DEFAULT_METHOD, METHODS
 from separation.studio import errors
-from separation.studio.arguments import ENDPOINTS, check_arguments
+from separation.studio.arguments import ENDPOINTS, check_arguments, refuse_web_addresses
 from separation.studio.components import fragments
 from separation.studio.i18n import Translator
 from separation.studio.inputs import songs
@@ -32,12 +32,14 @@ __all__ = ["CheckedBlocks", "build", "job", "models", "score", "separate", "subm
 
 
 class CheckedBlocks(gr.Blocks):
-    """Blocks that check the types of the API's arguments before the components read them."""
+    """Blocks that check the API's arguments before the components read them."""
 
     def validate_inputs(self, block_fn: BlockFunction, inputs: list[Any]) -> None:
         if block_fn.api_name in ENDPOINTS:
             with _as_gradio_errors():
                 check_arguments(str(block_fn.api_name), inputs)
+        with _as_gradio_errors():
+            refuse_web_addresses(inputs)
         super().validate_inputs(block_fn, inputs)
 
 

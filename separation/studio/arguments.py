@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gradio.data_classes import FileData
+from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
 
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.separators import METHODS
 
-__all__ = ["ENDPOINTS", "check_arguments"]
+__all__ = ["ENDPOINTS", "check_arguments", "refuse_web_addresses"]
 
 
 def _is_file(value: object) -> bool:
@@ -80,6 +81,17 @@ def check_arguments(endpoint: str, values: list[Any]) -> None:
     values[:] = [
         [] if value is None and name in _LISTS else value for name, value in zip(arguments, values, strict=False)
     ]
+
+
+def refuse_web_addresses(values: list[Any]) -> None:
+    """Raise ValueError if a file is a web address: Gradio would fetch it, of any size, into memory."""
+
+    def refuse(file: dict[str, Any]) -> dict[str, Any]:
+        if is_http_url_like(file["path"]):
+            raise ValueError("a file must be uploaded: web addresses are not fetched")
+        return file
+
+    traverse(values, refuse, is_file_obj_with_meta)
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
     RUN/model.json, <target>-<hash>.safetensors    the best weights so far: the folder is a model
     RUN/<job>/config.json                          the configuration of the run
     RUN/<job>/log.jsonl                            an entry per epoch
+    RUN/<job>/.lock                                held while a process trains
     RUN/<job>/step-<n>.safetensors and .pt         the newest checkpoint: weights, and all other state
 
 A job is named after its target, or "all". Several runs, one per target, may share a folder: their
@@ -15,18 +16,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import safe_open
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from separation.atomic import atomic_write
-from separation.weights.state_dict import CheckpointError
+from separation.weights.state_dict import CheckpointError, write_pickle
 
 __all__ = ["RunFolder"]
 
@@ -39,6 +41,26 @@ class RunFolder:
     def __init__(self, folder: Path, job: str) -> None:
         self.folder = folder
         self.job_folder = folder / job
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run within the block.
+
+        Raises
+        ------
+        ValueError
+            If another process trains in it: each would delete the other's checkpoints.
+        """
+        self.job_folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.job_folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ValueError(f"another process is training {self.job_folder.name!r} in {self.folder.name!r}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def begin(self, config: Mapping[str, Any], *, resume: bool) -> None:
         """Write the config, or compare it with the one that the run was started with.
@@ -86,9 +108,9 @@ class RunFolder:
         """Write a checkpoint, then delete the older ones."""
         stem = f"step-{step:08d}"
         with atomic_write(self.job_folder / f"{stem}.safetensors") as draft:
-            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, draft)
+            draft.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}))
         with atomic_write(self.job_folder / f"{stem}.pt") as draft:
-            torch.save(state, draft)
+            write_pickle(state, draft)
         for path in self.job_folder.glob("step-*"):
             if not path.name.startswith(stem):
                 path.unlink(missing_ok=True)
@@ -148,10 +170,11 @@ class RunFolder:
 
     def _write_weights(self, source: str, state: dict[str, Tensor]) -> dict[str, str]:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        digest = hashlib.sha256(save(tensors)).hexdigest()
+        content = save(tensors)
+        digest = hashlib.sha256(content).hexdigest()
         name = f"{source}-{digest[:8]}.safetensors"
         with atomic_write(self.folder / name) as draft:
-            save_file(tensors, draft)
+            draft.write_bytes(content)
             draft.chmod(0o644)
         return {"source": source, "name": name, "sha256": digest}
 

@@ -100,11 +100,13 @@ class Trainer:
         ------
         ValueError
             If `resume` is True and the run was started with other data, if it is False and a run exists
-            already, or if the CPU computes a layer wrongly in the chosen precision.
+            already, if another process trains in the folder, or if the CPU computes a layer wrongly in the chosen
+            precision.
         FloatingPointError
             If a loss is not finite. The batch's seed is in the message and in the log.
         """
-        with self._wrapped():
+        hold = self.run_folder.locked() if self.processes.first else contextlib.nullcontext()
+        with hold, self._wrapped():
             self._start(resume)
             yield from self._steps()
 

@@ -94,7 +94,8 @@ def download_model(model: Model, progress: DownloadCallback | None = None) -> li
                         _fetch(file, path, progress)
                         fetched.append(file.name)
                 finally:
-                    lock.unlink(missing_ok=True)  # while it is held, so that a process waiting for it notices
+                    if os.name != "nt":  # while it is held, so that a process waiting for it notices
+                        lock.unlink(missing_ok=True)
         except Timeout as error:
             raise DownloadError(f"{file.name} is being downloaded by another process; wait for it") from error
         except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from separation.weights.model import Model, ModelFile, read_json_object
-from separation.weights.state_dict import CheckpointError, read_state_dict
+from separation.weights.state_dict import CheckpointError, read_state_dict, write_pickle
 
 __all__ = ["FORMATS", "export_model", "read_openunmix_folder"]
 
@@ -112,11 +112,8 @@ def export_model(model: Model, folder: Path, *, format: str = "openunmix") -> li
 
 
 def _write_target(model: Model, source: str, folder: Path, common: dict[str, int]) -> list[Path]:
-    import torch
-
-    state = read_state_dict(model.path(model.file(source)))
     path = folder / f"{source}.pth"
-    torch.save(state, path)
+    write_pickle(read_state_dict(model.path(model.file(source))), path)
     args = common | {"hidden_size": model.architecture["hidden_size"], "target": source}
     return [_write_json(folder / f"{source}.json", {"args": args}), path]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CheckpointError", "is_complete", "read_metadata", "read_state_dict", "sha256_of"]
+__all__ = ["CheckpointError", "is_complete", "read_metadata", "read_state_dict", "sha256_of", "write_pickle"]
 
 
 class CheckpointError(ValueError):
@@ -60,6 +60,19 @@ def _unwrapped(content: Any) -> Any:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             return content[key]
     return content
+
+
+def write_pickle(content: Any, path: Path) -> None:
+    """Write tensors, and other content, as a torch file; raise OSError if the disk does not take it."""
+    import torch
+
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:  # torch hides the file's error
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def read_metadata(path: Path) -> dict[str, str]:

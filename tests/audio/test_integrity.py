@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from separation.audio import integrity, joined, ogg
 from separation.audio.files import read
 from separation.audio.flac_frames import flac_end
 from tests.audio.helpers import (
@@ -201,6 +202,71 @@ def test_trailing_chunks_of_a_wav_are_not_audio(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4000) + bytes(4000))
     assert read(path).frames == FRAMES
     path.write_bytes(path.read_bytes()[:-2000])  # a cut that takes none of the sound
+    assert read(path).frames == FRAMES
+
+
+# -- crafted files: what is examined does not grow with their size -----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (b"OggS" + b"\xff" * 23, "too much of the file is damaged"),
+        (b"fLaC\0\0\0\x22", "it consists of more than 1000 files joined end to end"),
+        (b"RIFF\4\0\0\0WAVE", "it consists of more than 1000 files joined end to end"),
+        (struct.pack(">I4sI", 12, b"ftyp", 0), "it consists of more than 1000 files joined end to end"),
+    ],
+    ids=["damaged pages", "FLAC", "WAV", "MP4"],
+)
+def test_a_file_of_very_many_parts_is_refused(part: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "parts.bin"
+    path.write_bytes(part * 12_000)
+    assert reason in refusal_message(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "chunk"),
+    [
+        (b"", struct.pack(">I4s", 8, b"free")),
+        (b"RIFF\0\0\0\0WAVE", b"LIST\0\0\0\0"),
+        (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", b"LIST\0\0\0\0"),
+        (b"riff".ljust(40, b"\0"), b"junk".ljust(16, b"\0") + struct.pack("<Q", 24)),
+        (b"", b"\x1aE\xdf\xa3\x80"),
+    ],
+    ids=["MP4", "WAV", "unfinished WAV", "W64", "Matroska"],
+)
+def test_not_all_of_very_many_chunks_are_examined(
+    head: bytes, chunk: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (integrity, joined):
+        monkeypatch.setattr(module, "MOST_CHUNKS", 10)
+    read_at, reads = integrity.read_bytes_at, []
+
+    def count(*arguments: Any) -> bytes:
+        reads.append(arguments[1])
+        return read_at(*arguments)
+
+    monkeypatch.setattr(integrity, "read_bytes_at", count)
+    path = tmp_path / "chunks.bin"
+    path.write_bytes(head + chunk * 1000)
+    with path.open("rb") as file:
+        for examine in (
+            integrity.is_truncated,
+            integrity.is_unfinished,
+            integrity.w64_frames,
+            joined.extra_data,
+            joined.joined_files,
+        ):
+            examine(file)
+    assert max(reads) < 1000
+    assert len(reads) < 40
+
+
+def test_some_damaged_pages_do_not_stop_the_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "song.ogg"
+    write_soundfile(path, chord(), "OGG", "VORBIS")
+    path.write_bytes((b"OggS" + b"\xff" * 23) * 5 + path.read_bytes())
+    monkeypatch.setattr(ogg, "_MOST_DAMAGED", 5)
     assert read(path).frames == FRAMES
 
 

@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from tests.cli.helpers import RATE, SOURCES, error_line, python_m_separation, separation, write_song
+from tests.unreadable_folder import deny_reading
 
 #: What design.md promises of a result; more fields may come, none may go.
 RESULT_FIELDS = {
@@ -298,6 +299,14 @@ def test_a_file_name_that_is_not_unicode_is_accepted(tmp_path: Path, out: Path) 
     assert result["input"] == str(tmp_path / name)
     assert soundfile.info(result["stems"]["vocals"]).frames == 22050
     assert (out / "caf\N{REPLACEMENT CHARACTER}" / "mix").is_dir()
+
+
+def test_a_subfolder_that_cannot_be_read_is_one_line(song: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (song.parent / "private").mkdir()
+    deny_reading(monkeypatch, song.parent / "private")
+    outcome = separation("separate", song.parent, "--out", out, "-m", "mix")
+    assert outcome.code == 0
+    assert outcome.stderr.splitlines()[0] == "warning: private was skipped: Permission denied"
 
 
 def test_an_existing_output_file_is_reported_in_one_line(song: Path, out: Path) -> None:

@@ -61,6 +61,15 @@ def test_unlisted_files_are_kept(links: bool, exchange: bool, tmp_path: Path, mo
         assert [path.name for path in tmp_path.iterdir()] == ["copies"]
 
 
+def test_a_read_only_folder_can_be_replaced_again_and_again(tmp_path: Path) -> None:
+    """The earlier folder is removed with its files, which the mode of a folder may forbid to all but root."""
+    folder = tmp_path / "copies"
+    separate(sound(), Copies(), folder)
+    folder.chmod(0o555)
+    separate(sound(), Copies(), folder)
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def _refuse(source: str, copy: str) -> str:
     raise OSError(errno.EPERM, "no hard links here")
 

@@ -72,6 +72,18 @@ def test_two_songs_never_share_a_folder(tmp_path: Path) -> None:
         find_jobs([music / "a.wav", music / "a.wav"], tmp_path, HPSS)
 
 
+def test_names_that_differ_in_case_share_a_folder_on_most_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / "one" / "Song.wav", tmp_path / "two" / "song.flac"]
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert len(find_jobs(files, tmp_path, HPSS)) == 2
+    for platform in ("darwin", "win32"):
+        monkeypatch.setattr(sys, "platform", platform)
+        with pytest.raises(ValueError, match="several files are called 'song'"):
+            find_jobs(files, tmp_path, HPSS)
+
+
 def test_a_folder_without_audio_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="contains no audio file"):
         find_jobs([tmp_path], tmp_path, HPSS)

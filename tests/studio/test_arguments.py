@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from separation.studio.arguments import ENDPOINTS, check_arguments
+from separation.studio.arguments import ENDPOINTS, check_arguments, refuse_web_addresses
 
 FILE = {"path": "/tmp/song.wav", "meta": {"_type": "gradio.FileData"}}
 GOOD: dict[str, Any] = {
@@ -44,6 +44,16 @@ def test_optional_arguments_may_be_missing() -> None:
     nothing: list[Any] = [FILE, None, 0, None]
     check_arguments("submit", nothing)
     assert nothing == [FILE, [], 0, None, None, []]  # Gradio's groups of checkboxes take no null
+
+
+@pytest.mark.parametrize("path", ["http://example.com/x.wav", "https://example.com/x.wav"])
+def test_a_web_address_for_a_file_is_refused_wherever_it_is(path: str) -> None:
+    """Gradio fetches it, of any size, into memory."""
+    refuse_web_addresses([FILE, None, [FILE], {"a": FILE}, path])
+    address = FILE | {"path": path}
+    for values in ([address], [None, [FILE, address]], [{"a": {"b": address}}]):
+        with pytest.raises(ValueError, match="web addresses are not fetched"):
+            refuse_web_addresses(values)
 
 
 WRONG: dict[str, list[Any]] = {

@@ -11,18 +11,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
-import safetensors.torch
 import torch
 
 from separation.datasets.store import StemStore
-from separation.training import run_folder
 from separation.training.run_folder import RunFolder
 from separation.training.trainer import Trainer
 from separation.weights.catalogue import find_model
@@ -58,20 +55,20 @@ def train(name: str, root: Path, store: Path, folder: Path, *, draft: str, pipe:
     run = RunFolder(folder, target)
     trainer = Trainer(recipe, StemStore(store), read_validation(root), run)
 
-    def waiting_within(as_bytes: Callable[[Any], bytes]) -> Callable[[Any, Path], None]:
-        def save(content: Any, path: Path) -> None:
-            written = as_bytes(content)
-            if not draft or not fnmatch(path.name, draft):
-                path.write_bytes(written)
-                return
-            path.write_bytes(written[: len(written) // 2])
+    def write(file: IO[bytes], content: bytes) -> None:
+        if draft and fnmatch(Path(file.name).name, draft):
+            file.write(content[: len(content) // 2])
+            file.flush()
             os.write(pipe, WRITING)
             time.sleep(60)  # the end comes sooner
+        file.write(content)
 
-        return save
+    def write_bytes(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            write(file, content)
 
-    run_folder.save_file = waiting_within(safetensors.torch.save)  # type: ignore[assignment]
-    torch.save = waiting_within(pickled)  # type: ignore[assignment]
+    Path.write_bytes = write_bytes  # type: ignore[assignment, method-assign]
+    torch.save = lambda state, file: write(file, pickled(state))  # type: ignore[assignment, misc]
     for _ in trainer.train(resume=True):
         os.write(pipe, STEP)
     os._exit(0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import threading
 import zipfile
 from collections.abc import Callable
@@ -14,15 +17,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from separation.separators import create
-from separation.training import run_folder
 from separation.training.run_folder import RunFolder
 from separation.weights.catalogue import find_model
 from separation.weights.download import verify_model
 from separation.weights.state_dict import CheckpointError
+from tests.forked import forked
 from tests.training.conftest import SOURCES, MakeTrainer, run_all, tiny_recipe
 
 CPU = torch.device("cpu")
@@ -151,12 +154,14 @@ class Broken:
             return self.function(*args, **kwargs)
         for path in args:
             if isinstance(path, Path) and path.name.endswith(".part"):
-                path.write_bytes(b"half of it")
+                path.write_text("half of it")
+            elif isinstance(path, io.IOBase):
+                path.write(b"half of it")
         raise self.error
 
 
 FAILURES = [
-    pytest.param(run_folder, "save_file", 0, id="weights half written"),
+    pytest.param(Path, "write_bytes", 0, id="weights half written"),
     pytest.param(torch, "save", 0, id="state half written"),
     pytest.param(os, "fsync", 0, id="weights not synced"),
     pytest.param(os, "fsync", 1, id="state not synced"),
@@ -188,6 +193,40 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(
     assert names(run.job_folder) == ["config.json", "step-00000004.pt", "step-00000004.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("weights", "state"),
+    [({"a": torch.zeros(9000)}, {}), ({"a": torch.zeros(1)}, {"moments": torch.zeros(9000)})],
+    ids=["weights", "state"],
+)
+def test_a_disk_that_takes_no_more_is_an_error_of_the_system(
+    run: RunFolder, weights: dict[str, Tensor], state: dict[str, Any]
+) -> None:
+    def save() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        with pytest.raises(OSError, match="File too large"):
+            run.save(2, weights, state)
+
+    assert forked(save) == (0, "")
+    assert names(run.job_folder) in (["config.json"], ["config.json", "step-00000002.safetensors"])
+
+
+def test_two_processes_do_not_train_in_one_folder(run: RunFolder) -> None:
+    def train() -> None:
+        with RunFolder(run.folder, "drums").locked():
+            pass
+        with (
+            pytest.raises(ValueError, match="another process is training 'vocals' in 'run'"),
+            RunFolder(run.folder, "vocals").locked(),
+        ):
+            pass
+
+    with run.locked():
+        assert forked(train) == (0, "")
+    with RunFolder(run.folder, "vocals").locked():
+        pass
+
+
 def kill_after(run: RunFolder, step: int, operations: int) -> None:
     """Save in a child process that dies before the n-th file system operation, without cleaning up."""
     pid = os.fork()
@@ -204,10 +243,9 @@ def kill_after(run: RunFolder, step: int, operations: int) -> None:
 
             return call
 
-        run_folder.save_file = counted(run_folder.save_file)
         torch.save = counted(torch.save)
         os.fsync = counted(os.fsync)
-        for name in ("replace", "unlink"):
+        for name in ("write_bytes", "replace", "unlink"):
             setattr(Path, name, counted(getattr(Path, name)))
         run.save(step, some_weights(step), some_state(step))
         os._exit(0)
@@ -369,7 +407,7 @@ def test_a_job_of_another_architecture_keeps_the_folders_model_usable(run: RunFo
 
 
 MODEL_FAILURES = [
-    pytest.param(run_folder, "save_file", 0, id="weights half written"),
+    pytest.param(Path, "write_bytes", 0, id="weights half written"),
     pytest.param(os, "fsync", 0, id="weights not synced"),
     pytest.param(Path, "replace", 0, id="weights not renamed"),
     pytest.param(os, "fsync", 1, id="model.json not synced"),
@@ -398,8 +436,8 @@ def test_a_model_that_cannot_be_written_leaves_the_one_before(
 def test_weights_that_cannot_be_written_leave_nothing_half_written(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Broken(save_file, 0, OSError(28, "No space left on device"))
-    monkeypatch.setattr(run_folder, "save_file", lambda *args: broken(*args))
+    broken = Broken(Path.write_bytes, 0, OSError(28, "No space left on device"))
+    monkeypatch.setattr(Path, "write_bytes", lambda *args: broken(*args))
     with pytest.raises(OSError, match="No space left"):
         run.save_model({"vocals": state_of("vocals")}, description())
     assert not list(run.folder.glob(".*.part"))
@@ -447,7 +485,7 @@ def test_the_files_in_a_runs_folder(make_trainer: MakeTrainer) -> None:
     events = [name for name in names(folder / "bass") if name.startswith("events.out.tfevents")]
     assert len(events) == 1
     expected = ["config.json", "log.jsonl", "step-00000004.pt", "step-00000004.safetensors"]
-    assert names(folder / "bass") == sorted([*expected, *events])
+    assert names(folder / "bass") == sorted([".lock", *expected, *events])
     config = json.loads((folder / "bass" / "config.json").read_text())
     assert (config["ema"], config["hidden_size"], config["data"]) == (0.9, 8, trainer.store.fingerprint)
     model = json.loads((folder / "model.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "build", "draw"]
 
+MOST_BYTES = 8e6  # of a track's scores: ten hours take 4 MB, and a document in memory up to 20 times its size
 SHOWN = ("best-offline", "open-unmix", "demucs", "hpss", "mix")
 
 
@@ -83,19 +85,20 @@ def add(files: list[str], name: str, metric: str, scores: Scores) -> Scores:
         tracks = scores_by_target([_read(path, called) for called, path in found.items()], metric)
     if not tracks:
         raise ValueError(f"these files contain no {metric}")
-    named = {target: dict(zip(found, values.values(), strict=False)) for target, values in tracks.items()}
     return {
-        target: scores.get(target, {}) | ({name: named[target]} if target in named else {})
-        for target in (*scores, *(target for target in named if target not in scores))
+        target: scores.get(target, {}) | ({name: tracks[target]} if target in tracks else {})
+        for target in (*scores, *(target for target in tracks if target not in scores))
     }
 
 
 def _read(path: Path, name: str) -> TrackResult:
-    """Read a track's scores; errors have the visitor's name for the file."""
+    """Read a track's scores under the visitor's name for the file."""
     from separation.evaluation.museval_json import read_result
 
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"'{name}.json' is larger than {MOST_BYTES / 1e6:g} MB, the limit for a track's scores")
     try:
-        return read_result(path)
+        return replace(read_result(path), name=name)
     except ValueError as error:
         raise ValueError(f"'{name}.json' is not a track's scores as museval writes them") from error
 

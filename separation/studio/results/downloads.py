@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import zipfile
@@ -64,7 +65,7 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
         raise ValueError("this method has no finished stems in this result")
     stems = {track["name"]: folder / unquote(track["wav"]) for track in group["tracks"] if track["wav"]}
     mixture = folder / unquote(next(g for g in document["groups"] if g["id"] == "song")["tracks"][0]["wav"])
-    name = f"{Path(document['name']).stem[:50] or 'song'} - {method}"
+    name = f"{_short(Path(document['name']).stem, 120) or 'song'} - {method}"
     with _place(folder) as place, disk_errors():
         if format == "stem":
             return write_stem_mp4(place / f"{name}.stem.mp4", mixture, stems)
@@ -91,7 +92,7 @@ def export(folder: Path, *, what: str, method: str, format: str, gains: Mapping[
 def _place(folder: Path) -> Iterator[Path]:
     """Provide a folder for one file, removed on error; only the last few of a result are kept."""
     kept = folder / "kept"
-    earlier = sorted(kept.glob("*"), key=lambda path: path.stat().st_mtime)
+    earlier = sorted(kept.glob("*"), key=_time_of)
     for old in earlier[: max(0, len(earlier) - MOST_KEPT + 1)]:
         shutil.rmtree(old, ignore_errors=True)
     place = kept / secrets.token_urlsafe(8)
@@ -101,6 +102,14 @@ def _place(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+def _time_of(path: Path) -> float:
+    """Return when a file was last changed; 0 for one that another download has just removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _mix(mixture: Path, stems: Mapping[str, Path], gains: Mapping[str, float], stem_level: float) -> dict[Path, float]:
@@ -184,15 +193,17 @@ def _zip_all(path: Path, stems: Mapping[str, Path], format: str, manifest: Path)
 
 def _plain(name: str) -> str:
     """Return a stem's name as part of a file name; visitors may choose any name."""
-    return "".join(char if char.isalnum() or char in " -_" else "_" for char in name)[:60] or "stem"
+    return _short("".join(char if char.isalnum() or char in " -_" else "_" for char in name), 80) or "stem"
+
+
+def _short(name: str, most: int) -> str:
+    """Return the beginning of a name that takes at most so many bytes: file systems allow 255 for a whole name."""
+    return os.fsencode(name)[:most].decode("utf-8", "ignore")
 
 
 def write_archive(result: Result, folder: Path, name: str) -> Path:
-    """Zip all stems and ``result.json``, uncompressed, since WAV hardly shrinks.
-
-    At most fifty characters of the song's name are used: file systems allow 255 bytes, and a character can take four.
-    """
-    path = folder / f"{Path(name).stem[:50]} - {result.method}.zip"
+    """Zip all stems and ``result.json``, uncompressed, since WAV hardly shrinks."""
+    path = folder / f"{_short(Path(name).stem, 120)} - {result.method}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in (*result.stems.values(), result.card):
             archive.write(file, file.name)

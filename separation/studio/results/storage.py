@@ -140,14 +140,19 @@ def remove_folder(place: Path) -> None:
 
 
 def remove_expired(now: float | None = None) -> None:
-    """Remove results and uploads older than an hour, of any process."""
+    """Remove results and uploads older than an hour, of any process; a list of jobs stays as long as one of them."""
     now = time.time() if now is None else now
     for place in (*RESULTS.glob("*"), *hidden_folder().glob("*"), *UPLOADS.glob("*")):
         try:
-            if now - place.stat().st_mtime > KEEP_SECONDS:
+            if now - place.stat().st_mtime > KEEP_SECONDS and not _lists_results(place):
                 remove_folder(place)
         except OSError:  # another process has removed it
             continue
+
+
+def _lists_results(place: Path) -> bool:
+    """Return whether a file is a visitor's list of jobs, one of which still exists."""
+    return place.suffix == ".jobs" and any(find_result(token) for token in place.read_text("utf-8").split())
 
 
 def sort_sources(sources: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import time
 import zipfile
@@ -20,7 +21,7 @@ from separation.audio.signal import Audio
 from separation.evaluation.metrics import EXTRA_METRICS
 from separation.studio.inputs import songs
 from separation.studio.inputs.request import SeparationRequest
-from separation.studio.jobs import session
+from separation.studio.jobs import session, store
 from separation.studio.results import storage
 from tests.conftest import ROOT
 from tests.studio.conftest import run_session, short_song
@@ -195,6 +196,20 @@ def test_results_expire_after_an_hour() -> None:
     storage.remove_expired(now=time.time() + storage.KEEP_SECONDS + 60)
     assert not folder.exists()
     assert storage.find_result(folder.name) is None
+
+
+def test_a_visitors_list_stays_as_long_as_one_of_the_results() -> None:
+    folder = run_session(unscored(), "mix").folder
+    store.remember("visitor", folder)
+    long_ago = time.time() - storage.KEEP_SECONDS - 60
+    (listed,) = storage.RESULTS.glob("*.jobs")
+    os.utime(listed, (long_ago, long_ago))
+    storage.remove_expired()
+    assert listed.is_file()
+    os.utime(folder, (long_ago, long_ago))
+    storage.remove_expired()
+    storage.remove_expired()  # the list goes after the result
+    assert not listed.exists()
 
 
 @pytest.mark.parametrize("token", [None, "", "..", "../../../../etc", "a" * 22, "x" * 21 + "/", 7])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,31 @@ def test_uploaded_scores_are_added_to_the_benchmark(tmp_path: Path) -> None:
     document = drawn(html)
     assert document["comparison"]["targets"]["vocals"]["methods"]["<mine>"]["median"] == 6.0
     assert document["ours"]["targets"]["vocals"]["<mine>"] == [5.0, 6.0, 7.0]
+
+
+def test_uploaded_scores_keep_the_name_of_their_track(tmp_path: Path) -> None:
+    """Also if the first track lacks a source: comparisons are made track by track."""
+    frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(FRAME_METRICS, 3.0)}
+    for name, sources in {"a": ["vocals"], "b": ["vocals", "bass"]}.items():
+        targets = [{"name": source, "frames": [frame]} for source in sources]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"targets": targets}))
+    archive = tmp_path / "scores.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name in ("a", "b"):
+            zipped.write(tmp_path / f"{name}.json", f"folder/{name}.json")
+    for files in ([str(archive)], sorted(map(str, tmp_path.glob("*.json")))):
+        scores = benchmark.add(files, "mine", "SDR", {})
+        assert scores == {"vocals": {"mine": {"a": 3.0, "b": 3.0}}, "bass": {"mine": {"b": 3.0}}}
+
+
+def test_large_score_files_are_refused_unread(tmp_path: Path) -> None:
+    """A document in memory is twenty times its size, and an archive of zeros a thousandth."""
+    (tmp_path / "long.json").write_text("[" * (int(benchmark.MOST_BYTES) + 1))
+    with zipfile.ZipFile(tmp_path / "long.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "long.json", "long.json")
+    for name in ("long.json", "long.zip"):
+        with pytest.raises(ValueError, match=r"'long\.json' is larger than 8 MB"):
+            benchmark.add([str(tmp_path / name)], "mine", "SDR", {})
 
 
 def test_infinite_uploaded_scores_do_not_break_the_page(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import struct
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -168,6 +170,34 @@ def test_only_the_latest_downloads_are_kept(result: Path) -> None:
         last = export(result, what="mix", method="hpss", format="flac", gains={"vocals": 1 + number / 10})
     assert last.is_file()
     assert len(list((result / "kept").iterdir())) == downloads.MOST_KEPT
+
+
+def test_a_download_that_another_removes_meanwhile_does_not_count(
+    result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(result, what="mix", method="hpss", format="flac", gains={"vocals": 1.0})
+    stat = Path.stat
+
+    def vanish(path: Path, **more: Any) -> Any:
+        if path.parent.name == "kept":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", vanish)
+    assert export(result, what="mix", method="hpss", format="flac", gains={"vocals": 1.0}).name.endswith(".flac")
+
+
+def test_names_of_three_bytes_a_character_are_cut_to_what_a_disk_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("separation.studio.results.storage.RESULTS", tmp_path / "results")
+    song = replace(short_song(), name="\u6b4c" * 120 + ".wav", file="\u6b4c" * 120 + ".wav")
+    stem = "\u58f0" * 60
+    quiet = song.audio.read(0, song.audio.frames) / 4
+    folder = run_session(replace(song, estimates={stem: quiet}), "mix").folder
+    path = export(folder, what=f"stem:{stem}", method="yours", format="flac")
+    assert path.name.startswith("\u6b4c" * 40)
+    assert "\u58f0" * 20 in path.name
 
 
 def test_a_full_disk_leaves_no_partial_files(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The names of sources, and the order in which they are listed."""
 
-__all__ = ["ACCOMPANIMENT", "PARTS_OF_OTHER", "SOURCES", "is_rest", "rest_of"]
+__all__ = ["ACCOMPANIMENT", "PARTS_OF_OTHER", "SOURCES", "is_rest", "missing_source", "rest_of"]
 
 SOURCES = ("vocals", "drums", "bass", "other")  #: MUSDB18's four targets
 
@@ -18,3 +18,8 @@ def rest_of(source: str) -> str:
 def is_rest(name: str) -> bool:
     """Return whether a stem of that name holds the rest of the mixture, that is, all that is in no other stem."""
     return name in (ACCOMPANIMENT, "instrumental") or name.startswith("no_")
+
+
+def missing_source(rest: str) -> str:
+    """Return the source that a stem with the rest of the mixture does not hold: "drums" for "no_drums"."""
+    return "vocals" if rest in (ACCOMPANIMENT, "instrumental") else rest.removeprefix("no_")

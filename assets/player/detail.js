@@ -33,6 +33,7 @@ export class Detail {
         if (isThere && !piece?.broken) engine.loader.fetch(track, number)?.then(onReady);
         return null;
       }
+      piece.used = performance.now();
       addMono(mono, piece.buffer, number * manifest.chunk - from);
     }
     return mono;

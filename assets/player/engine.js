@@ -259,7 +259,7 @@ export class Engine extends EventTarget {
 
   // Schedule the next pieces, forget finished passes, and stop at the end of the song or of the available audio.
   #tick() {
-    if (!this.playing) return;
+    if (!this.playing) return this.loader.evict(this.tracks.values(), this.position); // of what a closer look fetched
     const now = this.#now();
     if (this.position >= this.#end() - 1) return this.#stopAtEnd();
     const horizon = now + AHEAD * this.rate;

@@ -29,14 +29,17 @@ export function admit(field, files) {
   return !problem;
 }
 
+let latest = null; // the song that was chosen last
+
 // Only where the browser can read it; the server looks at every file.
 function warnOfLength(file) {
+  latest = file;
   const sound = new Audio();
   sound.preload = "metadata";
   sound.onloadedmetadata = () => {
     const problem = tooLong(file, sound.duration, Number(limits().seconds ?? Infinity));
     URL.revokeObjectURL(sound.src);
-    if (problem) tell("song", problem);
+    if (problem && file === latest) tell("song", problem);
   };
   sound.onerror = () => URL.revokeObjectURL(sound.src);
   sound.src = URL.createObjectURL(file);

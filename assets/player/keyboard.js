@@ -5,7 +5,8 @@ const TEXT_FIELDS =
 
 // Return true if a key press is meant for this player and not for the control that has the focus.
 function isShortcut(player, event) {
-  if (!player.offsetParent || !player.manifest || event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (!player.offsetParent || !player.manifest || player.session.isGone) return false;
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
   const target = event.target;
   if (target.closest?.(TEXT_FIELDS)) return false;
   const isOurs = target === document.body || target.closest?.("stem-player") === player || target.closest?.(".stem-dock");

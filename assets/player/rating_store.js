@@ -1,9 +1,11 @@
 // The ratings that this browser has given in all its blind tests. They survive a reload and stay in the browser.
 
+import { browserStorage } from "./browser_storage.js";
+
 const RATINGS_KEY = "stemscope-ratings";
 const MAX_RATINGS = 2000; // the server compares at most as many
 
-export function loadRatings(storage = globalThis.localStorage) {
+export function loadRatings(storage = browserStorage("localStorage")) {
   try {
     const rows = JSON.parse(storage.getItem(RATINGS_KEY) ?? "[]");
     return Array.isArray(rows) ? rows : [];
@@ -13,7 +15,7 @@ export function loadRatings(storage = globalThis.localStorage) {
 }
 
 // Add rows and return all; the oldest ones go if there are too many.
-export function addRatings(rows, storage = globalThis.localStorage) {
+export function addRatings(rows, storage = browserStorage("localStorage")) {
   const all = [...loadRatings(storage), ...rows].slice(-MAX_RATINGS);
   try {
     storage.setItem(RATINGS_KEY, JSON.stringify(all));
@@ -23,6 +25,6 @@ export function addRatings(rows, storage = globalThis.localStorage) {
   return all;
 }
 
-export function clearRatings(storage = globalThis.localStorage) {
-  storage.removeItem(RATINGS_KEY);
+export function clearRatings(storage = browserStorage("localStorage")) {
+  storage?.removeItem(RATINGS_KEY);
 }

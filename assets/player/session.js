@@ -264,6 +264,13 @@ export class Session extends EventTarget {
     this.#emit("change");
   }
 
+  // Show the loop again that was there before a preview.
+  restoreLoop(loop) {
+    if (this.engine.loop === loop) return;
+    this.engine.loop = loop;
+    this.#emit("change");
+  }
+
   #samples(from, to) {
     return { from: Math.round(from * this.manifest.rate), to: Math.round(to * this.manifest.rate) };
   }

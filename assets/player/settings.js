@@ -1,16 +1,18 @@
 // What a listener has set for a result: kept over a reload, and part of the link to the result.
 
+import { browserStorage } from "./browser_storage.js";
+
 const PREFIX = "stemscope-player-";
 const PARAMETER = "player";
 
 // Return the settings in the address if there are any, else those kept by the browser, else {}.
-export function loadSettings(token, { address = window.location.href, storage = window.sessionStorage } = {}) {
+export function loadSettings(token, { address = window.location.href, storage = browserStorage("sessionStorage") } = {}) {
   const url = new URL(address);
   const linked = url.searchParams.get("result") === token ? url.searchParams.get(PARAMETER) : null;
-  return parse(linked) ?? parse(storage.getItem(PREFIX + token)) ?? {};
+  return parse(linked) ?? parse(storage?.getItem(PREFIX + token)) ?? {};
 }
 
-export function saveSettings(token, settings, storage = window.sessionStorage) {
+export function saveSettings(token, settings, storage = browserStorage("sessionStorage")) {
   try {
     storage.setItem(PREFIX + token, JSON.stringify(settings));
   } catch {

@@ -19,7 +19,7 @@ export function seekable(player, content, { ruler = false, listen = null } = {})
   };
   area.addEventListener("pointerdown", (event) => {
     if (event.button || !event.isPrimary || event.target.closest("button")) return;
-    const from = timeAt(event);
+    const [from, before] = [timeAt(event), player.session.engine.loop];
     const isDrag = (to) => ruler && Math.abs(to - from) > 0.02 * player.duration * player.viewport.length;
     const isOurs = (later) => later.pointerId === event.pointerId && area.isConnected;
     const move = (later) => {
@@ -29,8 +29,12 @@ export function seekable(player, content, { ruler = false, listen = null } = {})
     const end = () => {
       window.removeEventListener("pointermove", move);
       window.removeEventListener("pointerup", up);
-      window.removeEventListener("pointercancel", end);
-      window.removeEventListener("pointerdown", end, true);
+      window.removeEventListener("pointercancel", cancel);
+      window.removeEventListener("pointerdown", cancel, true);
+    };
+    const cancel = () => {
+      end();
+      if (ruler) player.session.restoreLoop(before);
     };
     const up = (later) => {
       if (later.pointerId !== event.pointerId) return;
@@ -43,8 +47,8 @@ export function seekable(player, content, { ruler = false, listen = null } = {})
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", up);
-    window.addEventListener("pointercancel", end);
-    window.addEventListener("pointerdown", end, true); // a second finger zooms
+    window.addEventListener("pointercancel", cancel);
+    window.addEventListener("pointerdown", cancel, true); // a second finger zooms
   });
   if (player.isZoomable) addZoomGestures(area, player.session);
   if (ruler) addLoopHandles(area, player);

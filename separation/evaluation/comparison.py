@@ -40,7 +40,8 @@ def _compare_target(methods: Mapping[str, Mapping[str, float]]) -> dict[str, Any
     for method, tracks in methods.items():
         values = np.array(list(tracks.values()))
         low, high = (defined(bound) for bound in confidence_interval(values))
-        rows[method] = {"median": defined(median(values)), "low": low, "high": high, "tracks": len(values)}
+        scored = int((~np.isnan(values)).sum())
+        rows[method] = {"median": defined(median(values)), "low": low, "high": high, "tracks": scored}
     pairs = [
         {
             "methods": [pair.first, pair.second],

@@ -237,7 +237,7 @@ def _scores(job: Job) -> dict[str, Any]:
         metrics=job.metrics,
         mixture=ArraySignals(audio.waveform[None]),
         verify=job.verify,
-        device=str(separator.device),
+        device="cpu" if separator.device.type == "mps" else str(separator.device),  # Apple's GPUs have no float64
     )
 
 

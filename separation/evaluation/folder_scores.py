@@ -13,7 +13,7 @@ from separation.datasets.stem_files import StemFiles, find_stems, stem_map_of
 from separation.datasets.stem_map import read_stem_map
 from separation.evaluation.file_signals import FileSignals
 from separation.evaluation.track_scores import score_signals
-from separation.sources import PARTS_OF_OTHER, is_rest
+from separation.sources import PARTS_OF_OTHER, is_rest, missing_source
 from separation.workers.threads import map_threads
 
 __all__ = ["OpenFolders", "match_sources", "open_folders", "score_folders"]
@@ -26,21 +26,31 @@ def match_sources(
 ) -> dict[str, tuple[list[Files], list[Files]]]:
     """Return for each target the files whose sum is the reference, and the files whose sum is the estimate.
 
-    Files of the same name belong together. An estimate "accompaniment", "instrumental" or "no_<source>" without such a
-    reference is compared with the sum of the references that have no estimate of their own, as in museval. Estimates
-    that MUSDB18 counts as "other" (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the
-    references do not name them.
+    Files of the same name belong together. An estimate "no_<source>" without such a reference is compared with the sum
+    of all references but that source, and "accompaniment" or "instrumental" with the sum of the references that have no
+    estimate of their own, which are never the vocals, as in museval. Estimates that MUSDB18 counts as "other"
+    (:data:`separation.sources.PARTS_OF_OTHER`) are added to "other" where the references do not name them.
     """
     pairs = {name: ([path], [estimates[name]]) for name, path in references.items() if name in estimates}
     if "other" in pairs:
         pairs["other"][1].extend(
             estimates[name] for name in PARTS_OF_OTHER if name in estimates and name not in references
         )
-    rest = [path for name, path in references.items() if name not in estimates]
     for name in estimates:
-        if is_rest(name) and name not in references and rest:
+        if is_rest(name) and name not in references and (rest := _rest(name, references, estimates)):
             pairs[name] = rest, [estimates[name]]
     return pairs
+
+
+def _rest(name: str, references: Mapping[str, Files], estimates: Mapping[str, Files]) -> list[Files]:
+    """Return the references whose sum an estimate of the rest of the mixture is compared with."""
+    missing = missing_source(name)
+    means_all_others = name == f"no_{missing}" and missing in references
+    return [
+        path
+        for source, path in references.items()
+        if source != missing and (means_all_others or source not in estimates)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

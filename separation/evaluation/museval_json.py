@@ -11,6 +11,7 @@ import csv
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,8 @@ def read_results(folder: Path) -> list[TrackResult]:
 def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, dict[str, float]]:
     """Return target -> track -> median over the frames in dB, or the score of the whole track.
 
+    A track is called by its name, or "<subset>/<name>" where several subsets have a track of this name.
+
     Parameters
     ----------
     results : sequence of TrackResult
@@ -186,10 +189,12 @@ def scores_by_target(results: Sequence[TrackResult], metric: str) -> dict[str, d
     if metric not in METRIC_UNITS:
         raise ValueError(f"unknown metric {metric!r}; the metrics are {', '.join(METRIC_UNITS)}")
     scores: dict[str, dict[str, float]] = {}
+    names = Counter(result.name for result in results)
     for result in results:
         values = result.medians if metric in FRAME_METRICS else result.whole
+        track = result.name if names[result.name] == 1 else f"{result.subset}/{result.name}"
         for target, metrics in values.items():
-            scores.setdefault(target, {})[result.name] = metrics.get(metric, math.nan)
+            scores.setdefault(target, {})[track] = metrics.get(metric, math.nan)
     return scores
 
 

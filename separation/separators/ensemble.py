@@ -74,7 +74,8 @@ class EnsembleSeparator(Separator):
     Raises
     ------
     ValueError
-        If a part does not estimate a source that it has a weight for, or if the parts' sample rates or channels differ.
+        If a part does not estimate a source that it has a weight for, if the parts' sample rates or channels differ, or
+        if there is one source only, which the Wiener filter would give the whole mixture.
     """
 
     options: EnsembleOptions
@@ -92,6 +93,10 @@ class EnsembleSeparator(Separator):
         self.sample_rate = _common({part.sample_rate for part in self.parts.values()}, "sample rates")
         channels = {part.channels for part in self.parts.values() if part.channels is not None}
         self.channels = _common(channels, "numbers of channels") if channels else None
+        if options.combine == "wiener" and options.iterations and len(self.sources) < 2:
+            raise ValueError(
+                f"{preset.name}: the Wiener filter needs two sources or more: use combine=mean or iterations=0"
+            )
         n_fft = self.stft.n_fft if options.combine == "wiener" else 1
         self.min_frames = max(n_fft, *(part.min_frames for part in self.parts.values()))
         self.device = next(iter(self.parts.values())).device

@@ -310,6 +310,7 @@ class Trainer:
             weights |= {f"average.{name}": tensor.clone() for name, tensor in self.average.state_dict().items()}
         state = {
             "step": self.step,
+            "epoch_steps": self.epoch_steps,
             "optimizer": self.optimizer.state_dict(),
             "plateau": self.plateau.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -330,6 +331,11 @@ class Trainer:
         weights, state = checkpoint
         if state["data"] != self.store.fingerprint:
             raise ValueError("the run was started with other data than that of --root; pass the same data sets again")
+        if state.get("epoch_steps", self.epoch_steps) != self.epoch_steps:
+            raise ValueError(
+                f"an epoch had {state['epoch_steps']} steps when the run was started, and would now have "
+                f"{self.epoch_steps}: resume it with as many processes"
+            )
         averages = {
             name.removeprefix("average."): weights.pop(name) for name in list(weights) if name.startswith("average.")
         }

@@ -177,6 +177,17 @@ def test_score_files_of_museval_are_loaded(tmp_path: Path) -> None:
         scores_by_target([found], "sdr")
 
 
+def test_tracks_of_one_name_in_two_subsets_are_two(tmp_path: Path) -> None:
+    for number, (subset, name) in enumerate((("train", "01"), ("valid", "01"), ("valid", "02"))):
+        frame = {"time": 0.0, "duration": 1.0, "metrics": dict.fromkeys(("SDR", "SIR", "SAR", "ISR"), number)}
+        (tmp_path / subset).mkdir(exist_ok=True)
+        path = tmp_path / subset / f"{name}.json"
+        path.write_text(json.dumps({"targets": [{"name": "vocals", "frames": [frame]}]}))
+    results = read_results(tmp_path)
+    assert scores_by_target(results, "SDR") == {"vocals": {"train/01": 0.0, "valid/01": 1.0, "02": 2.0}}
+    assert medians(results)["vocals"]["SDR"] == 1.0
+
+
 @pytest.mark.parametrize(
     "text",
     [

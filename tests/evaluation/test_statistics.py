@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from separation.evaluation.comparison import compare
 from separation.evaluation.statistics import compare_methods, confidence_interval, holm, median
+
+
+def test_tracks_without_a_score_are_not_counted() -> None:
+    scores = {"vocals": {"ours": {"a": 1.0, "b": 3.0, "c": math.nan}}}
+    row = compare(scores, "SDR")["targets"]["vocals"]["methods"]["ours"]
+    assert (row["tracks"], row["median"]) == (2, 2.0)
 
 
 def test_the_interval_equals_scipys() -> None:

@@ -167,6 +167,15 @@ def test_an_instrumental_is_compared_with_the_sum_of_the_other_sources(tmp_path:
     estimates = {name: Path(f"estimated {name}") for name in ("vocals", "instrumental")}
     rest = [references[name] for name in ("drums", "bass", "other")]
     assert match_sources(references, estimates)["instrumental"] == (rest, [estimates["instrumental"]])
-    assert match_sources(references, {"no_drums": Path("x"), "drums": Path("y")})["no_drums"][0] == [
-        references[name] for name in ("vocals", "bass", "other")
-    ]
+    for others in ("drums", "vocals", "bass"):  # whatever else is estimated
+        assert match_sources(references, {"no_drums": Path("x"), others: Path("y")})["no_drums"][0] == [
+            references[name] for name in ("vocals", "bass", "other")
+        ]
+
+
+@pytest.mark.parametrize("name", ["instrumental", "accompaniment"])
+def test_an_instrumental_alone_is_compared_without_the_vocals(name: str) -> None:
+    references = {source: Path(source) for source in ("vocals", "drums", "bass", "other")}
+    rest = [references[source] for source in ("drums", "bass", "other")]
+    assert match_sources(references, {name: Path("x")})[name] == (rest, [Path("x")])
+    assert match_sources({"vocals": Path("vocals")}, {name: Path("x")}) == {}

@@ -20,6 +20,16 @@ test("a track that is no longer there leaves the mix, and its meter's connection
   assert.equal(cut[0][0], engine.master); // without a target, the meter's own disconnecting would throw
 });
 
+test("what a closer look fetches while nothing plays goes when it is too much", () => {
+  const engine = new Engine();
+  engine.load(manifest("ours"), "");
+  const { pieces } = engine.tracks.get("ours/vocals");
+  const big = { length: 4.9e6, numberOfChannels: 2 }; // 39 MB
+  for (const number of [0, 1, 2, 3, 4, 5]) pieces.set(number, { buffer: big, used: number, broken: false });
+  engine.loader.onLoaded();
+  assert.deepEqual([...pieces.keys()], [0, 1, 5]); // of 160 MB; the first two are around the playhead
+});
+
 test("a region is a loop only within the song and from 50 ms on", async () => {
   const engine = new Engine();
   engine.load(manifest("ours"), "");

@@ -45,6 +45,7 @@ test("a player takes keys only from itself and from the bar", () => {
 test("a hidden player, or one without a result, takes nothing", () => {
   assert.equal(press(" ", body, { on: { ...player, offsetParent: null } }), false);
   assert.equal(press(" ", body, { on: { ...player, manifest: null } }), false);
+  assert.equal(press(" ", body, { on: { ...player, session: { ...player.session, isGone: true } } }), false);
 });
 
 test("the browser's own shortcuts stay", () => {

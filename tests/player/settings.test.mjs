@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { keepTest, loadTest } from "../../assets/player/blind_store.js";
+import { browserStorage } from "../../assets/player/browser_storage.js";
+import { addRatings, clearRatings, loadRatings } from "../../assets/player/rating_store.js";
 import { addressWith, addressWithout, loadSettings, saveSettings } from "../../assets/player/settings.js";
 
 class Storage extends Map {
@@ -37,4 +40,17 @@ test("damaged settings are ignored", () => {
   storage.setItem("stemscope-player-abc", "{");
   assert.deepEqual(loadSettings("abc", { address: ADDRESS, storage }), {});
   assert.deepEqual(loadSettings("abc", { address: `${ADDRESS}&result=abc&player=[1]`, storage }), {});
+});
+
+test("a browser that forbids storage starts afresh", () => {
+  const forbid = { configurable: true, get: () => { throw new Error("SecurityError"); } };
+  for (const name of ["sessionStorage", "localStorage"]) Object.defineProperty(globalThis, name, forbid);
+  assert.equal(browserStorage("sessionStorage"), null);
+  assert.deepEqual(loadSettings("abc", { address: ADDRESS }), {});
+  saveSettings("abc", { method: "ica" });
+  assert.equal(loadTest("abc"), null);
+  keepTest("abc", { tests: [1] });
+  assert.deepEqual(loadRatings(), []);
+  assert.deepEqual(addRatings([{ rating: 1 }]), [{ rating: 1 }]);
+  clearRatings();
 });

@@ -203,6 +203,18 @@ def test_parts_of_different_sample_rates_are_refused() -> None:
         ensemble(parts)
 
 
+def test_a_wiener_filter_of_one_source_is_refused(mixture: Tensor) -> None:
+    """It would give that source the whole mixture."""
+    parts: dict[str, tuple[Separator, Part]] = {
+        name: (Gains({"vocals": 0.5}), Part(method="mix", weights={"vocals": 1})) for name in ("one", "other")
+    }
+    with pytest.raises(ValueError, match="mine: the Wiener filter needs two sources or more"):
+        ensemble(parts)
+    for options in ({"combine": "mean"}, {"iterations": 0}):
+        (vocals,) = run(ensemble(parts, **options), TensorSignal(mixture, 44100)).stems
+        torch.testing.assert_close(vocals, 0.5 * mixture, atol=1e-5, rtol=0)
+
+
 def test_stems_are_computed_lazily(mixture: Tensor) -> None:
     separator = Gains({"vocals": 0.5, "bass": 2.0})
     stems = LazyStems(separator.stream(mixture), [1], channels=2, frames=mixture.shape[1])

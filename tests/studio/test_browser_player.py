@@ -356,6 +356,32 @@ def test_keyboard_shortcuts(page: Page, result: str) -> None:
 
 
 @pytest.mark.usefixtures("same_page")
+@pytest.mark.parametrize("ends", ["pointercancel", "pointerdown"], ids=["cancelled", "second finger"])
+def test_a_drag_that_does_not_end_leaves_the_loop_as_it_was(page: Page, ends: str) -> None:
+    page.evaluate("() => document.querySelector('stem-player').setLoop(1, 2)")
+    before = player(page, "p.engine.loop")
+    dragged = page.locator("stem-player[view=stems] .place.ruler").evaluate(
+        """(ruler, ends) => {
+          const { left, width, top } = ruler.getBoundingClientRect();
+          const send = (type, place, id = 1) =>
+            ruler.dispatchEvent(new PointerEvent(type, {
+              pointerId: id, isPrimary: id === 1, bubbles: true, clientX: left + place * width, clientY: top + 4,
+            }));
+          send("pointerdown", 0.5);
+          send("pointermove", 0.7);
+          const during = document.querySelector("stem-player").session.engine.loop;
+          send(ends, 0.7, ends === "pointerdown" ? 2 : 1);
+          send("pointermove", 0.9);
+          send("pointerup", 0.9);
+          return during;
+        }""",
+        ends,
+    )
+    assert dragged != before
+    assert player(page, "p.engine.loop") == before
+
+
+@pytest.mark.usefixtures("same_page")
 def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
     place = page.locator(f"{lane_selector(page, 'vocals')} .place")
     expect(place).to_be_visible()

@@ -42,6 +42,15 @@ def test_a_seed_determines_the_run(name: str, make_trainer: MakeTrainer) -> None
     assert not torch.equal(gradients(one, next(iter(one.objectives))), gradients(third, next(iter(third.objectives))))
 
 
+def test_a_run_is_resumed_with_as_many_processes(make_trainer: MakeTrainer) -> None:
+    """With others an epoch would have another number of steps, and the schedule another place."""
+    run_until(make_trainer("demucs", epochs=3), 5)
+    other = make_trainer("demucs", epochs=3)
+    other.epoch_steps *= 2
+    with pytest.raises(ValueError, match="an epoch had 2 steps .* would now have 4: resume it with as many processes"):
+        run_all(other, resume=True)
+
+
 @BOTH
 @pytest.mark.parametrize(
     "changed",

@@ -3,7 +3,7 @@
 - ``model``        one model: files, sources, licence, architecture
 - ``catalogue``    the known models: bundled, released, and the user's own
 - ``download``     download and verify
-- ``tensorflow``   read TensorFlow checkpoints without TensorFlow; ``crc32c`` is their checksum
+- ``tensorflow``   read TensorFlow checkpoints without TensorFlow
 - ``demucs_file``  network descriptions in the files of Demucs v3 and v4
 - ``state_dict``   read tensors from safetensors or torch files without executing anything
 - ``roformer``     checkpoints of RoFormers with their YAML configurations

@@ -9,12 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separation.weights.crc32c import crc32c
-
-
-def masked(data: bytes) -> bytes:
-    value = crc32c(data)
-    return struct.pack("<I", (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+_CHECKSUM = bytes(4)  # TensorFlow writes a CRC-32C, which is not read
 
 
 def varint(number: int) -> bytes:
@@ -37,8 +32,7 @@ def block(entries: list[tuple[bytes, bytes]]) -> bytes:
         shared = next((n for n, pair in enumerate(zip(key, last, strict=False)) if pair[0] != pair[1]), 0)
         content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         last = key
-    content += struct.pack("<II", 0, 1) + b"\0"
-    return content + masked(content)
+    return content + struct.pack("<II", 0, 1) + b"\0" + _CHECKSUM
 
 
 def bundle(variables: dict[str, np.ndarray], *, header: bytes = field(1, 1)) -> tuple[bytes, bytes]:
@@ -48,7 +42,7 @@ def bundle(variables: dict[str, np.ndarray], *, header: bytes = field(1, 1)) -> 
         content = array.tobytes()
         shape = b"".join(field(2, field(1, size)) for size in array.shape)
         entry = field(1, {"float32": 1, "int64": 9}[array.dtype.name]) + field(2, shape)
-        entry += field(4, len(data)) + field(5, len(content)) + varint(6 << 3 | 5) + masked(content)
+        entry += field(4, len(data)) + field(5, len(content)) + varint(6 << 3 | 5) + _CHECKSUM
         entries.append((name.encode(), entry))
         data += content
     half = len(entries) // 2

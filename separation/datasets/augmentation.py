@@ -20,7 +20,6 @@ __all__ = [
     "apply_tilt",
     "channel_matrix",
     "impulse_response",
-    "pitch_shift",
     "pitch_shift_batch",
     "pitch_shift_length",
     "reverberate",
@@ -138,36 +137,15 @@ def shuffle_sources(sources: Tensor, order: Tensor) -> Tensor:
 
 
 def pitch_shift_length(length: int, *, tempo: float) -> int:
-    """Return the number of input samples that :func:`pitch_shift` needs for `length` output samples."""
+    """Return the number of input samples that :func:`pitch_shift_batch` needs for `length` output samples."""
     return math.ceil((length + _MARGIN) * tempo)
 
 
-def pitch_shift(audio: Tensor, *, semitones: float, tempo: float, length: int) -> Tensor:
-    """Change pitch and tempo independently: audio (..., channels, time) becomes (..., channels, `length`).
-
-    WSOLA stretches time, and resampling then turns part of the stretch into a change of pitch. All channels
-    and sources are cut at the same positions and stay aligned.
-
-    Raises
-    ------
-    ValueError
-        If `audio` has fewer than :func:`pitch_shift_length` samples.
-
-    References
-    ----------
-    Verhelst, Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality
-    time-scale modification of speech", ICASSP 1993.
-    """
-    needed = pitch_shift_length(length, tempo=tempo)
-    if audio.shape[-1] < needed:
-        raise ValueError(f"pitch shifting to {length} samples requires {needed} samples, got {audio.shape[-1]}")
-    flat = audio.reshape(1, -1, audio.shape[-1])
-    one = {"semitones": torch.tensor([semitones]), "tempo": torch.tensor([tempo], dtype=torch.float64)}
-    return pitch_shift_batch(flat, **one, length=length).reshape(*audio.shape[:-1], length)
-
-
 def pitch_shift_batch(audio: Tensor, *, semitones: Tensor, tempo: Tensor, length: int) -> Tensor:
-    """Change pitch and tempo of every item of a batch as :func:`pitch_shift` does.
+    """Change pitch and tempo of every item of a batch, independently of each other.
+
+    WSOLA stretches time, and resampling then turns part of the stretch into a change of pitch. All rows of an item
+    are cut at the same positions and stay aligned.
 
     Parameters
     ----------
@@ -179,6 +157,11 @@ def pitch_shift_batch(audio: Tensor, *, semitones: Tensor, tempo: Tensor, length
     Returns
     -------
     Tensor, shape (items, rows, `length`)
+
+    References
+    ----------
+    Verhelst, Roelands, "An overlap-add technique based on waveform similarity (WSOLA) for high quality
+    time-scale modification of speech", ICASSP 1993.
     """
     needed = torch.tensor([pitch_shift_length(length, tempo=value) for value in tempo.tolist()])
     n_samples = int(needed.max())

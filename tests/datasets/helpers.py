@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from separation.datasets.augmentation import pitch_shift_batch
 from separation.datasets.dataset import open_dataset
 from separation.datasets.mix_config import MixConfig
 from separation.datasets.sampler import MixSampler
@@ -136,3 +137,10 @@ def assert_share(happened: NDArray[np.bool_], share: float) -> None:
 def assert_independent(one: NDArray[Any], other: NDArray[Any]) -> None:
     both = ~(np.isnan(one.astype(float)) | np.isnan(other.astype(float)))
     assert abs(np.corrcoef(one[both], other[both])[0, 1]) < 4 / math.sqrt(both.sum())
+
+
+def pitch_shift(audio: Tensor, *, semitones: float, tempo: float, length: int) -> Tensor:
+    """Change pitch and tempo of a single item, (..., channels, time), whose rows stay aligned."""
+    rows, one = audio.reshape(1, -1, audio.shape[-1]), torch.ones(1, dtype=torch.float64)
+    shifted = pitch_shift_batch(rows, semitones=semitones * one, tempo=tempo * one, length=length)
+    return shifted.reshape(*audio.shape[:-1], length)

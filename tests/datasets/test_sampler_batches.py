@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from separation.datasets.augmentation import impulse_response, pitch_shift, pitch_shift_length
+from separation.datasets.augmentation import impulse_response, pitch_shift_length
 from separation.datasets.mix_config import MixConfig
 from separation.datasets.sampler import MixParameters, MixSampler
 from separation.datasets.store import StemStore
@@ -28,6 +28,7 @@ from tests.datasets.helpers import (
     batch_of,
     decode_counting,
     make_store,
+    pitch_shift,
     seeded,
 )
 

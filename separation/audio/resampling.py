@@ -9,7 +9,7 @@ from torch import Tensor
 
 from separation.audio.signal import Signal
 
-__all__ = ["ResampledSignal", "Resampler", "resample"]
+__all__ = ["ResampledSignal", "Resampler"]
 
 _BLOCK = 1 << 18  # frames resampled at a time
 
@@ -55,21 +55,6 @@ class Resampler:
             block = torch.nn.functional.pad(block, (0, self.left))
             self.left = 0
         return block
-
-
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Resample (channels, time) to (channels, ceil(time * to_rate / from_rate)); see :class:`Resampler`.
-
-    Examples
-    --------
-    >>> resample(torch.zeros(2, 48000), 48000, 44100).shape
-    torch.Size([2, 44100])
-    """
-    if from_rate == to_rate:
-        return waveform
-    channels, frames = waveform.shape
-    length = -(-frames * to_rate // from_rate)
-    return Resampler(channels, from_rate, to_rate, frames=length)(waveform, last=True)
 
 
 class ResampledSignal:

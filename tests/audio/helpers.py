@@ -12,8 +12,10 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from torch import Tensor
 
 from separation.audio.files import read
+from separation.audio.resampling import Resampler
 from separation.audio.stream import AudioError
 
 RATE = 44100
@@ -30,6 +32,12 @@ def chord(frames: int = FRAMES, channels: int = 2, rate: int = RATE, *, seed: in
     phase = np.random.default_rng(seed).uniform(0, 6, pitch.shape)
     tones: np.ndarray = 0.25 * np.sin(2 * np.pi * pitch * time + phase).sum(-1)
     return tones * np.minimum(1, np.arange(frames)[:, None] / (0.02 * rate))
+
+
+def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """Resample the whole of (channels, time) to (channels, ceil(time * to_rate / from_rate))."""
+    channels, frames = waveform.shape
+    return Resampler(channels, from_rate, to_rate, frames=-(-frames * to_rate // from_rate))(waveform, last=True)
 
 
 def quantised(waveform: np.ndarray, bits: int) -> np.ndarray:

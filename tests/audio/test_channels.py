@@ -9,9 +9,9 @@ from torch import Tensor
 
 from separation.audio import resampling
 from separation.audio.channels import ChannelMix, downmix
-from separation.audio.resampling import ResampledSignal, resample
+from separation.audio.resampling import ResampledSignal
 from separation.audio.signal import TensorSignal
-from tests.audio.helpers import RATES, chord
+from tests.audio.helpers import RATES, chord, resample
 
 A = 0.7071067811865476  # -3 dB
 

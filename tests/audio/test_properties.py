@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from separation.audio.encoding import StemWriter
 from separation.audio.files import Recording, read
-from separation.audio.resampling import resample
 from separation.audio.stream import AudioError
-from tests.audio.helpers import noise
+from tests.audio.helpers import noise, resample
 
 #: The same examples every time.
 few = settings(max_examples=30, deadline=None, derandomize=True, database=None)

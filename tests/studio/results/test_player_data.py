@@ -12,9 +12,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from separation.audio.resampling import resample
 from separation.plots import spectrogram
 from separation.studio.results.player_data import CHUNK, MARGIN, RATE, Player, TrackWriter
+from tests.audio.helpers import resample
 
 
 def music(seconds: float, rate: int, channels: int = 2, seed: int = 0) -> torch.Tensor:

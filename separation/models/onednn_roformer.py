@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -63,13 +62,9 @@ class OneDnnRoformer:
             x = F.normalize(x, dim=-1)
         stems = []
         for estimator in self._estimators:
-            masks = map_threads(partial(_estimate, estimator, x), bands)
+            masks = map_threads(lambda pair: pair[0](pair[1]), list(zip(estimator, x, strict=True)))
             stems.append(self._network.masked(X, torch.cat(masks, dim=-1)[None], mixture.shape[-1])[0])
         return torch.stack(stems)
-
-
-def _estimate(estimator: Sequence[_Perceptron], x: Tensor, band: int) -> Tensor:
-    return estimator[band](x[band])
 
 
 class _NormLinear:

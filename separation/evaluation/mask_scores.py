@@ -28,17 +28,18 @@ from separation.spectral.masks import ratio_mask
 __all__ = ["MaskCurve", "mask_scores"]
 
 STEPS = 1000  # thresholds between 0 and 1; average precision is exact to about 1e-3
+_RANGE_DB = 60.0  # bins further below the loudest one are not counted
 _ROUNDING = 1e-9  # tolerance, so that a share of 1/5 reaches the threshold 0.2 despite rounding
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskCurve:
-    """Precision and recall of one source's mask at every threshold.
+    """Precision and recall of one source's mask at every threshold, which rises from 0 to 1 in thousandths.
+
+    A bin is chosen if the source's share is at least the threshold.
 
     Attributes
     ----------
-    thresholds : array, shape (points,)
-        Rising from 0 to 1; a bin is chosen if the source's share is at least the threshold.
     precision : array, shape (points,)
         Fraction of the chosen bins that is in the ideal mask, 0..1; 1 where nothing is chosen.
     recall : array, shape (points,)
@@ -49,7 +50,6 @@ class MaskCurve:
         Fraction of all counted bins that is in the ideal mask, which is the precision of choosing everything.
     """
 
-    thresholds: np.ndarray
     precision: np.ndarray
     recall: np.ndarray
     average_precision: float
@@ -69,14 +69,11 @@ class MaskCurve:
         return float(self.precision[index]), float(self.recall[index])
 
 
-def mask_scores(
-    references: Signals,
-    estimates: Signals,
-    *,
-    frames: Frames = Frames(),
-    dynamic_range: float = 60.0,
-) -> list[MaskCurve]:
+def mask_scores(references: Signals, estimates: Signals, *, frames: Frames = Frames()) -> list[MaskCurve]:
     """Compute the curve of every source.
+
+    Bins more than 60 dB below the loudest bin of the sum of the references are not counted, since their assignment is
+    inaudible.
 
     Parameters
     ----------
@@ -84,14 +81,11 @@ def mask_scores(
         Read in blocks, so that memory does not grow with time. Zeros are assumed before and after.
     frames : Frames
         Frames whose transforms define the bins; each channel's bins count separately.
-    dynamic_range : float
-        Bins more than this many dB below the loudest bin of the sum of the references are not counted, since
-        their assignment is inaudible.
 
     Raises
     ------
     ValueError
-        If the shapes differ, the signals are empty, a value is not finite or `dynamic_range` is not positive.
+        If the shapes differ, the signals are empty or a value is not finite.
 
     Examples
     --------
@@ -103,10 +97,8 @@ def mask_scores(
     """
     if references.shape != estimates.shape or 0 in references.shape:
         raise ValueError(f"references and estimates must have one shape, got {references.shape} and {estimates.shape}")
-    if not dynamic_range > 0:
-        raise ValueError(f"dynamic_range must be above 0 dB, got {dynamic_range}")
     loudest = reduce_spectra(lambda S: float(_energy(S).max()), [SumSignal(references)], frames, max)
-    floor = loudest * 10 ** (-dynamic_range / 10)
+    floor = loudest * 10 ** (-_RANGE_DB / 10)
     counts = np.zeros((references.shape[0], 2, STEPS + 1), dtype=np.int64)
     if loudest:
         counts = reduce_spectra(lambda S, E: _count(S, E, floor=floor), [references, estimates], frames, operator.add)
@@ -143,7 +135,6 @@ def _curve(hits: np.ndarray, misses: np.ndarray) -> MaskCurve:
     recall = true / positives if positives else np.full(len(true), math.nan)
     steps = recall - np.append(recall[1:], 0.0)
     return MaskCurve(
-        thresholds=np.arange(STEPS + 1) / STEPS,
         precision=precision,
         recall=recall,
         average_precision=float((steps * precision).sum()) if positives else math.nan,

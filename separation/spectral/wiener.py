@@ -12,6 +12,7 @@ from separation.workers.threads import map_threads
 
 __all__ = ["expectation_maximization", "wiener"]
 
+_EPS = 1e-10  # power of the white noise that is assumed in the mixture, see :func:`wiener`
 _CHUNK = 1 << 17  # complex numbers per group of bins: fits a CPU's cache (32 times as many are half as fast)
 
 
@@ -23,7 +24,6 @@ def wiener(
     softmask: bool = False,
     residual: bool = False,
     window: int | None = None,
-    eps: float = 1e-10,
 ) -> Tensor:
     r"""Apply the multichannel Wiener filter, which makes the estimates consistent across channels.
 
@@ -35,9 +35,12 @@ def wiener(
         R_j = \frac{\sum_t y_j y_j^H}{\epsilon + \sum_t p_j}, \quad
         y_j = p_j R_j \Bigl(\sum_k p_k R_k + \sqrt{\epsilon} I\Bigr)^{-1} x
 
+    where :math:`\epsilon = 10^{-10}`, as in `openunmix`, is the power of the white noise that is assumed in the
+    mixture after scaling it to at most 10. (`norbert` defaults to the machine precision of the data.)
+
     Mono and stereo are solved in closed form, with one 2x2 system per bin for any number of sources.
     More channels are passed to `norbert`. All arithmetic is in float64: on a mono mixture the
-    covariances are singular up to `eps`, and float32 loses all but 22 dB there.
+    covariances are singular up to :math:`\epsilon`, and float32 loses all but 22 dB there.
 
     Parameters
     ----------
@@ -54,14 +57,11 @@ def wiener(
     window : int, optional
         Frames over which R_j is constant; the filter runs on each such window alone.
         None is all frames. Upstream's Open-Unmix uses 300 (7 s).
-    eps : float
-        Power of the white noise that is assumed in the mixture, after scaling it to at most 10.
-        `norbert` defaults to the machine precision of the data, `openunmix` to 1e-10.
 
     Returns
     -------
     Tensor, shape (sources, or one more, channels, bins, frames)
-        Complex, of the mixture's type. Their sum is the mixture, up to `eps`, if `iterations` > 0.
+        Complex, of the mixture's type. Their sum is the mixture, up to :math:`\epsilon`, if `iterations` > 0.
 
     Raises
     ------
@@ -87,15 +87,15 @@ def wiener(
 
     def first_estimates(x: Tensor, bins: slice, frames: slice) -> Tensor:
         v = magnitudes[:, :, bins, frames].mT.double()
-        y = ratio_mask(v, eps=eps) * x if softmask else apply_mixture_phase(v, x)
+        y = ratio_mask(v, eps=_EPS) * x if softmask else apply_mixture_phase(v, x)
         return torch.cat([y, (x - y.sum(0))[None]]) if residual else y
 
     count = magnitudes.shape[0] + residual
-    return _filter(first_estimates, count, mixture, iterations=iterations, window=window, eps=eps)
+    return _filter(first_estimates, count, mixture, iterations=iterations, window=window)
 
 
 def expectation_maximization(
-    estimates: Tensor, mixture: Tensor, *, iterations: int = 1, window: int | None = None, eps: float = 1e-10
+    estimates: Tensor, mixture: Tensor, *, iterations: int = 1, window: int | None = None
 ) -> Tensor:
     """Run the iterations of :func:`wiener` from complex first estimates, shape (sources, channels, bins, frames).
 
@@ -109,7 +109,7 @@ def expectation_maximization(
     def first_estimates(x: Tensor, bins: slice, frames: slice) -> Tensor:
         return estimates[:, :, bins, frames].mT.to(torch.complex128)
 
-    return _filter(first_estimates, estimates.shape[0], mixture, iterations=iterations, window=window, eps=eps)
+    return _filter(first_estimates, estimates.shape[0], mixture, iterations=iterations, window=window)
 
 
 def _filter(
@@ -119,7 +119,6 @@ def _filter(
     *,
     iterations: int,
     window: int | None,
-    eps: float,
 ) -> Tensor:
     """Filter a mixture window by window; see :func:`wiener`."""
     if iterations < 0:
@@ -130,7 +129,7 @@ def _filter(
     refine = {1: _refine_mono, 2: _refine_stereo}.get(channels, _refine_with_norbert)
     estimates = mixture.new_empty((sources, channels, n_frames, n_bins)).mT
     for frames in _slices(n_frames, window or n_frames):
-        _filter_window(first_estimates, mixture, frames, estimates, refine=refine, iterations=iterations, eps=eps)
+        _filter_window(first_estimates, mixture, frames, estimates, refine=refine, iterations=iterations)
     return estimates
 
 
@@ -140,9 +139,8 @@ def _filter_window(
     frames: slice,
     estimates: Tensor,
     *,
-    refine: Callable[[Tensor, Tensor, int, float, float], Tensor],
+    refine: Callable[[Tensor, Tensor, int, float], Tensor],
     iterations: int,
-    eps: float,
 ) -> None:
     """Write the `estimates` of some frames in groups of bins, which are independent."""
     x = mixture[..., frames].mT.to(torch.complex128)  # bins last, as the transform leaves them in memory
@@ -151,7 +149,7 @@ def _filter_window(
     def fill(bins: slice) -> None:
         y = first_estimates(x[..., bins], bins, frames)
         if iterations:
-            y = refine(y, x[..., bins], iterations, eps, square)
+            y = refine(y, x[..., bins], iterations, square)
         estimates[:, :, bins, frames] = y.mT
 
     size = max(1, _CHUNK // (estimates.shape[0] * x.shape[0] * x.shape[1]))
@@ -167,8 +165,8 @@ def _slices(length: int, size: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, length, size))
 
 
-def _refine_mono(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
-    eps, noise = eps * square, eps**0.5 * square
+def _refine_mono(y: Tensor, x: Tensor, iterations: int, square: float) -> Tensor:
+    eps, noise = _EPS * square, _EPS**0.5 * square
     for _ in range(iterations):
         power = _energy(y)[:, 0]  # (sources, frames, bins)
         total = power.sum(-2, keepdim=True)
@@ -177,10 +175,10 @@ def _refine_mono(y: Tensor, x: Tensor, iterations: int, eps: float, square: floa
     return y
 
 
-def _refine_stereo(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
+def _refine_stereo(y: Tensor, x: Tensor, iterations: int, square: float) -> Tensor:
     # A source's spatial covariance is [[a, b], [conj(b), d]], the mixture's is [[A, B], [conj(B), D]], and z is
     # inverse(mixture's covariance) @ x. Sources are processed one by one, so that the data stays in the CPU's cache.
-    eps, noise = eps * square, eps**0.5 * square
+    eps, noise = _EPS * square, _EPS**0.5 * square
     for _ in range(iterations):
         models = [_source_model(estimate, eps) for estimate in y]
         A = sum((power * a for power, a, _, _ in models), noise)
@@ -208,12 +206,12 @@ def _energy(z: Tensor) -> Tensor:
     return z.real.square() + z.imag.square()
 
 
-def _refine_with_norbert(y: Tensor, x: Tensor, iterations: int, eps: float, square: float) -> Tensor:
+def _refine_with_norbert(y: Tensor, x: Tensor, iterations: int, square: float) -> Tensor:
     import norbert
 
     scale = square**0.5
     estimates, mixture = (y / scale).permute(2, 3, 1, 0), (x / scale).permute(1, 2, 0)
     refined, _, _ = norbert.expectation_maximization(
-        estimates.numpy(force=True).copy(), mixture.numpy(force=True), iterations, eps=eps
+        estimates.numpy(force=True).copy(), mixture.numpy(force=True), iterations, eps=_EPS
     )
     return torch.from_numpy(refined).permute(3, 2, 0, 1).to(x.device) * scale

@@ -35,9 +35,9 @@ def valid_length(length: int, *, depth: int, resample: bool) -> int:
 class BidirectionalLSTM(nn.Module):
     """A two-layer bidirectional LSTM over (batch, channels, time), projected back to `channels`."""
 
-    def __init__(self, channels: int, n_layers: int = 2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(channels, channels, num_layers=n_layers, bidirectional=True)
+        self.lstm = nn.LSTM(channels, channels, num_layers=2, bidirectional=True)
         self.linear = nn.Linear(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,9 +18,7 @@ __all__ = ["TICKS", "draw_precision_recall", "draw_score_over_length", "draw_sco
 TICKS = (1, 2, 4, 7, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 36000)  # lengths in seconds
 
 
-def draw_score_over_time(
-    picture: Spectrogram, scores: Mapping[str, np.ndarray], *, name: str, metric: str, window: float = 1.0
-) -> Figure:
+def draw_score_over_time(picture: Spectrogram, scores: Mapping[str, np.ndarray], *, name: str, metric: str) -> Figure:
     """Draw a score per frame under its waveform, one line per method, with gaps where it is undefined.
 
     Parameters
@@ -28,11 +26,9 @@ def draw_score_over_time(
     picture : Spectrogram
         Spectrogram of the reference or the mixture.
     scores : mapping of str to array
-        Method -> score per frame in dB, shape (frames,).
+        Method -> score per frame of one second in dB, shape (frames,).
     name : str
         Name of the source; selects the waveform's colour.
-    window : float
-        Length of a frame in seconds.
 
     Raises
     ------
@@ -49,7 +45,7 @@ def draw_score_over_time(
     draw_waveform(wave, picture, source_colour, (0.0, picture.duration), peak)
     wave.set_ylabel(name, parse_math=False)
     for (method, values), colour in zip(scores.items(), _cycle(len(scores), without=source_colour), strict=True):
-        time = (np.arange(len(values)) + 0.5) * window
+        time = np.arange(len(values)) + 0.5
         axes.plot(time, values, color=colour, linewidth=1.4, marker="o", markersize=2.5, label=method)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.5)
     axes.set_ylabel(f"{metric} (dB)")
@@ -64,7 +60,6 @@ def draw_precision_recall(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
     *,
     chosen: Mapping[str, tuple[float, float]] | None = None,
-    axes: tuple[str, str] = ("recall", "precision"),
 ) -> Figure:
     """Draw precision against recall of masks, one line per label, with the average precision (AP) in the legend.
 
@@ -74,8 +69,6 @@ def draw_precision_recall(
         Precision and recall at every threshold, 0..1, and the average precision.
     chosen : mapping of str to (float, float), optional
         Precision and recall at the chosen threshold, drawn as a dot.
-    axes : (str, str)
-        Axis labels.
 
     Raises
     ------
@@ -92,7 +85,7 @@ def draw_precision_recall(
         plot.plot(recall, precision, color=colour, linewidth=1.5, label=f"{label}, AP {average:.2f}")
         if chosen and label in chosen:
             plot.plot(chosen[label][1], chosen[label][0], "o", color=colour, markersize=5)
-    plot.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel=axes[0], ylabel=axes[1])
+    plot.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     plot.grid(color=INK, alpha=0.25, linewidth=0.5)
     marks = [Line2D([], [], color=INK, marker="o", markersize=5, linestyle="")] if chosen else []
     _legend(plot, *((mark, "at the chosen threshold") for mark in marks))

@@ -92,13 +92,13 @@ class StemStore:
         Hash of the index with its names, positions and checksums; different data have different hashes.
     """
 
-    def __init__(self, folder: Path, *, verify: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         """Open a complete store.
 
         Raises
         ------
         ValueError
-            If the store is incomplete or damaged; with `verify`, every sample is checked.
+            If the store is incomplete or damaged; every sample is checked.
         """
         index = _read_index(folder)
         if index is None or not index["complete"]:
@@ -115,12 +115,9 @@ class StemStore:
                 f"the store {folder.name!r} is damaged: its size differs from its index. Delete and rebuild it"
             )
         mapped = np.memmap(path, np.int16, mode="c", shape=shape)  # copy-on-write, since torch requires writable memory
-        if verify:
-            for recording in self.recordings:
-                if _checksum(mapped[recording.start : recording.start + recording.frames]) != recording.checksum:
-                    raise ValueError(
-                        f"the store {folder.name!r} is damaged at {recording.name!r}: delete and rebuild it"
-                    )
+        for recording in self.recordings:
+            if _checksum(mapped[recording.start : recording.start + recording.frames]) != recording.checksum:
+                raise ValueError(f"the store {folder.name!r} is damaged at {recording.name!r}: delete and rebuild it")
         self.samples = torch.from_numpy(mapped)
 
     @property
@@ -139,22 +136,12 @@ class StemStore:
             self.samples = self.samples.to(device)
         return self
 
-    def excerpt(self, recording: StoredTrack, source: int, start: int, length: int) -> Tensor:
-        """Return an excerpt of one source, shape (channels, `length`), float32 in [-1, 1).
-
-        `start` counts samples from the start of the recording. Zeros pad the excerpt before the start of the
-        recording, where `start` is negative, and after its end.
-        """
-        first, last = max(0, start), min(recording.frames, start + length)
-        stored = self.samples[recording.start + first : recording.start + max(first, last), source]
-        excerpt = torch.zeros(stored.shape[-1], length, device=self.device)
-        excerpt[:, first - start : first - start + len(stored)] = stored.T
-        return excerpt.mul_(1 / 32768)
-
     def excerpts(self, recordings: Tensor, sources: Tensor, starts: Tensor, length: int) -> Tensor:
-        """Return many excerpts as :meth:`excerpt` does, shape (excerpts, channels, `length`), in a few operations.
+        """Return excerpts of single sources, shape (excerpts, channels, `length`), float32 in [-1, 1).
 
-        `recordings`, `sources` and `starts` are int64 tensors on the CPU, one number per excerpt.
+        `recordings`, `sources` and `starts` are int64 tensors on the CPU, one number per excerpt. Starts count samples
+        from the start of the recording. Zeros pad an excerpt before the start of its recording, where its start is
+        negative, and after the recording's end.
         """
         bounds = torch.tensor([[r.start, r.start + r.frames] for r in self.recordings])[recordings]
         return read_excerpts(self.samples, sources, bounds[:, 0] + starts, bounds, length) * (1 / 32768)

@@ -167,16 +167,16 @@ def input_statistics(store: StemStore, config: StftConfig, *, datasets: tuple[st
     """
     count, total, squares = 0, torch.zeros(config.n_bins).double(), torch.zeros(config.n_bins).double()
     block = config.hop_length * 1024
-    for recording in store.recordings:
+    sources = torch.arange(len(store.sources))
+    for index, recording in enumerate(store.recordings):
         if recording.speed != 1 or (datasets and recording.collection not in datasets):
             continue
         for start in range(0, max(1, recording.frames - config.n_fft + 1), block):
             length = min(block - config.hop_length + config.n_fft, recording.frames - start)
             if length < config.n_fft:
                 continue
-            mixture = sum(store.excerpt(recording, source, start, length) for source in range(len(store.sources)))
-            assert isinstance(mixture, Tensor)
-            mono = magnitude(mixture, config).mean(0).double().cpu()
+            stems = store.excerpts(torch.full_like(sources, index), sources, torch.full_like(sources, start), length)
+            mono = magnitude(stems.sum(0), config).mean(0).double().cpu()
             count += mono.shape[1]
             total += mono.sum(1)
             squares += mono.square().sum(1)

@@ -22,7 +22,7 @@ from separation.datasets.augmentation import pitch_shift_batch
 from separation.datasets.dataset import open_dataset
 from separation.datasets.mix_config import MixConfig
 from separation.datasets.sampler import MixSampler
-from separation.datasets.store import StemStore, build_store
+from separation.datasets.store import StemStore, StoredTrack, build_store
 
 RATE = 1000
 FRAMES = 600
@@ -144,3 +144,12 @@ def pitch_shift(audio: Tensor, *, semitones: float, tempo: float, length: int) -
     rows, one = audio.reshape(1, -1, audio.shape[-1]), torch.ones(1, dtype=torch.float64)
     shifted = pitch_shift_batch(rows, semitones=semitones * one, tempo=tempo * one, length=length)
     return shifted.reshape(*audio.shape[:-1], length)
+
+
+def read_excerpt(store: StemStore, recording: StoredTrack, source: int, start: int, length: int) -> Tensor:
+    """Return what `StemStore.excerpts` must return for one excerpt, (channels, time)."""
+    first, last = max(0, start), min(recording.frames, start + length)
+    stored = store.samples[recording.start + first : recording.start + max(first, last), source]
+    excerpt = torch.zeros(stored.shape[-1], length)
+    excerpt[:, first - start : first - start + len(stored)] = stored.T
+    return excerpt / 32768

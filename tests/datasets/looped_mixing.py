@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from separation.datasets.augmentation import FRAME, HOP, SEARCH, apply_tilt, impulse_response, reverberate
 from separation.datasets.sampler import MixParameters, MixSampler
+from tests.datasets.helpers import read_excerpt
 
 MARGIN = 4 * FRAME
 
@@ -49,7 +50,7 @@ def _take(sampler: MixSampler, draw: MixParameters, at: tuple[int, int, int], le
     recording = store.recordings[int(draw.recording[at])]
     slack = recording.frames - length
     start = int(draw.start[at] * (abs(slack) + 1)) * (1 if slack >= 0 else -1)
-    audio = store.excerpt(recording, at[1], start, length)
+    audio = read_excerpt(store, recording, at[1], start, length)
     coin, decay, level = draw.reverb[at].tolist()
     if coin < sampler.config.reverb.get(recording.collection, 0.0):
         room = (0.3 + 1.7 * decay, -18 + 14 * level, int(decay * 2**53))

@@ -30,6 +30,7 @@ from tests.datasets.helpers import (
     counting,
     decode_counting,
     make_store,
+    read_excerpt,
     seeded,
 )
 
@@ -196,7 +197,7 @@ def original_mixtures(batch: Tensor, store: StemStore) -> NDArray[np.bool_]:
     for row, (number, start) in enumerate(zip(found.number[:, 0], found.start[:, 0], strict=True)):
         if -1 < number < 7 and 0 <= round(start) <= FRAMES:
             recording = store.recordings[round(number) // 2]
-            excerpts = [store.excerpt(recording, source, round(start), batch.shape[-1]) for source in range(2)]
+            excerpts = [read_excerpt(store, recording, source, round(start), batch.shape[-1]) for source in range(2)]
             result[row] = torch.equal(torch.stack(excerpts), batch[row])
     return result
 

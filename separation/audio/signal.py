@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from separation.audio.stream import MAX_CHANNELS, AudioError
+from separation.audio.limits import Limits, check_format_limits
+from separation.audio.stream import AudioError
 
 __all__ = ["Audio", "AudioSource", "Signal", "TensorSignal"]
 
@@ -102,12 +103,9 @@ class Audio(TensorSignal):
         if self.waveform.dim() != 2 or self.waveform.dtype != torch.float32:
             shape, dtype = tuple(self.waveform.shape), self.waveform.dtype
             raise AudioError(f"expected a float32 waveform of shape (channels, time), got {dtype} {shape}")
-        if not 1 <= self.channels <= MAX_CHANNELS:
-            raise AudioError(f"the audio has {self.channels} channels; 1 to {MAX_CHANNELS} are supported")
+        check_format_limits(self.sample_rate, self.channels, Limits())
         if self.frames == 0:
             raise AudioError("it contains no audio (0 samples)")
-        if self.sample_rate <= 0:
-            raise AudioError(f"the sample rate must be positive, got {self.sample_rate} Hz")
         if not bool(torch.isfinite(self.waveform).all()):
             count = int((~torch.isfinite(self.waveform)).sum())
             raise AudioError(f"{count} of its samples are NaN or infinite")

@@ -4,7 +4,7 @@ import { answerSentence, methodName, metricName, withUnit } from "./comparison_a
 import { FRAME_METRICS } from "./score_chart.js";
 import { chartFigure } from "./chart_figure.js";
 import { fetchPublished } from "./comparison_figures.js";
-import { make } from "./dom.js";
+import { make, makeTable } from "./dom.js";
 import { formatNumber, word } from "./i18n.js";
 import { hearingHint, requestSong } from "./song_request.js";
 import { stemColour } from "./method_style.js";
@@ -86,10 +86,8 @@ function benchmarkTables(targets, metric, unit) {
 
 function plainTable(head, rows, label) {
   const top = head.map((text) => make("th", { scope: "col" }, text));
-  const body = rows.map(([first, ...rest]) =>
-    make("tr", {}, make("th", { scope: "row" }, first), ...rest.map((text) => make("td", {}, text))),
-  );
-  return scrollable(make("table", {}, make("thead", {}, make("tr", {}, ...top)), make("tbody", {}, ...body)), label);
+  const body = rows.map(([first, ...rest]) => [make("th", { scope: "row" }, first), ...rest.map((text) => make("td", {}, text))]);
+  return scrollable(makeTable(top, body), label);
 }
 
 function medianTable(target, { methods }, metric, unit) {

@@ -1,8 +1,8 @@
 // The answer of the Compare page: a sentence, and a table of methods by stems whose cells play.
 
 import { answerSentence, certaintyText, metricName, scoreText, verdictOf } from "./comparison_answer.js";
-import { callApi, make } from "./dom.js";
-import { formatNumber, word } from "./i18n.js";
+import { callApi, make, makeTable } from "./dom.js";
+import { displayName, formatNumber, word } from "./i18n.js";
 import { stemNamesOf, trackNameOf } from "./matched_stems.js";
 import { methodStyle, stemColour } from "./method_style.js";
 import { scrollable } from "./scrollable.js";
@@ -84,31 +84,25 @@ export class ComparisonMatrix {
       },
       ...this.ranking.metrics.map(({ name }) => make("option", { value: name, selected: name === this.metric }, metricName(name))),
     );
-    const key = `metric_${this.metric}`;
-    const meaning = word(key) === key ? "" : word(key);
+    const meaning = displayName("metric", this.metric, "");
     return make("div", { class: "metric-choice" }, select, make("span", {}, meaning));
   }
 
   #table(stems, titles) {
     const { player } = this;
-    const head = make(
-      "tr",
-      {},
-      make("th", { scope: "col" }, word("method")),
-      ...stems.map((stem, index) => {
-        return make("th", { scope: "col", style: `--stem:${stemColour(stem, index)}` }, make("i"), stemLabel(stem));
-      }),
-    );
+    const head = stems.map((stem, index) => {
+      return make("th", { scope: "col", style: `--stem:${stemColour(stem, index)}` }, make("i"), stemLabel(stem));
+    });
     const rows = this.methods.map((id) => {
       const { letter } = this.style(id);
       const title = make("th", { scope: "row" }, make("b", {}, letter), player.methodTitle(id));
-      return make("tr", {}, title, ...stems.map((stem, index) => this.#cell(stem, id, index)));
+      return [title, ...stems.map((stem, index) => this.#cell(stem, id, index))];
     });
     if (player.groups.get("references")?.tracks.length) {
       const cells = stems.map((stem, index) => this.#cell(stem, "references", index));
-      rows.push(make("tr", {}, make("th", { scope: "row" }, make("b", {}), player.methodTitle("references")), ...cells));
+      rows.push([make("th", { scope: "row" }, make("b", {}), player.methodTitle("references")), ...cells]);
     }
-    const table = make("table", { class: "matrix" }, make("thead", {}, head), make("tbody", {}, ...rows));
+    const table = makeTable([make("th", { scope: "col" }, word("method")), ...head], rows, { class: "matrix" });
     if (this.ranking) table.append(make("tfoot", {}, this.#certainty(stems, titles)));
     return scrollable(table, word("matrix"));
   }

@@ -14,6 +14,12 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Create a table from the cells of its head and of its rows.
+export function makeTable(head, rows, attributes = {}) {
+  const line = (cells) => make("tr", {}, ...cells);
+  return make("table", attributes, make("thead", {}, line(head)), make("tbody", {}, ...rows.map(line)));
+}
+
 // Call an endpoint of the studio's public API and return its first output.
 export async function callApi(endpoint, ...data) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ data }) };

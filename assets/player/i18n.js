@@ -73,7 +73,7 @@ export function speedText(factor) {
   return word(factor <= 1 ? "faster" : "slower", { factor: formatNumber(ratio, ratio >= 10 ? 0 : 1) });
 }
 
-// Return the translated name of a known "stem" or "method", or `fallback` for a custom name.
+// Return the translation of a known name, such as that of a "stem" or "method", or `fallback` for a custom name.
 export function displayName(kind, name, fallback) {
   const key = `${kind}_${name}`;
   const text = word(key);

@@ -3,7 +3,7 @@
 import { metricName } from "./comparison_answer.js";
 import { saveCsv } from "./chart_files.js";
 import { chartFigure } from "./chart_figure.js";
-import { callApi, make } from "./dom.js";
+import { callApi, make, makeTable } from "./dom.js";
 import { displayName, formatNumber, sentence, word } from "./i18n.js";
 import { stemColour } from "./method_style.js";
 import { agreementChart, ratingChart } from "./rating_charts.js";
@@ -18,21 +18,16 @@ function sourceName({ method, title }) {
 export function revealedTable(rows) {
   const metrics = [...new Set(rows.flatMap((row) => Object.keys(row.scores)))];
   const number = (value) => make("td", {}, typeof value === "number" ? formatNumber(value, 2) : "–");
-  const body = rows.map((row) =>
-    make(
-      "tr",
-      {},
-      make("th", { scope: "row" }, row.letter),
-      make("td", { class: "text" }, sourceName(row)),
-      make("td", { class: "text" }, stemLabel(row.source)),
-      make("td", { class: "bar", style: `--share:${row.rating ?? 0}%` }, row.rating ?? "–"),
-      ...metrics.map((metric) => number(row.scores[metric])),
-    ),
-  );
+  const body = rows.map((row) => [
+    make("th", { scope: "row" }, row.letter),
+    make("td", { class: "text" }, sourceName(row)),
+    make("td", { class: "text" }, stemLabel(row.source)),
+    make("td", { class: "bar", style: `--share:${row.rating ?? 0}%` }, row.rating ?? "–"),
+    ...metrics.map((metric) => number(row.scores[metric])),
+  ]);
   const names = [word("method"), word("source"), word("rating"), ...metrics.map(metricName)];
   const title = (text, index) => make("th", { scope: "col", class: index < 2 ? "text" : null }, text);
-  const head = make("tr", {}, make("td"), ...names.map(title));
-  return scrollable(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)), word("blind_revealed"));
+  return scrollable(makeTable([make("td"), ...names.map(title)], body), word("blind_revealed"));
 }
 
 // Return all ratings as a table for a CSV file.

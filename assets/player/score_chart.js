@@ -2,7 +2,7 @@
 
 import { chartFigure, chartLegend } from "./chart_figure.js";
 import { metricName } from "./comparison_answer.js";
-import { make } from "./dom.js";
+import { make, makeTable } from "./dom.js";
 import { formatNumber, sentence, word } from "./i18n.js";
 import { lineChart } from "./line_chart.js";
 import { stemColour } from "./method_style.js";
@@ -156,17 +156,16 @@ export class ScoreChart {
       const scores = this.#scores(id) ?? {};
       const values = [...metrics.map((metric) => scores[metric]), scores.masks?.average_precision];
       const title = make("th", { scope: "row" }, make("b", {}, this.matrix.style(id).letter), player.methodTitle(id));
-      return make("tr", {}, title, ...values.map(cell));
+      return [title, ...values.map(cell)];
     });
     const titles = [stemLabel(this.target), ...metrics.map(metricName), word("mask_ap")];
-    const head = make("tr", {}, ...titles.map((text) => make("th", { scope: "col" }, text)));
-    const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+    const head = titles.map((text) => make("th", { scope: "col" }, text));
     const notes = this.#methods
       .map((id) => [player.methodTitle(id), player.groups.get(id).scores.notes.map(sentence).join("; ")])
       .filter(([, note]) => note)
       .map((parts) => parts.join(": "));
     const scale = metrics.some(isExtra) ? [word("extra_scale")] : [];
     const lines = [word("frames_and_track"), ...scale, ...notes].map((text) => make("p", { class: "legend" }, text));
-    this.table.replaceChildren(scrollable(table, word("scores_over_time")), ...lines);
+    this.table.replaceChildren(scrollable(makeTable(head, rows), word("scores_over_time")), ...lines);
   }
 }

@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { downloadBar } from "./downloads.js";
 import { colourOf } from "./drawing.js";
-import { formatNumber, sentence, speedText, word } from "./i18n.js";
+import { displayName, formatNumber, sentence, speedText, word } from "./i18n.js";
 import { icon } from "./icons.js";
 import { levelMeter } from "./meters.js";
 import { stemColour } from "./method_style.js";
@@ -219,7 +219,7 @@ function decibels(volume) {
 // The key in the visitor's language: "A minor" names a note and a mode.
 function keyName(key) {
   const [note, mode] = key.split(" ");
-  return word(`key_${mode}`, { note: word(`note_${note}`) === `note_${note}` ? note : word(`note_${note}`) });
+  return word(`key_${mode}`, { note: displayName("note", note, note) });
 }
 
 function describe({ model, residual_db: residual, seconds, real_time_factor: rtf, device, gain_db: gain }) {

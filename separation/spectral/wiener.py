@@ -84,6 +84,9 @@ def wiener(
     if magnitudes.shape[1:] != mixture.shape:
         shapes = tuple(magnitudes.shape), tuple(mixture.shape)
         raise ValueError(f"expected (sources, channels, bins, frames) and (channels, bins, frames), got {shapes}")
+    device = mixture.device
+    if device.type == "mps":  # Apple's GPUs have no float64
+        magnitudes, mixture = magnitudes.cpu(), mixture.cpu()
 
     def first_estimates(x: Tensor, bins: slice, frames: slice) -> Tensor:
         v = magnitudes[:, :, bins, frames].mT.double()
@@ -91,7 +94,7 @@ def wiener(
         return torch.cat([y, (x - y.sum(0))[None]]) if residual else y
 
     count = magnitudes.shape[0] + residual
-    return _filter(first_estimates, count, mixture, iterations=iterations, window=window)
+    return _filter(first_estimates, count, mixture, iterations=iterations, window=window).to(device)
 
 
 def expectation_maximization(

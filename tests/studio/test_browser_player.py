@@ -357,7 +357,7 @@ def test_keyboard_shortcuts(page: Page, result: str) -> None:
 
 @pytest.mark.usefixtures("same_page")
 @pytest.mark.parametrize("ends", ["pointercancel", "pointerdown"], ids=["cancelled", "second finger"])
-def test_a_drag_that_does_not_end_leaves_the_loop_as_it_was(page: Page, ends: str) -> None:
+def test_a_drag_that_does_not_end_leaves_the_loop_as_it_was(page: Page, result: str, ends: str) -> None:
     page.evaluate("() => document.querySelector('stem-player').setLoop(1, 2)")
     before = player(page, "p.engine.loop")
     dragged = page.locator("stem-player[view=stems] .place.ruler").evaluate(

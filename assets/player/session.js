@@ -260,13 +260,10 @@ export class Session extends EventTarget {
 
   // Show a loop while its ends are dragged; playback goes on as before until `setLoop`.
   previewLoop(from, to) {
-    this.engine.loop = this.#samples(from, to);
-    this.#emit("change");
+    this.showLoop(this.#samples(from, to));
   }
 
-  // Show the loop again that was there before a preview.
-  restoreLoop(loop) {
-    if (this.engine.loop === loop) return;
+  showLoop(loop) {
     this.engine.loop = loop;
     this.#emit("change");
   }

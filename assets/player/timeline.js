@@ -34,7 +34,7 @@ export function seekable(player, content, { ruler = false, listen = null } = {})
     };
     const cancel = () => {
       end();
-      if (ruler) player.session.restoreLoop(before);
+      if (ruler) player.session.showLoop(before);
     };
     const up = (later) => {
       if (later.pointerId !== event.pointerId) return;

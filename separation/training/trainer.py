@@ -331,10 +331,10 @@ class Trainer:
         weights, state = checkpoint
         if state["data"] != self.store.fingerprint:
             raise ValueError("the run was started with other data than that of --root; pass the same data sets again")
-        if state.get("epoch_steps", self.epoch_steps) != self.epoch_steps:
+        if (then := state.get("epoch_steps", self.epoch_steps)) != self.epoch_steps:
+            now = self.epoch_steps
             raise ValueError(
-                f"an epoch had {state['epoch_steps']} steps when the run was started, and would now have "
-                f"{self.epoch_steps}: resume it with as many processes"
+                f"an epoch had {then} steps and would now have {now}: resume the run with as many processes"
             )
         averages = {
             name.removeprefix("average."): weights.pop(name) for name in list(weights) if name.startswith("average.")

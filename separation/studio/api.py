@@ -19,6 +19,7 @@ from separation.studio.i18n import Translator
 from separation.studio.inputs import songs
 from separation.studio.inputs.checks import usable_part
 from separation.studio.inputs.request import SeparationRequest
+from separation.studio.inputs.web_files import api_file
 from separation.studio.jobs import runner
 from separation.studio.jobs.store import JobOrder, JobState
 from separation.studio.listening import blind_test, rating_agreement
@@ -38,20 +39,21 @@ class CheckedBlocks(gr.Blocks):
         if block_fn.api_name in ENDPOINTS:
             with _as_gradio_errors():
                 check_arguments(str(block_fn.api_name), inputs)
-        with _as_gradio_errors():
-            refuse_web_addresses(inputs)
+        else:
+            with _as_gradio_errors():
+                refuse_web_addresses(inputs)
         super().validate_inputs(block_fn, inputs)
 
 
 def build() -> None:
     """Add the endpoints, which are invisible in the page, to the current Blocks."""
     with gr.Column(visible=False):
-        audio = gr.File(label="audio", type="filepath")
+        audio = api_file("audio")
         methods = gr.CheckboxGroup(list(METHODS), value=[DEFAULT_METHOD], label="methods")
         start = gr.Number(0, label="start")
         duration = gr.Number(None, label="duration")
-        references = gr.File(label="references", type="filepath")
-        estimates = gr.File(label="estimates", type="filepath")
+        references = api_file("references")
+        estimates = api_file("estimates")
         metrics = gr.CheckboxGroup(list(EXTRA_METRICS), label="metrics")
         token = gr.Textbox(label="token")
         answer = gr.JSON(label="answer")

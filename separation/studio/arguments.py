@@ -84,7 +84,7 @@ def check_arguments(endpoint: str, values: list[Any]) -> None:
 
 
 def refuse_web_addresses(values: list[Any]) -> None:
-    """Raise ValueError if a file is a web address: Gradio would fetch it, of any size, into memory."""
+    """Raise ValueError if a file is a web address. No page sends one, and Gradio would hold it in memory."""
 
     def refuse(file: dict[str, Any]) -> dict[str, Any]:
         if is_http_url_like(file["path"]):

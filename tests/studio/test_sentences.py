@@ -41,7 +41,12 @@ READ = {
     "pipeline/to_folder.py": ("append",),
 }
 #: Files whose sentences are for hosts, for programs and for developers; ClusterError is told in general terms.
-NOT_FOR_VISITORS = ("studio/limits.py", "studio/components/scripts.py", "studio/arguments.py")
+NOT_FOR_VISITORS = (
+    "studio/limits.py",
+    "studio/components/scripts.py",
+    "studio/arguments.py",
+    "studio/inputs/web_files.py",
+)
 #: Beginnings of sentences that only a program can cause.
 ONLY_PROGRAMS = (
     "score needs two ZIP files",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import zipfile
@@ -198,7 +197,7 @@ def _plain(name: str) -> str:
 
 def _short(name: str, most: int) -> str:
     """Return the beginning of a name that takes at most so many bytes: file systems allow 255 for a whole name."""
-    return os.fsencode(name)[:most].decode("utf-8", "ignore")
+    return name.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
 
 
 def write_archive(result: Result, folder: Path, name: str) -> Path:

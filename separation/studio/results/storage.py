@@ -142,7 +142,8 @@ def remove_folder(place: Path) -> None:
 def remove_expired(now: float | None = None) -> None:
     """Remove results and uploads older than an hour, of any process; a list of jobs stays as long as one of them."""
     now = time.time() if now is None else now
-    for place in (*RESULTS.glob("*"), *hidden_folder().glob("*"), *UPLOADS.glob("*")):
+    places = [*RESULTS.glob("*"), *hidden_folder().glob("*"), *UPLOADS.glob("*")]
+    for place in sorted(places, key=lambda place: place.suffix == ".jobs"):  # the lists after what they list
         try:
             if now - place.stat().st_mtime > KEEP_SECONDS and not _lists_results(place):
                 remove_folder(place)

@@ -325,15 +325,16 @@ def test_solo_mute_volume_and_everything_but_this(page: Page, result: str) -> No
 
 @pytest.mark.usefixtures("same_page")
 def test_keyboard_shortcuts(page: Page, result: str) -> None:
+    player(page, "p.setLoop(0, 6)")  # on a busy machine, the song would end between two steps
     page.locator("stem-player[view=stems]").focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('stem-player').engine.playing")
     page.keyboard.press("Space")
     assert player(page, "p.engine.playing") is False
     player(page, "(p.engine.rest = 48000.4, p.toggle())")  # wherever it was paused
-    page.wait_for_function("document.querySelector('stem-player').engine.playing")
-    assert player(page, "p.engine.passes.list[0].from") == 48000, "it goes on between two samples"
-    player(page, "(p.toggle(), p.seek(0))")
+    begun = page.wait_for_function("document.querySelector('stem-player').engine.passes.list[0]?.from")
+    assert begun.json_value() == 48000, "it goes on between two samples"
+    player(page, "(p.toggle(), p.seek(0), p.engine.setLoop(null))")
     page.keyboard.press("ArrowRight")
     assert player(page, "Math.round(p.seconds)") == 5
     page.keyboard.press("Shift+ArrowLeft")
@@ -406,9 +407,13 @@ def test_a_click_seeks_and_a_loop_repeats(page: Page, result: str) -> None:
         }"""
     )
     assert 3.0 <= float(str(player(page, "p.seconds"))) <= 3.65
-    heard = record(page, "[p.engine.level]", 1.5)[0]
-    power = np.square(heard[: len(heard) // 480 * 480]).reshape(-1, 480).mean(1)
-    assert (power > 0).all()
+    for _ in range(10):  # a busy machine may interrupt some of the recordings, a fault all of them
+        heard = record(page, "[p.engine.level]", 1.5)[0]
+        power = np.square(heard[: len(heard) // 480 * 480]).reshape(-1, 480).mean(1)
+        if (power > 0).all():
+            break
+    else:
+        pytest.fail("the loop is heard with a gap")
 
 
 @pytest.mark.usefixtures("same_page")

@@ -75,8 +75,10 @@ def score_signals(
     verification = (
         {"verification": verify_scores(scores, references, estimates, rate, permute=permute)} if verify else {}
     )
-    of = "the sum of the references" if mixture is None else "the track's mixture"
-    relative = [f"log_wmse is relative to {of}"] if "log_wmse" in metrics else []
+    notes = _notes(targets, references, assigned, track, permute=permute)
+    if "log_wmse" in metrics:
+        of = "the sum of the references" if mixture is None else "the track's mixture"
+        notes.append(f"log_wmse is relative to {of}")
     whole_metrics = "all others" if metrics else "uSDR and SI-SDR"
     return {
         "aggregation": f"median over 1 s frames; {whole_metrics} over the whole track",
@@ -84,7 +86,7 @@ def score_signals(
             targets[row]: _target(scores, row, whole, index, rate, references.shape[2]) | masks[index]
             for index, (row, _) in enumerate(assigned)
         },
-        "notes": [*_notes(targets, references, assigned, track, permute=permute), *relative],
+        "notes": notes,
         **({"assignment": {targets[row]: column for row, column in assigned}} if permute else {}),
         **verification,
     }

@@ -77,10 +77,7 @@ class HTDemucs(nn.Module):
         segment_length: int = 343980,
     ) -> None:
         super().__init__()
-        if kernel_size != 2 * stride or stride % 2:
-            raise ValueError(f"the kernel must be twice an even stride, got {kernel_size} and {stride}")
-        if (nfft // 2) % stride**depth or nfft // 2 // stride ** (depth - 1) <= kernel_size:
-            raise ValueError(f"an nfft of {nfft} is too small for a depth of {depth}")
+        _check_shape(nfft, depth, kernel_size, stride)
         self.sources = list(sources)
         self.nfft, self.hop_length = nfft, nfft // 4
         self.segment_length = segment_length
@@ -193,6 +190,13 @@ class HTDemucs(nn.Module):
         total = hop * -(-length // hop) + 2 * padding
         x = torch.istft(padded, self.nfft, hop, window=window, normalized=True, length=total)
         return x[:, padding : padding + length].unflatten(0, spectrum.shape[:-2])
+
+
+def _check_shape(nfft: int, depth: int, kernel_size: int, stride: int) -> None:
+    if kernel_size != 2 * stride or stride % 2:
+        raise ValueError(f"the kernel must be twice an even stride, got {kernel_size} and {stride}")
+    if (nfft // 2) % stride**depth or nfft // 2 // stride ** (depth - 1) <= kernel_size:
+        raise ValueError(f"an nfft of {nfft} is too small for a depth of {depth}")
 
 
 def _level(x: Tensor) -> tuple[Tensor, Tensor]:
